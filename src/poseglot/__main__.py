@@ -1,0 +1,7 @@
+"""`python -m poseglot`."""
+
+import sys
+
+from poseglot.app.cli import main
+
+sys.exit(main())

@@ -1,0 +1,10 @@
+"""Descriptions: what actions look like in words, and how those words become prompts.
+
+A description set is a YAML file that people write and read: packaged ones lie in `descriptions/sets`, and a user's own has
+the same form. Classes are matched to a data set by label, never by position.
+"""
+
+from poseglot.descriptions.description import Description, DescriptionSet, load_descriptions
+from poseglot.descriptions.prompts import PROMPTS, PromptTable, make_prompts
+
+__all__ = ["PROMPTS", "Description", "DescriptionSet", "PromptTable", "load_descriptions", "make_prompts"]

@@ -1,0 +1,159 @@
+"""The description file: one entry a class, with label, synonyms, a paragraph, and a sentence for each of the six body parts.
+
+    format: poseglot-descriptions/1
+    name: my-actions
+    about: how these were written, by whom, when
+    classes:
+      - label: put on a shoe
+        synonyms: [lace up a shoe, slip on a shoe, ...]
+        paragraph: The person bends down and ...
+        parts:
+          head: tilts forward and looks down at one foot
+          hand: ...
+          arm: ...
+          hip: ...
+          leg: ...
+          foot: ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from poseglot.errors import PoseglotError
+from poseglot.skeletons.layout import PARTS
+
+FORMAT = "poseglot-descriptions/1"
+_KEYS = {"label", "synonyms", "paragraph", "parts"}
+
+
+@dataclass(frozen=True)
+class Description:
+    """What one action looks like in words.
+
+    Attributes:
+        label: the class name.
+        synonyms: other names of it, at least one.
+        paragraph: the whole movement.
+        parts: each of the six body parts -> a sentence.
+    """
+
+    label: str
+    synonyms: tuple[str, ...]
+    paragraph: str
+    parts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class DescriptionSet:
+    """The descriptions of a data set's classes.
+
+    Attributes:
+        name, about: of the set, and how it was made.
+        classes: label -> description.
+    """
+
+    name: str
+    about: str
+    classes: Mapping[str, Description]
+
+    def of(self, labels: Sequence[str]) -> list[Description]:
+        """The descriptions of these classes, in this order.
+
+        Raises:
+            PoseglotError: a class is not described.
+        """
+        missing = [label for label in labels if label not in self.classes]
+        if missing:
+            raise PoseglotError(
+                f"the description set {self.name} says nothing of {len(missing)} classes: {', '.join(map(repr, missing))}. "
+                "Add them to it (labels are compared letter by letter) or choose another set."
+            )
+        return [self.classes[label] for label in labels]
+
+
+def load_descriptions(name: str) -> DescriptionSet:
+    """A packaged set by name, or a user's own from a path ending in .yaml.
+
+    Raises:
+        PoseglotError: no such set, or what is wrong with it, class by class.
+    """
+    folder = resources.files("poseglot.descriptions") / "sets"
+    if name.endswith((".yaml", ".yml")):
+        try:
+            text = Path(name).read_text()
+        except OSError as error:
+            raise PoseglotError(f"could not read the descriptions {name}: {error.strerror}.") from error
+    else:
+        file = folder / f"{name}.yaml"
+        if not file.is_file():
+            known = sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+            raise PoseglotError(
+                f"unknown description set {name!r}; there are {', '.join(known)}, or give the path of a .yaml file."
+            )
+        text = file.read_text()
+    return parse_descriptions(text, origin=name)
+
+
+def parse_descriptions(text: str, *, origin: str) -> DescriptionSet:
+    """A description set from YAML text.
+
+    Raises:
+        PoseglotError: every fault found, one a line.
+    """
+    try:
+        table: Any = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise PoseglotError(f"{origin} is not valid YAML: {error}") from error
+    if not isinstance(table, dict) or table.get("format") != FORMAT or not isinstance(table.get("classes"), list):
+        raise PoseglotError(f"{origin} is not a description set: it must begin with 'format: {FORMAT}' and have a list 'classes'.")
+    faults: list[str] = []
+    classes: dict[str, Description] = {}
+    for number, entry in enumerate(table["classes"], start=1):
+        found = _faults(entry)
+        where = f"class {number}"
+        if isinstance(entry, dict) and isinstance(entry.get("label"), str):
+            where += f" ({entry['label']})"
+            if entry["label"] in classes:
+                found.append("the label appears twice")
+        faults += [f"{where}: {fault}" for fault in found]
+        if not found:
+            parts = {part: entry["parts"][part].strip() for part in PARTS}
+            classes[entry["label"]] = Description(
+                entry["label"], tuple(entry["synonyms"]), entry["paragraph"].strip(), parts
+            )
+    if faults:
+        raise PoseglotError("\n  ".join([f"{origin} has {len(faults)} faults:", *faults]))
+    return DescriptionSet(str(table.get("name", origin)), str(table.get("about", "")).strip(), classes)
+
+
+def _faults(entry: Any) -> list[str]:
+    """What is wrong with one class of a file; nothing if it is well."""
+    if not isinstance(entry, dict):
+        return [f"expected keys {sorted(_KEYS)}, found {entry!r}"]
+    faults = [f"unknown key {key!r} (there are {sorted(_KEYS)})" for key in entry if key not in _KEYS]
+    faults += [f"{key} is missing" for key in sorted(_KEYS) if key not in entry]
+    for key in ("label", "paragraph"):
+        if key in entry and not _is_text(entry[key]):
+            faults.append(f"{key} must be a text, found {entry[key]!r}")
+    if "synonyms" in entry:
+        synonyms = entry["synonyms"]
+        if not isinstance(synonyms, list) or not synonyms or not all(map(_is_text, synonyms)):
+            faults.append("synonyms must be a list of texts, at least one (put texts like 'yes' or '10' in quotes)")
+        elif len(set(synonyms)) < len(synonyms):
+            faults.append("a synonym appears twice")
+    if "parts" in entry:
+        parts = entry["parts"]
+        if not isinstance(parts, dict) or set(parts) != set(PARTS) or not all(map(_is_text, parts.values())):
+            faults.append(f"parts must have a text for each of {', '.join(PARTS)} and nothing else")
+    return faults
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())

@@ -1,0 +1,1 @@
+"""Evaluation: numbers in, numbers out. Knows nobody of ours."""

@@ -1,0 +1,8 @@
+"""Recognition without words: only the skeleton encoder and the classifier run here, as the paper promises.
+
+Nothing in this room loads text encoders, losses, Fabric or transformers.
+"""
+
+from poseglot.inference.predictor import Answer, Prediction, Predictor
+
+__all__ = ["Answer", "Prediction", "Predictor"]

@@ -1,0 +1,126 @@
+"""The predictor: clips in, actions with probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from poseglot.errors import PoseglotError
+from poseglot.models.recognizer import Recognizer, load_recognizer
+from poseglot.skeletons.clip import Clip, Joints, check_joints
+from poseglot.skeletons.formats import read_clip
+from poseglot.skeletons.transforms import test_view
+from poseglot.skeletons.views import Views
+
+RECOGNIZER_FILE = "recognizer.safetensors"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One candidate: a class name and its probability."""
+
+    action: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a clip shows.
+
+    Attributes:
+        name: of the clip.
+        answers: the most probable classes, best first.
+    """
+
+    name: str
+    answers: tuple[Answer, ...]
+
+
+class Predictor:
+    """A trained recognizer, ready for clips.
+
+    Args:
+        path: a run's folder, or a recognizer's .safetensors file.
+        device: where to run; by default a GPU if there is one.
+
+    Raises:
+        PoseglotError: no recognizer there, or it is damaged.
+    """
+
+    def __init__(self, path: str | Path, *, device: str | None = None) -> None:
+        path = Path(path)
+        if path.is_dir():
+            if not (path / RECOGNIZER_FILE).exists():
+                raise PoseglotError(
+                    f"{path} holds no {RECOGNIZER_FILE}; it is written when a training ends. "
+                    "Go on with the training by --resume, or give another run."
+                )
+            path = path / RECOGNIZER_FILE
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.recognizer: Recognizer = load_recognizer(path).without_words().to(self.device)
+        self.classes = self.recognizer.spec.classes
+        self.layout = self.recognizer.layout
+
+    def predict(
+        self, clips: Sequence[Clip | npt.ArrayLike | str | Path], *, top: int = 5, batch_size: int = 64
+    ) -> list[Prediction]:
+        """The most probable actions of each clip.
+
+        Args:
+            clips: files of any format we read, `Clip`s, or arrays of joints (M, T, V, C) or (T, V, C).
+            top: how many answers each.
+
+        Raises:
+            PoseglotError: a clip is not acceptable (the message names it).
+        """
+        named = [self._named(clip, number) for number, clip in enumerate(clips)]
+        predictions = []
+        for start in range(0, len(named), batch_size):
+            some = named[start : start + batch_size]
+            views = torch.from_numpy(np.stack([self._view(joints, name) for name, joints in some]))
+            for (name, _), row in zip(some, self.logits(views), strict=True):
+                predictions.append(Prediction(name, self._answers(row, top)))
+        return predictions
+
+    def logits(self, views: torch.Tensor) -> npt.NDArray[np.float32]:
+        """(N, M, T, V, C) views -> (N, classes)."""
+        with torch.inference_mode():
+            result: npt.NDArray[np.float32] = self.recognizer(views.to(self.device))["logits"].cpu().numpy()
+        return result
+
+    def logits_of(self, views: Views, *, batch_size: int = 64) -> Iterator[npt.NDArray[np.float32]]:
+        """The logits of every clip of a side of a store, batch by batch."""
+        for view in views.test_views(batch_size, self.device):
+            yield self.logits(view)
+
+    def _named(self, clip: Clip | npt.ArrayLike | str | Path, number: int) -> tuple[str, Joints]:
+        if isinstance(clip, (str, Path)):
+            clip = read_clip(Path(clip), joint_count=len(self.layout))
+        if isinstance(clip, Clip):
+            return clip.name, check_joints(clip.joints, joint_count=len(self.layout), origin=clip.name)
+        name = f"clip {number}"
+        return name, check_joints(clip, joint_count=len(self.layout), origin=name)
+
+    def _view(self, joints: Joints, name: str) -> Joints:
+        spec = self.recognizer.spec
+        if joints.shape[0] > spec.people or joints.shape[3] != spec.channels:
+            raise PoseglotError(
+                f"{name}: {joints.shape[0]} people with {joints.shape[3]} coordinates per joint, but the recognizer was trained on at "
+                f"most {spec.people} people with {spec.channels}. Choose people or coordinates, or train on such clips."
+            )
+        view = test_view(joints, protocol=spec.protocol, stream=spec.stream, layout=self.layout)
+        absent = spec.people - len(view)
+        return np.pad(view, [(0, absent)] + [(0, 0)] * 3)
+
+    def _answers(self, logits: npt.NDArray[np.float32], top: int) -> tuple[Answer, ...]:
+        probabilities = torch.from_numpy(logits).double().softmax(dim=0)
+        best = probabilities.topk(min(top, len(self.classes)))
+        return tuple(
+            Answer(self.classes[place], probability)
+            for probability, place in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        )

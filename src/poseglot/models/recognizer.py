@@ -1,0 +1,170 @@
+"""A recognizer: encoder, classifier, and - while training with words - one head for each alignment level.
+
+    joint features -> mean over people, frames and all joints -> classifier -> logits
+                   -> mean over people, frames and a part's joints -> linear to the text width -> alignment[part]
+
+(paper, section 3.1 and 3.4). At test time only `logits` matter: `without_words` drops the heads, and what is left is exactly
+encoder and classifier. A recognizer is saved as one safetensors file whose metadata says, in JSON, how to build it again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from poseglot.errors import PoseglotError
+from poseglot.files import write_atomically
+from poseglot.models.encoders import build_encoder
+from poseglot.skeletons.layout import Layout, load_layout
+
+GLOBAL = "global"
+FORMAT = "poseglot-recognizer/1"
+
+
+@dataclass(frozen=True)
+class RecognizerSpec:
+    """Everything needed to build a recognizer and to feed it.
+
+    Attributes:
+        layout, people, channels: of the clips.
+        classes: class names; logits are in this order.
+        encoder, options: name and keyword arguments.
+        levels: alignment level -> the joints it pools; the whole body is `global`. Empty without words.
+        text_width: of the alignment features.
+        input_transform: (V, V) applied to the joints first (matrix @ joints), or None. Authors' recipes have one.
+        protocol, stream: the view that it was trained on.
+    """
+
+    layout: str
+    classes: tuple[str, ...]
+    people: int = 1
+    channels: int = 3
+    encoder: str = "ctr-gcn"
+    options: Mapping[str, Any] | None = None
+    levels: Mapping[str, tuple[int, ...]] | None = None
+    text_width: int = 0
+    input_transform: tuple[tuple[float, ...], ...] | None = None
+    protocol: str = "nw-ucla"
+    stream: str = "joint"
+
+
+class Recognizer(nn.Module):
+    """Clips -> logits and alignment features.
+
+    Args:
+        spec: what to build.
+        layout: if it is not a packaged one.
+    """
+
+    def __init__(self, spec: RecognizerSpec, *, layout: Layout | None = None) -> None:
+        super().__init__()
+        self.spec = spec
+        self.layout = layout or load_layout(spec.layout)
+        self.encoder = build_encoder(
+            spec.encoder, self.layout, people=spec.people, channels=spec.channels, **dict(spec.options or {})
+        )
+        features = int(self.encoder.features)  # type: ignore[arg-type]
+        self.classifier = nn.Linear(features, len(spec.classes))
+        nn.init.normal_(self.classifier.weight, std=math.sqrt(2 / len(spec.classes)))
+        levels = dict(spec.levels or {})
+        self.heads = nn.ModuleDict({f"{level}_head": nn.Linear(features, spec.text_width) for level in levels})
+        # A constant of the spec, not of the state; `pooling[k, v]` averages over the joints of level k.
+        self.register_buffer("pooling", _pooling(levels, len(self.layout)), persistent=False)
+        self.pooling: Tensor
+        transform = None if spec.input_transform is None else torch.tensor(spec.input_transform)
+        self.register_buffer("input_transform", transform, persistent=False)
+        self.input_transform: Tensor | None
+
+    def forward(self, x: Tensor) -> dict[str, Any]:
+        """Clips (N, M, T, V, C) -> {"logits": (N, classes), "alignment": {level: (N, text_width)}}."""
+        if self.input_transform is not None:
+            x = self.input_transform.to(x.dtype) @ x
+        joints = self.encoder(x).mean(dim=(1, 2))  # (N, V, F)
+        logits = self.classifier(joints.mean(dim=1))
+        pooled = self.pooling.to(joints.dtype) @ joints  # (N, levels, F)
+        alignment = {
+            name.removesuffix("_head"): head(pooled[:, place]) for place, (name, head) in enumerate(self.heads.items())
+        }
+        return {"logits": logits, "alignment": alignment}
+
+    def without_words(self) -> Recognizer:
+        """The same encoder and classifier (shared, not copied) without alignment heads: what runs at test time."""
+        bare = Recognizer(replace(self.spec, levels=None, text_width=0), layout=self.layout)
+        bare.encoder, bare.classifier = self.encoder, self.classifier
+        return bare.train(self.training)
+
+
+def _pooling(levels: Mapping[str, Sequence[int]], joints: int) -> Tensor:
+    matrix = torch.zeros(len(levels), joints)
+    for row, members in zip(matrix, levels.values(), strict=True):
+        row[list(members)] = 1 / len(members)
+    return matrix
+
+
+def save_recognizer(recognizer: Recognizer, path: Path) -> None:
+    """Write weights and spec to one .safetensors file, atomically.
+
+    Raises:
+        PoseglotError: the disk refused.
+    """
+    described = {"format": FORMAT, **asdict(recognizer.spec), "layout_table": _table(recognizer.layout)}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in recognizer.state_dict().items()}
+    write_atomically(path, save(tensors, metadata={"poseglot": json.dumps(described)}))
+
+
+def load_recognizer(path: Path) -> Recognizer:
+    """A saved recognizer, in evaluation mode, on the CPU.
+
+    Raises:
+        PoseglotError: not there, cut short, not one of ours, or its weights do not fit its spec.
+    """
+    described, tensors = read_safetensors(path)
+    if described.pop("format", None) != FORMAT:
+        raise PoseglotError(f"{path} is not a Poseglot recognizer ({FORMAT}). Foreign weights come in with `poseglot import-weights`.")
+    table = described.pop("layout_table")
+    layout = Layout(
+        **{**table, "joints": tuple(table["joints"]), "parts": {part: tuple(names) for part, names in table["parts"].items()}}
+    )
+    described["classes"] = tuple(described["classes"])
+    if described["levels"] is not None:
+        described["levels"] = {level: tuple(joints) for level, joints in described["levels"].items()}
+    if described["input_transform"] is not None:
+        described["input_transform"] = tuple(map(tuple, described["input_transform"]))
+    recognizer = Recognizer(RecognizerSpec(**described), layout=layout)
+    try:
+        recognizer.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise PoseglotError(f"the weights in {path} do not fit what it says of itself: {error}") from error
+    return recognizer.eval()
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Our JSON metadata and the tensors of a .safetensors file.
+
+    Raises:
+        PoseglotError: not there, cut short, or without our metadata.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = json.loads((file.metadata() or {}).get("poseglot", "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except FileNotFoundError as error:
+        raise PoseglotError(f"{path} does not exist.") from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise PoseglotError(f"{path} is not a whole safetensors file ({error}); it may have been cut short.") from error
+    if not isinstance(metadata, dict):
+        raise PoseglotError(f"{path} is a safetensors file, but Poseglot did not write it (no metadata of ours).")
+    return metadata, tensors
+
+
+def _table(layout: Layout) -> dict[str, Any]:
+    return {field: getattr(layout, field) for field in ("name", "joints", "bones", "mirror", "centre", "parts")}

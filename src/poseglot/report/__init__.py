@@ -1,0 +1,1 @@
+"""Reports: pictures (and later pages) made from runs."""

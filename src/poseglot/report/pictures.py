@@ -1,0 +1,101 @@
+"""Pictures from a run: a skeleton with its parts in colour, the training curve, the confusion matrix.
+
+matplotlib draws them, without a display; each function writes one PNG.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from poseglot.files import write_atomically
+from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.layout import PARTS, Layout
+
+# Okabe and Ito's colours, told apart by people with any kind of colour vision.
+PART_COLOURS: Mapping[str, str] = dict(zip(PARTS, ("#D55E00", "#0072B2", "#56B4E9", "#CC79A7", "#009E73", "#E69F00"), strict=True))
+INK, PAPER, LINE = "#222222", "#ffffff", "#c9c9c9"
+
+
+def draw_skeleton(clip: Clip, layout: Layout, path: Path, *, title: str, frames: int = 8) -> None:
+    """Evenly spaced frames of a clip side by side, seen from the front; a bone has the colour of its child joint's part."""
+    chosen = np.linspace(0, clip.joints.shape[1] - 1, min(frames, clip.joints.shape[1])).round().astype(int)
+    colour = {joint: PART_COLOURS[part] for part, joints in layout.parts.items() for joint in joints}
+    figure = Figure(figsize=(1.6 * len(chosen) + 0.4, 3.4), facecolor=PAPER)
+    axes = np.atleast_1d(figure.subplots(1, len(chosen), sharex=True, sharey=True))
+    for axis, frame in zip(axes, chosen, strict=True):
+        for person in clip.joints[:, frame]:
+            for child, parent in layout.bone_pairs:
+                axis.plot(*person[[parent, child], :2].T, color=colour[layout.joints[child]], linewidth=2.5, solid_capstyle="round")
+            axis.scatter(*person[:, :2].T, s=14, c=[colour[joint] for joint in layout.joints], zorder=3, edgecolors=PAPER, linewidths=0.5)
+        axis.set_aspect("equal")
+        axis.set_axis_off()
+        axis.set_title(f"frame {frame + 1}", fontsize=8, color=INK)
+    handles = [axes[0].plot([], [], color=PART_COLOURS[part], linewidth=3, label=part)[0] for part in PARTS]
+    figure.legend(handles=handles, loc="lower center", ncols=len(PARTS), frameon=False, fontsize=9)
+    figure.suptitle(title, fontsize=11, color=INK)
+    figure.subplots_adjust(left=0.01, right=0.99, top=0.82, bottom=0.12, wspace=0.02)
+    _save(figure, path)
+
+
+def draw_curve(log: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> None:
+    """Losses and accuracies by epoch, from a run's log. The last epoch is the result."""
+    epochs = [entry["epoch"] for entry in log]
+    figure = Figure(figsize=(9, 3.6), facecolor=PAPER, layout="constrained")
+    loss, accuracy = figure.subplots(1, 2)
+    loss.plot(epochs, [entry["classification"] for entry in log], color="#0072B2", label="classification")
+    if any(entry["alignment"] for entry in log):
+        loss.plot(epochs, [entry["alignment"] for entry in log], color="#D55E00", label="alignment")
+    loss.set_ylabel("loss")
+    accuracy.plot(epochs, [100 * entry["train"]["correct"] / entry["train"]["total"] for entry in log], color="#0072B2", label="train")
+    tested = [entry for entry in log if "test" in entry]
+    percents = [100 * entry["test"]["correct"] / entry["test"]["total"] for entry in tested]
+    accuracy.plot([entry["epoch"] for entry in tested], percents, color="#D55E00", marker=".", label="test")
+    last = tested[-1]
+    note = f"{last['test']['correct']}/{last['test']['total']} = {percents[-1]:.2f} %"
+    accuracy.annotate(note, (last["epoch"], percents[-1]), xytext=(-4, -14), textcoords="offset points", ha="right", fontsize=9, color=INK)
+    accuracy.set_ylabel("accuracy (%)")
+    for axis in (loss, accuracy):
+        axis.set_xlabel("epoch")
+        axis.grid(color=LINE, linewidth=0.5)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.legend(frameon=False, fontsize=9)
+    figure.suptitle(title, fontsize=11, color=INK)
+    _save(figure, path)
+
+
+def draw_confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str], path: Path, *, title: str) -> None:
+    """Counts: a row per true class, a column per recognised class."""
+    size = 2.6 + 0.42 * len(classes)
+    figure = Figure(figsize=(size + 0.6, size), facecolor=PAPER, layout="constrained")
+    axis = figure.subplots()
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.argwhere(matrix):
+        dark = shares[row, column] > 0.5
+        axis.text(column, row, str(matrix[row, column]), ha="center", va="center", fontsize=8, color=PAPER if dark else INK)
+    _name_axes(axis, classes)
+    axis.set_title(title, fontsize=11, color=INK)
+    _save(figure, path)
+
+
+def _name_axes(axis: Axes, classes: Sequence[str]) -> None:
+    axis.set_xticks(range(len(classes)), list(classes), rotation=45, ha="right", fontsize=8)
+    axis.set_yticks(range(len(classes)), list(classes), fontsize=8)
+    axis.set_xlabel("recognised as")
+    axis.set_ylabel("true action")
+    axis.tick_params(length=0)
+    axis.spines[:].set_color(LINE)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    write_atomically(path, buffer.getvalue())

@@ -1,0 +1,77 @@
+"""A clip: one or more people's joints over time, checked once at the door.
+
+Array order is (M, T, V, C) = people, frames, joints, channels; float32; metres where the source has units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from poseglot.errors import PoseglotError
+
+Joints = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """One sample.
+
+    Attributes:
+        joints: (M, T, V, C) float32, finite.
+        name: what it is called in lists and reports (unique within a store).
+        label: class index, or -1 when unknown.
+        subject, camera, setup: who, seen from where, in which arrangement; 0 when unknown. Splits are made of these.
+    """
+
+    joints: Joints
+    name: str
+    label: int = -1
+    subject: int = 0
+    camera: int = 0
+    setup: int = 0
+
+
+def check_joints(joints: npt.ArrayLike, *, joint_count: int | None = None, origin: str = "the clip") -> Joints:
+    """`joints` as a checked (M, T, V, C) float32 array.
+
+    Args:
+        joints: (M, T, V, C), or (T, V, C) for a single person; any real dtype.
+        joint_count: the V that the layout asks for, if it is known.
+        origin: what the error message calls it (a file name, usually).
+
+    Raises:
+        PoseglotError: not numbers, another number of axes, no frames, no people, the wrong V, or NaN or infinity (the first
+            place is named).
+    """
+    try:
+        array = np.asarray(joints, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise PoseglotError(
+            f"{origin}: the joints are not a regular array of numbers ({error}). Every frame must hold the same number of "
+            "joints, and every joint the same number of coordinates."
+        ) from error
+    if array.ndim == 3:
+        array = array[None]
+    if array.ndim != 4:
+        raise PoseglotError(
+            f"{origin}: the joints have shape {array.shape}; accepted are (people, frames, joints, channels) or "
+            "(frames, joints, channels)."
+        )
+    people, frames, count, channels = array.shape
+    if frames == 0 or people == 0:
+        raise PoseglotError(f"{origin}: there are no {'frames' if frames == 0 else 'people'} in it (shape {array.shape}).")
+    if joint_count is not None and count != joint_count:
+        raise PoseglotError(f"{origin}: {count} joints in a frame, but the layout has {joint_count}. Check the layout.")
+    if channels not in (2, 3):
+        raise PoseglotError(f"{origin}: {channels} coordinates per joint; accepted are 2 (x, y) or 3 (x, y, z).")
+    finite = np.isfinite(array)
+    if not finite.all():
+        person, frame, joint, _ = np.argwhere(~finite)[0]
+        raise PoseglotError(
+            f"{origin}: {np.count_nonzero(~finite)} coordinates are not finite (NaN or infinity), the first at person {person}, "
+            f"frame {frame}, joint {joint} (counted from 0). Repair or drop those frames."
+        )
+    return np.ascontiguousarray(array)

@@ -1,0 +1,155 @@
+"""Layouts: what the V joints of a skeleton are, as a table by joint name.
+
+A layout is a YAML file (`skeletons/layouts/*.yaml`, or a user's own): joints in their order, bones as child: parent, mirror
+pairs, the centre joint, and the six body parts. The coarser partitions of the paper's figure 3 are unions of those six,
+so a layout states each joint's part once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from poseglot.errors import PoseglotError
+
+PARTS = ("head", "hand", "arm", "hip", "leg", "foot")
+
+# Figure 3 of the paper: each part of a partition, and which of the six it is made of (it is described by their sentences).
+PARTITIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "none": {},
+    "global": {"global": PARTS},
+    "two": {"upper": ("head", "hand", "arm"), "lower": ("hip", "leg", "foot")},
+    "four": {"head": ("head",), "hand": ("hand", "arm"), "hip": ("hip",), "foot": ("leg", "foot")},
+    "six": {part: (part,) for part in PARTS},
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The joint table of a kind of skeleton.
+
+    Attributes:
+        name: `kinect20`, `ntu25`, or a user's own.
+        joints: the V joint names, in the order of the arrays.
+        bones: child -> parent; exactly one joint, the root, has no parent.
+        mirror: left -> right.
+        centre: the joint that the feeding protocols subtract.
+        parts: each of `PARTS` -> its joints; every joint is in exactly one.
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    bones: Mapping[str, str]
+    mirror: Mapping[str, str]
+    centre: str
+    parts: Mapping[str, tuple[str, ...]]
+
+    def __post_init__(self) -> None:
+        known = set(self.joints)
+        problems = []
+        if len(known) != len(self.joints):
+            problems.append("a joint name appears twice")
+        named = {
+            "bones": {*self.bones, *self.bones.values()},
+            "mirror": {*self.mirror, *self.mirror.values()},
+            "centre": {self.centre},
+            "parts": {joint for joints in self.parts.values() for joint in joints},
+        }
+        for where, names in named.items():
+            if names - known:
+                problems.append(f"{where} names unknown joints {sorted(names - known)}")
+        roots = [joint for joint in self.joints if joint not in self.bones]
+        if len(roots) != 1:
+            problems.append(f"exactly one joint must have no parent, found {roots}")
+        if set(self.parts) != set(PARTS):
+            problems.append(f"parts must be {list(PARTS)}, found {sorted(self.parts)}")
+        in_parts = sorted(joint for joints in self.parts.values() for joint in joints)
+        if in_parts != sorted(self.joints):
+            problems.append("every joint must be in exactly one part")
+        for joint in self.joints:
+            seen = {joint}
+            while joint in self.bones and self.bones[joint] not in seen:
+                joint = self.bones[joint]
+                seen.add(joint)
+            if joint in self.bones:
+                problems.append(f"the bones run in a circle through {joint}")
+                break
+        if problems:
+            raise PoseglotError(f"layout {self.name}: {'; '.join(problems)}.")
+
+    def __len__(self) -> int:
+        return len(self.joints)
+
+    @cached_property
+    def index(self) -> Mapping[str, int]:
+        """Joint name -> its place along V."""
+        return {joint: place for place, joint in enumerate(self.joints)}
+
+    @cached_property
+    def bone_pairs(self) -> tuple[tuple[int, int], ...]:
+        """(child, parent) as places along V, ordered by child."""
+        return tuple((self.index[c], self.index[self.bones[c]]) for c in self.joints if c in self.bones)
+
+    @cached_property
+    def parents(self) -> tuple[int, ...]:
+        """The parent's place of every joint; the root is its own parent."""
+        pairs = dict(self.bone_pairs)
+        return tuple(pairs.get(place, place) for place in range(len(self)))
+
+    @property
+    def centre_index(self) -> int:
+        return self.index[self.centre]
+
+    def partition(self, name: str) -> dict[str, tuple[int, ...]]:
+        """The parts of a partition (`none`, `global`, `two`, `four`, `six`) -> places along V, ascending."""
+        if name not in PARTITIONS:
+            raise PoseglotError(f"unknown partition {name!r}; there are {', '.join(PARTITIONS)}.")
+        return {
+            part: tuple(sorted(self.index[joint] for piece in pieces for joint in self.parts[piece]))
+            for part, pieces in PARTITIONS[name].items()
+        }
+
+
+def load_layout(name: str) -> Layout:
+    """A packaged layout by name, or a user's own from a path ending in .yaml.
+
+    Raises:
+        PoseglotError: no such layout, or the file is not one (the message says what is wrong with it).
+    """
+    packaged = resources.files("poseglot.skeletons") / "layouts"
+    if name.endswith((".yaml", ".yml")):
+        try:
+            text = Path(name).read_text()
+        except OSError as error:
+            raise PoseglotError(f"could not read the layout {name}: {error.strerror}.") from error
+    else:
+        file = packaged / f"{name}.yaml"
+        if not file.is_file():
+            known = sorted(entry.name.removesuffix(".yaml") for entry in packaged.iterdir() if entry.name.endswith(".yaml"))
+            raise PoseglotError(f"unknown layout {name!r}; there are {', '.join(known)}, or give the path of a .yaml file.")
+        text = file.read_text()
+    return _layout_from_yaml(text, name)
+
+
+def _layout_from_yaml(text: str, origin: str) -> Layout:
+    try:
+        table: Any = yaml.safe_load(text)
+        return Layout(
+            name=str(table["name"]),
+            joints=tuple(table["joints"]),
+            bones=dict(table["bones"]),
+            mirror=dict(table.get("mirror") or {}),
+            centre=str(table["centre"]),
+            parts={part: tuple(joints) for part, joints in table["parts"].items()},
+        )
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise PoseglotError(
+            f"{origin} is not a layout: {type(error).__name__}: {error}. A layout has name, joints (list), bones (child: parent), "
+            "mirror (left: right), centre and parts (head, hand, arm, hip, leg, foot: lists of joints)."
+        ) from error

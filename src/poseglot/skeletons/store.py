@@ -1,0 +1,210 @@
+"""The packed store: every frame of every clip in one flat array, and a table of the clips.
+
+    store.json    format, layout, protocol, class names, splits, and where it all came from (readable)
+    clips.npy     the table, one row a clip (structured array, no pickle)
+    joints.npy    (rows, V, C) float32; a clip of M people and T frames has M * T consecutive rows, person by person
+
+Padded arrays of NTU RGB+D 120 take 20.5 GB that must be held in memory; packed they take 3 GB that need not be: `joints.npy` is
+memory-mapped. A store is written beside its destination and renamed when complete, so a half-written one is never opened.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from poseglot.errors import PoseglotError
+from poseglot.files import folder_written_atomically
+from poseglot.skeletons.benchmarks import Benchmark, SplitRule
+from poseglot.skeletons.clip import Clip, Joints
+from poseglot.skeletons.layout import Layout
+
+FORMAT = "poseglot-store/1"
+_FIELDS: list[tuple[str, str]] = [
+    ("offset", "i8"),
+    ("frames", "i4"),
+    ("people", "i4"),
+    ("label", "i4"),
+    ("subject", "i4"),
+    ("camera", "i4"),
+    ("setup", "i4"),
+]
+
+
+@dataclass(frozen=True)
+class StoreInfo:
+    """What `store.json` says.
+
+    Attributes:
+        name: of the data set; a run remembers it.
+        layout, protocol, classes, splits: as in `Benchmark`.
+        source: where the clips came from, for people to read (file names, hashes, counts).
+    """
+
+    name: str
+    layout: str
+    protocol: str
+    classes: tuple[str, ...]
+    splits: Mapping[str, SplitRule]
+    source: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Raw clips, padded to the longest and the most people in the batch.
+
+    Attributes:
+        joints: (N, M, T, V, C) float32.
+        frames, people, label: (N,) int64.
+    """
+
+    joints: Tensor
+    frames: Tensor
+    people: Tensor
+    label: Tensor
+
+
+class PackedStore:
+    """An opened store; clips are read from disk as they are asked for.
+
+    Attributes:
+        info: see `StoreInfo`.
+        clips: the table, with fields name, offset, frames, people, label, subject, camera, setup.
+        joints: (rows, V, C), memory-mapped.
+    """
+
+    def __init__(self, info: StoreInfo, clips: npt.NDArray[Any], joints: npt.NDArray[np.float32]) -> None:
+        self.info = info
+        self.clips = clips
+        self.joints = joints
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    @property
+    def people(self) -> int:
+        """The most people that a clip of this store has."""
+        return int(self.clips["people"].max())
+
+    def side(self, split: str, side: str) -> npt.NDArray[np.int64]:
+        """Which clips belong to a side (`train` or `test`) of a split, in the order of the table.
+
+        Raises:
+            PoseglotError: no such split, or nothing in it.
+        """
+        if split not in self.info.splits:
+            raise PoseglotError(f"{self.info.name} has no split {split!r}; there are {', '.join(self.info.splits)}.")
+        rule = self.info.splits[split][side]
+        chosen = np.ones(len(self), dtype=bool)
+        for field, values in rule.items():
+            chosen &= np.isin(self.clips[field], values)
+        if not chosen.any():
+            raise PoseglotError(f"no clip of {self.info.name} is in the {side} side of split {split!r} ({dict(rule)}).")
+        return np.flatnonzero(chosen)
+
+    def clip(self, place: int) -> Clip:
+        """One clip by its place in the table."""
+        row = self.clips[place]
+        people, frames, offset = int(row["people"]), int(row["frames"]), int(row["offset"])
+        rows = self.joints[offset : offset + people * frames]
+        joints: Joints = np.array(rows).reshape(people, frames, *rows.shape[1:])
+        fields = {field: int(row[field]) for field in ("label", "subject", "camera", "setup")}
+        return Clip(joints, name=str(row["name"]), **fields)
+
+    def batch(self, places: npt.NDArray[np.int64]) -> Batch:
+        """Some clips as one padded batch, by a single indexed read."""
+        rows = self.clips[places]
+        frames, people = rows["frames"].astype(np.int64), rows["people"].astype(np.int64)
+        person = np.minimum(np.arange(people.max()), people[:, None] - 1)
+        frame = np.minimum(np.arange(frames.max()), frames[:, None] - 1)
+        where = rows["offset"][:, None, None] + person[:, :, None] * frames[:, None, None] + frame[:, None, :]
+        return Batch(
+            joints=torch.from_numpy(np.asarray(self.joints[where])),
+            frames=torch.from_numpy(frames),
+            people=torch.from_numpy(people),
+            label=torch.from_numpy(rows["label"].astype(np.int64)),
+        )
+
+
+def write_store(
+    path: Path,
+    clips: Iterable[Clip],
+    *,
+    benchmark: Benchmark,
+    layout: Layout,
+    source: Mapping[str, Any],
+    overwrite: bool = False,
+) -> PackedStore:
+    """Write clips to a new store and open it.
+
+    Clips go to the disk as they come, so an iterator of any length needs the memory of one clip.
+
+    Raises:
+        PoseglotError: `path` exists, two clips share a name, there is no clip, or the disk refused; nothing is left then.
+    """
+    info = StoreInfo(benchmark.name, layout.name, benchmark.protocol, benchmark.classes, benchmark.splits, source)
+    with folder_written_atomically(path, overwrite=overwrite) as folder:
+        rows, names, offset, shape = [], [], 0, (0, 0)
+        flat = folder / "joints.raw"
+        with flat.open("wb") as file:
+            for clip in clips:
+                people, frames, *shape_of_frame = clip.joints.shape
+                shape = (shape_of_frame[0], shape_of_frame[1])
+                rows.append((offset, frames, people, clip.label, clip.subject, clip.camera, clip.setup))
+                names.append(clip.name)
+                file.write(np.ascontiguousarray(clip.joints, dtype=np.float32).tobytes())
+                offset += people * frames
+        if not rows:
+            raise PoseglotError(f"there is no clip to write to {path}.")
+        twice = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
+        if twice:
+            raise PoseglotError(f"{len(twice)} clip names appear more than once, for example {sorted(twice)[0]}.")
+        table = np.zeros(len(rows), dtype=[("name", f"U{max(map(len, names))}"), *_FIELDS])
+        for column, (field, _) in enumerate(_FIELDS):
+            table[field] = [row[column] for row in rows]
+        table["name"] = names
+        np.save(folder / "clips.npy", table, allow_pickle=False)
+        _add_npy_header(flat, folder / "joints.npy", (offset, *shape))
+        (folder / "store.json").write_text(json.dumps({"format": FORMAT, **asdict(info)}, indent=1) + "\n")
+    return open_store(path)
+
+
+def open_store(path: Path) -> PackedStore:
+    """Open a store; its frames stay on the disk.
+
+    Raises:
+        PoseglotError: not a store, or its files do not fit together.
+    """
+    try:
+        described = json.loads((path / "store.json").read_text())
+        if described.pop("format", None) != FORMAT:
+            raise PoseglotError(f"{path / 'store.json'} is not of the format {FORMAT}; prepare the data again.")
+        info = StoreInfo(**{**described, "classes": tuple(described["classes"])})
+        clips = np.load(path / "clips.npy", allow_pickle=False)
+        joints = np.load(path / "joints.npy", mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError as error:
+        raise PoseglotError(
+            f"{path} is not a packed store ({error.filename} is missing). Make one with `poseglot prepare NAME --source ... --out {path}`."
+        ) from error
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise PoseglotError(f"{path} is a damaged store ({error}); prepare the data again with --overwrite.") from error
+    if len(joints) != int((clips["frames"].astype(np.int64) * clips["people"]).sum()):
+        raise PoseglotError(f"{path} is a damaged store: joints.npy has {len(joints)} rows, the table asks for another number.")
+    return PackedStore(info, clips, joints)
+
+
+def _add_npy_header(raw: Path, destination: Path, shape: tuple[int, ...]) -> None:
+    """Turn a file of raw float32 numbers into a .npy file, by copying it behind the header; then drop it."""
+    with destination.open("wb") as out, raw.open("rb") as data:
+        np.lib.format.write_array_header_1_0(out, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        while block := data.read(1 << 24):
+            out.write(block)
+    raw.unlink()

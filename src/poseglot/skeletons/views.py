@@ -1,0 +1,63 @@
+"""A side of a split as batches of views: the store, the protocol and the stream put together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from poseglot.skeletons.layout import Layout
+from poseglot.skeletons.store import PackedStore
+from poseglot.skeletons.transforms import Augmentation, Protocol, make_view
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """Samples to draw views of.
+
+    Attributes:
+        store: where the clips are.
+        places: the clips, as places in the store's table; sample i is clip `places[i % len(places)]`.
+        protocol, stream, layout: of the views.
+    """
+
+    store: PackedStore
+    places: npt.NDArray[np.int64]
+    protocol: Protocol
+    stream: str
+    layout: Layout
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @property
+    def labels(self) -> Tensor:
+        """(clips,) class indices."""
+        return torch.from_numpy(self.store.clips["label"][self.places].astype(np.int64))
+
+    @property
+    def names(self) -> list[str]:
+        return [str(name) for name in self.store.clips["name"][self.places]]
+
+    def view(self, index: Tensor, augmentation: Augmentation | None, device: torch.device) -> Tensor:
+        """(N,) sample numbers, on the CPU -> their views (N, M, T, V, C) on the device."""
+        batch = self.store.batch(self.places[index.numpy() % len(self.places)])
+        return make_view(
+            batch.joints.to(device, non_blocking=True),
+            batch.frames.to(device, non_blocking=True),
+            batch.people.to(device, non_blocking=True),
+            protocol=self.protocol,
+            stream=self.stream,
+            layout=self.layout,
+            index=index.to(device, non_blocking=True),
+            augmentation=augmentation,
+        )
+
+    def test_views(self, batch_size: int, device: torch.device) -> Iterator[Tensor]:
+        """Every clip once, in order, in its evaluation view."""
+        for index in torch.arange(len(self)).split(batch_size):
+            yield self.view(index, None, device)

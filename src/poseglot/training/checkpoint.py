@@ -1,0 +1,93 @@
+"""Checkpoints: one safetensors file with JSON in its metadata, holding all that a run needs to go on as if never stopped.
+
+Random numbers need no state (they are functions of seed, epoch and sample), so weights, statistics, momentum and the epoch are all.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from poseglot.errors import PoseglotError
+from poseglot.files import write_atomically
+from poseglot.models.recognizer import read_safetensors
+
+FORMAT = "poseglot-checkpoint/1"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        epochs: completed.
+        best_on_test: most correct clips of the test side so far, and in which epoch (shown beside the result, never used).
+    """
+
+    epochs: int = 0
+    best_on_test: tuple[int, int] | None = None
+
+
+def save_checkpoint(
+    path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, recipe: dict[str, Any]
+) -> None:
+    """Write a checkpoint beside `path`, then rename it there.
+
+    Raises:
+        PoseglotError: the disk refused; the checkpoint before is still whole.
+    """
+    tensors = {f"module.{name}": _plain(tensor) for name, tensor in module.state_dict().items()}
+    for name, parameter in module.named_parameters():
+        momentum = optimizer.state.get(parameter, {}).get("momentum_buffer")
+        if momentum is not None:
+            tensors[f"momentum.{name}"] = _plain(momentum)
+    described = {"format": FORMAT, "progress": asdict(progress), "recipe": recipe}
+    write_atomically(path, save(tensors, metadata={"poseglot": json.dumps(described)}))
+
+
+def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, recipe: dict[str, Any]) -> Progress:
+    """Put a checkpoint's state into module and optimiser.
+
+    Raises:
+        PoseglotError: cut short, or of another recipe (the message names what differs).
+    """
+    described, tensors = read_safetensors(path)
+    if described.get("format") != FORMAT:
+        raise PoseglotError(f"{path} is not a Poseglot checkpoint ({FORMAT}).")
+    differing = _differences(described["recipe"], recipe)
+    if differing:
+        raise PoseglotError(
+            f"{path} was written by another recipe; it differs in {', '.join(differing)}. "
+            "Resume with the same settings, or train into another folder."
+        )
+    try:
+        module.load_state_dict({name.removeprefix("module."): t for name, t in tensors.items() if name.startswith("module.")})
+    except RuntimeError as error:
+        raise PoseglotError(f"{path} does not fit the model of its recipe: {error}") from error
+    for name, parameter in module.named_parameters():
+        if f"momentum.{name}" in tensors:
+            optimizer.state[parameter]["momentum_buffer"] = tensors[f"momentum.{name}"].to(parameter.device)
+    progress = described["progress"]
+    best = progress["best_on_test"]
+    return Progress(epochs=progress["epochs"], best_on_test=None if best is None else (best[0], best[1]))
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().contiguous()
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    found = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += _differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            found.append(f"{prefix}{key} ({before} then, {after} now)")
+    return found

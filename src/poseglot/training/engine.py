@@ -1,0 +1,271 @@
+"""The engine: runs a recipe, on whatever Lightning Fabric finds (CPU, a GPU, many, many machines). Fabric stays in this file.
+
+An epoch's order, its augmentation and its texts follow from (seed, epoch, sample), so a run that was stopped and resumed, and one
+spread over several processes, compute the same. The batch size is that of all processes together.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from poseglot.errors import PoseglotError
+from poseglot.evaluation.metrics import Count, top_k
+from poseglot.files import write_atomically
+from poseglot.models.recognizer import save_recognizer
+from poseglot.skeletons.transforms import Augmentation
+from poseglot.training.build import Built, build
+from poseglot.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from poseglot.training.distributed import own_share, synchronise_batch_norm
+from poseglot.training.recipe import Recipe
+from poseglot.training.recipe_file import recipe_yaml
+from poseglot.training.run import Run
+from poseglot.training.schedule import learning_rate
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What to run on.
+
+    Attributes:
+        accelerator: auto, cpu, cuda, mps.
+        devices: how many (processes), or auto.
+        nodes: machines; start the command on each, through torchrun or SLURM.
+    """
+
+    accelerator: str = "auto"
+    devices: str = "1"
+    nodes: int = 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training came to: the last epoch, and beside it the best epoch as seen on the test side."""
+
+    last: Count
+    best_on_test: tuple[int, int]
+
+
+def train(recipe: Recipe, out: Path, *, resume: bool = False, machine: Machine | None = None) -> Result:
+    """Train a recipe into a folder.
+
+    Args:
+        recipe: the experiment.
+        out: the run's folder; see `poseglot.training.run`.
+        resume: go on from its checkpoint, if there is one.
+        machine: one device of any kind by default.
+
+    Raises:
+        PoseglotError: the recipe cannot be run, the folder holds another run, or the disk refused.
+    """
+    machine = machine or Machine()
+    run = Run(out)
+    if not resume:
+        run.refuse_to_overwrite()
+    devices: int | str = machine.devices if machine.devices == "auto" else int(machine.devices)
+    several = machine.nodes > 1 or devices != 1
+    fabric = Fabric(
+        accelerator=machine.accelerator,
+        devices=devices,
+        num_nodes=machine.nodes,
+        strategy="ddp" if several else "auto",
+        precision=recipe.precision,
+    )
+    fabric.launch()
+    return _Training(fabric, recipe, build(recipe), run).go(resume)
+
+
+class _Training:
+    """One process's part of a run."""
+
+    def __init__(self, fabric: Fabric, recipe: Recipe, built: Built, run: Run) -> None:
+        self.fabric, self.recipe, self.built, self.run = fabric, recipe, built, run
+        self.task = built.task
+        if fabric.world_size > recipe.optim.batch_size:
+            raise PoseglotError(f"{fabric.world_size} processes cannot share a batch of {recipe.optim.batch_size}.")
+        if fabric.world_size > 1:
+            synchronise_batch_norm(self.task.recognizer)
+        optim = recipe.optim
+        self.optimizer = torch.optim.SGD(
+            self.task.parameter_groups(lr=optim.lr, text_lr_scale=recipe.words.lr_scale),
+            lr=optim.lr,
+            momentum=optim.momentum,
+            nesterov=optim.nesterov,
+            weight_decay=optim.weight_decay,
+        )
+        self.wrapped, self.wrapped_optimizer = fabric.setup(self.task, self.optimizer)
+        self.labels = built.train.labels.to(fabric.device)
+
+    def go(self, resume: bool) -> Result:
+        """Train from where the run stands to the last epoch."""
+        progress = Progress()
+        if resume and self.run.checkpoint.exists():
+            progress = load_checkpoint(self.run.checkpoint, self.task, self.optimizer, self._recipe_for_comparison())
+        if self.fabric.is_global_zero:
+            write_atomically(self.run.recipe, recipe_yaml(self.recipe))
+            self.run.forget_log_after(progress.epochs)
+        self.fabric.barrier()
+        epochs = self.recipe.optim.epochs
+        last = self.test() if progress.epochs == epochs else None
+        with self._bar(progress.epochs) as bar, self._tensorboard(progress.epochs) as board:
+            for epoch in range(progress.epochs, epochs):
+                entry = self.train_epoch(epoch, bar)
+                if (epoch + 1) % self.recipe.evaluate_every == 0 or epoch + 1 == epochs:
+                    last = self.test()
+                    progress = replace(progress, best_on_test=_better(progress.best_on_test, (last.correct, epoch + 1)))
+                    entry["test"] = asdict(last)
+                progress = replace(progress, epochs=epoch + 1)
+                if self.fabric.is_global_zero:
+                    self._report(entry, bar, board)
+                if (epoch + 1) % self.recipe.checkpoint_every == 0 or epoch + 1 == epochs:
+                    self._save(progress)
+        if self.fabric.is_global_zero:
+            save_recognizer(self.task.recognizer, self.run.recognizer)
+        self.fabric.barrier()
+        assert last is not None and progress.best_on_test is not None
+        return Result(last, progress.best_on_test)
+
+    def train_epoch(self, epoch: int, bar: tqdm[Any]) -> dict[str, Any]:
+        """One epoch; returns its line of the log."""
+        rate = learning_rate(self.recipe.optim, epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["lr_scale"]
+        self.wrapped.train()
+        started = time.monotonic()
+        # Sums over the epoch, kept on the device: loss, classification, alignment (weighted by clips), correct, clips.
+        sums = torch.zeros(5, device=self.fabric.device)
+        for index in self._batches(epoch):
+            losses = self.step(index, epoch)
+            own = index[own_share(len(index))]
+            hits = (losses["logits"].argmax(dim=1) == self.labels[own % len(self.labels)]).sum()
+            parts = torch.stack([losses["loss"].detach(), losses["classification"], losses["alignment"]]) * len(own)
+            sums += torch.cat([parts.float(), hits[None].float(), torch.tensor([float(len(own))], device=sums.device)])
+            bar.update(len(index))
+            if not bar.disable:
+                loss, *_, correct, clips = sums.tolist()
+                bar.set_postfix_str(f"epoch {epoch + 1}, loss {loss / clips:.3f}, accuracy {correct / clips:.1%}", refresh=False)
+        self.fabric.all_reduce(sums, reduce_op="sum")
+        loss, classification, alignment, correct, clips = sums.tolist()
+        seconds = time.monotonic() - started
+        return {
+            "epoch": epoch + 1,
+            "lr": rate,
+            "loss": loss / clips,
+            "classification": classification / clips,
+            "alignment": alignment / clips,
+            "train": {"correct": int(correct), "total": int(clips)},
+            "seconds": round(seconds, 2),
+            "clips_per_second": round(clips / seconds, 2),
+        }
+
+    def step(self, index: Tensor, epoch: int) -> Any:
+        """One optimiser step on the samples `index` (of all processes together)."""
+        recipe, train = self.recipe, self.built.train
+        same_views = recipe.data.official_repeated_augmentation
+        augmentation = Augmentation(recipe.seed, 0 if same_views else epoch, recipe.data.effective_scale)
+        device = self.fabric.device
+        view = train.view(index[own_share(len(index))], augmentation, device)
+        labels = self.labels[index.to(device) % len(self.labels)]
+        places = None
+        if self.built.prompts is not None:
+            places = self.built.prompts.draw(labels, seed=recipe.seed, epoch=epoch, index=index.to(device))
+        losses = self.wrapped(view, labels, places)
+        self.wrapped_optimizer.zero_grad()
+        self.fabric.backward(losses["loss"])
+        self.wrapped_optimizer.step()
+        return losses
+
+    def test(self) -> Count:
+        """Top-1 on the test side, in 32 bits, with each process taking its share."""
+        self.wrapped.eval()
+        views = self.built.test
+        correct = torch.zeros(1, dtype=torch.int64, device=self.fabric.device)
+        share = torch.arange(len(views))[own_share(len(views))]
+        labels = views.labels
+        with torch.inference_mode():
+            for index in share.split(self.recipe.optim.batch_size):
+                logits = self.task.recognizer(views.view(index, None, self.fabric.device))["logits"]
+                correct += top_k(logits.cpu().numpy(), labels[index].numpy(), 1).correct
+        self.fabric.all_reduce(correct, reduce_op="sum")
+        return Count(int(correct), len(views))
+
+    def _batches(self, epoch: int) -> Iterator[Tensor]:
+        """Sample numbers of each step, in an order that follows from (seed, epoch)."""
+        optim = self.recipe.optim
+        generator = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + epoch)
+        order = torch.randperm(self._samples(), generator=generator)
+        for index in order.split(optim.batch_size):
+            # A remainder smaller than the number of processes cannot be shared.
+            if len(index) == optim.batch_size or (not optim.drop_last and len(index) >= self.fabric.world_size):
+                yield index
+
+    def _samples(self) -> int:
+        return len(self.built.train) * self.recipe.data.repeat
+
+    def _recipe_for_comparison(self) -> dict[str, Any]:
+        return asdict(self.recipe)
+
+    def _save(self, progress: Progress) -> None:
+        if self.fabric.is_global_zero:
+            save_checkpoint(self.run.checkpoint, self.task, self.optimizer, progress, self._recipe_for_comparison())
+
+    def _report(self, entry: dict[str, Any], bar: tqdm[Any], board: SummaryWriter) -> None:
+        self.run.add_to_log(entry)
+        line = f"epoch {entry['epoch']}/{self.recipe.optim.epochs}  loss {entry['loss']:.4f}"
+        if self.built.prompts is not None:
+            line += f" (classification {entry['classification']:.4f}, alignment {entry['alignment']:.4f})"
+        line += f"  train {Count(**entry['train'])}  {entry['clips_per_second']:.1f} clips/s"
+        for name in ("lr", "loss", "classification", "alignment", "clips_per_second"):
+            board.add_scalar(f"train/{name}", entry[name], entry["epoch"])
+        board.add_scalar("train/accuracy", Count(**entry["train"]).percent, entry["epoch"])
+        if "test" in entry:
+            line += f"  test {Count(**entry['test'])}"
+            board.add_scalar("test/accuracy", Count(**entry["test"]).percent, entry["epoch"])
+        bar.write(line, file=sys.stdout)
+        sys.stdout.flush()
+
+    def _bar(self, epochs_done: int) -> tqdm[Any]:
+        optim = self.recipe.optim
+        per_epoch = self._samples() - (self._samples() % optim.batch_size if optim.drop_last else 0)
+        return tqdm(
+            total=per_epoch * optim.epochs,
+            initial=per_epoch * epochs_done,
+            unit="clip",
+            smoothing=0.05,
+            dynamic_ncols=True,
+            # A bar is for people at a terminal; a file or a pipe gets the epoch lines.
+            disable=not (self.fabric.is_global_zero and sys.stderr.isatty()),
+        )
+
+    def _tensorboard(self, epochs_done: int) -> SummaryWriter:
+        if not self.fabric.is_global_zero:
+            return _Silent()
+        return SummaryWriter(str(self.run.tensorboard), purge_step=epochs_done + 1 if epochs_done else None)  # type: ignore[no-untyped-call]
+
+
+class _Silent(SummaryWriter):
+    """Stands in for TensorBoard in all processes but the first."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __enter__(self) -> _Silent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def _better(best: tuple[int, int] | None, new: tuple[int, int]) -> tuple[int, int]:
+    """(correct, epoch): the earlier of equals."""
+    return new if best is None or new[0] > best[0] else best

@@ -1,0 +1,156 @@
+"""A recipe: one YAML file that is one experiment. These dataclasses are its schema.
+
+Values are checked by type when a recipe is read (unknown keys and wrong types are refused by name), and by meaning here.
+What the authors' code does differently from the paper is a switch named `official...` or described as such.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from poseglot.errors import PoseglotError
+
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """What is learned from.
+
+    Attributes:
+        store: folder of a packed store, made by `poseglot prepare`.
+        split: one of the store's splits.
+        stream: joint, bone, joint_motion or bone_motion.
+        repeat: how many times an epoch goes through the training side, each time augmented anew.
+        effective_scale: apply the random scale where it has an effect, after the normalisation.
+        official_repeated_augmentation: as in the authors' code, every epoch sees the same augmented views.
+    """
+
+    store: str
+    split: str
+    stream: Literal["joint", "bone", "joint_motion", "bone_motion"] = "joint"
+    repeat: int = 1
+    effective_scale: bool = False
+    official_repeated_augmentation: bool = False
+
+
+@dataclass(frozen=True)
+class ModelRecipe:
+    """The skeleton encoder.
+
+    Attributes:
+        encoder: by name.
+        width: of its first blocks; the paper has 64.
+        official_input_transform: as in the authors' code, the network sees joints times I - A^k (the "k-hop bone") instead of joints
+            or bones.
+    """
+
+    encoder: str = "ctr-gcn"
+    width: int = 64
+    official_input_transform: bool = False
+
+
+@dataclass(frozen=True)
+class WordsRecipe:
+    """What is read, and how the body is divided to be aligned with it.
+
+    Attributes:
+        prompt: how descriptions become texts; `none` trains without words.
+        partition: none, global, two, four or six.
+        descriptions: a packaged set, or a path ending in .yaml.
+        encoder: of the texts: minilm, clip-b32, clip-b16, clip-l14, bert, a hub name or a folder.
+        learning: `tuned` trains the text encoder along; `frozen` encodes every text once per run.
+        lr_scale: the text encoder's learning rate, as a share of `optim.lr`.
+        official_parts: the authors' joint lists of the parts (partition four), overlaps and all.
+        official_format: texts punctuated as in the authors' code.
+    """
+
+    prompt: Literal["none", "synonym+parts"] = "synonym+parts"
+    partition: Literal["none", "global", "two", "four", "six"] = "four"
+    descriptions: str = "nw-ucla"
+    encoder: str = "minilm"
+    learning: Literal["tuned", "frozen"] = "tuned"
+    lr_scale: float = 1.0
+    official_parts: bool = False
+    official_format: bool = False
+
+    def __post_init__(self) -> None:
+        if self.official_parts and self.partition != "four":
+            raise PoseglotError("words.official_parts goes with words.partition four; the authors' code has no other.")
+
+
+@dataclass(frozen=True)
+class LossRecipe:
+    """L = L_cls + weight * mean over levels of L_con (paper, equations 1 and 6).
+
+    Attributes:
+        weight: lambda.
+        target: `normalized` (the paper) or `soft10` (the authors' code).
+        scale: what cosines are multiplied by, 1 / tau; the paper's tau is 0.1.
+        learned_scale: learn the scale of each level, starting at `scale` (the authors' code, which uses it without exp).
+    """
+
+    weight: float = 0.8
+    target: Literal["normalized", "soft10"] = "normalized"
+    scale: float = 10.0
+    learned_scale: bool = False
+
+
+@dataclass(frozen=True)
+class OptimRecipe:
+    """SGD with momentum, warm-up and steps.
+
+    Attributes:
+        epochs: in all. The last one is the result.
+        batch_size: over all processes together.
+        drop_last: leave out an epoch's incomplete last batch.
+        lr, momentum, nesterov, weight_decay: of SGD.
+        warmup_epochs: epoch e (from 0) of these has lr * (e + 1) / warmup_epochs.
+        steps: epochs (from 0) from which on the learning rate is `decay` times what it was.
+        decay: see `steps`.
+    """
+
+    epochs: int = 110
+    batch_size: int = 64
+    drop_last: bool = True
+    lr: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 4e-4
+    warmup_epochs: int = 5
+    steps: list[int] = field(default_factory=lambda: [90, 100])
+    decay: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 1:
+            raise PoseglotError(f"optim.epochs and optim.batch_size must be at least 1, not {self.epochs} and {self.batch_size}.")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One experiment.
+
+    Attributes:
+        data, model, words, loss, optim: see their classes.
+        seed: of everything random.
+        precision: 32-true, bf16-mixed or 16-mixed (of training; testing is always in 32 bits).
+        checkpoint_every: epochs between checkpoints.
+        evaluate_every: epochs between looks at the test side (for the curve; nothing is chosen by them).
+    """
+
+    data: DataRecipe
+    model: ModelRecipe = field(default_factory=ModelRecipe)
+    words: WordsRecipe = field(default_factory=WordsRecipe)
+    loss: LossRecipe = field(default_factory=LossRecipe)
+    optim: OptimRecipe = field(default_factory=OptimRecipe)
+    seed: int = 0
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    checkpoint_every: int = 1
+    evaluate_every: int = 1
+
+    def __post_init__(self) -> None:
+        if self.checkpoint_every < 1 or self.evaluate_every < 1 or self.data.repeat < 1:
+            raise PoseglotError("checkpoint_every, evaluate_every and data.repeat must be at least 1.")
+
+    @property
+    def with_words(self) -> bool:
+        return self.words.prompt != "none" and self.words.partition != "none"
