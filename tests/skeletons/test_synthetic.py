@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -213,7 +215,7 @@ def test_the_part_that_should_move_moves_most(
 
 def test_each_action_does_what_its_name_says(performances: dict[str, list[Performance]]) -> None:
     """One measure per class, in which its own performances lead all others on average."""
-    measures = {
+    measures: dict[str, Callable[[Performance], float]] = {
         "clap hands": lambda one: -np.linalg.norm(at(one, "left_hand") - at(one, "right_hand"), axis=1).min(),
         "punch forward": lambda one: abs(ahead(one, "left") - ahead(one, "right")),
         "wave one hand": lambda one: np.abs((at(one, "left_hand") - at(one, "right_hand"))[:, 1]).mean(),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from poseglot import __version__
+from poseglot.app.memory import keep_freed_memory
 from poseglot.errors import PoseglotError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if rest and parsed.command is not _train:
         parser.error(f"unknown arguments: {' '.join(rest)} (see `poseglot {given[0]} --help`)")
     parsed.rest = rest
+    keep_freed_memory()
     try:
         parsed.command(parsed)
     except PoseglotError as error:
@@ -69,12 +71,16 @@ def _train(parsed: argparse.Namespace) -> None:
     if parsed.config is None:
         raise PoseglotError("training needs a recipe: --config recipes/nw-ucla/paper.yaml (see `poseglot train --help`).")
     recipe = parse_recipe(["--config", str(parsed.config), *parsed.rest])
-    out = parsed.out or Path("runs") / f"{parsed.config.parent.name}-{parsed.config.stem}-{recipe.data.stream}-seed{recipe.seed}"
+    out = (
+        parsed.out or Path("runs") / f"{parsed.config.parent.name}-{parsed.config.stem}-{recipe.data.stream}-seed{recipe.seed}"
+    )
     machine = Machine(parsed.accelerator, parsed.devices, parsed.nodes)
     result = train(recipe, out, resume=parsed.resume, machine=machine)
     print(f"{out}: last epoch {result.last}")
     best, epoch = result.best_on_test
-    print(f"(best on the test set, epoch {epoch}: {best}/{result.last.total}; not a result, it was chosen by looking at the answers)")
+    print(
+        f"(best on the test set, epoch {epoch}: {best}/{result.last.total}; not a result, it was chosen by looking at the answers)"
+    )
 
 
 def _evaluate(parsed: argparse.Namespace) -> None:
@@ -238,11 +244,15 @@ def _scores_of_run(run: Path, store_path: Path | None, split: str | None) -> Sav
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="poseglot", description="Skeleton-based action recognition that learns from language.")
+    parser = argparse.ArgumentParser(
+        prog="poseglot", description="Skeleton-based action recognition that learns from language."
+    )
     parser.add_argument("--version", action="version", version=f"poseglot {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, function: Callable[[argparse.Namespace], None], help: str, *, own_help: bool = True) -> argparse.ArgumentParser:
+    def command(
+        name: str, function: Callable[[argparse.Namespace], None], help: str, *, own_help: bool = True
+    ) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=help, description=help, add_help=own_help)
         added.set_defaults(command=function)
         return added

@@ -1,19 +1,19 @@
 """The description file: one entry a class, with label, synonyms, a paragraph, and a sentence for each of the six body parts.
 
-    format: poseglot-descriptions/1
-    name: my-actions
-    about: how these were written, by whom, when
-    classes:
-      - label: put on a shoe
-        synonyms: [lace up a shoe, slip on a shoe, ...]
-        paragraph: The person bends down and ...
-        parts:
-          head: tilts forward and looks down at one foot
-          hand: ...
-          arm: ...
-          hip: ...
-          leg: ...
-          foot: ...
+format: poseglot-descriptions/1
+name: my-actions
+about: how these were written, by whom, when
+classes:
+  - label: put on a shoe
+    synonyms: [lace up a shoe, slip on a shoe, ...]
+    paragraph: The person bends down and ...
+    parts:
+      head: tilts forward and looks down at one foot
+      hand: ...
+      arm: ...
+      hip: ...
+      leg: ...
+      foot: ...
 """
 
 from __future__ import annotations
@@ -112,7 +112,9 @@ def parse_descriptions(text: str, *, origin: str) -> DescriptionSet:
     except yaml.YAMLError as error:
         raise PoseglotError(f"{origin} is not valid YAML: {error}") from error
     if not isinstance(table, dict) or table.get("format") != FORMAT or not isinstance(table.get("classes"), list):
-        raise PoseglotError(f"{origin} is not a description set: it must begin with 'format: {FORMAT}' and have a list 'classes'.")
+        raise PoseglotError(
+            f"{origin} is not a description set: it must begin with 'format: {FORMAT}' and have a list 'classes'."
+        )
     faults: list[str] = []
     classes: dict[str, Description] = {}
     for number, entry in enumerate(table["classes"], start=1):
@@ -125,9 +127,7 @@ def parse_descriptions(text: str, *, origin: str) -> DescriptionSet:
         faults += [f"{where}: {fault}" for fault in found]
         if not found:
             parts = {part: entry["parts"][part].strip() for part in PARTS}
-            classes[entry["label"]] = Description(
-                entry["label"], tuple(entry["synonyms"]), entry["paragraph"].strip(), parts
-            )
+            classes[entry["label"]] = Description(entry["label"], tuple(entry["synonyms"]), entry["paragraph"].strip(), parts)
     if faults:
         raise PoseglotError("\n  ".join([f"{origin} has {len(faults)} faults:", *faults]))
     return DescriptionSet(str(table.get("name", origin)), str(table.get("about", "")).strip(), classes)

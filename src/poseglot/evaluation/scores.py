@@ -68,4 +68,6 @@ def load_scores(path: Path) -> SavedScores:
     except FileNotFoundError as error:
         raise PoseglotError(f"{path} does not exist; `poseglot evaluate RUN` writes it.") from error
     except Exception as error:  # numpy raises many kinds for a damaged file
-        raise PoseglotError(f"{path} is not a scores file ({type(error).__name__}: {error}); write it again with `poseglot evaluate`.") from error
+        raise PoseglotError(
+            f"{path} is not a scores file ({type(error).__name__}: {error}); write it again with `poseglot evaluate`."
+        ) from error

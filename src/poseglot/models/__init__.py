@@ -1,0 +1,1 @@
+"""Models: skeleton encoders, text encoders, the recognizer, and weights of public implementations."""

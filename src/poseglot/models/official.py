@@ -27,7 +27,12 @@ OFFICIAL_LEVELS = ("head", "hand", "hip", "foot")
 # the NTU bone lists move joint 20 and lose 21, the NW-UCLA bone lists are off by one.
 OFFICIAL_PARTS: Mapping[str, Mapping[str, Mapping[str, tuple[int, ...]]]] = {
     "ntu25": {
-        "joint": {"head": (2, 3, 20), "hand": (*range(4, 12), *range(21, 25)), "hip": (0, 1, 2, 12, 16), "foot": (*range(12, 20),)},
+        "joint": {
+            "head": (2, 3, 20),
+            "hand": (*range(4, 12), *range(21, 25)),
+            "hip": (0, 1, 2, 12, 16),
+            "foot": (*range(12, 20),),
+        },
         "bone": {"head": (2, 3), "hand": (*range(4, 12), 20, 22, 23, 24), "hip": (0, 1, 12, 16), "foot": (*range(12, 20),)},
     },
     "kinect20": {
@@ -188,7 +193,9 @@ class _OfficialNames:
 
     def refuse_leftovers(self) -> None:
         if self.unused:
-            raise PoseglotError(f"{len(self.unused)} official names have no place in our model, for example {sorted(self.unused)[0]!r}.")
+            raise PoseglotError(
+                f"{len(self.unused)} official names have no place in our model, for example {sorted(self.unused)[0]!r}."
+            )
 
     def tensor_for(self, ours: str, heads: Mapping[str, str], recognizer: Recognizer) -> Tensor:
         """The official tensor (or several as one) for one of our names."""

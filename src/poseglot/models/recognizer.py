@@ -77,6 +77,9 @@ class Recognizer(nn.Module):
         nn.init.normal_(self.classifier.weight, std=math.sqrt(2 / len(spec.classes)))
         levels = dict(spec.levels or {})
         self.heads = nn.ModuleDict({f"{level}_head": nn.Linear(features, spec.text_width) for level in levels})
+        if GLOBAL in levels:
+            # As in the authors' code: the whole body's head starts larger than the parts' heads.
+            nn.init.kaiming_normal_(self.heads[f"{GLOBAL}_head"].weight, mode="fan_out")
         # A constant of the spec, not of the state; `pooling[k, v]` averages over the joints of level k.
         self.register_buffer("pooling", _pooling(levels, len(self.layout)), persistent=False)
         self.pooling: Tensor
@@ -129,7 +132,9 @@ def load_recognizer(path: Path) -> Recognizer:
     """
     described, tensors = read_safetensors(path)
     if described.pop("format", None) != FORMAT:
-        raise PoseglotError(f"{path} is not a Poseglot recognizer ({FORMAT}). Foreign weights come in with `poseglot import-weights`.")
+        raise PoseglotError(
+            f"{path} is not a Poseglot recognizer ({FORMAT}). Foreign weights come in with `poseglot import-weights`."
+        )
     table = described.pop("layout_table")
     layout = Layout(
         **{**table, "joints": tuple(table["joints"]), "parts": {part: tuple(names) for part, names in table["parts"].items()}}

@@ -20,7 +20,9 @@ from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import PARTS, Layout
 
 # Okabe and Ito's colours, told apart by people with any kind of colour vision.
-PART_COLOURS: Mapping[str, str] = dict(zip(PARTS, ("#D55E00", "#0072B2", "#56B4E9", "#CC79A7", "#009E73", "#E69F00"), strict=True))
+PART_COLOURS: Mapping[str, str] = dict(
+    zip(PARTS, ("#D55E00", "#0072B2", "#56B4E9", "#CC79A7", "#009E73", "#E69F00"), strict=True)
+)
 INK, PAPER, LINE = "#222222", "#ffffff", "#c9c9c9"
 
 
@@ -33,8 +35,12 @@ def draw_skeleton(clip: Clip, layout: Layout, path: Path, *, title: str, frames:
     for axis, frame in zip(axes, chosen, strict=True):
         for person in clip.joints[:, frame]:
             for child, parent in layout.bone_pairs:
-                axis.plot(*person[[parent, child], :2].T, color=colour[layout.joints[child]], linewidth=2.5, solid_capstyle="round")
-            axis.scatter(*person[:, :2].T, s=14, c=[colour[joint] for joint in layout.joints], zorder=3, edgecolors=PAPER, linewidths=0.5)
+                axis.plot(
+                    *person[[parent, child], :2].T, color=colour[layout.joints[child]], linewidth=2.5, solid_capstyle="round"
+                )
+            axis.scatter(
+                *person[:, :2].T, s=14, c=[colour[joint] for joint in layout.joints], zorder=3, edgecolors=PAPER, linewidths=0.5
+            )
         axis.set_aspect("equal")
         axis.set_axis_off()
         axis.set_title(f"frame {frame + 1}", fontsize=8, color=INK)
@@ -54,13 +60,17 @@ def draw_curve(log: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> N
     if any(entry["alignment"] for entry in log):
         loss.plot(epochs, [entry["alignment"] for entry in log], color="#D55E00", label="alignment")
     loss.set_ylabel("loss")
-    accuracy.plot(epochs, [100 * entry["train"]["correct"] / entry["train"]["total"] for entry in log], color="#0072B2", label="train")
+    accuracy.plot(
+        epochs, [100 * entry["train"]["correct"] / entry["train"]["total"] for entry in log], color="#0072B2", label="train"
+    )
     tested = [entry for entry in log if "test" in entry]
     percents = [100 * entry["test"]["correct"] / entry["test"]["total"] for entry in tested]
     accuracy.plot([entry["epoch"] for entry in tested], percents, color="#D55E00", marker=".", label="test")
     last = tested[-1]
     note = f"{last['test']['correct']}/{last['test']['total']} = {percents[-1]:.2f} %"
-    accuracy.annotate(note, (last["epoch"], percents[-1]), xytext=(-4, -14), textcoords="offset points", ha="right", fontsize=9, color=INK)
+    accuracy.annotate(
+        note, (last["epoch"], percents[-1]), xytext=(-4, -14), textcoords="offset points", ha="right", fontsize=9, color=INK
+    )
     accuracy.set_ylabel("accuracy (%)")
     for axis in (loss, accuracy):
         axis.set_xlabel("epoch")

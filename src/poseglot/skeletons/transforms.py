@@ -97,7 +97,12 @@ def test_view(joints: npt.ArrayLike, *, protocol: str, stream: str = "joint", la
     layout = layout or load_layout(rules.layout)
     array = torch.from_numpy(check_joints(joints, joint_count=len(layout)))
     view = make_view(
-        array[None], torch.tensor([array.shape[1]]), torch.tensor([array.shape[0]]), protocol=rules, stream=stream, layout=layout
+        array[None],
+        torch.tensor([array.shape[1]]),
+        torch.tensor([array.shape[0]]),
+        protocol=rules,
+        stream=stream,
+        layout=layout,
     )
     result: Joints = view[0].numpy()
     return result

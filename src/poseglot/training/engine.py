@@ -91,6 +91,8 @@ class _Training:
     def __init__(self, fabric: Fabric, recipe: Recipe, built: Built, run: Run) -> None:
         self.fabric, self.recipe, self.built, self.run = fabric, recipe, built, run
         self.task = built.task
+        if recipe.precision == "16-mixed" and fabric.device.type == "cpu":
+            raise PoseglotError("precision 16-mixed needs a GPU; on a CPU use --precision bf16-mixed or --precision 32-true.")
         if fabric.world_size > recipe.optim.batch_size:
             raise PoseglotError(f"{fabric.world_size} processes cannot share a batch of {recipe.optim.batch_size}.")
         if fabric.world_size > 1:
@@ -153,7 +155,9 @@ class _Training:
             bar.update(len(index))
             if not bar.disable:
                 loss, *_, correct, clips = sums.tolist()
-                bar.set_postfix_str(f"epoch {epoch + 1}, loss {loss / clips:.3f}, accuracy {correct / clips:.1%}", refresh=False)
+                bar.set_postfix_str(
+                    f"epoch {epoch + 1}, loss {loss / clips:.3f}, accuracy {correct / clips:.1%}", refresh=False
+                )
         self.fabric.all_reduce(sums, reduce_op="sum")
         loss, classification, alignment, correct, clips = sums.tolist()
         seconds = time.monotonic() - started

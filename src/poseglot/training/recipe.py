@@ -122,7 +122,9 @@ class OptimRecipe:
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1:
-            raise PoseglotError(f"optim.epochs and optim.batch_size must be at least 1, not {self.epochs} and {self.batch_size}.")
+            raise PoseglotError(
+                f"optim.epochs and optim.batch_size must be at least 1, not {self.epochs} and {self.batch_size}."
+            )
 
 
 @dataclass(frozen=True)

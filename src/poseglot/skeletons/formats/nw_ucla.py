@@ -47,7 +47,9 @@ def parse_clip(content: bytes, *, origin: str, joint_count: int | None = None) -
     except (ValueError, RecursionError) as error:
         raise PoseglotError(f"{origin} is not valid JSON ({error}); it may be cut short. Fetch or export it again.") from error
     if not isinstance(table, dict) or "skeletons" not in table:
-        raise PoseglotError(f'{origin} is not a clip: expected an object with "skeletons" (frames x joints x 3) and no such key is there.')
+        raise PoseglotError(
+            f'{origin} is not a clip: expected an object with "skeletons" (frames x joints x 3) and no such key is there.'
+        )
     joints = check_joints(table["skeletons"], joint_count=joint_count, origin=origin)
     label = table.get("label")
     name = table.get("file_name")
@@ -79,13 +81,17 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
                     yield str(path), path.read_bytes()
             return
         with zipfile.ZipFile(source) as archive:
-            names = [name for name in archive.namelist() if name.endswith(".json") and _NAME.fullmatch(PurePosixPath(name).stem)]
+            names = [
+                name for name in archive.namelist() if name.endswith(".json") and _NAME.fullmatch(PurePosixPath(name).stem)
+            ]
             for name in sorted(names, key=lambda name: PurePosixPath(name).name):
                 yield f"{source}:{name}", archive.read(name)
     except FileNotFoundError as error:
         raise PoseglotError(f"{source} does not exist; --source takes NW-UCLA's all_sqe.zip or the folder in it.") from error
     except zipfile.BadZipFile as error:
-        raise PoseglotError(f"{source} is not a whole zip file ({error}); the download may have been cut short. Fetch it again.") from error
+        raise PoseglotError(
+            f"{source} is not a whole zip file ({error}); the download may have been cut short. Fetch it again."
+        ) from error
     except (zlib.error, EOFError, NotImplementedError) as error:
         raise PoseglotError(f"{source} is damaged ({type(error).__name__}: {error}). Fetch it again.") from error
     except OSError as error:

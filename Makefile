@@ -1,0 +1,38 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both make .venv first; PYTHON picks the interpreter (3.11 or newer).
+PYTHON ?= python3
+POSEGLOT := .venv/bin/poseglot
+DEMO := runs/demo
+
+.PHONY: setup demo test test-all lint clean
+
+setup: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev]'
+	touch $@
+
+# Train with words on the built-in synthetic set, evaluate on unseen people, recognise one of their clips, draw.
+demo: setup
+	rm -rf data/demo $(DEMO)
+	$(POSEGLOT) prepare demo --out data/demo
+	$(POSEGLOT) train --config recipes/demo/demo.yaml --out $(DEMO)
+	$(POSEGLOT) evaluate $(DEMO)
+	$(POSEGLOT) export-clip data/demo a03_s12_e00_v02 --out $(DEMO)/unseen-clip.npy
+	$(POSEGLOT) predict $(DEMO) $(DEMO)/unseen-clip.npy
+	$(POSEGLOT) draw $(DEMO) --clip $(DEMO)/unseen-clip.npy
+
+lint: setup
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+
+test: lint
+	.venv/bin/python -m pytest
+
+# Everything, also what takes minutes: the demo recipe trained and measured, every recipe's first steps, long resumes.
+test-all: lint
+	.venv/bin/python -m pytest -m ''
+
+clean:
+	rm -rf .venv data/demo $(DEMO)

@@ -1,0 +1,36 @@
+"""What tests share: the folder of recorded values and real data, and a small synthetic store."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from poseglot.skeletons import synthetic
+from poseglot.skeletons.benchmarks import load_benchmark
+from poseglot.skeletons.layout import load_layout
+from poseglot.skeletons.store import PackedStore, write_store
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Recorded values and real data, which are not part of the project: `POSEGLOT_SHARED`, by default ../shared."""
+    folder = Path(os.environ.get("POSEGLOT_SHARED", ROOT.parent / "shared"))
+    if not folder.is_dir():
+        reason = f"{folder} is not there; set POSEGLOT_SHARED to the folder with golden/ and data/"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_store(tmp_path_factory: pytest.TempPathFactory) -> PackedStore:
+    """120 synthetic clips in the demo set's form: ten people, one camera; 96 for training (people 1-8), 24 for testing."""
+    benchmark = load_benchmark("demo")
+    clips = synthetic.make_clips(persons=10, cameras=1, repeats=1)
+    path = tmp_path_factory.mktemp("store") / "small"
+    return write_store(path, clips, benchmark=benchmark, layout=load_layout("kinect20"), source={"synthetic": "tests"})
