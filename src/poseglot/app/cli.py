@@ -207,7 +207,8 @@ def _import_weights(parsed: argparse.Namespace) -> None:
 
 
 SCORES = "scores.npz"
-_TRAIN_USAGE = """usage: poseglot train --config RECIPE.yaml [--out RUN] [--resume] [--accelerator auto] [--devices 1] [--nodes 1] [SETTING ...]
+_TRAIN_USAGE = """usage: poseglot train --config RECIPE.yaml [--out RUN] [--resume] [SETTING ...]
+                      [--accelerator auto] [--devices 1] [--nodes 1]
 
 Trains a recipe into the folder RUN; the recogniser of its last epoch is the result. --resume goes on where a run stopped.
 Every setting of the recipe can be given here, for example --data.stream bone --seed 3:

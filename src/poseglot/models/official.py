@@ -20,8 +20,8 @@ from poseglot.models.recognizer import GLOBAL, Recognizer, RecognizerSpec
 from poseglot.skeletons.graph import parent_matrix
 from poseglot.skeletons.layout import Layout, load_layout
 
-# The order of the authors' part heads (`part_list.0` .. `part_list.3`).
-OFFICIAL_LEVELS = ("head", "hand", "hip", "foot")
+# Which of the authors' part heads (`part_list.N`) belongs to which level.
+OFFICIAL_HEADS = {"head": 0, "hand": 1, "hip": 3, "foot": 2}
 
 # The authors' joints of each part, by layout and by whether the stream is a bone stream. Quirks and all: hip and foot overlap,
 # the NTU bone lists move joint 20 and lose 21, the NW-UCLA bone lists are off by one.
@@ -186,7 +186,7 @@ class _OfficialNames:
         for name in self.tensors:
             if name.startswith("linear_head.") and name.endswith(".weight"):
                 found[GLOBAL] = name.removesuffix(".weight")
-        for place, level in enumerate(OFFICIAL_LEVELS):
+        for level, place in OFFICIAL_HEADS.items():
             if f"part_list.{place}.weight" in self.tensors:
                 found[level] = f"part_list.{place}"
         return found

@@ -79,7 +79,7 @@ class Recognizer(nn.Module):
         self.heads = nn.ModuleDict({f"{level}_head": nn.Linear(features, spec.text_width) for level in levels})
         if GLOBAL in levels:
             # As in the authors' code: the whole body's head starts larger than the parts' heads.
-            nn.init.kaiming_normal_(self.heads[f"{GLOBAL}_head"].weight, mode="fan_out")
+            nn.init.kaiming_normal_(self.heads[f"{GLOBAL}_head"].get_parameter("weight"), mode="fan_out")
         # A constant of the spec, not of the state; `pooling[k, v]` averages over the joints of level k.
         self.register_buffer("pooling", _pooling(levels, len(self.layout)), persistent=False)
         self.pooling: Tensor

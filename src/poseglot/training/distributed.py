@@ -114,4 +114,4 @@ def synchronise_batch_norm(module: nn.Module) -> None:
     for child in module.modules():
         if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
             # Same attributes, another forward: swapping the class keeps parameters, buffers and hooks where they are.
-            child.__class__ = SynchronisedBatchNorm
+            child.__class__ = SynchronisedBatchNorm  # type: ignore[assignment]

@@ -254,7 +254,7 @@ class _Training:
     def _tensorboard(self, epochs_done: int) -> SummaryWriter:
         if not self.fabric.is_global_zero:
             return _Silent()
-        return SummaryWriter(str(self.run.tensorboard), purge_step=epochs_done + 1 if epochs_done else None)  # type: ignore[no-untyped-call]
+        return SummaryWriter(str(self.run.tensorboard), purge_step=epochs_done + 1 if epochs_done else None)
 
 
 class _Silent(SummaryWriter):

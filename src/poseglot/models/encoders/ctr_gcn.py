@@ -132,7 +132,8 @@ class GraphUnit(nn.Module):
         theta, phi = self.theta(mean[:, None]), self.phi(mean[:, None])
         relation = torch.tanh(theta[..., :, None] - phi[..., None, :]).flatten(-2)
         refined = self.project(relation).view(b, SUBSETS, self.outgoing, v, v)
-        return refined * self.alpha + self.adjacency[:, None]
+        topology: Tensor = refined * self.alpha + self.adjacency[:, None]
+        return topology
 
 
 class _SubsetLinear(nn.Module):
@@ -144,7 +145,8 @@ class _SubsetLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(SUBSETS, outgoing))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.weight @ x + self.bias[..., None]
+        y: Tensor = self.weight @ x + self.bias[..., None]
+        return y
 
 
 class MultiScaleTemporal(nn.Module):

@@ -1,0 +1,153 @@
+"""Scores on disk and their fusion: real scores of a published model, and files that are damaged or dangerous."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from poseglot.errors import PoseglotError
+from poseglot.evaluation.ensemble import GAP_WEIGHTS, fuse
+from poseglot.evaluation.metrics import top_k
+from poseglot.evaluation.scores import SavedScores, load_scores, save_scores
+
+STREAMS = ("joint", "bone", "joint_motion", "bone_motion")
+
+
+@pytest.fixture(scope="module")
+def published(shared: Path) -> dict[str, Any]:
+    with np.load(shared / "golden" / "nwucla_scores.npz") as arrays:
+        return dict(arrays)
+
+
+@pytest.fixture
+def scores() -> SavedScores:
+    generator = np.random.default_rng(0)
+    return SavedScores(
+        names=("a01_s01_e00_v03", "näme with spaces", "x"),
+        labels=np.array([2, 0, 1]),
+        logits=generator.normal(size=(3, 4)).astype(np.float32),
+        classes=("nod head", "winken", "c", "d"),
+        stream="bone",
+        dataset="demo",
+        split="cross-person",
+    )
+
+
+@pytest.mark.parametrize(("stream", "correct"), zip(STREAMS, (438, 432, 431, 415), strict=True))
+def test_single_streams_of_the_published_model(published: dict[str, Any], stream: str, correct: int) -> None:
+    count = top_k(published[stream], published["label"], 1)
+    assert (count.correct, count.total) == (correct, 464)
+
+
+@pytest.mark.parametrize(
+    ("weights", "correct"), [((0.6, 0.6, 0.4, 0.4), 449), ((0.8, 0.8, 0.2, 0.2), 445), ((1, 1, 1, 1), 446)]
+)
+def test_fused_streams_of_the_published_model(published: dict[str, Any], weights: tuple[float, ...], correct: int) -> None:
+    fused = fuse([published[stream] for stream in STREAMS], weights)
+    assert top_k(fused, published["label"], 1).correct == correct
+
+
+def test_fixed_weights_are_the_authors() -> None:
+    assert dict(GAP_WEIGHTS) == {"joint": 0.8, "bone": 0.8, "joint_motion": 0.2, "bone_motion": 0.2}
+
+
+def test_fusing_is_a_weighted_sum_in_the_given_order() -> None:
+    first, second = np.random.default_rng(0).normal(size=(2, 3, 4))
+    fused = fuse([first, second], [0.25, 3])
+    for clip in range(3):
+        for label in range(4):
+            assert fused[clip, label] == pytest.approx(0.25 * first[clip, label] + 3 * second[clip, label], rel=1e-12)
+
+
+def test_saved_scores_come_back(scores: SavedScores, tmp_path: Path) -> None:
+    path = tmp_path / "run" / "scores.npz"
+    save_scores(scores, path)
+    loaded = load_scores(path)
+    for field in ("names", "classes", "stream", "dataset", "split"):
+        assert getattr(loaded, field) == getattr(scores, field)
+    assert np.array_equal(loaded.labels, scores.labels)
+    assert np.array_equal(loaded.logits, scores.logits)
+    assert loaded.logits.dtype == np.float32
+    save_scores(replace(scores, stream="joint"), path)
+    assert load_scores(path).stream == "joint"
+    assert [file.name for file in path.parent.iterdir()] == ["scores.npz"]
+
+
+def test_a_refusing_disk_leaves_the_old_scores(scores: SavedScores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "scores.npz"
+    save_scores(scores, path)
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(PoseglotError, match="No space left"):
+        save_scores(replace(scores, stream="joint"), path)
+    assert load_scores(path).stream == "bone"
+    assert [file.name for file in tmp_path.iterdir()] == ["scores.npz"]
+
+
+def test_missing_scores_say_how_to_make_them(tmp_path: Path) -> None:
+    with pytest.raises(PoseglotError, match=r"absent\.npz does not exist.*poseglot evaluate"):
+        load_scores(tmp_path / "absent.npz")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: whole[: len(whole) // 2],
+        lambda whole: b"",
+        lambda whole: b"no archive at all",
+        lambda whole: whole[:60] + bytes(40) + whole[100:],
+    ],
+    ids=["cut short", "empty", "text", "overwritten"],
+)
+def test_damaged_scores_are_refused(scores: SavedScores, tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "scores.npz"
+    save_scores(scores, path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(PoseglotError, match=r"scores\.npz is not a scores file"):
+        load_scores(path)
+
+
+def test_another_npz_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "scores.npz"
+    np.savez(path, joints=np.zeros(3))
+    with pytest.raises(PoseglotError, match="is not a scores file"):
+        load_scores(path)
+
+
+class _Trap:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return os.mkdir, (str(self.target),)
+
+
+def test_pickled_objects_are_refused_unopened(scores: SavedScores, tmp_path: Path) -> None:
+    path, target = tmp_path / "scores.npz", tmp_path / "sprung"
+    about = np.array([scores.stream, scores.dataset, scores.split])
+    np.savez(
+        path,
+        names=np.array([_Trap(target)], dtype=object),
+        labels=scores.labels,
+        logits=scores.logits,
+        classes=np.array(scores.classes),
+        about=about,
+    )
+    with pytest.raises(PoseglotError, match="is not a scores file"):
+        load_scores(path)
+    assert not target.exists()
+    # The trap is a real one: numpy's own reader with pickles allowed springs it.
+    with np.load(path, allow_pickle=True) as arrays:
+        arrays["names"]
+    assert target.exists()

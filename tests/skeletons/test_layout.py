@@ -1,0 +1,246 @@
+"""Layouts: the packaged tables against the facts of the data sets, and a user's own table with its faults named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from poseglot.errors import PoseglotError
+from poseglot.skeletons.layout import PARTITIONS, Layout, load_layout
+
+# Bones as the field writes them: (child, parent), joints counted from 1.
+FIELD_BONES = {
+    "kinect20": "1,2 2,3 4,3 5,3 6,5 7,6 8,7 9,3 10,9 11,10 12,11 13,1 14,13 15,14 16,15 17,1 18,17 19,18 20,19",
+    "ntu25": "1,2 2,21 3,21 4,3 5,21 6,5 7,6 8,7 9,21 10,9 11,10 12,11 13,1 14,13 15,14 16,15 17,1 18,17 19,18 20,19 "
+    "22,23 23,8 24,25 25,12",
+}
+LIMBS = {5: "shoulder", 6: "elbow", 7: "wrist", 8: "hand"}
+LEGS = {13: "hip", 14: "knee", 15: "ankle", 16: "foot"}
+BOTH = ("kinect20", "ntu25")
+
+
+def sided(numbers: dict[int, str]) -> dict[int, str]:
+    """Joint number (from 1) -> name, for the left side and, four further on, the right side."""
+    left = {number: f"left_{name}" for number, name in numbers.items()}
+    return left | {number + 4: f"right_{name}" for number, name in numbers.items()}
+
+
+# What the sensors' documentation calls each joint, by its number from 1.
+FIELD_JOINTS = {
+    "kinect20": {1: "hip_centre", 2: "spine", 3: "shoulder_centre", 4: "head"} | sided(LIMBS) | sided(LEGS),
+    "ntu25": {1: "spine_base", 2: "spine_middle", 3: "neck", 4: "head", 21: "spine_shoulder"}
+    | {22: "left_hand_tip", 23: "left_thumb", 24: "right_hand_tip", 25: "right_thumb"}
+    | sided(LIMBS)
+    | sided(LEGS),
+}
+
+# The six parts, joints counted from 1.
+SIX = {
+    "kinect20": {
+        "head": (3, 4),
+        "hand": (7, 8, 11, 12),
+        "arm": (5, 6, 9, 10),
+        "hip": (1, 2, 13, 17),
+        "leg": (14, 18),
+        "foot": (15, 16, 19, 20),
+    },
+    "ntu25": {
+        "head": (3, 4, 21),
+        "hand": (7, 8, 11, 12, 22, 23, 24, 25),
+        "arm": (5, 6, 9, 10),
+        "hip": (1, 2, 13, 17),
+        "leg": (14, 18),
+        "foot": (15, 16, 19, 20),
+    },
+}
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_joints_are_in_the_order_of_the_sensor(name: str) -> None:
+    layout = load_layout(name)
+    assert layout.name == name
+    assert len(layout) == len(FIELD_JOINTS[name])
+    assert {place + 1: joint for place, joint in enumerate(layout.joints)} == FIELD_JOINTS[name]
+    assert {place + 1: joint for joint, place in layout.index.items()} == FIELD_JOINTS[name]
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_bones_are_those_of_the_field(name: str) -> None:
+    layout = load_layout(name)
+    expected = {tuple(int(joint) - 1 for joint in bone.split(",")) for bone in FIELD_BONES[name].split()}
+    assert set(layout.bone_pairs) == expected
+    assert len(layout.bone_pairs) == len(layout) - 1
+    assert list(layout.bone_pairs) == sorted(layout.bone_pairs)
+
+
+@pytest.mark.parametrize(("name", "root", "centre"), [("kinect20", 3, 2), ("ntu25", 21, 2)])
+def test_root_is_its_own_parent_and_the_centre_is_joint_two(name: str, root: int, centre: int) -> None:
+    layout = load_layout(name)
+    expected = {int(child) - 1: int(parent) - 1 for child, parent in (bone.split(",") for bone in FIELD_BONES[name].split())}
+    assert layout.parents == tuple(expected.get(joint, joint) for joint in range(len(layout)))
+    assert [joint + 1 for joint, parent in enumerate(layout.parents) if joint == parent] == [root]
+    assert layout.centre_index == centre - 1
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_mirror_pairs_every_sided_joint_once(name: str) -> None:
+    layout = load_layout(name)
+    left = [joint for joint in layout.joints if joint.startswith("left_")]
+    assert layout.mirror == {joint: joint.replace("left_", "right_") for joint in left}
+    assert {*layout.mirror, *layout.mirror.values()} == {
+        joint for joint in layout.joints if joint.startswith(("left_", "right_"))
+    }
+    # Mirrored joints hang on mirrored (or the same, middle) parents.
+    for one, other in layout.mirror.items():
+        parent = layout.bones[one]
+        assert layout.bones[other] == layout.mirror.get(parent, parent)
+
+
+@pytest.mark.parametrize("name", BOTH)
+@pytest.mark.parametrize("partition", [partition for partition in PARTITIONS if partition != "none"])
+def test_every_joint_is_in_exactly_one_part(name: str, partition: str) -> None:
+    layout = load_layout(name)
+    parts = layout.partition(partition)
+    assert sorted(joint for joints in parts.values() for joint in joints) == list(range(len(layout)))
+    assert all(list(joints) == sorted(joints) and joints for joints in parts.values())
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_partitions_are_unions_of_the_six_parts(name: str) -> None:
+    layout = load_layout(name)
+    six = {part: tuple(joint - 1 for joint in joints) for part, joints in SIX[name].items()}
+    assert layout.partition("six") == six
+    assert list(layout.partition("six")) == ["head", "hand", "arm", "hip", "leg", "foot"]
+    assert layout.partition("none") == {}
+    assert layout.partition("global") == {"global": tuple(range(len(layout)))}
+    assert layout.partition("two") == {
+        "upper": tuple(sorted(six["head"] + six["hand"] + six["arm"])),
+        "lower": tuple(sorted(six["hip"] + six["leg"] + six["foot"])),
+    }
+    four = layout.partition("four")
+    assert list(four) == ["head", "hand", "hip", "foot"]
+    assert four["head"] == six["head"]
+    assert four["hand"] == tuple(sorted(six["hand"] + six["arm"]))
+    assert four["hip"] == six["hip"]
+    assert four["foot"] == tuple(sorted(six["leg"] + six["foot"]))
+
+
+def test_unknown_partition_and_layout_name_the_known_ones() -> None:
+    with pytest.raises(PoseglotError, match=r"'three'.*none, global, two, four, six"):
+        load_layout("kinect20").partition("three")
+    with pytest.raises(PoseglotError, match=r"'kinect21'.*kinect20, ntu25"):
+        load_layout("kinect21")
+
+
+# --- a user's own ----------------------------------------------------------------------------------------------------------
+
+
+def stick_figure() -> dict[str, Any]:
+    return {
+        "name": "stick",
+        "joints": ["belly", "crown", "left_palm", "right_palm", "left_toe", "right_toe"],
+        "bones": {"crown": "belly", "left_palm": "crown", "right_palm": "crown", "left_toe": "belly", "right_toe": "belly"},
+        "mirror": {"left_palm": "right_palm", "left_toe": "right_toe"},
+        "centre": "belly",
+        "parts": {
+            "head": ["crown"],
+            "hand": ["left_palm", "right_palm"],
+            "arm": [],
+            "hip": ["belly"],
+            "leg": [],
+            "foot": ["left_toe", "right_toe"],
+        },
+    }
+
+
+def load(table: object, folder: Path) -> Layout:
+    path = folder / "mine.yaml"
+    path.write_text(table if isinstance(table, str) else yaml.safe_dump(table))
+    return load_layout(str(path))
+
+
+def test_a_users_layout_is_read_from_its_path(tmp_path: Path) -> None:
+    layout = load(stick_figure(), tmp_path)
+    assert layout.name == "stick" and len(layout) == 6 and layout.centre_index == 0
+    assert layout.parents == (0, 0, 1, 1, 0, 0)
+    assert layout.partition("two") == {"upper": (1, 2, 3), "lower": (0, 4, 5)}
+
+
+def test_mirror_may_be_left_out(tmp_path: Path) -> None:
+    table = stick_figure()
+    del table["mirror"]
+    assert load(table, tmp_path).mirror == {}
+
+
+@pytest.mark.parametrize("where", ["bones", "mirror", "centre", "parts"])
+def test_unknown_joint_is_named(where: str, tmp_path: Path) -> None:
+    table = stick_figure()
+    if where == "centre":
+        table["centre"] = "tail"
+    elif where == "parts":
+        table["parts"]["hip"] = ["belly", "tail"]
+    else:
+        table[where]["tail"] = "belly"
+    with pytest.raises(PoseglotError, match=rf"stick.*{where} names unknown joints \['tail'\]"):
+        load(table, tmp_path)
+
+
+def test_joint_in_two_parts_or_in_none_is_refused(tmp_path: Path) -> None:
+    for joints in (["belly", "crown"], []):
+        table = stick_figure()
+        table["parts"]["hip"] = joints
+        with pytest.raises(PoseglotError, match="every joint must be in exactly one part"):
+            load(table, tmp_path)
+
+
+def test_bones_in_a_circle_are_refused(tmp_path: Path) -> None:
+    table = stick_figure()
+    table["bones"] |= {"left_palm": "right_palm", "right_palm": "left_palm"}
+    with pytest.raises(PoseglotError, match="circle through (left|right)_palm"):
+        load(table, tmp_path)
+
+
+def test_two_roots_or_none_are_refused(tmp_path: Path) -> None:
+    table = stick_figure()
+    del table["bones"]["crown"]
+    with pytest.raises(PoseglotError, match=r"exactly one joint must have no parent, found \['belly', 'crown'\]"):
+        load(table, tmp_path)
+    table["bones"] |= {"crown": "belly", "belly": "crown"}
+    with pytest.raises(PoseglotError, match=r"exactly one joint must have no parent, found \[\]"):
+        load(table, tmp_path)
+
+
+def test_joint_name_given_twice_is_refused(tmp_path: Path) -> None:
+    table = stick_figure()
+    table["joints"].append("crown")
+    with pytest.raises(PoseglotError, match="a joint name appears twice"):
+        load(table, tmp_path)
+
+
+def test_wrong_part_names_are_refused(tmp_path: Path) -> None:
+    table = stick_figure()
+    table["parts"]["tail"] = table["parts"].pop("leg")
+    with pytest.raises(PoseglotError, match=r"parts must be \['head', 'hand', 'arm', 'hip', 'leg', 'foot'\].*'tail'"):
+        load(table, tmp_path)
+
+
+@pytest.mark.parametrize("key", ["name", "joints", "bones", "centre", "parts"])
+def test_missing_key_is_named(key: str, tmp_path: Path) -> None:
+    table = stick_figure()
+    del table[key]
+    with pytest.raises(PoseglotError, match=rf"mine\.yaml is not a layout.*'{key}'"):
+        load(table, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "just a sentence", "joints: [a, b", "- a\n- b\n", "name: x\njoints: 3\n"])
+def test_file_that_is_no_layout_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(PoseglotError, match=r"mine\.yaml is not a layout"):
+        load(text, tmp_path)
+
+
+def test_missing_layout_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PoseglotError, match=r"nowhere\.yaml: No such file"):
+        load_layout(str(tmp_path / "nowhere.yaml"))

@@ -1,0 +1,54 @@
+"""The four streams against plain loops, on clips and on batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from poseglot.errors import PoseglotError
+from poseglot.skeletons.layout import load_layout
+from poseglot.skeletons.streams import STREAMS, bones, motion, to_stream
+
+LAYOUT = load_layout("kinect20")
+Array = npt.NDArray[np.float64]
+
+
+def plain_stream(joints: Array, stream: str) -> Array:
+    """(T, V, C) by loops."""
+    result = joints.copy()
+    if stream in ("bone", "bone_motion"):
+        for name, place in LAYOUT.index.items():
+            parent = LAYOUT.index[LAYOUT.bones[name]] if name in LAYOUT.bones else place
+            result[:, place] = joints[:, place] - joints[:, parent]
+    if stream in ("joint_motion", "bone_motion"):
+        still = result.copy()
+        for frame in range(len(joints)):
+            result[frame] = still[frame + 1] - still[frame] if frame + 1 < len(joints) else 0
+    return result
+
+
+@pytest.mark.parametrize("stream", ["joint", "bone", "joint_motion", "bone_motion"])
+@pytest.mark.parametrize("shape", [(7, 20, 3), (1, 20, 3), (2, 7, 20, 3), (3, 2, 7, 20, 2)])
+def test_streams_equal_plain_loops_on_the_last_three_axes(stream: str, shape: tuple[int, ...]) -> None:
+    joints = np.random.default_rng(2).normal(size=shape)
+    given = torch.from_numpy(joints)
+    made = to_stream(given, stream, LAYOUT)
+    expected = [plain_stream(clip, stream) for clip in joints.reshape(-1, *shape[-3:])]
+    np.testing.assert_allclose(made.numpy(), np.reshape(expected, shape), atol=1e-12)
+    np.testing.assert_array_equal(given.numpy(), joints, err_msg="the input was changed")
+
+
+def test_roots_bone_and_last_frames_motion_are_zero() -> None:
+    joints = torch.from_numpy(np.random.default_rng(3).normal(size=(4, 20, 3)))
+    zero = (bones(joints, LAYOUT) == 0).all(dim=(0, 2))
+    assert zero.nonzero().flatten().tolist() == [LAYOUT.index["shoulder_centre"]]
+    zero = (motion(joints) == 0).all(dim=(1, 2))
+    assert zero.nonzero().flatten().tolist() == [3]
+
+
+def test_unknown_stream_names_the_known_ones() -> None:
+    assert STREAMS == ("joint", "bone", "joint_motion", "bone_motion")
+    with pytest.raises(PoseglotError, match=r"'motion'.*joint, bone, joint_motion, bone_motion"):
+        to_stream(torch.zeros(2, 20, 3), "motion", LAYOUT)
