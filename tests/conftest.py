@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from poseglot.skeletons import synthetic
 from poseglot.skeletons.benchmarks import load_benchmark
@@ -34,3 +35,30 @@ def small_store(tmp_path_factory: pytest.TempPathFactory) -> PackedStore:
     clips = synthetic.make_clips(persons=10, cameras=1, repeats=1)
     path = tmp_path_factory.mktemp("store") / "small"
     return write_store(path, clips, benchmark=benchmark, layout=load_layout("kinect20"), source={"synthetic": "tests"})
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small BERT with random weights and a vocabulary of the words of our descriptions."""
+    import transformers
+
+    from poseglot.descriptions import load_descriptions, make_prompts
+
+    folder = tmp_path_factory.mktemp("bert")
+    descriptions = list(load_descriptions("demo").classes.values())
+    texts = make_prompts(descriptions, prompt="synonym+parts", partition="six").texts
+    words = sorted({word for text in texts for word in text.replace(",", " ").replace("-", " ").lower().split()})
+    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ",", "-", *words]))
+    transformers.BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    config = transformers.BertConfig(
+        vocab_size=len(words) + 7,
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=48,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        transformers.BertModel(config).save_pretrained(folder)
+    return folder

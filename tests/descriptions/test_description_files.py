@@ -101,7 +101,7 @@ def test_of_names_every_missing_class() -> None:
     ("changes", "named"),
     [
         ({"parts": {part: "moves" for part in SIX if part != "leg"}}, ["parts", "leg"]),
-        ({"parts": {part: "moves" for part in (*SIX, "tail")}}, ["parts", "nothing else"]),
+        ({"parts": dict.fromkeys((*SIX, "tail"), "moves")}, ["parts", "nothing else"]),
         ({"parts": {**dict.fromkeys(SIX, "moves"), "hip": ""}}, ["parts", "text"]),
         ({"parts": {**dict.fromkeys(SIX, "moves"), "hip": ["sways"]}}, ["parts", "text"]),
         ({"parts": "moves"}, ["parts"]),

@@ -152,9 +152,7 @@ def test_label_and_synonyms_are_drawn_about_equally_often() -> None:
     table = make_prompts(descriptions, prompt="synonym+parts", partition="global")
     names = [descriptions[3].label, *descriptions[3].synonyms]
     each = 400
-    drawn = table.draw(
-        torch.full((each * len(names),), 3), seed=0, epoch=0, index=torch.arange(each * len(names))
-    )[0].tolist()
+    drawn = table.draw(torch.full((each * len(names),), 3), seed=0, epoch=0, index=torch.arange(each * len(names)))[0].tolist()
     seen = Counter(table.texts[number] for number in drawn)
     assert set(seen) == set(names)
     chi_squared = sum((seen[name] - each) ** 2 / each for name in names)

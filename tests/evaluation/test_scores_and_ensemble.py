@@ -39,7 +39,7 @@ def scores() -> SavedScores:
     )
 
 
-@pytest.mark.parametrize(("stream", "correct"), zip(STREAMS, (438, 432, 431, 415), strict=True))
+@pytest.mark.parametrize(("stream", "correct"), list(zip(STREAMS, (438, 432, 431, 415), strict=True)))
 def test_single_streams_of_the_published_model(published: dict[str, Any], stream: str, correct: int) -> None:
     count = top_k(published[stream], published["label"], 1)
     assert (count.correct, count.total) == (correct, 464)

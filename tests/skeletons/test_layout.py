@@ -199,7 +199,7 @@ def test_joint_in_two_parts_or_in_none_is_refused(tmp_path: Path) -> None:
 def test_bones_in_a_circle_are_refused(tmp_path: Path) -> None:
     table = stick_figure()
     table["bones"] |= {"left_palm": "right_palm", "right_palm": "left_palm"}
-    with pytest.raises(PoseglotError, match="circle through (left|right)_palm"):
+    with pytest.raises(PoseglotError, match=r"circle through (left|right)_palm"):
         load(table, tmp_path)
 
 

@@ -25,7 +25,7 @@ def parse_recipe(arguments: Sequence[str]) -> Recipe:
     """
     try:
         parsed = _parser().parse_args(list(arguments))
-        recipe = _parser().instantiate_classes(parsed).as_dict()
+        recipe = _parser().instantiate(parsed).as_dict()
     except ArgumentError as error:
         raise PoseglotError(f"the recipe cannot be used: {error}") from error
     recipe.pop("config", None)

@@ -50,7 +50,9 @@ class TextBank(nn.Module):
         if len(distinct) < world_size():
             distinct = distinct.repeat(world_size())
         tokens = self.tokens.select(distinct[own_share(len(distinct))].cpu()).to(places.device)
-        return gather(self.encoder(tokens), len(distinct))[which]
+        features = gather(self.encoder(tokens), len(distinct))
+        # index_select, because its gradient adds up in a fixed order on a CPU: a resumed run is bit for bit the unbroken one.
+        return features.index_select(0, which.flatten()).view(*places.shape, -1)
 
 
 class Task(nn.Module):

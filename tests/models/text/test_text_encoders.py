@@ -17,25 +17,6 @@ WORDS = ["a person nods", "the head tilts slowly down and comes up again", "sit"
 
 
 @pytest.fixture(scope="module")
-def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bert")
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted({word for text in WORDS for word in text.split()})]
-    (folder / "vocab.txt").write_text("\n".join(vocabulary))
-    transformers.BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
-    config = transformers.BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=16,
-    )
-    torch.manual_seed(0)
-    transformers.BertModel(config).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clip")
     letters = sorted(set("".join(WORDS)) - {" "})
@@ -63,13 +44,13 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(params=["bert", "clip"])
+@pytest.fixture(params=["tiny_bert", "clip"])
 def encoder(request: pytest.FixtureRequest) -> TextEncoder:
     return load_text_encoder(str(request.getfixturevalue(request.param)))
 
 
-def test_each_family_has_its_width(bert: Path, clip: Path) -> None:
-    assert load_text_encoder(str(bert)).width == 24
+def test_each_family_has_its_width(tiny_bert: Path, clip: Path) -> None:
+    assert load_text_encoder(str(tiny_bert)).width == 24
     assert load_text_encoder(str(clip)).width == 20
 
 
@@ -91,10 +72,10 @@ def test_training_has_gradients_but_no_dropout(encoder: TextEncoder) -> None:
     assert all(parameter.grad is not None for parameter in encoder.parameters())
 
 
-def test_bert_pools_the_first_token_and_clip_projects_the_last(bert: Path, clip: Path) -> None:
-    encoder = load_text_encoder(str(bert)).eval()
+def test_bert_pools_the_first_token_and_clip_projects_the_last(tiny_bert: Path, clip: Path) -> None:
+    encoder = load_text_encoder(str(tiny_bert)).eval()
     tokens = encoder.tokenize(WORDS[:1])
-    wanted = transformers.BertModel.from_pretrained(bert).eval()(tokens.ids, tokens.mask).last_hidden_state[:, 0]
+    wanted = transformers.BertModel.from_pretrained(tiny_bert).eval()(tokens.ids, tokens.mask).last_hidden_state[:, 0]
     torch.testing.assert_close(encoder(tokens), wanted)
 
     encoder = load_text_encoder(str(clip)).eval()
@@ -104,9 +85,9 @@ def test_bert_pools_the_first_token_and_clip_projects_the_last(bert: Path, clip:
     torch.testing.assert_close(encoder(tokens), whole.text_projection(last))
 
 
-def test_texts_longer_than_the_model_reads_are_cut(bert: Path) -> None:
-    encoder = load_text_encoder(str(bert))
-    assert encoder.tokenize(["nods " * 100]).ids.shape == (1, 16)
+def test_texts_longer_than_the_model_reads_are_cut(tiny_bert: Path) -> None:
+    encoder = load_text_encoder(str(tiny_bert))
+    assert encoder.tokenize(["nods " * 100]).ids.shape == (1, 48)
 
 
 def test_minilm_knows_what_is_alike() -> None:

@@ -1,0 +1,219 @@
+"""Writing files and folders: whole or not at all, on a disk that really refuses."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from poseglot.errors import PoseglotError
+from poseglot.files import folder_written_atomically, sha256_of, write_atomically
+
+BIG = 300_000  # bytes, more than the limit below
+
+# Runs a write on a "disk" where no file may pass 100,000 bytes, as an ordinary user, and prints the error.
+SCRIPT = """
+import os, resource, signal, sys
+from pathlib import Path
+from poseglot.errors import PoseglotError
+from poseglot.files import folder_written_atomically, write_atomically
+
+what, path = sys.argv[1], Path(sys.argv[2])
+if what.startswith("full"):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+elif os.geteuid() == 0:
+    os.seteuid(65534)  # to root nothing is read-only
+try:
+    if what.endswith("file"):
+        write_atomically(path, b"x" * 300_000)
+    else:
+        with folder_written_atomically(path, overwrite=path.exists()) as folder:
+            (folder / "small").write_bytes(b"x")
+            (folder / "big").write_bytes(b"x" * 300_000)
+except PoseglotError as error:
+    print(error)
+else:
+    print("written")
+"""
+
+
+def run(what: str, path: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, what, str(path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def read_only() -> Iterator[Path]:
+    """A folder that everybody can enter and nobody (but root) can write to."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o555)
+    yield folder
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(params=[0o022, 0o077, 0o002])
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    # What is tested may not change it.
+    assert os.umask(before) == request.param
+
+
+# --- files -----------------------------------------------------------------------------------------------------------------
+
+
+def test_bytes_and_text_are_written_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "deeper" / "a.bin"
+    write_atomically(path, b"\x00\r\n\xff")
+    assert path.read_bytes() == b"\x00\r\n\xff"
+    write_atomically(path, "Grüße\n")
+    assert path.read_bytes() == "Grüße\n".encode()
+    write_atomically(path, "")
+    assert path.read_bytes() == b""
+    assert names(path.parent) == ["a.bin"]
+
+
+def test_file_is_as_readable_as_the_umask_allows(tmp_path: Path, umask: int) -> None:
+    write_atomically(tmp_path / "a", "x")
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o666 & ~umask
+
+
+def test_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("old")
+    said = run("full file", path)
+    assert f"could not write {path} (300,000 bytes): File too large" in said and "Nothing was changed" in said
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a"]
+
+
+def test_full_disk_leaves_no_new_file(tmp_path: Path) -> None:
+    assert "could not write" in run("full file", tmp_path / "a")
+    assert names(tmp_path) == []
+
+
+def test_read_only_folder_is_named(read_only: Path) -> None:
+    said = run("read-only file", read_only / "a")
+    assert f"could not write {read_only / 'a'}" in said and "Permission denied" in said
+    assert names(read_only) == []
+
+
+def test_file_where_a_folder_should_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(PoseglotError, match=r"could not write .*file/a"):
+        write_atomically(tmp_path / "file" / "a", "y")
+    with (
+        pytest.raises(PoseglotError, match=r"could not write .*file/a"),
+        folder_written_atomically(tmp_path / "file" / "a"),
+    ):
+        raise AssertionError("nothing to fill")
+    assert (tmp_path / "file").read_text() == "x" and names(tmp_path) == ["file"]
+
+
+def test_folder_where_the_file_should_go_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "kept").write_text("x")
+    with pytest.raises(PoseglotError, match="could not write"):
+        write_atomically(tmp_path / "a", "y")
+    assert names(tmp_path) == ["a"] and names(tmp_path / "a") == ["kept"]
+
+
+# --- folders ---------------------------------------------------------------------------------------------------------------
+
+
+def test_folder_appears_when_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "store"
+    with folder_written_atomically(path) as folder:
+        assert folder != path and folder.parent == path.parent
+        (folder / "a").write_text("x")
+        (folder / "sub").mkdir()
+        assert not path.exists()
+    assert names(path) == ["a", "sub"] and (path / "a").read_text() == "x"
+    assert names(path.parent) == ["store"]
+
+
+def test_folder_is_as_readable_as_the_umask_allows(tmp_path: Path, umask: int) -> None:
+    with folder_written_atomically(tmp_path / "a"):
+        pass
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o777 & ~umask
+
+
+def test_existing_folder_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(PoseglotError, match=r"a already exists.*--overwrite"), folder_written_atomically(tmp_path / "a"):
+        raise AssertionError("nothing to fill")
+    assert names(tmp_path) == ["a"]
+
+
+def test_overwriting_replaces_the_whole_folder(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "old").write_text("x")
+    with folder_written_atomically(tmp_path / "a", overwrite=True) as folder:
+        (folder / "new").write_text("y")
+        assert names(tmp_path / "a") == ["old"]
+    assert names(tmp_path) == ["a"] and names(tmp_path / "a") == ["new"]
+
+
+@pytest.mark.parametrize("error", [ValueError, PoseglotError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_block_that_fails_leaves_everything_as_it_was(tmp_path: Path, error: type[BaseException], overwrite: bool) -> None:
+    if overwrite:
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a" / "old").write_text("x")
+
+    def fill() -> None:
+        with folder_written_atomically(tmp_path / "a", overwrite=overwrite) as folder:
+            (folder / "new").write_text("y")
+            raise error("stop")
+
+    with pytest.raises(error, match="stop"):
+        fill()
+    assert names(tmp_path) == (["a"] if overwrite else [])
+    assert not overwrite or names(tmp_path / "a") == ["old"]
+
+
+def test_full_disk_leaves_no_folder(tmp_path: Path) -> None:
+    said = run("full folder", tmp_path / "a")
+    assert f"could not write {tmp_path / 'a'}: File too large" in said
+    assert names(tmp_path) == []
+
+
+def test_full_disk_keeps_the_old_folder(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "old").write_text("x")
+    assert "could not write" in run("full folder", tmp_path / "a")
+    assert names(tmp_path) == ["a"] and names(tmp_path / "a") == ["old"]
+
+
+def test_folder_in_a_read_only_folder_is_named(read_only: Path) -> None:
+    said = run("read-only folder", read_only / "a")
+    assert f"could not write {read_only / 'a'}: Permission denied" in said
+    assert names(read_only) == []
+
+
+# --- hashes ----------------------------------------------------------------------------------------------------------------
+
+
+def test_hash_is_that_of_the_content(tmp_path: Path) -> None:
+    content = bytes(range(256)) * (BIG // 256)
+    (tmp_path / "a").write_bytes(content)
+    assert sha256_of(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+    (tmp_path / "a").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

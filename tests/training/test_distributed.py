@@ -1,0 +1,76 @@
+"""Two gloo processes equal one: losses, gradients and statistics, in training mode, on the CPU."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as multiprocessing
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from poseglot.skeletons.store import PackedStore
+from poseglot.skeletons.transforms import Augmentation
+from poseglot.training.build import build
+from poseglot.training.distributed import own_share, shares, synchronise_batch_norm
+from poseglot.training.recipe import LossRecipe, Recipe
+from tests.training.helpers import small_recipe
+
+BATCH = torch.arange(0, 96, 5)[:19]  # odd, so that the two shares differ in size
+
+
+def one_step(task: nn.Module, recipe: Recipe, wrapped: nn.Module) -> dict[str, Tensor]:
+    """Gradients, losses and statistics of one batch; `wrapped` is the task, or the task in DistributedDataParallel."""
+    built = build(recipe)
+    assert built.prompts is not None
+    labels = built.train.labels[BATCH]
+    places = built.prompts.draw(labels, seed=0, epoch=0, index=BATCH)
+    view = built.train.view(BATCH[own_share(len(BATCH))], Augmentation(0, 0), torch.device("cpu")).double()
+    losses = wrapped(view, labels, places)
+    losses["loss"].backward()
+    result = {f"gradient {name}": parameter.grad for name, parameter in task.named_parameters() if parameter.grad is not None}
+    result |= {f"state {name}": tensor for name, tensor in task.state_dict().items() if "running" in name}
+    result |= {name: losses[name] for name in ("classification", "alignment")}
+    return {name: tensor.detach().clone() for name, tensor in result.items()}
+
+
+def process(rank: int, world: int, recipes: dict[str, Recipe], folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=world)
+    for case, recipe in recipes.items():
+        task = build(recipe).task.double().train()
+        synchronise_batch_norm(task.recognizer)
+        result = one_step(task, recipe, DistributedDataParallel(task))
+        # Each process's classification loss is its share's; their mean is the batch's.
+        dist.all_reduce(result["classification"])
+        result["classification"] /= world
+        torch.save(result, f"{folder}/{case}-{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_loss_gradients_and_statistics_of_two_processes_equal_one(
+    small_store: PackedStore, tiny_bert: Path, tmp_path: Path
+) -> None:
+    store = Path(str(small_store.joints.filename)).parent  # type: ignore[attr-defined]
+    recipe = small_recipe(store, tiny_bert)
+    recipes = {"fixed": recipe, "learned": replace(recipe, loss=LossRecipe(learned_scale=True))}
+    multiprocessing.spawn(process, args=(2, recipes, str(tmp_path)), nprocs=2)
+    for case, recipe in recipes.items():
+        task = build(recipe).task.double().train()
+        wanted = one_step(task, recipe, task)
+        assert any("bank" in name for name in wanted)
+        assert ("gradient scale" in wanted) == (case == "learned")
+        for rank in range(2):
+            found = torch.load(tmp_path / f"{case}-{rank}.pt")
+            assert found.keys() == wanted.keys()
+            for name, tensor in wanted.items():
+                torch.testing.assert_close(
+                    found[name], tensor, rtol=1e-9, atol=1e-10, msg=lambda text, name=name: f"{name}: {text}"
+                )
+
+
+def test_shares_cover_everything_in_order() -> None:
+    assert shares(7) == [7]
+    assert own_share(7) == slice(0, 7)

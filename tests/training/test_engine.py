@@ -1,0 +1,245 @@
+"""The engine: a run from start to end, interrupted and resumed bit for bit, its log, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from poseglot.errors import PoseglotError
+from poseglot.models.recognizer import load_recognizer
+from poseglot.skeletons.store import PackedStore
+from poseglot.training import engine
+from poseglot.training.engine import Machine, train
+from poseglot.training.recipe import Recipe
+from poseglot.training.recipe_file import read_recipe, recipe_yaml
+from poseglot.training.run import Run
+from tests.conftest import ROOT
+from tests.training.helpers import small_recipe
+
+CPU = Machine(accelerator="cpu")
+
+
+@pytest.fixture(scope="module")
+def recipe(small_store: PackedStore, tiny_bert: Path) -> Recipe:
+    return small_recipe(Path(str(small_store.joints.filename)).parent, tiny_bert)  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def unbroken(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("unbroken") / "run"
+    train(recipe, folder, machine=CPU)
+    return Run(folder)
+
+
+def lasting(run: Run) -> list[dict[str, Any]]:
+    """The log without what a clock measured."""
+    return [{key: value for key, value in entry.items() if "second" not in key} for entry in run.read_log()]
+
+
+def test_a_run_leaves_recipe_log_checkpoint_and_recognizer(recipe: Recipe, unbroken: Run) -> None:
+    assert read_recipe(unbroken.recipe) == recipe
+    log = unbroken.read_log()
+    assert [entry["epoch"] for entry in log] == [1, 2, 3]
+    assert [entry["lr"] for entry in log] == pytest.approx([0.1, 0.1, 0.01])
+    assert all(entry["train"]["total"] == 96 and entry["test"]["total"] == 24 for entry in log)
+    assert log[-1]["loss"] < log[0]["loss"]
+    assert list(unbroken.tensorboard.iterdir())
+    recognizer = load_recognizer(unbroken.recognizer)
+    assert recognizer.spec.levels is not None
+    assert list(recognizer.spec.levels) == ["global", "head", "hand", "hip", "foot"]
+
+
+def test_the_result_is_the_last_epoch_and_the_best_on_test_is_kept_apart(recipe: Recipe, unbroken: Run, tmp_path: Path) -> None:
+    result = train(recipe, unbroken.folder, resume=True, machine=CPU)  # complete already: only looked at again
+    log = unbroken.read_log()
+    assert (result.last.correct, result.last.total) == (log[-1]["test"]["correct"], 24)
+    counts = [entry["test"]["correct"] for entry in log]
+    assert result.best_on_test == (max(counts), counts.index(max(counts)) + 1)
+
+
+@pytest.mark.parametrize("step", [7, 12])
+def test_interrupted_and_resumed_is_bit_for_bit_the_unbroken_run(
+    recipe: Recipe, unbroken: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    run, taken, original = Run(tmp_path / "run"), 0, engine._Training.step
+
+    def interrupted(self: Any, *arguments: Any) -> Any:
+        nonlocal taken
+        taken += 1
+        if taken == step:  # in the middle of the second or third epoch of five steps
+            raise KeyboardInterrupt
+        return original(self, *arguments)
+
+    monkeypatch.setattr(engine._Training, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, run.folder, machine=CPU)
+    assert not run.recognizer.exists()
+    monkeypatch.setattr(engine._Training, "step", original)
+    with run.log.open("a") as log:
+        log.write('{"epoch": 3, "lo')  # what a kill may leave
+    train(recipe, run.folder, resume=True, machine=CPU)
+    assert run.recognizer.read_bytes() == unbroken.recognizer.read_bytes()
+    assert run.checkpoint.read_bytes() == unbroken.checkpoint.read_bytes()
+    assert lasting(run) == lasting(unbroken)
+
+
+def test_a_full_disk_while_saving_keeps_the_last_checkpoint(
+    recipe: Recipe, unbroken: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, saves = Run(tmp_path / "run"), 0
+    original = os.fsync
+
+    def full(handle: int) -> None:
+        nonlocal saves
+        if os.fstat(handle).st_size > 100_000:
+            saves += 1
+            if saves == 2:
+                raise OSError(28, "No space left on device")
+        original(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(PoseglotError, match=r"could not write .*checkpoint\.safetensors.*No space left on device"):
+        train(recipe, run.folder, machine=CPU)
+    assert sorted(path.name for path in run.folder.iterdir()) == [
+        "checkpoint.safetensors",
+        "log.jsonl",
+        "recipe.yaml",
+        "tensorboard",
+    ]
+    train(recipe, run.folder, resume=True, machine=CPU)
+    assert run.recognizer.read_bytes() == unbroken.recognizer.read_bytes()
+
+
+def test_another_run_is_not_overwritten_and_another_recipe_not_resumed(recipe: Recipe, unbroken: Run) -> None:
+    with pytest.raises(PoseglotError, match="already holds a run. Add --resume"):
+        train(recipe, unbroken.folder, machine=CPU)
+    with pytest.raises(PoseglotError, match=r"another recipe; it differs in optim\.lr \(0\.1 then, 0\.2 now\)"):
+        train(replace(recipe, optim=replace(recipe.optim, lr=0.2)), unbroken.folder, resume=True, machine=CPU)
+    assert read_recipe(unbroken.recipe) == recipe
+
+
+def test_a_checkpoint_cut_short_is_named(recipe: Recipe, unbroken: Run, tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    run.folder.mkdir()
+    whole = unbroken.checkpoint.read_bytes()
+    run.checkpoint.write_bytes(whole[: len(whole) * 2 // 3])
+    with pytest.raises(PoseglotError, match=r"checkpoint\.safetensors is not a whole safetensors file"):
+        train(recipe, run.folder, resume=True, machine=CPU)
+
+
+def test_what_cannot_be_trained_is_refused_before_anything_is_written(recipe: Recipe, tmp_path: Path) -> None:
+    cases = {
+        "is not a packed store": replace(recipe, data=replace(recipe.data, store=str(tmp_path / "nothing"))),
+        "no split 'cross-view'": replace(recipe, data=replace(recipe.data, split="cross-view")),
+        "says nothing of 12 classes": replace(recipe, words=replace(recipe.words, descriptions="nw-ucla")),
+        "unknown encoder": replace(recipe, model=replace(recipe.model, encoder="gcn")),
+        "fewer than one batch": replace(recipe, optim=replace(recipe.optim, batch_size=97, drop_last=True)),
+        "16-mixed needs a GPU": replace(recipe, precision="16-mixed"),
+    }
+    for message, case in cases.items():
+        with pytest.raises(PoseglotError, match=message):
+            train(case, tmp_path / "run", machine=CPU)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_epochs_order_follows_from_seed_and_epoch(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    def batches(seed: int, epoch: int, drop_last: bool, repeat: int) -> list[torch.Tensor]:
+        changed = replace(
+            recipe,
+            seed=seed,
+            optim=replace(recipe.optim, drop_last=drop_last),
+            data=replace(recipe.data, repeat=repeat),
+        )
+        training = engine._Training(
+            engine.Fabric(accelerator="cpu", devices=1), changed, engine.build(changed), Run(Path("unused"))
+        )
+        return list(training._batches(epoch))
+
+    whole = torch.cat(batches(0, 4, False, 2))
+    assert sorted(whole.tolist()) == list(range(192))  # every clip twice, as samples of their own
+    assert torch.equal(whole, torch.cat(batches(0, 4, False, 2)))
+    assert not torch.equal(whole, torch.cat(batches(0, 5, False, 2)))
+    assert not torch.equal(whole, torch.cat(batches(1, 4, False, 2)))
+    assert [len(batch) for batch in batches(0, 0, True, 1)] == [20, 20, 20, 20]
+    assert [len(batch) for batch in batches(0, 0, False, 1)] == [20, 20, 20, 20, 16]
+
+
+def test_official_repeated_augmentation_shows_the_same_views_every_epoch(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def views(repeated: bool) -> list[torch.Tensor]:
+        changed = replace(recipe, data=replace(recipe.data, official_repeated_augmentation=repeated))
+        training = engine._Training(
+            engine.Fabric(accelerator="cpu", devices=1), changed, engine.build(changed), Run(Path("unused"))
+        )
+        seen: list[torch.Tensor] = []
+        training.wrapped.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0].clone()))
+        for epoch in (0, 1):
+            training.step(torch.arange(8), epoch)
+        return seen
+
+    first, second = views(repeated=True)
+    assert torch.equal(first, second)
+    first, second = views(repeated=False)
+    assert not torch.equal(first, second)
+
+
+def command(recipe: Recipe, folder: Path, *arguments: str) -> list[str]:
+    (folder / "recipe.yaml").write_text(recipe_yaml(recipe))
+    return [
+        *(sys.executable, "-m", "poseglot", "train", "--config", str(folder / "recipe.yaml"), "--out", str(folder / "run")),
+        *("--accelerator", "cpu", *arguments),
+    ]
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_and_resumed_is_bit_for_bit_the_unbroken_run(recipe: Recipe, tmp_path: Path) -> None:
+    longer = replace(recipe, optim=replace(recipe.optim, epochs=30))
+    (tmp_path / "whole").mkdir()
+    subprocess.run(command(longer, tmp_path / "whole"), check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
+    (tmp_path / "killed").mkdir()
+    kills = 0
+    for moment in range(40):
+        process = subprocess.Popen(command(longer, tmp_path / "killed", "--resume"), stdout=subprocess.DEVNULL, cwd=ROOT)
+        before = Run(tmp_path / "killed" / "run").log
+        size = before.stat().st_size if before.exists() else 0
+        while process.poll() is None and (not before.exists() or before.stat().st_size <= size):
+            time.sleep(0.02)
+        time.sleep(0.037 * moment)  # anywhere in a step, a test, a save
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+    assert process.wait() == 0
+    assert kills >= 5
+    whole, killed = Run(tmp_path / "whole" / "run"), Run(tmp_path / "killed" / "run")
+    assert killed.recognizer.read_bytes() == whole.recognizer.read_bytes()
+    assert lasting(killed) == lasting(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["fabric", "torchrun"])
+def test_two_processes_train_the_same_recognizer_as_one(recipe: Recipe, unbroken: Run, tmp_path: Path, launcher: str) -> None:
+    given = command(recipe, tmp_path, "--devices", "2")
+    if launcher == "torchrun":
+        given = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone", *given[1:]]
+    subprocess.run(given, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
+    two, one = load_recognizer(tmp_path / "run" / "recognizer.safetensors"), load_recognizer(unbroken.recognizer)
+    for (name, ours), theirs in zip(two.state_dict().items(), one.state_dict().values(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+    losses = [
+        [entry["loss"] for entry in map(json.loads, path.read_text().splitlines())]
+        for path in (tmp_path / "run/log.jsonl", unbroken.log)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)

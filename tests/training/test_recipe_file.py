@@ -1,0 +1,81 @@
+"""Recipes: the shipped ones, overrides, and what is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from poseglot.errors import PoseglotError
+from poseglot.training.recipe import Recipe
+from poseglot.training.recipe_file import parse_recipe, read_recipe, recipe_yaml
+from tests.conftest import ROOT
+
+RECIPES = sorted((ROOT / "recipes").glob("*/*.yaml"))
+PAPER = str(ROOT / "recipes/nw-ucla/paper.yaml")
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_shipped_recipe_is_valid_and_comes_back_from_yaml(path: Path, tmp_path: Path) -> None:
+    recipe = read_recipe(path)
+    (tmp_path / "again.yaml").write_text(recipe_yaml(recipe))
+    assert read_recipe(tmp_path / "again.yaml") == recipe
+
+
+def test_the_papers_settings_are_in_its_recipe() -> None:
+    recipe = read_recipe(Path(PAPER))
+    optim = recipe.optim
+    assert (optim.batch_size, optim.epochs, optim.lr, optim.weight_decay) == (64, 110, 0.2, 4e-4)
+    assert (optim.steps, optim.warmup_epochs, optim.decay) == ([90, 100], 5, 0.1)
+    assert (recipe.loss.weight, recipe.loss.scale, recipe.loss.target) == (0.8, 10.0, "normalized")
+    assert (recipe.words.prompt, recipe.words.partition, recipe.model.width) == ("synonym+parts", "four", 64)
+
+
+def test_the_official_recipe_switches_on_every_quirk() -> None:
+    recipe = read_recipe(ROOT / "recipes/nw-ucla/official.yaml")
+    assert recipe.data.official_repeated_augmentation
+    assert recipe.model.official_input_transform
+    assert recipe.words.official_parts
+    assert recipe.words.official_format
+    assert (recipe.loss.weight, recipe.loss.target, recipe.loss.learned_scale) == (1.0, "soft10", True)
+    assert recipe.loss.scale == pytest.approx(2.659)
+    assert recipe.words.lr_scale == 1.0
+
+
+def test_values_on_the_command_line_win() -> None:
+    recipe = parse_recipe(
+        ["--config", PAPER, "--data.stream", "bone", "--optim.lr", "0.05", "--seed", "3", "--optim.steps", "[1, 2]"]
+    )
+    assert (recipe.data.stream, recipe.optim.lr, recipe.seed, recipe.optim.steps) == ("bone", 0.05, 3, [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--optim.learning_rate", "1"], "learning_rate"),
+        (["--data.stream", "bones"], "data.stream"),
+        (["--optim.epochs", "many"], "optim.epochs"),
+        (["--optim.epochs", "0"], "optim.epochs"),
+        (["--words.official_parts", "true", "--words.partition", "six"], "official_parts"),
+        (["--checkpoint_every", "0"], "checkpoint_every"),
+    ],
+)
+def test_unknown_keys_and_wrong_values_are_named(arguments: list[str], named: str) -> None:
+    with pytest.raises(PoseglotError, match=named):
+        parse_recipe(["--config", PAPER, *arguments])
+
+
+def test_an_unknown_key_in_the_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("data: {store: x, split: y, flavour: 3}\n")
+    with pytest.raises(PoseglotError, match="flavour"):
+        read_recipe(path)
+    with pytest.raises(PoseglotError, match="nowhere"):
+        read_recipe(tmp_path / "nowhere.yaml")
+
+
+def test_a_recipe_without_words_says_so() -> None:
+    assert Recipe.with_words.fget is not None
+    assert parse_recipe(["--config", PAPER]).with_words
+    assert not parse_recipe(["--config", PAPER, "--words.prompt", "none"]).with_words
+    assert not parse_recipe(["--config", PAPER, "--words.partition", "none"]).with_words

@@ -1,0 +1,170 @@
+"""The task: each distinct text encoded once equals every text encoded; frozen texts; the loss put together; the official switches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from poseglot.losses import alignment_loss
+from poseglot.models.text.encoder import Tokens
+from poseglot.skeletons.store import PackedStore
+from poseglot.skeletons.transforms import Augmentation
+from poseglot.training.build import Built, build
+from poseglot.training.recipe import LossRecipe, ModelRecipe, Recipe
+from poseglot.training.task import TextBank
+from tests.training.helpers import small_recipe
+
+
+@pytest.fixture
+def recipe(small_store: PackedStore, tiny_bert: Path) -> Recipe:
+    return small_recipe(Path(str(small_store.joints.filename)).parent, tiny_bert)  # type: ignore[attr-defined]
+
+
+def one_batch(built: Built) -> tuple[Tensor, Tensor, Tensor]:
+    index = torch.arange(0, 96, 2)
+    labels = built.train.labels[index]
+    assert built.prompts is not None
+    places = built.prompts.draw(labels, seed=0, epoch=0, index=index)
+    return built.train.view(index, Augmentation(0, 0), torch.device("cpu")), labels, places
+
+
+def plain_losses(built: Built, view: Tensor, labels: Tensor, places: Tensor, weight: float) -> Tensor:
+    """Every text of the batch tokenised and encoded on its own, B x K of them."""
+    task, prompts = built.task, built.prompts
+    assert prompts is not None
+    assert task.bank is not None
+    assert task.bank.encoder is not None
+    output = task.recognizer(view)
+    losses = []
+    for level, row in zip(prompts.levels, places, strict=True):
+        texts = [prompts.texts[int(place)] for place in row]
+        features = torch.cat([task.bank.encoder(task.bank.encoder.tokenize([text])) for text in texts])
+        losses.append(alignment_loss(output["alignment"][level], features, labels, scale=10.0))
+    return F.cross_entropy(output["logits"], labels) + weight * sum(losses) / len(losses)
+
+
+def test_distinct_texts_once_gives_the_loss_and_gradients_of_every_text(recipe: Recipe) -> None:
+    built = build(recipe)
+    built.task.double().train()
+    view, labels, places = one_batch(built)
+    view = view.double()
+    assert len(places.unique()) < places.numel() / 2  # so that there is something to save
+    names, parameters = zip(*built.task.named_parameters(), strict=True)
+    wanted = plain_losses(built, view, labels, places, weight=0.8)
+    wanted_gradients = torch.autograd.grad(wanted, parameters)
+    loss = built.task(view, labels, places)["loss"]
+    gradients = torch.autograd.grad(loss, parameters)
+    torch.testing.assert_close(loss, wanted)
+    for name, ours, theirs in zip(names, gradients, wanted_gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, msg=lambda text, name=name: f"{name}: {text}")
+
+
+class Counting(nn.Module):
+    """A text encoder that counts what it encodes."""
+
+    width = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoded = 0
+        self.weight = nn.Parameter(torch.randn(50, 3))
+
+    def tokenize(self, texts: list[str]) -> Tokens:
+        return Tokens(torch.arange(len(texts))[:, None], torch.ones(len(texts), 1, dtype=torch.int64))
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        self.encoded += len(tokens)
+        return self.weight[tokens.ids[:, 0]]
+
+
+def test_a_step_encodes_each_distinct_text_once() -> None:
+    encoder = Counting()
+    bank = TextBank(tuple("abcdefgh"), encoder, frozen=False)  # type: ignore[arg-type]
+    places = torch.tensor([[5, 2, 5, 5], [0, 2, 0, 0]])
+    torch.testing.assert_close(bank(places), encoder.weight[places])
+    assert encoder.encoded == 3
+
+
+def test_frozen_texts_are_encoded_once_per_run_and_train_nothing() -> None:
+    encoder = Counting()
+    bank = TextBank(tuple("abcdefgh"), encoder, frozen=True)  # type: ignore[arg-type]
+    assert encoder.encoded == 8
+    for _ in range(3):
+        torch.testing.assert_close(bank(torch.tensor([[7, 1]])), encoder.weight[torch.tensor([[7, 1]])])
+    assert encoder.encoded == 8
+    assert list(bank.parameters()) == []
+
+
+def test_frozen_and_tuned_agree_before_the_first_step(recipe: Recipe) -> None:
+    tuned, frozen = build(recipe), build(replace(recipe, words=replace(recipe.words, learning="frozen")))
+    batch = one_batch(tuned)
+    torch.testing.assert_close(tuned.task.train()(*batch)["loss"], frozen.task.train()(*batch)["loss"])
+
+
+def test_without_words_the_loss_is_cross_entropy(recipe: Recipe) -> None:
+    built = build(replace(recipe, words=replace(recipe.words, prompt="none")))
+    assert built.prompts is None
+    index = torch.arange(12)
+    view, labels = built.train.view(index, None, torch.device("cpu")), built.train.labels[index]
+    losses = built.task.eval()(view, labels, None)
+    torch.testing.assert_close(losses["loss"], F.cross_entropy(built.task.recognizer(view)["logits"], labels))
+    assert built.task.recognizer(view)["alignment"] == {}
+
+
+def test_the_text_encoder_learns_at_its_own_rate(recipe: Recipe) -> None:
+    task = build(recipe).task
+    skeleton, text = task.parameter_groups(lr=0.1, text_lr_scale=0.5)
+    assert (skeleton["lr"], text["lr"]) == (0.1, 0.05)
+    assert task.bank is not None
+    assert {id(p) for p in text["params"]} == {id(p) for p in task.bank.parameters()}
+    assert len(skeleton["params"]) + len(text["params"]) == len(list(task.parameters()))
+
+
+def test_a_learned_scale_is_one_number_per_level_used_as_it_is(recipe: Recipe) -> None:
+    built = build(replace(recipe, loss=LossRecipe(scale=2.659, learned_scale=True, target="soft10", weight=1.0)))
+    task = built.task
+    assert isinstance(task.scale, nn.Parameter)
+    assert task.scale.tolist() == pytest.approx([2.659] * 5)
+    view, labels, places = one_batch(built)
+    losses = task(view, labels, places)
+    losses["loss"].backward()
+    assert task.scale.grad is not None
+    assert bool((task.scale.grad != 0).all())
+    assert float(losses["loss"]) == pytest.approx(float(losses["classification"]) + float(losses["alignment"]), rel=1e-5)
+
+
+def test_weights_follow_from_the_seed_alone(recipe: Recipe) -> None:
+    torch.manual_seed(123)
+    before = torch.get_rng_state()
+    one, same, other = build(recipe), build(recipe), build(replace(recipe, seed=1))
+    assert torch.equal(torch.get_rng_state(), before)
+    name = "encoder.blocks.3.graph.value.weight"
+    weights = [built.task.recognizer.state_dict()[name] for built in (one, same, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_the_official_switches_reach_the_recognizer(recipe: Recipe) -> None:
+    official = replace(
+        recipe,
+        data=replace(recipe.data, stream="bone"),
+        model=ModelRecipe(width=8, official_input_transform=True),
+        words=replace(recipe.words, official_parts=True, official_format=True),
+    )
+    built = build(official)
+    spec = built.task.recognizer.spec
+    assert spec.stream == built.train.stream == "joint"
+    assert spec.input_transform is not None
+    assert np.allclose(np.array(spec.input_transform)[0], np.eye(20)[0] - np.eye(20)[12] - np.eye(20)[16])
+    assert spec.levels is not None
+    assert spec.levels["hip"] == (0, 1, 11, 15)
+    assert built.prompts is not None
+    hand = built.prompts.levels.index("hand")
+    text = built.prompts.texts[int(built.prompts.candidates[hand, 0, 0])]
+    assert text.startswith("nod head ")
