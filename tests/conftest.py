@@ -16,6 +16,13 @@ from poseglot.skeletons.store import PackedStore, write_store
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Small networks gain nothing from torch's threads; beside other work they would mostly wait for each other."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Recorded values and real data, which are not part of the project: `POSEGLOT_SHARED`, by default ../shared."""

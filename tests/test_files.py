@@ -217,3 +217,34 @@ def test_hash_is_that_of_the_content(tmp_path: Path) -> None:
     assert sha256_of(tmp_path / "a") == hashlib.sha256(content).hexdigest()
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_an_overwrite_that_fails_at_the_last_step_puts_the_old_folder_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, replace, calls = tmp_path / "data", os.replace, 0
+    path.mkdir()
+    (path / "old").write_text("old")
+
+    def second_fails(source: Path, target: Path) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise OSError(5, "Input/output error")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", second_fails)
+    with pytest.raises(PoseglotError, match="Input/output error"), folder_written_atomically(path, overwrite=True) as folder:
+        (folder / "new").write_text("new")
+    assert names(tmp_path) == ["data"]
+    assert names(path) == ["old"]
+
+
+def test_an_interrupt_while_writing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(handle: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(tmp_path / "file", "text")
+    assert names(tmp_path) == []

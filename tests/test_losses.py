@@ -145,7 +145,7 @@ def test_is_never_negative_and_descends_to_its_minimum(target: str) -> None:
     for _ in range(150):
         optimizer.zero_grad()
         loss = alignment_loss(skeleton, text, labels, scale=10.0, target=target)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
     assert float(loss.detach()) < 1e-2
 

@@ -1,7 +1,7 @@
 """Writing files so that a reader never sees half of one.
 
-Everything is first written beside its destination, flushed to the disk, and then renamed: after a kill or on a full disk
-the old file is still whole, or nothing is there at all.
+Everything is first written beside its destination and then renamed: after a kill or on a full disk the old file is still whole, or
+nothing is there at all.
 """
 
 from __future__ import annotations
@@ -18,31 +18,26 @@ from poseglot.errors import PoseglotError
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write `content` to `path` by way of a temporary file in the same folder.
+    """Write `content` to `path` by way of a temporary file in the same folder, flushed to the disk before it is renamed.
 
     Raises:
         PoseglotError: the disk refused (full, read-only, ...); `path` is as it was before.
     """
     data = content.encode() if isinstance(content, str) else content
-    temporary = None
-    try:
+    with _said_of(path, f" ({len(data):,} bytes)"):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes private files; what we write is as readable as any other file of the user's.
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            # mkstemp makes private files; what we write is as readable as any other file of the user's.
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+        finally:
             temporary.unlink(missing_ok=True)
-        raise PoseglotError(
-            f"could not write {path} ({len(data):,} bytes): {error.strerror or error}. "
-            "Nothing was changed there; free some space or choose another folder, and run the command again."
-        ) from error
 
 
 @contextlib.contextmanager
@@ -50,31 +45,46 @@ def folder_written_atomically(path: Path, *, overwrite: bool = False) -> Iterato
     """A temporary folder to fill, which becomes `path` when the block ends well and vanishes when it does not.
 
     Raises:
-        PoseglotError: `path` exists and `overwrite` is false, or the disk refused.
+        PoseglotError: `path` exists and `overwrite` is false (or it is not a folder), or the disk refused.
     """
-    if path.exists() and not overwrite:
-        raise PoseglotError(f"{path} already exists. Choose another folder, or add --overwrite to replace it.")
-    temporary = None
-    try:
+    if path.exists() and not (overwrite and path.is_dir()):
+        remedy = "" if overwrite else ", or add --overwrite to replace it"
+        raise PoseglotError(f"{path} already exists. Choose another folder{remedy}.")
+    with _said_of(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-        os.chmod(temporary, 0o777 & ~_umask())
-        yield temporary
-        if path.exists():
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
-            os.replace(path, old)
-            os.replace(temporary, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(temporary, path)
+        try:
+            os.chmod(temporary, 0o777 & ~_umask())
+            yield temporary
+            _replace_folder(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace_folder(new: Path, path: Path) -> None:
+    """Put `new` in the place of `path`; if that fails, what was there is there again."""
+    if not path.exists():
+        os.replace(new, path)
+        return
+    old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
+    os.replace(path, old)
+    try:
+        os.replace(new, path)
+    except OSError:
+        os.replace(old, path)
+        raise
+    shutil.rmtree(old)
+
+
+@contextlib.contextmanager
+def _said_of(path: Path, size: str = "") -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise PoseglotError(
-            f"could not write {path}: {error.strerror or error}. Nothing was left there; free some space or choose "
-            "another folder, and run the command again."
+            f"could not write {path}{size}: {error.strerror or error}. Nothing was changed there; "
+            "free some space or choose another folder, and run the command again."
         ) from error
-    finally:
-        if temporary is not None and temporary.exists():
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def sha256_of(path: Path) -> str:

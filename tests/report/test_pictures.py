@@ -76,7 +76,7 @@ def test_a_skeleton_shows_every_part_in_its_colour(clip: Clip, tmp_path: Path) -
 
 
 def test_two_people_have_more_ink_than_one(clip: Clip, tmp_path: Path) -> None:
-    beside = clip.joints + np.float32([1.0, 0, 0])
+    beside = clip.joints + np.array([1, 0, 0], dtype=np.float32)
     draw_skeleton(clip, LAYOUT, tmp_path / "one.png", title="")
     draw_skeleton(Clip(np.concatenate([clip.joints, beside]), name="two"), LAYOUT, tmp_path / "two.png", title="")
     one, two = (picture(tmp_path / f"{name}.png") for name in ("one", "two"))

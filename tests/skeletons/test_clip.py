@@ -91,3 +91,16 @@ def test_wrong_shapes_are_named(shape: tuple[int, ...], what: str) -> None:
 def test_what_is_not_a_regular_array_of_numbers_is_refused(bad: Any) -> None:
     with pytest.raises(PoseglotError, match="my clip: the joints are not a regular array of numbers"):
         check_joints(bad, origin="my clip")
+
+
+@pytest.mark.parametrize(
+    "bad", [[[["1", "2", "3"]]], [[[10**400, 0, 0]]], np.zeros((2, 3, 3), complex), np.zeros((2, 3, 3), "M8[s]")]
+)
+def test_what_only_looks_like_numbers_is_refused(bad: Any) -> None:
+    with pytest.raises(PoseglotError, match="not a regular array of numbers"):
+        check_joints(bad)
+
+
+def test_no_joints_at_all_are_named() -> None:
+    with pytest.raises(PoseglotError, match="there are no joints in it"):
+        check_joints(np.zeros((1, 4, 0, 3), dtype=np.float32))

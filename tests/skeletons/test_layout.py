@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -242,5 +243,22 @@ def test_file_that_is_no_layout_is_refused(text: str, tmp_path: Path) -> None:
 
 
 def test_missing_layout_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PoseglotError, match=r"nowhere\.yaml: No such file"):
+    with pytest.raises(PoseglotError, match=r"nowhere\.yaml: .*No such file"):
         load_layout(str(tmp_path / "nowhere.yaml"))
+
+
+@pytest.mark.parametrize("change", ["bones: [arm, leg]", "mirror: [left_knee]", "joints: 3", "parts: head"])
+def test_a_section_of_the_wrong_form_is_refused(tmp_path: Path, change: str) -> None:
+    text = resources.files("poseglot.skeletons").joinpath("layouts/kinect20.yaml").read_text()
+    section = change.split(":")[0]
+    table = yaml.safe_load(text)
+    table[section] = yaml.safe_load(change)[section]
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(table))
+    with pytest.raises(PoseglotError, match="own"):
+        load_layout(str(tmp_path / "own.yaml"))
+
+
+def test_a_layout_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(PoseglotError, match="could not read the layout"):
+        load_layout(str(tmp_path / "own.yaml"))

@@ -100,3 +100,12 @@ def test_taken_folder_is_kept_unless_overwritten(real_zip: Path, tmp_path: Path)
     assert [path.name for path in out.iterdir()] == ["precious.txt"]
     assert prepare("nw-ucla", source=source, out=out, overwrite=True).counts == {"train": 2, "test": 1}
     assert not (out / "precious.txt").exists()
+
+
+def test_a_set_without_a_test_side_is_packed_and_said_to_be_incomplete(real_zip: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(real_zip) as archive:
+        for name in archive.namelist()[:2]:  # views 1 and 2
+            (tmp_path / Path(name).name).write_bytes(archive.read(name))
+    made = prepare("nw-ucla", source=tmp_path, out=tmp_path / "store")
+    assert made.counts == {"train": 2, "test": 0}
+    assert made.incomplete is not None

@@ -111,7 +111,7 @@ def test_unknown_split_and_empty_side_are_named(store: PackedStore, tmp_path: Pa
 
 def test_names_given_twice_are_refused(tmp_path: Path) -> None:
     clips = some_clips()
-    with pytest.raises(PoseglotError, match="1 clip names appear more than once, for example clip_xx"):
+    with pytest.raises(PoseglotError, match="the clip name clip_xx appears 2 times"):
         write(tmp_path / "store", [*clips, clips[2]])
     assert list(tmp_path.iterdir()) == []
 
@@ -234,7 +234,7 @@ def drop_last_clip(folder: Path) -> None:
         (edit_json(lambda table: table.update(more=1)), "damaged store"),
         (lambda folder: (folder / "store.json").write_text("[]"), "damaged store"),
         (lambda folder: (folder / "store.json").write_bytes(b"\xff\xfe"), "damaged store"),
-        (drop_last_clip, "damaged store: joints.npy has 54 rows"),
+        (drop_last_clip, "damaged store .the table does not fit the 54 rows"),
     ],
     ids=["older format", "no format", "no classes", "no splits", "unknown key", "a list", "not text", "table too short"],
 )
@@ -249,3 +249,38 @@ def test_store_that_does_not_fit_together_is_refused(
 def test_a_store_can_be_moved(store: PackedStore, tmp_path: Path) -> None:
     shutil.move(tmp_path / "store", tmp_path / "elsewhere")
     np.testing.assert_array_equal(open_store(tmp_path / "elsewhere").clip(4).joints, some_clips()[4].joints)
+
+
+@pytest.mark.parametrize(
+    ("shape", "label"),
+    [((1, 4, 20, 2), 0), ((1, 4, 25, 3), 0), ((1, 4, 20, 3), 12), ((1, 4, 20, 3), -2)],
+    ids=["other channels", "other joints", "label too high", "label too low"],
+)
+def test_clips_that_do_not_belong_together_are_refused(tmp_path: Path, shape: tuple[int, ...], label: int) -> None:
+    odd = Clip(np.zeros(shape, dtype=np.float32), name="odd_one", label=label)
+    with pytest.raises(PoseglotError, match=r"odd_one: .*do not fit a store of 20 joints"):
+        write(tmp_path / "new", [*some_clips(), odd])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["clips.npy", "joints.npy"])
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x93NUMPY"], ids=["empty", "zip", "header only"])
+def test_files_that_are_no_arrays_are_damage(store: PackedStore, tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / "store" / name).write_bytes(content)
+    with pytest.raises(PoseglotError, match="damaged store"):
+        open_store(tmp_path / "store")
+
+
+def test_arrays_of_another_kind_are_damage(store: PackedStore, tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    table, joints = np.load(folder / "clips.npy"), np.load(folder / "joints.npy")
+    for name, wrong in (("clips.npy", np.zeros(3)), ("joints.npy", joints.astype(np.float64)), ("joints.npy", joints[0])):
+        right = (folder / name).read_bytes()
+        np.save(folder / name, wrong)
+        with pytest.raises(PoseglotError, match="damaged store"):
+            open_store(folder)
+        (folder / name).write_bytes(right)
+    table["offset"] += 1
+    np.save(folder / "clips.npy", table)
+    with pytest.raises(PoseglotError, match="does not fit"):
+        open_store(folder)

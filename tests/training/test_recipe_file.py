@@ -79,3 +79,16 @@ def test_a_recipe_without_words_says_so() -> None:
     assert parse_recipe(["--config", PAPER]).with_words
     assert not parse_recipe(["--config", PAPER, "--words.prompt", "none"]).with_words
     assert not parse_recipe(["--config", PAPER, "--words.partition", "none"]).with_words
+
+
+@pytest.mark.parametrize("text", ["optimiser: {}\n", "optim: {epoch: {}}\n"])
+def test_an_empty_unknown_section_is_named_too(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("data: {store: x, split: y}\n" + text)
+    with pytest.raises(PoseglotError, match=r"optimiser|optim\.epoch"):
+        read_recipe(path)
+
+
+def test_settings_are_not_guessed_from_their_first_letters() -> None:
+    with pytest.raises(PoseglotError, match=r"optim\.epoch"):
+        parse_recipe(["--config", PAPER, "--optim.epoch", "3"])

@@ -136,7 +136,7 @@ def test_a_learned_scale_is_one_number_per_level_used_as_it_is(recipe: Recipe) -
     losses["loss"].backward()
     assert task.scale.grad is not None
     assert bool((task.scale.grad != 0).all())
-    assert float(losses["loss"]) == pytest.approx(float(losses["classification"]) + float(losses["alignment"]), rel=1e-5)
+    assert losses["loss"].item() == pytest.approx(float(losses["classification"]) + float(losses["alignment"]), rel=1e-5)
 
 
 def test_weights_follow_from_the_seed_alone(recipe: Recipe) -> None:

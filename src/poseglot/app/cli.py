@@ -6,6 +6,7 @@ Heavy rooms (training, pictures) are imported inside the commands that need them
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     parsed, rest = parser.parse_known_args(given)
     if rest and parsed.command is not _train:
-        parser.error(f"unknown arguments: {' '.join(rest)} (see `poseglot {given[0]} --help`)")
+        parser.error(f"unknown arguments: {' '.join(rest)} (see `poseglot --help`)")
     parsed.rest = rest
     keep_freed_memory()
     try:
@@ -87,6 +88,8 @@ def _evaluate(parsed: argparse.Namespace) -> None:
     from poseglot.evaluation.metrics import per_class, top_k
     from poseglot.evaluation.scores import save_scores
 
+    if not parsed.run.is_dir():
+        raise PoseglotError(f"{parsed.run} is not a run's folder.")
     scores = _scores_of_run(parsed.run, parsed.store, parsed.split)
     save_scores(scores, parsed.run / SCORES)
     counts = {f"top-{k}": top_k(scores.logits, scores.labels, k) for k in (1, 5) if k < len(scores.classes)}
@@ -95,7 +98,7 @@ def _evaluate(parsed: argparse.Namespace) -> None:
         print(f"  {name}  {count}")
     width = max(map(len, scores.classes))
     for label, count in zip(scores.classes, per_class(scores.logits, scores.labels), strict=True):
-        print(f"    {label:{width}}  {count if count.total else 'no clips'}")
+        print(f"    {label:{width}}  {count}")
     print(f"scores: {parsed.run / SCORES}")
 
 
@@ -152,11 +155,14 @@ def _draw(parsed: argparse.Namespace) -> None:
 
     out = parsed.run / "pictures"
     scores = load_scores(parsed.run / SCORES)
-    draw_curve(Run(parsed.run).read_log(), out / "curve.png", title=f"Training, {scores.dataset}, {scores.stream} stream")
+    made = []
+    if log := Run(parsed.run).read_log():  # imported weights have none
+        draw_curve(log, out / "curve.png", title=f"Training, {scores.dataset}, {scores.stream} stream")
+        made.append("curve.png")
     count = top_k(scores.logits, scores.labels, 1)
     matrix = confusion(scores.logits, scores.labels)
     draw_confusion(matrix, scores.classes, out / "confusion.png", title=f"{scores.dataset}, {scores.split}: {count}")
-    made = ["curve.png", "confusion.png"]
+    made.append("confusion.png")
     if parsed.clip is not None:
         predictor = Predictor(parsed.run)
         clip = read_clip(parsed.clip, joint_count=len(predictor.layout))
@@ -168,6 +174,7 @@ def _draw(parsed: argparse.Namespace) -> None:
 
 
 def _export_clip(parsed: argparse.Namespace) -> None:
+    from poseglot.files import write_atomically
     from poseglot.skeletons.store import open_store
 
     store = open_store(parsed.store)
@@ -175,8 +182,11 @@ def _export_clip(parsed: argparse.Namespace) -> None:
     if not len(places):
         raise PoseglotError(f"{parsed.store} has no clip named {parsed.clip!r}; the first is {store.clips['name'][0]!r}.")
     clip = store.clip(int(places[0]))
-    parsed.out.parent.mkdir(parents=True, exist_ok=True)
-    np.save(parsed.out, clip.joints, allow_pickle=False)
+    if parsed.out.suffix != ".npy":
+        raise PoseglotError(f"--out must end in .npy, not {parsed.out.name}.")
+    buffer = io.BytesIO()
+    np.save(buffer, clip.joints, allow_pickle=False)
+    write_atomically(parsed.out, buffer.getvalue())
     true = store.info.classes[clip.label] if clip.label >= 0 else "unknown"
     print(f"{parsed.out}: {clip.name}, {clip.joints.shape[1]} frames, true action: {true}")
 
@@ -285,7 +295,7 @@ def _parser() -> argparse.ArgumentParser:
     predict = command("predict", _predict, "recognise clips")
     predict.add_argument("run", type=Path, help="a run's folder, or a recognizer's .safetensors file")
     predict.add_argument("clips", type=Path, nargs="+", help="files of any format we read")
-    predict.add_argument("--top", type=int, default=5)
+    predict.add_argument("--top", type=int, default=5, help="how many answers (5)")
     predict.add_argument("--device", help="cpu, cuda, ...; by default a GPU if there is one")
     predict.add_argument("--json", action="store_true", help="print JSON")
 

@@ -88,8 +88,8 @@ def load_descriptions(name: str) -> DescriptionSet:
     if name.endswith((".yaml", ".yml")):
         try:
             text = Path(name).read_text()
-        except OSError as error:
-            raise PoseglotError(f"could not read the descriptions {name}: {error.strerror}.") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise PoseglotError(f"could not read the descriptions {name}: {error}.") from error
     else:
         file = folder / f"{name}.yaml"
         if not file.is_file():
@@ -111,19 +111,26 @@ def parse_descriptions(text: str, *, origin: str) -> DescriptionSet:
         table: Any = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise PoseglotError(f"{origin} is not valid YAML: {error}") from error
-    if not isinstance(table, dict) or table.get("format") != FORMAT or not isinstance(table.get("classes"), list):
+    if (
+        not isinstance(table, dict)
+        or table.get("format") != FORMAT
+        or not table.get("classes")
+        or not isinstance(table["classes"], list)
+    ):
         raise PoseglotError(
-            f"{origin} is not a description set: it must begin with 'format: {FORMAT}' and have a list 'classes'."
+            f"{origin} is not a description set: it must begin with 'format: {FORMAT}' and have a list 'classes', not empty."
         )
     faults: list[str] = []
     classes: dict[str, Description] = {}
+    seen: set[str] = set()
     for number, entry in enumerate(table["classes"], start=1):
         found = _faults(entry)
         where = f"class {number}"
         if isinstance(entry, dict) and isinstance(entry.get("label"), str):
             where += f" ({entry['label']})"
-            if entry["label"] in classes:
+            if entry["label"] in seen:
                 found.append("the label appears twice")
+            seen.add(entry["label"])
         faults += [f"{where}: {fault}" for fault in found]
         if not found:
             parts = {part: entry["parts"][part].strip() for part in PARTS}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +21,11 @@ class Count:
 
     @property
     def percent(self) -> float:
-        return 100 * self.correct / self.total
+        """NaN of no clips."""
+        return 100 * self.correct / self.total if self.total else math.nan
 
     def __str__(self) -> str:
-        return f"{self.correct}/{self.total} = {self.percent:.2f} %"
+        return f"{self.correct}/{self.total} = {self.percent:.2f} %" if self.total else "no clips"
 
 
 def top_k(scores: Scores, labels: Labels, k: int) -> Count:

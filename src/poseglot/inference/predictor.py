@@ -61,8 +61,12 @@ class Predictor:
                     "Go on with the training by --resume, or give another run."
                 )
             path = path / RECOGNIZER_FILE
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.recognizer: Recognizer = load_recognizer(path).without_words().to(self.device)
+        recognizer = load_recognizer(path).without_words()
+        try:
+            self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+            self.recognizer: Recognizer = recognizer.to(self.device)
+        except (RuntimeError, AssertionError) as error:  # torch's: no such kind of device; none of it here
+            raise PoseglotError(f"cannot run on device {device!r}: {str(error).splitlines()[0]} Try cpu.") from error
         self.classes = self.recognizer.spec.classes
         self.layout = self.recognizer.layout
 
@@ -78,6 +82,8 @@ class Predictor:
         Raises:
             PoseglotError: a clip is not acceptable (the message names it).
         """
+        if top < 1:
+            raise PoseglotError(f"at least one answer must be asked for, not {top}.")
         named = [self._named(clip, number) for number, clip in enumerate(clips)]
         predictions = []
         for start in range(0, len(named), batch_size):

@@ -135,21 +135,29 @@ def load_recognizer(path: Path) -> Recognizer:
         raise PoseglotError(
             f"{path} is not a Poseglot recognizer ({FORMAT}). Foreign weights come in with `poseglot import-weights`."
         )
-    table = described.pop("layout_table")
-    layout = Layout(
-        **{**table, "joints": tuple(table["joints"]), "parts": {part: tuple(names) for part, names in table["parts"].items()}}
-    )
-    described["classes"] = tuple(described["classes"])
-    if described["levels"] is not None:
-        described["levels"] = {level: tuple(joints) for level, joints in described["levels"].items()}
-    if described["input_transform"] is not None:
-        described["input_transform"] = tuple(map(tuple, described["input_transform"]))
-    recognizer = Recognizer(RecognizerSpec(**described), layout=layout)
+    try:
+        spec, layout = _spec_of(described)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise PoseglotError(f"{path} does not say how to build its recognizer ({type(error).__name__}: {error}).") from error
+    recognizer = Recognizer(spec, layout=layout)
     try:
         recognizer.load_state_dict(tensors)
     except RuntimeError as error:
         raise PoseglotError(f"the weights in {path} do not fit what it says of itself: {error}") from error
     return recognizer.eval()
+
+
+def _spec_of(described: dict[str, Any]) -> tuple[RecognizerSpec, Layout]:
+    """The inverse of what `save_recognizer` writes: JSON has lists where we have tuples."""
+    table = dict(described.pop("layout_table"))
+    table["joints"] = tuple(table["joints"])
+    table["parts"] = {part: tuple(names) for part, names in table["parts"].items()}
+    described["classes"] = tuple(described["classes"])
+    if described["levels"] is not None:
+        described["levels"] = {level: tuple(joints) for level, joints in described["levels"].items()}
+    if described["input_transform"] is not None:
+        described["input_transform"] = tuple(map(tuple, described["input_transform"]))
+    return RecognizerSpec(**described), Layout(**table)
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

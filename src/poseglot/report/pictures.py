@@ -65,12 +65,12 @@ def draw_curve(log: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> N
     )
     tested = [entry for entry in log if "test" in entry]
     percents = [100 * entry["test"]["correct"] / entry["test"]["total"] for entry in tested]
-    accuracy.plot([entry["epoch"] for entry in tested], percents, color="#D55E00", marker=".", label="test")
-    last = tested[-1]
-    note = f"{last['test']['correct']}/{last['test']['total']} = {percents[-1]:.2f} %"
-    accuracy.annotate(
-        note, (last["epoch"], percents[-1]), xytext=(-4, -14), textcoords="offset points", ha="right", fontsize=9, color=INK
-    )
+    if tested:
+        accuracy.plot([entry["epoch"] for entry in tested], percents, color="#D55E00", marker=".", label="test")
+        count = tested[-1]["test"]
+        accuracy.set_title(
+            f"last epoch, test: {count['correct']}/{count['total']} = {percents[-1]:.2f} %", fontsize=9, color=INK
+        )
     accuracy.set_ylabel("accuracy (%)")
     for axis in (loss, accuracy):
         axis.set_xlabel("epoch")

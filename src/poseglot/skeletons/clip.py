@@ -47,8 +47,11 @@ def check_joints(joints: npt.ArrayLike, *, joint_count: int | None = None, origi
             place is named).
     """
     try:
-        array = np.asarray(joints, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+        array = np.asarray(joints)
+        if array.dtype.kind not in "fiu":
+            raise TypeError(f"they are of type {array.dtype}")
+        array = array.astype(np.float32, copy=False)
+    except (TypeError, ValueError, OverflowError) as error:
         raise PoseglotError(
             f"{origin}: the joints are not a regular array of numbers ({error}). Every frame must hold the same number of "
             "joints, and every joint the same number of coordinates."
@@ -61,8 +64,9 @@ def check_joints(joints: npt.ArrayLike, *, joint_count: int | None = None, origi
             "(frames, joints, channels)."
         )
     people, frames, count, channels = array.shape
-    if frames == 0 or people == 0:
-        raise PoseglotError(f"{origin}: there are no {'frames' if frames == 0 else 'people'} in it (shape {array.shape}).")
+    for size, what in ((people, "people"), (frames, "frames"), (count, "joints")):
+        if size == 0:
+            raise PoseglotError(f"{origin}: there are no {what} in it (shape {array.shape}).")
     if joint_count is not None and count != joint_count:
         raise PoseglotError(f"{origin}: {count} joints in a frame, but the layout has {joint_count}. Check the layout.")
     if channels not in (2, 3):
@@ -74,4 +78,5 @@ def check_joints(joints: npt.ArrayLike, *, joint_count: int | None = None, origi
             f"{origin}: {np.count_nonzero(~finite)} coordinates are not finite (NaN or infinity), the first at person {person}, "
             f"frame {frame}, joint {joint} (counted from 0). Repair or drop those frames."
         )
-    return np.ascontiguousarray(array)
+    # Writable, because torch shares its memory; what came from a memory-mapped file is copied.
+    return np.require(array, requirements=["C", "W"])

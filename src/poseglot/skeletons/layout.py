@@ -72,6 +72,8 @@ class Layout:
         in_parts = sorted(joint for joints in self.parts.values() for joint in joints)
         if in_parts != sorted(self.joints):
             problems.append("every joint must be in exactly one part")
+        if set(self.mirror) & set(self.mirror.values()):
+            problems.append("mirror must name each pair once, left: right")
         for joint in self.joints:
             seen = {joint}
             while joint in self.bones and self.bones[joint] not in seen:
@@ -126,8 +128,8 @@ def load_layout(name: str) -> Layout:
     if name.endswith((".yaml", ".yml")):
         try:
             text = Path(name).read_text()
-        except OSError as error:
-            raise PoseglotError(f"could not read the layout {name}: {error.strerror}.") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise PoseglotError(f"could not read the layout {name}: {error}.") from error
     else:
         file = packaged / f"{name}.yaml"
         if not file.is_file():
@@ -148,7 +150,7 @@ def _layout_from_yaml(text: str, origin: str) -> Layout:
             centre=str(table["centre"]),
             parts={part: tuple(joints) for part, joints in table["parts"].items()},
         )
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise PoseglotError(
             f"{origin} is not a layout: {type(error).__name__}: {error}. A layout has name, joints (list), bones (child: parent), "
             "mirror (left: right), centre and parts (head, hand, arm, hip, leg, foot: lists of joints)."

@@ -67,6 +67,6 @@ def prepare(
         out, progress(clips), benchmark=benchmark, layout=load_layout(benchmark.layout), source=described, overwrite=overwrite
     )
     split = next(iter(benchmark.splits))
-    counts = {side: len(store.side(split, side)) for side in ("train", "test")}
+    counts = {side: int(store.belongs(split, side).sum()) for side in ("train", "test")}
     incomplete = None if counts == benchmark.expected else f"the complete set has {dict(benchmark.expected)}, here are {counts}"
     return Prepared(store, counts, incomplete, time.monotonic() - started)

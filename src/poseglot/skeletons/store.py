@@ -11,6 +11,7 @@ memory-mapped. A store is written beside its destination and renamed when comple
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from poseglot.errors import PoseglotError
 from poseglot.files import folder_written_atomically
+from poseglot.skeletons.arrays import load_array
 from poseglot.skeletons.benchmarks import Benchmark, SplitRule
 from poseglot.skeletons.clip import Clip, Joints
 from poseglot.skeletons.layout import Layout
@@ -100,15 +102,24 @@ class PackedStore:
         Raises:
             PoseglotError: no such split, or nothing in it.
         """
+        chosen = np.flatnonzero(self.belongs(split, side))
+        if not len(chosen):
+            rule = dict(self.info.splits[split][side])
+            raise PoseglotError(f"no clip of {self.info.name} is in the {side} side of split {split!r} ({rule}).")
+        return chosen
+
+    def belongs(self, split: str, side: str) -> npt.NDArray[np.bool_]:
+        """(clips,) whether each is in a side (`train` or `test`) of a split.
+
+        Raises:
+            PoseglotError: no such split.
+        """
         if split not in self.info.splits:
             raise PoseglotError(f"{self.info.name} has no split {split!r}; there are {', '.join(self.info.splits)}.")
-        rule = self.info.splits[split][side]
         chosen = np.ones(len(self), dtype=bool)
-        for field, values in rule.items():
+        for field, values in self.info.splits[split][side].items():
             chosen &= np.isin(self.clips[field], values)
-        if not chosen.any():
-            raise PoseglotError(f"no clip of {self.info.name} is in the {side} side of split {split!r} ({dict(rule)}).")
-        return np.flatnonzero(chosen)
+        return chosen
 
     def clip(self, place: int) -> Clip:
         """One clip by its place in the table."""
@@ -152,29 +163,46 @@ def write_store(
     """
     info = StoreInfo(benchmark.name, layout.name, benchmark.protocol, benchmark.classes, benchmark.splits, source)
     with folder_written_atomically(path, overwrite=overwrite) as folder:
-        rows, names, offset, shape = [], [], 0, (0, 0)
-        flat = folder / "joints.raw"
-        with flat.open("wb") as file:
+        rows: list[tuple[int, ...]] = []
+        names, offset, channels = [], 0, 0
+        with (folder / "joints.npy").open("wb") as file:
+            file.write(_npy_header((0, 0, 0)))  # its place; the number of rows is known at the end
             for clip in clips:
-                people, frames, *shape_of_frame = clip.joints.shape
-                shape = (shape_of_frame[0], shape_of_frame[1])
+                people, frames, joints, own_channels = clip.joints.shape
+                channels = channels or own_channels
+                if (joints, own_channels) != (len(layout), channels) or not -1 <= clip.label < len(benchmark.classes):
+                    raise PoseglotError(
+                        f"{clip.name}: {joints} joints with {own_channels} coordinates and label {clip.label} do not fit a store of "
+                        f"{len(layout)} joints ({layout.name}) with {channels} coordinates and {len(benchmark.classes)} classes."
+                    )
                 rows.append((offset, frames, people, clip.label, clip.subject, clip.camera, clip.setup))
                 names.append(clip.name)
-                file.write(np.ascontiguousarray(clip.joints, dtype=np.float32).tobytes())
+                file.write(np.ascontiguousarray(clip.joints, dtype="<f4").tobytes())
                 offset += people * frames
+            file.seek(0)
+            file.write(_npy_header((offset, len(layout), channels)))
         if not rows:
             raise PoseglotError(f"there is no clip to write to {path}.")
-        twice = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
-        if twice:
-            raise PoseglotError(f"{len(twice)} clip names appear more than once, for example {sorted(twice)[0]}.")
-        table = np.zeros(len(rows), dtype=[("name", f"U{max(map(len, names))}"), *_FIELDS])
-        for column, (field, _) in enumerate(_FIELDS):
-            table[field] = [row[column] for row in rows]
-        table["name"] = names
-        np.save(folder / "clips.npy", table, allow_pickle=False)
-        _add_npy_header(flat, folder / "joints.npy", (offset, *shape))
+        name, times = Counter(names).most_common(1)[0]
+        if times > 1:
+            raise PoseglotError(f"the clip name {name} appears {times} times; names must be unique within a store.")
+        np.save(folder / "clips.npy", _table(names, rows), allow_pickle=False)
         (folder / "store.json").write_text(json.dumps({"format": FORMAT, **asdict(info)}, indent=1) + "\n")
     return open_store(path)
+
+
+def _table(names: list[str], rows: list[tuple[int, ...]]) -> npt.NDArray[Any]:
+    table = np.zeros(len(rows), dtype=[("name", f"U{max(map(len, names))}"), *_FIELDS])
+    table["name"] = names
+    for column, (field, _) in enumerate(_FIELDS):
+        table[field] = [row[column] for row in rows]
+    return table
+
+
+def _npy_header(shape: tuple[int, ...]) -> bytes:
+    """The first 128 bytes of a .npy file of float32, so that frames can be written before their number is known."""
+    described = repr({"descr": "<f4", "fortran_order": False, "shape": shape})
+    return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + described.ljust(117).encode() + b"\n"
 
 
 def open_store(path: Path) -> PackedStore:
@@ -183,28 +211,23 @@ def open_store(path: Path) -> PackedStore:
     Raises:
         PoseglotError: not a store, or its files do not fit together.
     """
+    for name in ("store.json", "clips.npy", "joints.npy"):
+        if not (path / name).is_file():
+            raise PoseglotError(
+                f"{path} is not a packed store ({name} is missing). Make one with `poseglot prepare NAME --source ... --out {path}`."
+            )
     try:
         described = json.loads((path / "store.json").read_text())
         if described.pop("format", None) != FORMAT:
             raise PoseglotError(f"{path / 'store.json'} is not of the format {FORMAT}; prepare the data again.")
         info = StoreInfo(**{**described, "classes": tuple(described["classes"])})
-        clips = np.load(path / "clips.npy", allow_pickle=False)
-        joints = np.load(path / "joints.npy", mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise PoseglotError(
-            f"{path} is not a packed store ({error.filename} is missing). Make one with `poseglot prepare NAME --source ... --out {path}`."
-        ) from error
-    except (ValueError, TypeError, KeyError, OSError) as error:
+        clips, joints = np.array(load_array(path / "clips.npy")), load_array(path / "joints.npy")
+        if joints.dtype != np.float32 or joints.ndim != 3:
+            raise PoseglotError(f"joints.npy holds {joints.dtype} numbers of shape {joints.shape}")
+        ends = clips["offset"] + clips["frames"].astype(np.int64) * clips["people"]
+        if not len(clips) or ends.max() != len(joints) or clips["offset"].min() != 0 or clips["frames"].min() < 1:
+            raise PoseglotError(f"the table does not fit the {len(joints)} rows of joints.npy")
+        _ = clips[["name", "label", "subject", "camera", "setup"]]
+    except (PoseglotError, ValueError, TypeError, KeyError, IndexError, AttributeError, OSError) as error:
         raise PoseglotError(f"{path} is a damaged store ({error}); prepare the data again with --overwrite.") from error
-    if len(joints) != int((clips["frames"].astype(np.int64) * clips["people"]).sum()):
-        raise PoseglotError(f"{path} is a damaged store: joints.npy has {len(joints)} rows, the table asks for another number.")
     return PackedStore(info, clips, joints)
-
-
-def _add_npy_header(raw: Path, destination: Path, shape: tuple[int, ...]) -> None:
-    """Turn a file of raw float32 numbers into a .npy file, by copying it behind the header; then drop it."""
-    with destination.open("wb") as out, raw.open("rb") as data:
-        np.lib.format.write_array_header_1_0(out, {"descr": "<f4", "fortran_order": False, "shape": shape})
-        while block := data.read(1 << 24):
-            out.write(block)
-    raw.unlink()

@@ -157,7 +157,7 @@ def make_view(
         assert index is not None
         chosen = drawn_without_replacement(frames, protocol.frames, protocol.copies, augmentation, index)
     joints = joints.gather(2, chosen[:, None, :, None, None].expand(-1, joints.shape[1], -1, *joints.shape[3:]))
-    joints = joints * person_valid[:, :, None, None, None]
+    joints = torch.where(person_valid[:, :, None, None, None], joints, 0)
     return to_stream(joints, stream, layout)
 
 

@@ -7,8 +7,9 @@ can be set on the command line (`--optim.lr 0.05 --data.stream bone`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
@@ -23,12 +24,14 @@ def parse_recipe(arguments: Sequence[str]) -> Recipe:
     Raises:
         PoseglotError: no such file, an unknown key, or a value of the wrong type; the message names it.
     """
+    parser = _parser()
     try:
-        parsed = _parser().parse_args(list(arguments))
-        recipe = _parser().instantiate(parsed).as_dict()
+        parsed = parser.parse_args(list(arguments))
+        recipe = parser.instantiate(parsed).as_dict()
     except ArgumentError as error:
         raise PoseglotError(f"the recipe cannot be used: {error}") from error
-    recipe.pop("config", None)
+    for path in recipe.pop("config", None) or []:
+        _refuse_unknown_keys(Path(str(path)))
     return Recipe(**recipe)
 
 
@@ -47,8 +50,24 @@ def recipe_help() -> str:
     return _parser().format_help()
 
 
+def _refuse_unknown_keys(path: Path) -> None:
+    """jsonargparse passes over an unknown key whose value is an empty mapping; nothing unknown may pass."""
+    known = {name: _names_in(kind) for name, kind in get_type_hints(Recipe).items()}
+    table = yaml.safe_load(path.read_text())
+    unknown = [key for key in table if key not in known]
+    for section, settings in table.items():
+        if isinstance(settings, dict) and section in known:
+            unknown += [f"{section}.{key}" for key in settings if key not in known[section]]
+    if unknown:
+        raise PoseglotError(f"{path} has unknown keys: {', '.join(unknown)}.")
+
+
+def _names_in(kind: Any) -> set[str]:
+    return {entry.name for entry in fields(kind)} if is_dataclass(kind) else set()
+
+
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="poseglot train", exit_on_error=False, add_help=False)
+    parser = ArgumentParser(prog="poseglot train", exit_on_error=False, add_help=False, allow_abbrev=False)
     parser.add_argument("--config", action="config", help="a recipe (YAML)")
     parser.add_class_arguments(Recipe, as_group=False)
     return parser

@@ -194,7 +194,7 @@ def test_bytes_that_are_no_text_and_endless_nesting_are_refused() -> None:
     [
         ([], r"shape \(0,\)"),
         ([[], []], r"shape \(2, 0\)"),
-        (None, r"shape \(\)"),
+        (None, "not a regular array of numbers"),
         ([[[0.0, 1.0, 2.0]] * 20, [[0.0, 1.0, 2.0]] * 19], "not a regular array"),
         ([[[0.0, 1.0, 2.0]] * 19 + [[0.0, 1.0]]], "not a regular array"),
         ([[[0.0, 1.0]] * 20 + [[float("nan"), 1.0]]], "frame 0, joint 20"),
@@ -206,3 +206,14 @@ def test_bytes_that_are_no_text_and_endless_nesting_are_refused() -> None:
 def test_bad_joints_name_the_file_and_the_place(skeletons: object, message: str) -> None:
     with pytest.raises(PoseglotError, match=rf"one\.json: .*{message}"):
         parse_clip(json.dumps(content(skeletons=skeletons)).encode(), origin="one.json")
+
+
+def test_a_zip_without_a_folder_in_it_is_read(real_zip: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(real_zip) as archive, zipfile.ZipFile(tmp_path / "flat.zip", "w") as flat:
+        for name in archive.namelist()[:3]:
+            flat.writestr(Path(name).name, archive.read(name))
+    assert [clip.name for clip in read_source(tmp_path / "flat.zip")] == [
+        "a01_s01_e00_v01",
+        "a01_s01_e00_v02",
+        "a01_s01_e00_v03",
+    ]

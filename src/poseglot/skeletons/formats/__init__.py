@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from poseglot.errors import PoseglotError
+from poseglot.skeletons.arrays import load_array
 from poseglot.skeletons.clip import Clip, check_joints
 from poseglot.skeletons.formats import nw_ucla
 
@@ -30,10 +29,7 @@ def read_clip(path: Path, *, joint_count: int | None = None) -> Clip:
         if path.suffix == ".json":
             return nw_ucla.parse_clip(path.read_bytes(), origin=str(path), joint_count=joint_count)
         if path.suffix == ".npy":
-            joints = check_joints(np.load(path, allow_pickle=False), joint_count=joint_count, origin=str(path))
-            return Clip(joints, name=path.stem)
+            return Clip(check_joints(load_array(path), joint_count=joint_count, origin=str(path)), name=path.stem)
     except OSError as error:
         raise PoseglotError(f"could not read {path}: {error.strerror or error}.") from error
-    except (ValueError, EOFError) as error:
-        raise PoseglotError(f"{path} is not a NumPy array file, is cut short, or holds Python objects ({error}).") from error
     raise PoseglotError(f"{path}: no reader for files ending in {path.suffix!r}; accepted are {FORMATS}.")

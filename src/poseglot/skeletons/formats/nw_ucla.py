@@ -29,9 +29,9 @@ def read_source(source: Path) -> Iterator[Clip]:
         PoseglotError: not there, not a zip, cut short, without clips, or a file in it is not a clip of NW-UCLA.
     """
     found = False
-    for origin, content in _files(source):
+    for origin, stem, content in _files(source):
         found = True
-        yield _named_clip(content, origin)
+        yield _named_clip(content, origin, stem)
     if not found:
         raise PoseglotError(f"{source} holds no file named like a01_s01_e00_v01.json; is it NW-UCLA's all_sqe.zip?")
 
@@ -60,9 +60,8 @@ def parse_clip(content: bytes, *, origin: str, joint_count: int | None = None) -
     )
 
 
-def _named_clip(content: bytes, origin: str) -> Clip:
+def _named_clip(content: bytes, origin: str, stem: str) -> Clip:
     """A clip of the data set itself: name and label are checked against each other."""
-    stem = PurePosixPath(origin).stem
     match = _NAME.fullmatch(stem)
     assert match is not None
     clip = parse_clip(content, origin=origin, joint_count=JOINTS)
@@ -72,27 +71,27 @@ def _named_clip(content: bytes, origin: str) -> Clip:
     return Clip(clip.joints, name=stem, label=clip.label, subject=int(match["subject"]), camera=int(match["view"]))
 
 
-def _files(source: Path) -> Iterator[tuple[str, bytes]]:
-    """(where, content) of every file named like a clip, from a zip without unpacking it or from a folder."""
+def _files(source: Path) -> Iterator[tuple[str, str, bytes]]:
+    """(where, name without ending, content) of every file named like a clip, from a zip without unpacking it or from a folder."""
     try:
         if source.is_dir():
             for path in sorted(source.rglob("*.json"), key=lambda path: path.name):
                 if _NAME.fullmatch(path.stem):
-                    yield str(path), path.read_bytes()
+                    yield str(path), path.stem, path.read_bytes()
             return
         with zipfile.ZipFile(source) as archive:
             names = [
                 name for name in archive.namelist() if name.endswith(".json") and _NAME.fullmatch(PurePosixPath(name).stem)
             ]
             for name in sorted(names, key=lambda name: PurePosixPath(name).name):
-                yield f"{source}:{name}", archive.read(name)
+                yield f"{source}:{name}", PurePosixPath(name).stem, archive.read(name)
     except FileNotFoundError as error:
         raise PoseglotError(f"{source} does not exist; --source takes NW-UCLA's all_sqe.zip or the folder in it.") from error
     except zipfile.BadZipFile as error:
         raise PoseglotError(
             f"{source} is not a whole zip file ({error}); the download may have been cut short. Fetch it again."
         ) from error
-    except (zlib.error, EOFError, NotImplementedError) as error:
+    except (zlib.error, EOFError, UnicodeDecodeError) as error:
         raise PoseglotError(f"{source} is damaged ({type(error).__name__}: {error}). Fetch it again.") from error
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # zipfile says RuntimeError of what is encrypted or packed by an unknown method
         raise PoseglotError(f"could not read {source}: {error}.") from error

@@ -1,0 +1,90 @@
+"""Small faults of a command line: each a message, none a traceback."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from poseglot.models.recognizer import Recognizer, RecognizerSpec, load_recognizer, read_safetensors, save_recognizer
+from poseglot.skeletons.store import open_store
+from tests.models.test_recognizer import build
+
+
+@pytest.fixture
+def imported(tmp_path: Path) -> Path:
+    """A folder with a recognizer and nothing else, as `import-weights` leaves it."""
+    save_recognizer(build(people=1), tmp_path / "run" / "recognizer.safetensors")
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    np.save(tmp_path / "clip.npy", np.random.default_rng(0).normal(size=(9, 20, 3)))
+    return tmp_path / "clip.npy"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--device", "nonsense"], "cannot run on device 'nonsense'"),
+        (["--device", "cuda"], "cannot run on device 'cuda'"),
+        (["--top", "-1"], "at least one answer"),
+        (["--top", "0"], "at least one answer"),
+    ],
+)
+def test_predict_refuses_with_a_message(
+    poseglot: Callable[..., Any], imported: Path, clip: Path, arguments: list[str], message: str
+) -> None:
+    if "cuda" in arguments and torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    said = poseglot("predict", imported, clip, *arguments)
+    assert said.status == 1
+    assert message in said.error
+
+
+def test_export_clip_writes_the_file_it_names(poseglot: Callable[..., Any], store_path: Path, tmp_path: Path) -> None:
+    name = "a03_s10_e00_v01"
+    said = poseglot("export-clip", store_path, name, "--out", tmp_path / "clip.dat")
+    assert said.status == 1
+    assert "must end in .npy" in said.error
+    (tmp_path / "file").write_text("")
+    said = poseglot("export-clip", store_path, name, "--out", tmp_path / "file" / "clip.npy")
+    assert said.status == 1
+    assert "could not write" in said.error
+
+
+def test_evaluate_wants_a_folder(poseglot: Callable[..., Any], imported: Path) -> None:
+    said = poseglot("evaluate", imported / "recognizer.safetensors")
+    assert said.status == 1
+    assert "not a run's folder" in said.error
+
+
+def test_imported_weights_are_drawn_without_a_curve(poseglot: Callable[..., Any], store_path: Path, tmp_path: Path) -> None:
+    classes = open_store(store_path).info.classes
+    save_recognizer(
+        Recognizer(RecognizerSpec("kinect20", classes, options={"width": 8})), tmp_path / "run" / "recognizer.safetensors"
+    )
+    assert poseglot("evaluate", tmp_path / "run", "--store", store_path, "--split", "cross-person").status == 0
+    said = poseglot("draw", tmp_path / "run")
+    assert said.status == 0
+    assert sorted(path.name for path in (tmp_path / "run" / "pictures").iterdir()) == ["confusion.png"]
+
+
+def test_metadata_that_does_not_say_enough_is_refused(poseglot: Callable[..., Any], imported: Path, clip: Path) -> None:
+    path = imported / "recognizer.safetensors"
+    described, tensors = read_safetensors(path)
+    for missing in ("layout_table", "classes", "levels"):
+        less = {key: value for key, value in described.items() if key != missing}
+        save_file(tensors, path, metadata={"poseglot": json.dumps(less)})
+        said = poseglot("predict", imported, clip)
+        assert said.status == 1
+        assert "does not say how to build its recognizer" in said.error
+    save_file(tensors, path, metadata={"poseglot": json.dumps(described)})
+    assert load_recognizer(path).spec.people == 1
