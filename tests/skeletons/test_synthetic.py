@@ -12,7 +12,8 @@ from poseglot.errors import PoseglotError
 from poseglot.skeletons import synthetic
 from poseglot.skeletons.clip import Clip, check_joints
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.synthetic import ACTIONS, SIDES, Performance, limits_of, make_clips
+from poseglot.skeletons.synthetic import ACTIONS, Performance, make_clips
+from poseglot.skeletons.synthetic.body import SIDES, limits_of
 
 LAYOUT = load_layout("kinect20")
 Array = npt.NDArray[np.float64]

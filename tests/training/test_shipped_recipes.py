@@ -67,7 +67,7 @@ def test_an_nw_ucla_recipe_takes_its_first_steps_on_real_clips(name: str, stream
 def test_minilm_gives_the_same_loss_once_per_distinct_text_and_for_every_text(demo: Recipe) -> None:
     tuned = replace(demo, words=replace(demo.words, learning="tuned"))
     built = build(tuned)
-    view, labels, places = one_batch(built)
+    _, _, places = one_batch(built)
     built.task.train()
     bank = built.task.bank
     assert bank is not None

@@ -20,13 +20,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from poseglot.errors import PoseglotError
+from poseglot.packaged import packaged_yaml
 from poseglot.skeletons.layout import PARTS
 
 FORMAT = "poseglot-descriptions/1"
@@ -84,20 +83,7 @@ def load_descriptions(name: str) -> DescriptionSet:
     Raises:
         PoseglotError: no such set, or what is wrong with it, class by class.
     """
-    folder = resources.files("poseglot.descriptions") / "sets"
-    if name.endswith((".yaml", ".yml")):
-        try:
-            text = Path(name).read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise PoseglotError(f"could not read the descriptions {name}: {error}.") from error
-    else:
-        file = folder / f"{name}.yaml"
-        if not file.is_file():
-            known = sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-            raise PoseglotError(
-                f"unknown description set {name!r}; there are {', '.join(known)}, or give the path of a .yaml file."
-            )
-        text = file.read_text()
+    text = packaged_yaml("poseglot.descriptions", "sets", name, kind="description set")
     return parse_descriptions(text, origin=name)
 
 

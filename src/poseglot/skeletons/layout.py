@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from poseglot.errors import PoseglotError
+from poseglot.packaged import packaged_yaml
 
 PARTS = ("head", "hand", "arm", "hip", "leg", "foot")
 
@@ -124,18 +123,7 @@ def load_layout(name: str) -> Layout:
     Raises:
         PoseglotError: no such layout, or the file is not one (the message says what is wrong with it).
     """
-    packaged = resources.files("poseglot.skeletons") / "layouts"
-    if name.endswith((".yaml", ".yml")):
-        try:
-            text = Path(name).read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise PoseglotError(f"could not read the layout {name}: {error}.") from error
-    else:
-        file = packaged / f"{name}.yaml"
-        if not file.is_file():
-            known = sorted(entry.name.removesuffix(".yaml") for entry in packaged.iterdir() if entry.name.endswith(".yaml"))
-            raise PoseglotError(f"unknown layout {name!r}; there are {', '.join(known)}, or give the path of a .yaml file.")
-        text = file.read_text()
+    text = packaged_yaml("poseglot.skeletons", "layouts", name, kind="layout")
     return _layout_from_yaml(text, name)
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from typing import Literal
 
 import yaml
 
-from poseglot.errors import PoseglotError
+from poseglot.packaged import packaged_yaml
 
 Side = Literal["train", "test"]
 SplitRule = Mapping[str, Mapping[str, list[int]]]
@@ -43,10 +42,5 @@ def load_benchmark(name: str) -> Benchmark:
     Raises:
         PoseglotError: no such benchmark.
     """
-    folder = resources.files("poseglot.skeletons.benchmarks")
-    file = folder / f"{name}.yaml"
-    if not file.is_file():
-        known = sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-        raise PoseglotError(f"unknown benchmark {name!r}; there are {', '.join(known)}.")
-    table = yaml.safe_load(file.read_text())
+    table = yaml.safe_load(packaged_yaml("poseglot.skeletons", "benchmarks", name, kind="benchmark", own=False))
     return Benchmark(**{**table, "classes": tuple(table["classes"])})

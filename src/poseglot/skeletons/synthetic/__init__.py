@@ -6,7 +6,7 @@ into joint positions of layout `kinect20` by forward kinematics; a camera then s
 dropped joints of a depth sensor. Some performances are hard on purpose (small movements, noisy sensors), so that a good
 model scores well, not perfectly.
 
-Body space is right-handed: x to the person's left, y up from the floor, z forward. Angles are in degrees, lengths in metres.
+The body is in `synthetic.body`, the cameras in `synthetic.camera`; here are the people, the movements and the set.
 
 Every random generator is keyed by what it is for (the person, the performance, the view), so a clip does not depend on how many
 others are made.
@@ -18,67 +18,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import Layout, load_layout
-
-Array = npt.NDArray[np.float64]
-Angles = dict[str, Array]
+from poseglot.skeletons.synthetic.body import ANGLES, ARM, LEG, LENGTHS, SIDES, Angles, Array, entry_of, limits_of, pose
+from poseglot.skeletons.synthetic.camera import look, place_camera, sense
 
 SHORTEST, LONGEST = 18, 60  # frames in a clip, about 15 of them in a second
 
-SIDES: Mapping[str, int] = {"left": 1, "right": -1}  # the sign of x
-
-# Smallest and largest angle, and how far it wanders when nothing is asked of it. Arm and leg entries hold for either side
-# (`left_elbow`, `right_elbow`).
-_ANGLES: Mapping[str, tuple[float, float, float]] = {
-    "heading": (-180, 180, 2.5),  # not a joint: where the whole body faces
-    "trunk_pitch": (-20, 90, 2.0),  # of the upper body over the hips, forward is positive
-    "trunk_roll": (-25, 25, 1.5),
-    "waist_yaw": (-60, 60, 3.0),
-    "neck_pitch": (-35, 45, 3.0),
-    "neck_yaw": (-75, 75, 5.0),
-    "neck_roll": (-30, 30, 2.5),
-    "shoulder_flex": (-45, 175, 5.0),  # forward and up
-    "shoulder_abduct": (-10, 175, 3.0),  # sideways and up
-    "shoulder_turn": (-90, 80, 6.0),  # of the upper arm about itself, inward is positive
-    "elbow": (0, 145, 6.0),
-    "wrist": (-60, 60, 8.0),
-    "hip_sway": (-12, 12, 1.5),  # both legs lean sideways, the body goes left for positive
-    "hip_flex": (-20, 115, 0.0),
-    "hip_spread": (-5, 25, 0.0),
-    "knee": (0, 140, 0.0),
-    "ankle": (-45, 45, 0.0),  # toes up is positive
-}
-_ARM = ("shoulder_flex", "shoulder_abduct", "shoulder_turn", "elbow", "wrist")
-_LEG = ("hip_flex", "hip_spread", "knee", "ankle")
-
-# A grown person's, before individual variation.
-_LENGTHS: Mapping[str, float] = {
-    "pelvis": 0.08,
-    "back": 0.38,
-    "neck": 0.20,
-    "face": 0.10,
-    "shoulder": 0.18,
-    "upper_arm": 0.28,
-    "forearm": 0.25,
-    "hand": 0.08,
-    "hip": 0.09,
-    "thigh": 0.41,
-    "shin": 0.39,
-    "foot": 0.15,
-}
-_SHOULDER_DROP, _HIP_DROP, _INSTEP = 0.05, 0.06, 0.06
-
 # What a generator is for: the second word of its key, so no two kinds share numbers.
 _FOR_PERSON, _FOR_PERFORMANCE, _FOR_CAMERA, _FOR_VIEW = 1, 2, 3, 4
-
-_YAWS = (-45.0, 0.0, 45.0, -20.0, 20.0, -65.0, 65.0)  # of the cameras in turn; 0 faces the person
-
-# How easily the sensor loses a joint, and how much noisier it is than the trunk. Everything else: 1.
-_FRAIL: Mapping[str, float] = {"wrist": 1.4, "hand": 1.8, "knee": 1.2, "ankle": 1.5, "foot": 1.8, "elbow": 1.2}
 
 
 @dataclass(frozen=True)
@@ -86,7 +36,7 @@ class Person:
     """What stays the same in everything somebody does.
 
     Attributes:
-        lengths: of the limbs, the keys of `_LENGTHS`.
+        lengths: of the limbs, the keys of `LENGTHS`.
         posture: angles when standing.
         sway: size of idle motion, 1 is usual.
         speed, amplitude: of movements, 1 is usual.
@@ -116,17 +66,6 @@ class Performance:
 
     angles: Angles
     joints: Array
-
-
-@dataclass(frozen=True)
-class Camera:
-    """Where a sensor stands (yaw 0 faces the person; a positive pitch looks down), and the size of its noise in metres."""
-
-    yaw: float
-    pitch: float
-    height: float
-    distance: float
-    noise: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -314,7 +253,7 @@ def make_clips(*, persons: int = 12, cameras: int = 3, repeats: int = 2, seed: i
             raise PoseglotError(f"synthetic data: {what} is {value}; it must be at least {least}.")
     layout = load_layout("kinect20")
     people = {number: _make_person(seed, number) for number in range(1, persons + 1)}
-    sensors = {number: _place_camera(seed, number) for number in range(1, cameras + 1)}
+    sensors = {number: place_camera(number, _generator(seed, _FOR_CAMERA, number)) for number in range(1, cameras + 1)}
     clips = []
     for action in range(len(ACTIONS)):
         for number, person in people.items():
@@ -322,7 +261,7 @@ def make_clips(*, persons: int = 12, cameras: int = 3, repeats: int = 2, seed: i
                 shown = perform(person, action, _generator(seed, _FOR_PERFORMANCE, action, number, repeat), layout)
                 for view, camera in sensors.items():
                     rng = _generator(seed, _FOR_VIEW, action, number, repeat, view)
-                    joints = _sense(_look(shown.joints, camera), camera.noise, rng, layout)
+                    joints = sense(look(shown.joints, camera), camera.noise, rng, layout)
                     name = f"a{action + 1:02d}_s{number:02d}_e{repeat:02d}_v{view:02d}"
                     clips.append(Clip(joints[None].astype(np.float32), name, label=action, subject=number, camera=view))
     return clips
@@ -338,20 +277,11 @@ def perform(person: Person, action: int, rng: np.random.Generator, layout: Layou
     for side in SIDES:  # the sole stays level, unless the action bends the ankle
         angles[f"{side}_ankle"] = angles[f"{side}_ankle"] + angles[f"{side}_knee"] - angles[f"{side}_hip_flex"]
     angles = {name: np.clip(values, *limits_of(name)) for name, values in angles.items()}
-    return Performance(angles, _pose(person.lengths, angles, layout))
-
-
-def limits_of(angle: str) -> tuple[float, float]:
-    """Smallest and largest value of an angle, whose name may begin with a side."""
-    return _entry(angle)[:2]
+    return Performance(angles, pose(person.lengths, angles, layout))
 
 
 def _opposite(side: str) -> str:
     return "right" if side == "left" else "left"
-
-
-def _entry(angle: str) -> tuple[float, float, float]:
-    return _ANGLES[angle.removeprefix("left_").removeprefix("right_")]
 
 
 def _generator(seed: int, *key: int) -> np.random.Generator:
@@ -361,8 +291,8 @@ def _generator(seed: int, *key: int) -> np.random.Generator:
 def _make_person(seed: int, number: int) -> Person:
     rng = _generator(seed, _FOR_PERSON, number)
     size = rng.uniform(0.86, 1.12)
-    trunk = [name for name in _ANGLES if name not in (*_ARM, *_LEG)]
-    posture = dict.fromkeys([*trunk, *(f"{side}_{name}" for side in SIDES for name in (*_ARM, *_LEG))], 0.0)
+    trunk = [name for name in ANGLES if name not in (*ARM, *LEG)]
+    posture = dict.fromkeys([*trunk, *(f"{side}_{name}" for side in SIDES for name in (*ARM, *LEG))], 0.0)
     posture |= {
         "heading": rng.uniform(-10, 10),
         "trunk_pitch": rng.uniform(-3, 8),
@@ -377,7 +307,7 @@ def _make_person(seed: int, number: int) -> Person:
         posture[f"{side}_hip_flex"] = crouch
         posture[f"{side}_knee"] = 2 * crouch
     return Person(
-        lengths={name: length * size * rng.uniform(0.92, 1.08) for name, length in _LENGTHS.items()},
+        lengths={name: length * size * rng.uniform(0.92, 1.08) for name, length in LENGTHS.items()},
         posture=posture,
         sway=rng.uniform(0.6, 1.6),
         speed=rng.uniform(0.8, 1.25),
@@ -404,7 +334,7 @@ def _set_stage(person: Person, period: tuple[float, float], cycles: tuple[int, i
     side = person.side if rng.random() < 0.9 else _opposite(person.side)
     angles = {name: value + np.zeros(frames) for name, value in person.posture.items()}
     for name in angles:
-        angles[name] = angles[name] + person.sway * _entry(name)[2] * (rng.uniform(-1.5, 1.5) + _wander(frames, rng))
+        angles[name] = angles[name] + person.sway * entry_of(name)[2] * (rng.uniform(-1.5, 1.5) + _wander(frames, rng))
     _stand_differently(angles, rng)
     return _Stage(person, angles, envelope, count * (progress + warp), float(np.clip(gain, 0.35, 1.15)), side, rng)
 
@@ -455,98 +385,3 @@ def _distract(stage: _Stage) -> None:
         course = _smooth(time) if stays else _smooth(2 * time) * _smooth(2 - 2 * time)
         for name, size in choices[place].items():
             stage.add(name, size * rng.uniform(0.6, 1.4) * course)
-
-
-def _pose(lengths: Mapping[str, float], angles: Angles, layout: Layout) -> Array:
-    """(T, V, 3) joint positions in body space: forward kinematics from the hips, then the body is put onto its feet."""
-    heading = _turn("y", angles["heading"])
-    points: dict[str, Array] = {"hip_centre": np.zeros((len(heading), 3))}
-    trunk = heading @ _turn("x", angles["trunk_pitch"]) @ _turn("z", angles["trunk_roll"])
-    chest = trunk @ _turn("y", angles["waist_yaw"])
-    head = chest @ _turn("y", angles["neck_yaw"]) @ _turn("x", angles["neck_pitch"]) @ _turn("z", angles["neck_roll"])
-    points["spine"] = points["hip_centre"] + trunk @ [0, lengths["pelvis"], 0]
-    points["shoulder_centre"] = points["spine"] + chest @ [0, lengths["back"], 0]
-    points["head"] = points["shoulder_centre"] + head @ [0, lengths["neck"], lengths["face"]]
-    for side, sign in SIDES.items():
-        own = {name: angles[f"{side}_{name}"] for name in (*_ARM, *_LEG)}
-        shoulder = points["shoulder_centre"] + chest @ [sign * lengths["shoulder"], -_SHOULDER_DROP, 0]
-        upper = chest @ _turn("x", -own["shoulder_flex"]) @ _turn("z", sign * own["shoulder_abduct"])
-        upper = upper @ _turn("y", -sign * own["shoulder_turn"])
-        lower = upper @ _turn("x", -own["elbow"])
-        points[f"{side}_shoulder"] = shoulder
-        points[f"{side}_elbow"] = shoulder + upper @ [0, -lengths["upper_arm"], 0]
-        points[f"{side}_wrist"] = points[f"{side}_elbow"] + lower @ [0, -lengths["forearm"], 0]
-        hand = lower @ _turn("z", sign * own["wrist"])
-        points[f"{side}_hand"] = points[f"{side}_wrist"] + hand @ [0, -lengths["hand"], 0]
-        thigh = heading @ _turn("z", sign * own["hip_spread"] - angles["hip_sway"]) @ _turn("x", -own["hip_flex"])
-        shin = thigh @ _turn("x", own["knee"])
-        sole = shin @ _turn("x", -own["ankle"])
-        points[f"{side}_hip"] = points["hip_centre"] + heading @ [sign * lengths["hip"], -_HIP_DROP, 0]
-        points[f"{side}_knee"] = points[f"{side}_hip"] + thigh @ [0, -lengths["thigh"], 0]
-        points[f"{side}_ankle"] = points[f"{side}_knee"] + shin @ [0, -lengths["shin"], 0]
-        points[f"{side}_foot"] = points[f"{side}_ankle"] + sole @ [0, -_INSTEP, lengths["foot"]]
-    joints = np.stack([points[name] for name in layout.joints], axis=1)
-    return joints - _ground(joints, layout)[:, None]
-
-
-def _ground(joints: Array, layout: Layout) -> Array:
-    """(T, 3): what to subtract so that the lowest foot is at height 0 and the foot that carries the body stays where it was."""
-    ankles = np.stack([joints[:, layout.index[f"{side}_ankle"]] for side in SIDES], axis=1)
-    feet = np.stack([joints[:, layout.index[f"{side}_foot"]] for side in SIDES], axis=1)
-    lowest = np.minimum(ankles[..., 1], feet[..., 1])
-    # The lower foot carries: two centimetres of difference shift the weight.
-    carried = np.exp(-(lowest - lowest.min(axis=1, keepdims=True)) / 0.02)
-    carried /= carried.sum(axis=1, keepdims=True)
-    slip: Array = ((ankles - ankles[:1]) * carried[..., None]).sum(axis=1)
-    slip[:, 1] = lowest.min(axis=1)
-    return slip
-
-
-def _turn(axis: str, degrees: Array | float) -> Array:
-    """(..., 3, 3) right-handed rotations about an axis."""
-    angle = np.radians(np.asarray(degrees, dtype=np.float64))
-    first, second = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
-    matrix = np.zeros((*angle.shape, 3, 3))
-    matrix[..., range(3), range(3)] = 1
-    matrix[..., first, first] = matrix[..., second, second] = np.cos(angle)
-    matrix[..., second, first] = np.sin(angle)
-    matrix[..., first, second] = -np.sin(angle)
-    return matrix
-
-
-def _place_camera(seed: int, number: int) -> Camera:
-    rng = _generator(seed, _FOR_CAMERA, number)
-    return Camera(
-        yaw=_YAWS[(number - 1) % len(_YAWS)] + rng.uniform(-6, 6),
-        pitch=rng.uniform(-4, 12),
-        height=rng.uniform(0.7, 1.8),
-        distance=rng.uniform(2.4, 3.4),
-        noise=rng.uniform(0.005, 0.010),
-    )
-
-
-def _look(joints: Array, camera: Camera) -> Array:
-    """Body space to the camera's: the person faces it at yaw 0, some metres down its z axis."""
-    before_it = joints @ _turn("y", 180 + camera.yaw).T + [0, -camera.height, camera.distance]
-    seen: Array = before_it @ _turn("x", -camera.pitch).T  # looking down turns the scene up about the camera's x axis
-    return seen
-
-
-def _sense(joints: Array, noise: float, rng: np.random.Generator, layout: Layout) -> Array:
-    """What a depth sensor makes of (T, V, 3): jitter that lingers, worse in depth and at the extremities, and lost joints."""
-    frames, count, _ = joints.shape
-    frail = np.array([_FRAIL.get(name.split("_")[-1], 1.0) for name in layout.joints])
-    size = noise * rng.uniform(0.6, 1.4) * (2.0 if rng.random() < 0.1 else 1.0)
-    jitter = rng.normal(size=(frames, count, 3)) * frail[:, None] * [1, 1, 1.5]
-    for frame in range(1, frames):
-        jitter[frame] = 0.6 * jitter[frame - 1] + 0.8 * jitter[frame]
-    seen: Array = joints + size * jitter
-    likely = frail**4 / (frail**4).sum()
-    for _ in range(rng.poisson(frames / 16)):
-        joint, start = rng.choice(count, p=likely), int(rng.integers(1, frames))
-        gone = slice(start, start + int(rng.integers(2, 9)))
-        if rng.random() < 0.5:
-            seen[gone, joint] = seen[start - 1, joint]
-        else:
-            seen[gone, joint] += rng.normal(size=3) * 0.1 / np.sqrt(3)
-    return seen
