@@ -1,0 +1,67 @@
+"""The README keeps its word: its commands exist, its recipes are there, its Python runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from poseglot.app.cli import _parser
+from poseglot.models.recognizer import Recognizer, RecognizerSpec, save_recognizer
+from poseglot.training.recipe_file import parse_recipe
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+SHELL = [line.strip() for block in re.findall(r"^```\n(.*?)^```", README, re.M | re.S) for line in block.splitlines()]
+COMMANDS = [part.strip() for line in SHELL for part in line.split("#")[0].split("&&") if part.strip().startswith("poseglot ")]
+
+
+def test_there_are_commands_to_check() -> None:
+    assert len(COMMANDS) >= 7
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_is_one_of_ours(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    parsed, rest = _parser().parse_known_args(shlex.split(line.replace("$s", "bone"))[1:])
+    if parsed.command.__name__ == "_train":
+        parse_recipe(["--config", str(parsed.config), *rest])
+    else:
+        assert rest == []
+
+
+def test_every_make_target_it_names_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    named = set(re.findall(r"make ([a-z-]+)", README))
+    assert {"demo", "test", "test-all"} <= named <= targets
+
+
+def test_continuous_integration_calls_the_readmes_test_command() -> None:
+    assert "make test\n" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_every_recipe_is_listed_and_every_listed_one_is_there() -> None:
+    there = {str(path.relative_to(ROOT / "recipes")) for path in (ROOT / "recipes").glob("*/*.yaml")}
+    assert set(re.findall(r"^\| `([a-z-]+/[a-z-]+\.yaml)`", README, re.M)) == there
+
+
+def test_every_link_and_picture_is_there() -> None:
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_its_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    classes = tuple(f"action {place}" for place in range(7))
+    save_recognizer(
+        Recognizer(RecognizerSpec("kinect20", classes, options={"width": 8})), tmp_path / "runs/demo/recognizer.safetensors"
+    )
+    np.save(tmp_path / "runs/demo/unseen-clip.npy", np.random.default_rng(0).normal(size=(1, 9, 20, 3)))
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
+    exec(compile(code, "README.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5
+    assert all(re.fullmatch(r"\d+\.\d%  action \d", line) for line in lines)
