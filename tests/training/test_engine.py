@@ -113,6 +113,7 @@ def test_a_full_disk_while_saving_keeps_the_last_checkpoint(
     assert sorted(path.name for path in run.folder.iterdir()) == [
         "checkpoint.safetensors",
         "log.jsonl",
+        "machine.json",
         "recipe.yaml",
         "tensorboard",
     ]

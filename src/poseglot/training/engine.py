@@ -6,6 +6,8 @@ spread over several processes, compute the same. The batch size is that of all p
 
 from __future__ import annotations
 
+import json
+import platform
 import sys
 import time
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from poseglot import __version__
 from poseglot.errors import PoseglotError
 from poseglot.evaluation.metrics import Count, top_k
 from poseglot.files import write_atomically
@@ -115,6 +118,7 @@ class _Training:
             progress = load_checkpoint(self.run.checkpoint, self.task, self.optimizer, self._recipe_for_comparison())
         if self.fabric.is_global_zero:
             write_atomically(self.run.recipe, recipe_yaml(self.recipe))
+            write_atomically(self.run.machine, json.dumps(self._machine(), indent=1) + "\n")
             self.run.forget_log_after(progress.epochs)
         self.fabric.barrier()
         epochs = self.recipe.optim.epochs
@@ -215,6 +219,18 @@ class _Training:
 
     def _samples(self) -> int:
         return len(self.built.train) * self.recipe.data.repeat
+
+    def _machine(self) -> dict[str, Any]:
+        device = self.fabric.device
+        return {
+            "poseglot": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "system": platform.platform(),
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            "processes": self.fabric.world_size,
+            "threads": torch.get_num_threads(),
+        }
 
     def _recipe_for_comparison(self) -> dict[str, Any]:
         return asdict(self.recipe)

@@ -5,6 +5,7 @@ recognizer.safetensors    the result: the recognizer after the last epoch
 checkpoint.safetensors    where to go on from
 log.jsonl                 one line an epoch
 tensorboard/              the same, for TensorBoard
+machine.json              what it ran on, with which versions
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ class Run:
     @property
     def checkpoint(self) -> Path:
         return self.folder / "checkpoint.safetensors"
+
+    @property
+    def machine(self) -> Path:
+        return self.folder / "machine.json"
 
     @property
     def log(self) -> Path:
