@@ -83,6 +83,7 @@ def test_parts_given_by_the_caller_are_pooled(golden: Golden, state: Golden) -> 
 
 def test_a_plain_ctr_gcn_checkpoint_has_no_alignment(state: Golden) -> None:
     plain = {f"module.{name}": torch.from_numpy(array) for name, array in state.items()}
+    plain["module.fc.weight"] = torch.nn.Parameter(plain["module.fc.weight"])
     plain = {
         name: tensor for name, tensor in plain.items() if not name.startswith(("module.linear", "module.part", "module.logit"))
     }

@@ -195,6 +195,14 @@ def test_official_repeated_augmentation_shows_the_same_views_every_epoch(
     assert not torch.equal(first, second)
 
 
+def test_bfloat16_training_stays_close_to_float32(recipe: Recipe, unbroken: Run, tmp_path: Path) -> None:
+    short = replace(recipe, precision="bf16-mixed", optim=replace(recipe.optim, epochs=1))
+    train(short, tmp_path / "run", machine=CPU)
+    loss = Run(tmp_path / "run").read_log()[0]["loss"]
+    assert loss == pytest.approx(unbroken.read_log()[0]["loss"], rel=0.05)
+    assert load_recognizer(tmp_path / "run" / "recognizer.safetensors").classifier.weight.dtype == torch.float32
+
+
 def command(recipe: Recipe, folder: Path, *arguments: str) -> list[str]:
     (folder / "recipe.yaml").write_text(recipe_yaml(recipe))
     return [

@@ -105,7 +105,7 @@ def recognizer_from_official(
         PoseglotError: a name is missing, unknown, or of the wrong shape.
     """
     table = load_layout(layout)
-    tensors = {name.removeprefix("module."): torch.as_tensor(np.asarray(array)) for name, array in state.items()}
+    tensors = {name.removeprefix("module."): _as_tensor(array) for name, array in state.items()}
     names = _OfficialNames(tensors)
     width, channels = names.shape("l1.gcn1.bn.weight")[0], names.shape("data_bn.weight")[0] // (people * len(table))
     heads = names.heads()
@@ -161,6 +161,10 @@ def read_official_file(path: Path) -> dict[str, Tensor]:
     if not isinstance(loaded, Mapping) or not loaded or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise PoseglotError(f"{path} holds no state_dict (a mapping of names to tensors).")
     return dict(loaded)
+
+
+def _as_tensor(array: Any) -> Tensor:
+    return array.detach().cpu() if isinstance(array, Tensor) else torch.as_tensor(np.asarray(array))
 
 
 class _OfficialNames:
