@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -153,6 +152,19 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(recipe: Re
     assert not (tmp_path / "run").exists()
 
 
+def test_a_training_that_diverges_says_so(recipe: Recipe, tmp_path: Path) -> None:
+    wild = replace(recipe, optim=replace(recipe.optim, lr=1e12, warmup_epochs=0))
+    with pytest.raises(PoseglotError, match=r"not a finite number.*Lower optim\.lr"):
+        train(wild, tmp_path / "run", machine=CPU)
+    assert not (tmp_path / "run" / "recognizer.safetensors").exists()
+
+
+@pytest.mark.parametrize("machine", [Machine("abacus"), Machine("cpu", "many"), Machine("cpu", "0"), Machine("tpu")])
+def test_a_machine_that_is_not_there_is_named(recipe: Recipe, tmp_path: Path, machine: Machine) -> None:
+    with pytest.raises(PoseglotError, match=f"accelerator '{machine.accelerator}' with devices '{machine.devices}'"):
+        train(recipe, tmp_path / "run", machine=machine)
+
+
 def test_the_epochs_order_follows_from_seed_and_epoch(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     def batches(seed: int, epoch: int, drop_last: bool, repeat: int) -> list[torch.Tensor]:
         changed = replace(
@@ -238,17 +250,24 @@ def test_killed_at_any_moment_and_resumed_is_bit_for_bit_the_unbroken_run(recipe
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["fabric", "torchrun"])
-def test_two_processes_train_the_same_recognizer_as_one(recipe: Recipe, unbroken: Run, tmp_path: Path, launcher: str) -> None:
-    given = command(recipe, tmp_path, "--devices", "2")
-    if launcher == "torchrun":
-        given = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone", *given[1:]]
-    subprocess.run(given, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
-    two, one = load_recognizer(tmp_path / "run" / "recognizer.safetensors"), load_recognizer(unbroken.recognizer)
-    for (name, ours), theirs in zip(two.state_dict().items(), one.state_dict().values(), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
-    losses = [
-        [entry["loss"] for entry in map(json.loads, path.read_text().splitlines())]
-        for path in (tmp_path / "run/log.jsonl", unbroken.log)
-    ]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+@pytest.mark.timeout(1800)
+def test_two_processes_train_the_same_recognizer_as_one(recipe: Recipe, tmp_path: Path) -> None:
+    """In 64 bits: in 32, rounding alone moves the gradients of early layers by a percent, and a few steps multiply that."""
+    exact = replace(recipe, precision="64-true", optim=replace(recipe.optim, epochs=2))
+    logs, states = {}, {}
+    for launcher in ("one", "fabric", "torchrun"):
+        (tmp_path / launcher).mkdir()
+        given = command(exact, tmp_path / launcher, "--devices", "1" if launcher == "one" else "2")
+        if launcher == "torchrun":
+            given = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone", *given[1:]]
+        said = subprocess.run(given, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+        assert said.count("last epoch") == 1  # one process speaks
+        run = Run(tmp_path / launcher / "run")
+        logs[launcher] = lasting(run)
+        states[launcher] = load_recognizer(run.recognizer).state_dict()
+    for launcher in ("fabric", "torchrun"):
+        for name, wanted in states["one"].items():
+            torch.testing.assert_close(states[launcher][name], wanted, msg=lambda text, name=name: f"{name}: {text}")
+        for entry, wanted in zip(logs[launcher], logs["one"], strict=True):
+            assert entry["loss"] == pytest.approx(wanted["loss"], rel=1e-5)
+            assert (entry["train"], entry["test"]) == (wanted["train"], wanted["test"])

@@ -61,6 +61,7 @@ def _prepare(parsed: argparse.Namespace) -> None:
 
 def _train(parsed: argparse.Namespace) -> None:
     try:
+        from poseglot.training.distributed import rank
         from poseglot.training.engine import Machine, train
         from poseglot.training.recipe_file import parse_recipe, recipe_help
     except ImportError as error:
@@ -77,6 +78,8 @@ def _train(parsed: argparse.Namespace) -> None:
     )
     machine = Machine(parsed.accelerator, parsed.devices, parsed.nodes)
     result = train(recipe, out, resume=parsed.resume, machine=machine)
+    if rank() != 0:
+        return
     print(f"{out}: last epoch {result.last}")
     best, epoch = result.best_on_test
     print(

@@ -7,16 +7,19 @@ spread over several processes, compute the same. The batch size is that of all p
 from __future__ import annotations
 
 import json
+import math
 import platform
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
@@ -75,17 +78,26 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, machine: Machine |
     run = Run(out)
     if not resume:
         run.refuse_to_overwrite()
-    devices: int | str = machine.devices if machine.devices == "auto" else int(machine.devices)
-    several = machine.nodes > 1 or devices != 1
-    fabric = Fabric(
-        accelerator=machine.accelerator,
-        devices=devices,
-        num_nodes=machine.nodes,
-        strategy="ddp" if several else "auto",
-        precision=recipe.precision,
-    )
+    fabric = _fabric(machine, recipe.precision)
     fabric.launch()
     return _Training(fabric, recipe, build(recipe), run).go(resume)
+
+
+def _fabric(machine: Machine, precision: Any) -> Fabric:
+    several = machine.nodes > 1 or machine.devices != "1"
+    try:
+        return Fabric(
+            accelerator=machine.accelerator,
+            devices=machine.devices if machine.devices == "auto" else int(machine.devices),
+            num_nodes=machine.nodes,
+            strategy="ddp" if several else "auto",
+            precision=precision,
+        )
+    except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
+        raise PoseglotError(
+            f"cannot run on accelerator {machine.accelerator!r} with devices {machine.devices!r}: {error} "
+            "Accelerators are auto, cpu, cuda and mps; devices is a number or auto."
+        ) from error
 
 
 class _Training:
@@ -115,7 +127,7 @@ class _Training:
         """Train from where the run stands to the last epoch."""
         progress = Progress()
         if resume and self.run.checkpoint.exists():
-            progress = load_checkpoint(self.run.checkpoint, self.task, self.optimizer, self._recipe_for_comparison())
+            progress = load_checkpoint(self.run.checkpoint, self.task, self.optimizer, asdict(self.recipe))
         if self.fabric.is_global_zero:
             write_atomically(self.run.recipe, recipe_yaml(self.recipe))
             write_atomically(self.run.machine, json.dumps(self._machine(), indent=1) + "\n")
@@ -131,7 +143,7 @@ class _Training:
                     progress = replace(progress, best_on_test=_better(progress.best_on_test, (last.correct, epoch + 1)))
                     entry["test"] = asdict(last)
                 progress = replace(progress, epochs=epoch + 1)
-                if self.fabric.is_global_zero:
+                if board is not None:
                     self._report(entry, bar, board)
                 if (epoch + 1) % self.recipe.checkpoint_every == 0 or epoch + 1 == epochs:
                     self._save(progress)
@@ -164,6 +176,11 @@ class _Training:
                 )
         self.fabric.all_reduce(sums, reduce_op="sum")
         loss, classification, alignment, correct, clips = sums.tolist()
+        if not math.isfinite(loss):
+            raise PoseglotError(
+                f"the loss of epoch {epoch + 1} is not a finite number: the training has diverged. Lower optim.lr (or words.lr_scale) "
+                "and train into another folder; the last checkpoint is from before."
+            )
         seconds = time.monotonic() - started
         return {
             "epoch": epoch + 1,
@@ -194,7 +211,7 @@ class _Training:
         return losses
 
     def test(self) -> Count:
-        """Top-1 on the test side, in 32 bits, with each process taking its share."""
+        """Top-1 on the test side, in the weights' own precision, with each process taking its share."""
         self.wrapped.eval()
         views = self.built.test
         correct = torch.zeros(1, dtype=torch.int64, device=self.fabric.device)
@@ -202,7 +219,8 @@ class _Training:
         labels = views.labels
         with torch.inference_mode():
             for index in share.split(self.recipe.optim.batch_size):
-                logits = self.task.recognizer(views.view(index, None, self.fabric.device))["logits"]
+                view = views.view(index, None, self.fabric.device).to(self.task.recognizer.classifier.weight.dtype)
+                logits = self.task.recognizer(view)["logits"]
                 correct += top_k(logits.cpu().numpy(), labels[index].numpy(), 1).correct
         self.fabric.all_reduce(correct, reduce_op="sum")
         return Count(int(correct), len(views))
@@ -232,12 +250,9 @@ class _Training:
             "threads": torch.get_num_threads(),
         }
 
-    def _recipe_for_comparison(self) -> dict[str, Any]:
-        return asdict(self.recipe)
-
     def _save(self, progress: Progress) -> None:
         if self.fabric.is_global_zero:
-            save_checkpoint(self.run.checkpoint, self.task, self.optimizer, progress, self._recipe_for_comparison())
+            save_checkpoint(self.run.checkpoint, self.task, self.optimizer, progress, asdict(self.recipe))
 
     def _report(self, entry: dict[str, Any], bar: tqdm[Any], board: SummaryWriter) -> None:
         self.run.add_to_log(entry)
@@ -267,23 +282,10 @@ class _Training:
             disable=not (self.fabric.is_global_zero and sys.stderr.isatty()),
         )
 
-    def _tensorboard(self, epochs_done: int) -> SummaryWriter:
+    def _tensorboard(self, epochs_done: int) -> AbstractContextManager[SummaryWriter | None]:
         if not self.fabric.is_global_zero:
-            return _Silent()
+            return nullcontext()
         return SummaryWriter(str(self.run.tensorboard), purge_step=epochs_done + 1 if epochs_done else None)
-
-
-class _Silent(SummaryWriter):
-    """Stands in for TensorBoard in all processes but the first."""
-
-    def __init__(self) -> None:
-        pass
-
-    def __enter__(self) -> _Silent:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
 
 def _better(best: tuple[int, int] | None, new: tuple[int, int]) -> tuple[int, int]:

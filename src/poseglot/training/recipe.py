@@ -134,7 +134,7 @@ class Recipe:
     Attributes:
         data, model, words, loss, optim: see their classes.
         seed: of everything random.
-        precision: 32-true, bf16-mixed or 16-mixed (of training; testing is always in 32 bits).
+        precision: of training: 32-true, bf16-mixed, 16-mixed, or 64-true (slow, to compare runs exactly); testing is never mixed.
         checkpoint_every: epochs between checkpoints.
         evaluate_every: epochs between looks at the test side (for the curve; nothing is chosen by them).
     """
@@ -145,7 +145,7 @@ class Recipe:
     loss: LossRecipe = field(default_factory=LossRecipe)
     optim: OptimRecipe = field(default_factory=OptimRecipe)
     seed: int = 0
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
     checkpoint_every: int = 1
     evaluate_every: int = 1
 
