@@ -88,3 +88,20 @@ def test_metadata_that_does_not_say_enough_is_refused(poseglot: Callable[..., An
         assert "does not say how to build its recognizer" in said.error
     save_file(tensors, path, metadata={"poseglot": json.dumps(described)})
     assert load_recognizer(path).spec.people == 1
+
+
+def test_ctrl_c_is_one_line(poseglot: Callable[..., Any], imported: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("poseglot.inference.Predictor.predict", interrupted)
+    said = poseglot("predict", imported, clip)
+    assert said.status == 130
+    assert said.error.count("\n") == 1
+    assert "--resume" in said.error
+
+
+def test_what_makes_no_sense_is_refused(poseglot: Callable[..., Any], tmp_path: Path) -> None:
+    assert "leave out --source" in poseglot("prepare", "demo", "--source", tmp_path, "--out", tmp_path / "store").error
+    assert "at least two" in poseglot("ensemble", tmp_path).error
+    assert "does not exist" in poseglot("evaluate", tmp_path / "nowhere").error

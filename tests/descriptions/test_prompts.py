@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from poseglot.descriptions import Description, PromptTable, load_descriptions, make_prompts
-from poseglot.descriptions import prompts as prompts_module
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.benchmarks import load_benchmark
+from poseglot.skeletons.random import Purpose
 
 SIX = ("head", "hand", "arm", "hip", "leg", "foot")
 SHOE = Description(
@@ -131,7 +131,7 @@ def test_drawn_texts_equal_a_plain_computation_for_each_sample() -> None:
         for sample, (label, place) in enumerate(zip(labels.tolist(), index.tolist(), strict=True)):
             for level, name in enumerate(table.levels):
                 candidates = texts_of(table, name, label)
-                chosen = int(plain_uniform(seed, epoch, place, prompts_module._TEXT, level + 1) * len(candidates))
+                chosen = int(plain_uniform(seed, epoch, place, Purpose.TEXT, level + 1) * len(candidates))
                 assert table.texts[drawn[level, sample]] == candidates[chosen]
 
 

@@ -128,6 +128,25 @@ def test_another_run_is_not_overwritten_and_another_recipe_not_resumed(recipe: R
     assert read_recipe(unbroken.recipe) == recipe
 
 
+def test_resume_without_a_checkpoint_begins_anew_and_says_so(
+    recipe: Recipe, unbroken: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(tmp_path / "run")
+    run.folder.mkdir()
+    run.recipe.write_text(recipe_yaml(recipe))  # killed in its first epoch
+    train(replace(recipe, optim=replace(recipe.optim, epochs=1)), run.folder, resume=True, machine=CPU)
+    assert "no checkpoint in" in capsys.readouterr().out
+    run.checkpoint.unlink()
+    with pytest.raises(PoseglotError, match="holds a recognizer but no checkpoint"):
+        train(recipe, run.folder, resume=True, machine=CPU)
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(recipe: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("")
+    with pytest.raises(PoseglotError, match="is a file; --out takes a folder"):
+        train(recipe, tmp_path / "run", machine=CPU)
+
+
 def test_a_checkpoint_cut_short_is_named(recipe: Recipe, unbroken: Run, tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     run.folder.mkdir()
@@ -141,7 +160,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(recipe: Re
     cases = {
         "is not a packed store": replace(recipe, data=replace(recipe.data, store=str(tmp_path / "nothing"))),
         "no split 'cross-view'": replace(recipe, data=replace(recipe.data, split="cross-view")),
-        "says nothing of 12 classes": replace(recipe, words=replace(recipe.words, descriptions="nw-ucla")),
+        "nothing of 12 classes of the data": replace(recipe, words=replace(recipe.words, descriptions="nw-ucla")),
         "unknown encoder": replace(recipe, model=replace(recipe.model, encoder="gcn")),
         "fewer than one batch": replace(recipe, optim=replace(recipe.optim, batch_size=97, drop_last=True)),
         "16-mixed needs a GPU": replace(recipe, precision="16-mixed"),
@@ -159,9 +178,19 @@ def test_a_training_that_diverges_says_so(recipe: Recipe, tmp_path: Path) -> Non
     assert not (tmp_path / "run" / "recognizer.safetensors").exists()
 
 
-@pytest.mark.parametrize("machine", [Machine("abacus"), Machine("cpu", "many"), Machine("cpu", "0"), Machine("tpu")])
+@pytest.mark.parametrize(
+    "machine",
+    [
+        Machine("abacus"),
+        Machine("cpu", "many"),
+        Machine("cpu", "0"),
+        Machine("cpu", "-2"),
+        Machine("cpu", "1", 0),
+        Machine("tpu"),
+    ],
+)
 def test_a_machine_that_is_not_there_is_named(recipe: Recipe, tmp_path: Path, machine: Machine) -> None:
-    with pytest.raises(PoseglotError, match=f"accelerator '{machine.accelerator}' with devices '{machine.devices}'"):
+    with pytest.raises(PoseglotError, match=f"'{machine.accelerator}'|'{machine.devices}'"):
         train(recipe, tmp_path / "run", machine=machine)
 
 

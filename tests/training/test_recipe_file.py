@@ -70,7 +70,7 @@ def test_an_unknown_key_in_the_file_is_named(tmp_path: Path) -> None:
     path.write_text("data: {store: x, split: y, flavour: 3}\n")
     with pytest.raises(PoseglotError, match="flavour"):
         read_recipe(path)
-    with pytest.raises(PoseglotError, match="nowhere"):
+    with pytest.raises(PoseglotError, match=r"could not read the recipe .*nowhere"):
         read_recipe(tmp_path / "nowhere.yaml")
 
 
@@ -92,3 +92,26 @@ def test_an_empty_unknown_section_is_named_too(tmp_path: Path, text: str) -> Non
 def test_settings_are_not_guessed_from_their_first_letters() -> None:
     with pytest.raises(PoseglotError, match=r"optim\.epoch"):
         parse_recipe(["--config", PAPER, "--optim.epoch", "3"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data.strem", "bone"], r"--data\.strem\. Did you mean --data\.stream\?"),
+        (["--ressume"], r"Did you mean --resume\?"),
+        (["--optim.epochs", "three"], r"optim\.epochs: Expected a whole number\. Got value: three"),
+        (["--optim.steps", "20"], r"optim\.steps: Expected a list like \[90, 100\]"),
+        (["--data.stream", "bones"], r"data\.stream: Expected one of 'joint', 'bone'"),
+    ],
+)
+def test_the_commonest_mistakes_are_put_in_plain_words(arguments: list[str], message: str) -> None:
+    with pytest.raises(PoseglotError, match=message):
+        parse_recipe(["--config", PAPER, *arguments])
+
+
+@pytest.mark.parametrize("text", ["", "just words", "- a\n- list\n", "a: *b"])
+def test_a_file_that_is_no_recipe_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(PoseglotError, match=r"recipe\.yaml"):
+        read_recipe(path)

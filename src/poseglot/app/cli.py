@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status (0 well, 1 the user's matter, 2 wrong usage)."""
+    """Run a command; returns the exit status (0 well, 1 the user's matter, 2 wrong usage, 130 stopped by Ctrl-C)."""
     parser = _parser()
     given = list(sys.argv[1:] if arguments is None else arguments)
     parsed, rest = parser.parse_known_args(given)
@@ -38,6 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PoseglotError as error:
         print(f"poseglot: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(
+            "poseglot: stopped. A training goes on from its last checkpoint with the same command and --resume.",
+            file=sys.stderr,
+        )
+        return 130
     return 0
 
 
@@ -65,13 +71,16 @@ def _train(parsed: argparse.Namespace) -> None:
         from poseglot.training.engine import Machine, train
         from poseglot.training.recipe_file import parse_recipe, recipe_help
     except ImportError as error:
-        raise PoseglotError(f"training needs the package {error.name!r}: pip install 'poseglot[train]'") from error
+        raise PoseglotError(_missing("training", error)) from error
 
     if parsed.help:
         print(_TRAIN_USAGE + recipe_help())
         return
     if parsed.config is None:
-        raise PoseglotError("training needs a recipe: --config recipes/nw-ucla/paper.yaml (see `poseglot train --help`).")
+        given = f", not {' '.join(parsed.rest)}" if parsed.rest else ""
+        raise PoseglotError(
+            f"training needs a recipe: --config recipes/nw-ucla/paper.yaml{given} (see `poseglot train --help`)."
+        )
     recipe = parse_recipe(["--config", str(parsed.config), *parsed.rest])
     out = (
         parsed.out or Path("runs") / f"{parsed.config.parent.name}-{parsed.config.stem}-{recipe.data.stream}-seed{recipe.seed}"
@@ -83,7 +92,7 @@ def _train(parsed: argparse.Namespace) -> None:
     print(f"{out}: last epoch {result.last}")
     best, epoch = result.best_on_test
     print(
-        f"(best on the test set, epoch {epoch}: {best}/{result.last.total}; not a result, it was chosen by looking at the answers)"
+        f"  (best on the test set: {best}/{result.last.total} after epoch {epoch}; no result, for it is chosen by looking at the answers)"
     )
 
 
@@ -92,7 +101,8 @@ def _evaluate(parsed: argparse.Namespace) -> None:
     from poseglot.evaluation.scores import save_scores
 
     if not parsed.run.is_dir():
-        raise PoseglotError(f"{parsed.run} is not a run's folder.")
+        what = "is not a run's folder" if parsed.run.exists() else "does not exist"
+        raise PoseglotError(f"{parsed.run} {what}; `poseglot evaluate` takes the folder that a training wrote (its --out).")
     scores = _scores_of_run(parsed.run, parsed.store, parsed.split)
     save_scores(scores, parsed.run / SCORES)
     counts = {f"top-{k}": top_k(scores.logits, scores.labels, k) for k in (1, 5) if k < len(scores.classes)}
@@ -110,6 +120,8 @@ def _ensemble(parsed: argparse.Namespace) -> None:
     from poseglot.evaluation.metrics import top_k
     from poseglot.evaluation.scores import load_scores
 
+    if len(parsed.runs) < 2:
+        raise PoseglotError("an ensemble needs at least two evaluated runs.")
     loaded = [load_scores(run / SCORES) for run in parsed.runs]
     first = loaded[0]
     for run, scores in zip(parsed.runs, loaded, strict=True):
@@ -120,6 +132,8 @@ def _ensemble(parsed: argparse.Namespace) -> None:
             )
     if parsed.weights is not None and len(parsed.weights) != len(loaded):
         raise PoseglotError(f"{len(parsed.weights)} weights for {len(loaded)} runs; give one for each, in their order.")
+    if parsed.weights is not None and not any(parsed.weights):
+        raise PoseglotError("the weights are all zero; at least one run must count.")
     weights = parsed.weights or [GAP_WEIGHTS[scores.stream] for scores in loaded]
     origin = "given by --weights" if parsed.weights else "fixed: those of GAP's authors for each stream"
     for run, scores, weight in zip(parsed.runs, loaded, weights, strict=True):
@@ -149,7 +163,7 @@ def _draw(parsed: argparse.Namespace) -> None:
     try:
         from poseglot.report.pictures import draw_confusion, draw_curve, draw_skeleton
     except ImportError as error:
-        raise PoseglotError(f"drawing needs the package {error.name!r}: pip install 'poseglot[train]'") from error
+        raise PoseglotError(_missing("drawing", error)) from error
     from poseglot.evaluation.metrics import confusion, top_k
     from poseglot.evaluation.scores import load_scores
     from poseglot.inference import Predictor
@@ -183,7 +197,7 @@ def _export_clip(parsed: argparse.Namespace) -> None:
     store = open_store(parsed.store)
     places = np.flatnonzero(store.clips["name"] == parsed.clip)
     if not len(places):
-        raise PoseglotError(f"{parsed.store} has no clip named {parsed.clip!r}; the first is {store.clips['name'][0]!r}.")
+        raise PoseglotError(f"{parsed.store} has no clip named {parsed.clip!r}; the first is {store.clips['name'][0]}.")
     clip = store.clip(int(places[0]))
     if parsed.out.suffix != ".npy":
         raise PoseglotError(f"--out must end in .npy, not {parsed.out.name}.")
@@ -223,10 +237,24 @@ SCORES = "scores.npz"
 _TRAIN_USAGE = """usage: poseglot train --config RECIPE.yaml [--out RUN] [--resume] [SETTING ...]
                       [--accelerator auto] [--devices 1] [--nodes 1]
 
-Trains a recipe into the folder RUN; the recogniser of its last epoch is the result. --resume goes on where a run stopped.
+Trains a recipe into the folder RUN; the recognizer of its last epoch is the result.
+
+  --out RUN        folder of the run (runs/RECIPE-STREAM-seedN, named after the recipe, unless given)
+  --resume         go on from the run's last checkpoint; give the same settings, or --config RUN/recipe.yaml
+  --accelerator    auto, cpu, cuda or mps
+  --devices        how many processes, or auto; the batch is shared among them
+  --nodes          how many machines; start the same command on each through torchrun or SLURM
+
 Every setting of the recipe can be given here, for example --data.stream bone --seed 3:
 
 """
+
+
+def _missing(what: str, error: ImportError) -> str:
+    name = (error.name or "").replace("_", "-")
+    return (
+        f"{what} needs the package {name!r}, which is not installed. In the source folder of Poseglot: pip install '.[train]'"
+    )
 
 
 def _scores_of_run(run: Path, store_path: Path | None, split: str | None) -> SavedScores:
@@ -293,7 +321,7 @@ def _parser() -> argparse.ArgumentParser:
 
     ensemble = command("ensemble", _ensemble, "fuse the scores of several evaluated runs")
     ensemble.add_argument("runs", type=Path, nargs="+")
-    ensemble.add_argument("--weights", type=float, nargs="+", help="one per run; by default fixed by stream")
+    ensemble.add_argument("--weights", type=float, nargs="+", help="one per run, after the runs; by default fixed by stream")
 
     predict = command("predict", _predict, "recognise clips")
     predict.add_argument("run", type=Path, help="a run's folder, or a recognizer's .safetensors file")

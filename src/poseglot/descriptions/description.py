@@ -55,11 +55,13 @@ class DescriptionSet:
 
     Attributes:
         name, about: of the set, and how it was made.
+        origin: the name or path that it was loaded by.
         classes: label -> description.
     """
 
     name: str
     about: str
+    origin: str
     classes: Mapping[str, Description]
 
     def of(self, labels: Sequence[str]) -> list[Description]:
@@ -71,8 +73,9 @@ class DescriptionSet:
         missing = [label for label in labels if label not in self.classes]
         if missing:
             raise PoseglotError(
-                f"the description set {self.name} says nothing of {len(missing)} classes: {', '.join(map(repr, missing))}. "
-                "Add them to it (labels are compared letter by letter) or choose another set."
+                f"{self.origin} describes {', '.join(map(repr, list(self.classes)[:3]))}, ..., but nothing of {len(missing)} classes "
+                f"of the data: {', '.join(map(repr, missing))}. Add them (labels are compared letter by letter), or name another set by "
+                "words.descriptions."
             )
         return [self.classes[label] for label in labels]
 
@@ -123,7 +126,7 @@ def parse_descriptions(text: str, *, origin: str) -> DescriptionSet:
             classes[entry["label"]] = Description(entry["label"], tuple(entry["synonyms"]), entry["paragraph"].strip(), parts)
     if faults:
         raise PoseglotError("\n  ".join([f"{origin} has {len(faults)} faults:", *faults]))
-    return DescriptionSet(str(table.get("name", origin)), str(table.get("about", "")).strip(), classes)
+    return DescriptionSet(str(table.get("name", origin)), str(table.get("about", "")).strip(), origin, classes)
 
 
 def _faults(entry: Any) -> list[str]:
@@ -143,8 +146,15 @@ def _faults(entry: Any) -> list[str]:
             faults.append("a synonym appears twice")
     if "parts" in entry:
         parts = entry["parts"]
-        if not isinstance(parts, dict) or set(parts) != set(PARTS) or not all(map(_is_text, parts.values())):
-            faults.append(f"parts must have a text for each of {', '.join(PARTS)} and nothing else")
+        if not isinstance(parts, dict):
+            faults.append(f"parts must have a text for each of {', '.join(PARTS)}")
+        else:
+            missing = [part for part in PARTS if not _is_text(parts.get(part))]
+            unknown = [repr(part) for part in parts if part not in PARTS]
+            if missing:
+                faults.append(f"parts has no text for {', '.join(missing)}")
+            if unknown:
+                faults.append(f"parts has {', '.join(unknown)}; it takes {', '.join(PARTS)} and nothing else")
     return faults
 
 

@@ -15,13 +15,10 @@ from torch import Tensor
 
 from poseglot.descriptions.description import Description
 from poseglot.errors import PoseglotError
-from poseglot.skeletons.layout import PARTITIONS
-from poseglot.skeletons.random import uniform
+from poseglot.skeletons.layout import GLOBAL, PARTITIONS
+from poseglot.skeletons.random import Purpose, uniform
 
 PROMPTS = ("none", "synonym+parts")
-GLOBAL = "global"
-# The `purpose` of our random numbers; those of the transforms are small.
-_TEXT = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +40,7 @@ class PromptTable:
     def draw(self, labels: Tensor, *, seed: int, epoch: int, index: Tensor) -> Tensor:
         """One text per level and clip: (B,) labels and sample indices -> (K, B) places in `texts`, on the device of `labels`."""
         counts = self.counts.to(labels.device)[:, labels]
-        draws = uniform(seed, epoch, index, _TEXT, len(self.levels)).T
+        draws = uniform(seed, epoch, index, Purpose.TEXT, len(self.levels)).T
         pick = (draws * counts).to(torch.int64)
         return self.candidates.to(labels.device)[:, labels].gather(2, pick[..., None]).squeeze(2)
 

@@ -57,8 +57,8 @@ class Predictor:
         if path.is_dir():
             if not (path / RECOGNIZER_FILE).exists():
                 raise PoseglotError(
-                    f"{path} holds no {RECOGNIZER_FILE}; it is written when a training ends. "
-                    "Go on with the training by --resume, or give another run."
+                    f"{path} holds no {RECOGNIZER_FILE}. It takes the folder of a run whose training has ended; one that was stopped "
+                    "goes on by --resume."
                 )
             path = path / RECOGNIZER_FILE
         recognizer = load_recognizer(path).without_words()
@@ -66,7 +66,9 @@ class Predictor:
             self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
             self.recognizer: Recognizer = recognizer.to(self.device)
         except (RuntimeError, AssertionError) as error:  # torch's: no such kind of device; none of it here
-            raise PoseglotError(f"cannot run on device {device!r}: {str(error).splitlines()[0]} Try cpu.") from error
+            raise PoseglotError(
+                f"cannot run on device {device!r}: {str(error).splitlines()[0].split('Expected one of')[0].rstrip('. ')}. Try cpu."
+            ) from error
         self.classes = self.recognizer.spec.classes
         self.layout = self.recognizer.layout
 

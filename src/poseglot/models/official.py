@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from poseglot.errors import PoseglotError
-from poseglot.models.recognizer import GLOBAL, Recognizer, RecognizerSpec
+from poseglot.models.recognizer import Recognizer, RecognizerSpec, new_recognizer
 from poseglot.skeletons.graph import parent_matrix
-from poseglot.skeletons.layout import Layout, load_layout
+from poseglot.skeletons.layout import GLOBAL, Layout, load_layout
 
 # Which of the authors' part heads (`part_list.N`) belongs to which level.
 OFFICIAL_HEADS = {"head": 0, "hand": 1, "hip": 3, "foot": 2}
@@ -112,7 +112,7 @@ def recognizer_from_official(
     members = parts if parts is not None else (official_parts(table, "joint") if len(heads) > 1 else {})
     levels = {level: tuple(range(len(table))) if level == GLOBAL else tuple(members[level]) for level in heads}
     count = names.shape("fc.weight")[0]
-    recognizer = Recognizer(
+    recognizer = new_recognizer(
         RecognizerSpec(
             layout=layout,
             classes=tuple(classes) if classes is not None else tuple(str(number) for number in range(count)),
@@ -126,6 +126,7 @@ def recognizer_from_official(
             else tuple(map(tuple, np.asarray(input_transform, dtype=np.float64).tolist())),
             stream=stream,
         ),
+        seed=0,
         layout=table,
     )
     ours = {name: names.tensor_for(name, heads, recognizer) for name in recognizer.state_dict()}
@@ -152,8 +153,8 @@ def read_official_file(path: Path) -> dict[str, Tensor]:
         raise PoseglotError(f"{path} does not exist.") from error
     except Exception as error:  # torch.load raises many kinds: UnpicklingError, RuntimeError, EOFError, ...
         raise PoseglotError(
-            f"{path} could not be read as a file of tensors ({type(error).__name__}: {str(error).splitlines()[0]}). "
-            "Accepted are state_dicts saved by torch.save; nothing else in a pickle is ever executed."
+            f"{path} could not be read as a file of tensors ({type(error).__name__}). It is cut short, another kind of file, or holds "
+            "more than tensors. Accepted are state_dicts saved by torch.save; nothing in a pickle is ever executed."
         ) from error
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):

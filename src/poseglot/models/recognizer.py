@@ -24,9 +24,8 @@ from torch import Tensor, nn
 from poseglot.errors import PoseglotError
 from poseglot.files import write_atomically
 from poseglot.models.encoders import build_encoder
-from poseglot.skeletons.layout import Layout, load_layout
+from poseglot.skeletons.layout import GLOBAL, Layout, load_layout
 
-GLOBAL = "global"
 FORMAT = "poseglot-recognizer/1"
 
 
@@ -101,9 +100,18 @@ class Recognizer(nn.Module):
 
     def without_words(self) -> Recognizer:
         """The same encoder and classifier (shared, not copied) without alignment heads: what runs at test time."""
-        bare = Recognizer(replace(self.spec, levels=None, text_width=0), layout=self.layout)
+        with torch.device("meta"):  # nothing is allocated or drawn: everything that has numbers is taken over
+            bare = Recognizer(replace(self.spec, levels=None, text_width=0), layout=self.layout)
         bare.encoder, bare.classifier = self.encoder, self.classifier
+        bare.pooling, bare.input_transform = self.pooling[:0], self.input_transform
         return bare.train(self.training)
+
+
+def new_recognizer(spec: RecognizerSpec, *, seed: int, layout: Layout | None = None) -> Recognizer:
+    """A recognizer with random weights that follow from the seed; torch's global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Recognizer(spec, layout=layout)
 
 
 def _pooling(levels: Mapping[str, Sequence[int]], joints: int) -> Tensor:
@@ -139,7 +147,7 @@ def load_recognizer(path: Path) -> Recognizer:
         spec, layout = _spec_of(described)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise PoseglotError(f"{path} does not say how to build its recognizer ({type(error).__name__}: {error}).") from error
-    recognizer = Recognizer(spec, layout=layout)
+    recognizer = new_recognizer(spec, seed=0, layout=layout)
     try:
         recognizer.load_state_dict(tensors)
     except RuntimeError as error:
@@ -171,9 +179,11 @@ def read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             metadata = json.loads((file.metadata() or {}).get("poseglot", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except FileNotFoundError as error:
-        raise PoseglotError(f"{path} does not exist.") from error
+        raise PoseglotError(f"{path} does not exist; expected the folder of a run or a .safetensors file.") from error
     except (SafetensorError, OSError, ValueError) as error:
-        raise PoseglotError(f"{path} is not a whole safetensors file ({error}); it may have been cut short.") from error
+        raise PoseglotError(
+            f"{path} is not a whole safetensors file ({error}); it is another kind of file or was cut short."
+        ) from error
     if not isinstance(metadata, dict):
         raise PoseglotError(f"{path} is a safetensors file, but Poseglot did not write it (no metadata of ours).")
     return metadata, tensors

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from poseglot.files import write_atomically
 from poseglot.skeletons.clip import Clip
@@ -56,12 +57,16 @@ def draw_curve(log: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> N
     epochs = [entry["epoch"] for entry in log]
     figure = Figure(figsize=(9, 3.6), facecolor=PAPER, layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
-    loss.plot(epochs, [entry["classification"] for entry in log], color="#0072B2", label="classification")
+    loss.plot(epochs, [entry["classification"] for entry in log], color="#0072B2", marker=".", label="classification")
     if any(entry["alignment"] for entry in log):
-        loss.plot(epochs, [entry["alignment"] for entry in log], color="#D55E00", label="alignment")
+        loss.plot(epochs, [entry["alignment"] for entry in log], color="#D55E00", marker=".", label="alignment")
     loss.set_ylabel("loss")
     accuracy.plot(
-        epochs, [100 * entry["train"]["correct"] / entry["train"]["total"] for entry in log], color="#0072B2", label="train"
+        epochs,
+        [100 * entry["train"]["correct"] / entry["train"]["total"] for entry in log],
+        color="#0072B2",
+        marker=".",
+        label="train",
     )
     tested = [entry for entry in log if "test" in entry]
     percents = [100 * entry["test"]["correct"] / entry["test"]["total"] for entry in tested]
@@ -74,6 +79,7 @@ def draw_curve(log: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> N
     accuracy.set_ylabel("accuracy (%)")
     for axis in (loss, accuracy):
         axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(color=LINE, linewidth=0.5)
         axis.spines[["top", "right"]].set_visible(False)
         axis.legend(frameon=False, fontsize=9)
@@ -91,14 +97,14 @@ def draw_confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str], path: 
     for row, column in np.argwhere(matrix):
         dark = shares[row, column] > 0.5
         axis.text(column, row, str(matrix[row, column]), ha="center", va="center", fontsize=8, color=PAPER if dark else INK)
-    _name_axes(axis, classes)
+    _name_axes(axis, [name if row.any() else f"{name} (no clips)" for name, row in zip(classes, matrix, strict=True)], classes)
     axis.set_title(title, fontsize=11, color=INK)
     _save(figure, path)
 
 
-def _name_axes(axis: Axes, classes: Sequence[str]) -> None:
-    axis.set_xticks(range(len(classes)), list(classes), rotation=45, ha="right", fontsize=8)
-    axis.set_yticks(range(len(classes)), list(classes), fontsize=8)
+def _name_axes(axis: Axes, rows: Sequence[str], columns: Sequence[str]) -> None:
+    axis.set_xticks(range(len(columns)), list(columns), rotation=45, ha="right", fontsize=8)
+    axis.set_yticks(range(len(rows)), list(rows), fontsize=8)
     axis.set_xlabel("recognised as")
     axis.set_ylabel("true action")
     axis.tick_params(length=0)

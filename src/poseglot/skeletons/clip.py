@@ -68,7 +68,9 @@ def check_joints(joints: npt.ArrayLike, *, joint_count: int | None = None, origi
         if size == 0:
             raise PoseglotError(f"{origin}: there are no {what} in it (shape {array.shape}).")
     if joint_count is not None and count != joint_count:
-        raise PoseglotError(f"{origin}: {count} joints in a frame, but the layout has {joint_count}. Check the layout.")
+        raise PoseglotError(
+            f"{origin}: {count} joints in a frame, but the layout has {joint_count}. Is the clip of another kind of skeleton?"
+        )
     if channels not in (2, 3):
         raise PoseglotError(f"{origin}: {channels} coordinates per joint; accepted are 2 (x, y) or 3 (x, y, z).")
     finite = np.isfinite(array)

@@ -17,12 +17,14 @@ import yaml
 from poseglot.errors import PoseglotError
 from poseglot.packaged import packaged_yaml
 
+# The part, and the alignment level, that is the whole body.
+GLOBAL = "global"
 PARTS = ("head", "hand", "arm", "hip", "leg", "foot")
 
 # Figure 3 of the paper: each part of a partition, and which of the six it is made of (it is described by their sentences).
 PARTITIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "none": {},
-    "global": {"global": PARTS},
+    "global": {GLOBAL: PARTS},
     "two": {"upper": ("head", "hand", "arm"), "lower": ("hip", "leg", "foot")},
     "four": {"head": ("head",), "hand": ("hand", "arm"), "hip": ("hip",), "foot": ("leg", "foot")},
     "six": {part: (part,) for part in PARTS},

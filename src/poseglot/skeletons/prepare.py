@@ -55,6 +55,8 @@ def prepare(
         raise PoseglotError(f"cannot prepare {name!r}; there are {', '.join(SETS)}.")
     benchmark = load_benchmark(name)
     described: dict[str, Any]
+    if name == "demo" and source is not None:
+        raise PoseglotError("the demo set is made here; leave out --source.")
     if name == "demo":
         clips: Iterable[Clip] = synthetic.make_clips()
         described = {"synthetic": "poseglot.skeletons.synthetic.make_clips()"}

@@ -8,22 +8,34 @@ device, because integer arithmetic is the same everywhere.
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 import torch
 from torch import Tensor
+
+
+class Purpose(IntEnum):
+    """What a random number decides. Two purposes never share numbers."""
+
+    ROTATION = 0
+    SCALE = 1
+    FRAMES = 2
+    TEXT = 100
+
 
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
 _MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
 _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
 
 
-def uniform(seed: int, epoch: int, index: Tensor, purpose: int, count: int) -> Tensor:
+def uniform(seed: int, epoch: int, index: Tensor, purpose: Purpose, count: int) -> Tensor:
     """Numbers in [0, 1).
 
     Args:
         seed: of the run.
         epoch: counted from 0.
         index: (N,) int64, each sample's place in its split (a repeated sample counts on).
-        purpose: which decision the numbers are for; two purposes never share numbers.
+        purpose: which decision the numbers are for.
         count: how many numbers per sample.
 
     Returns:

@@ -20,11 +20,8 @@ from torch import Tensor
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.clip import Joints, check_joints
 from poseglot.skeletons.layout import Layout, load_layout
-from poseglot.skeletons.random import uniform
+from poseglot.skeletons.random import Purpose, uniform
 from poseglot.skeletons.streams import to_stream
-
-# Which decision a random number is for (the `purpose` of `uniform`).
-_ROTATION, _SCALE, _FRAMES = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -149,7 +146,7 @@ def make_view(
     if augmentation is not None and augmentation.effective_scale:
         assert index is not None
         low, high = protocol.scale
-        factor = low + (high - low) * uniform(augmentation.seed, augmentation.epoch, index, _SCALE, joints.shape[-1])
+        factor = low + (high - low) * uniform(augmentation.seed, augmentation.epoch, index, Purpose.SCALE, joints.shape[-1])
         joints = joints * factor.to(joints.dtype)[:, None, None, None, :]
     if augmentation is None:
         chosen = evenly_spaced(frames, protocol.frames)
@@ -179,7 +176,7 @@ def drawn_without_replacement(frames: Tensor, count: int, copies: int, augmentat
     Floyd's algorithm (Bentley and Floyd, CACM 1987) for all samples at once: `count` short steps, whatever T is.
     """
     population = frames * copies
-    draws = uniform(augmentation.seed, augmentation.epoch, index, _FRAMES, count)
+    draws = uniform(augmentation.seed, augmentation.epoch, index, Purpose.FRAMES, count)
     chosen = torch.full((len(frames), count), -1, dtype=torch.int64, device=frames.device)
     for place in range(count):
         last = population - count + place
@@ -191,7 +188,7 @@ def drawn_without_replacement(frames: Tensor, count: int, copies: int, augmentat
 
 def _angles(protocol: Protocol, augmentation: Augmentation, index: Tensor) -> Tensor:
     """(N, 2) angles about x and y in radians, whole degrees, uniform on [-rotation, rotation]."""
-    draws = uniform(augmentation.seed, augmentation.epoch, index, _ROTATION, 2)
+    draws = uniform(augmentation.seed, augmentation.epoch, index, Purpose.ROTATION, 2)
     return torch.deg2rad(torch.floor(draws * (2 * protocol.rotation + 1)) - protocol.rotation)
 
 

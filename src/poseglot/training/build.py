@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from poseglot.descriptions import PromptTable, load_descriptions, make_prompts
 from poseglot.errors import PoseglotError
 from poseglot.models.official import hop_transform, official_parts
-from poseglot.models.recognizer import GLOBAL, Recognizer, RecognizerSpec
+from poseglot.models.recognizer import RecognizerSpec, new_recognizer
 from poseglot.models.text import load_text_encoder
-from poseglot.skeletons.layout import Layout, load_layout
+from poseglot.skeletons.layout import GLOBAL, Layout, load_layout
 from poseglot.skeletons.store import PackedStore, open_store
 from poseglot.skeletons.transforms import protocol_named
 from poseglot.skeletons.views import Views
@@ -57,9 +55,7 @@ def build(recipe: Recipe) -> Built:
     if prompts is not None:
         bank = TextBank(prompts.texts, load_text_encoder(recipe.words.encoder), frozen=recipe.words.learning == "frozen")
     spec = _recognizer_spec(recipe, store, layout, prompts, bank.width if bank is not None else 0)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        recognizer = Recognizer(spec, layout=layout)
+    recognizer = new_recognizer(spec, seed=recipe.seed, layout=layout)
     train = _views(recipe, store, layout, "train", spec)
     if recipe.optim.drop_last and len(train) * recipe.data.repeat < recipe.optim.batch_size:
         raise PoseglotError(

@@ -64,7 +64,7 @@ def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimi
     if differing:
         raise PoseglotError(
             f"{path} was written by another recipe; it differs in {', '.join(differing)}. "
-            "Resume with the same settings, or train into another folder."
+            f"Resume with the same settings (--config {path.parent / 'recipe.yaml'} has them), or train into another folder."
         )
     try:
         module.load_state_dict({name.removeprefix("module."): t for name, t in tensors.items() if name.startswith("module.")})

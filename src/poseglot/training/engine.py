@@ -76,14 +76,20 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, machine: Machine |
     """
     machine = machine or Machine()
     run = Run(out)
-    if not resume:
-        run.refuse_to_overwrite()
+    if out.exists() and not out.is_dir():
+        raise PoseglotError(f"{out} is a file; --out takes a folder for the run.")
+    if not (resume and run.checkpoint.exists()):
+        run.refuse_to_overwrite(resume=resume)
     fabric = _fabric(machine, recipe.precision)
     fabric.launch()
     return _Training(fabric, recipe, build(recipe), run).go(resume)
 
 
 def _fabric(machine: Machine, precision: Any) -> Fabric:
+    if machine.nodes < 1 or not (machine.devices == "auto" or (machine.devices.isdecimal() and int(machine.devices) > 0)):
+        raise PoseglotError(
+            f"--devices takes a number from 1, or auto, and --nodes a number from 1; not {machine.devices!r} and {machine.nodes}."
+        )
     several = machine.nodes > 1 or machine.devices != "1"
     try:
         return Fabric(
@@ -95,8 +101,8 @@ def _fabric(machine: Machine, precision: Any) -> Fabric:
         )
     except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
         raise PoseglotError(
-            f"cannot run on accelerator {machine.accelerator!r} with devices {machine.devices!r}: {error} "
-            "Accelerators are auto, cpu, cuda and mps; devices is a number or auto."
+            f"cannot run on accelerator {machine.accelerator!r} with {machine.devices} devices: {error} "
+            "Accelerators are auto, cpu, cuda and mps."
         ) from error
 
 
@@ -132,6 +138,7 @@ class _Training:
             write_atomically(self.run.recipe, recipe_yaml(self.recipe))
             write_atomically(self.run.machine, json.dumps(self._machine(), indent=1) + "\n")
             self.run.forget_log_after(progress.epochs)
+            self._announce(progress, resume)
         self.fabric.barrier()
         epochs = self.recipe.optim.epochs
         last = self.test() if progress.epochs == epochs else None
@@ -237,6 +244,22 @@ class _Training:
 
     def _samples(self) -> int:
         return len(self.built.train) * self.recipe.data.repeat
+
+    def _announce(self, progress: Progress, resume: bool) -> None:
+        built, optim = self.built, self.recipe.optim
+        words = f"{len(built.prompts.texts)} texts" if built.prompts is not None else "no words"
+        print(
+            f"{built.train.store.info.name}, {self.recipe.data.stream} stream: {len(built.train):,} training clips, {len(built.test):,} "
+            f"test clips, {words}; {optim.epochs} epochs of {self._samples():,} samples, "
+            f"{self.fabric.world_size} x {self.fabric.device.type}"
+        )
+        if resume:
+            print(
+                f"going on after epoch {progress.epochs}"
+                if progress.epochs
+                else f"no checkpoint in {self.run.folder}; starting anew"
+            )
+        sys.stdout.flush()
 
     def _machine(self) -> dict[str, Any]:
         device = self.fabric.device

@@ -38,7 +38,7 @@ class ModelRecipe:
     """The skeleton encoder.
 
     Attributes:
-        encoder: by name.
+        encoder: of the skeleton: ctr-gcn.
         width: of its first blocks; the paper has 64.
         official_input_transform: as in the authors' code, the network sees joints times I - A^k (the "k-hop bone") instead of joints
             or bones.
@@ -55,7 +55,7 @@ class WordsRecipe:
 
     Attributes:
         prompt: how descriptions become texts; `none` trains without words.
-        partition: none, global, two, four or six.
+        partition: into which parts the body is divided; `none` trains without words, too.
         descriptions: a packaged set, or a path ending in .yaml.
         encoder: of the texts: minilm, clip-b32, clip-b16, clip-l14, bert, a hub name or a folder.
         learning: `tuned` trains the text encoder along; `frozen` encodes every text once per run.
@@ -83,7 +83,7 @@ class LossRecipe:
     """L = L_cls + weight * mean over levels of L_con (paper, equations 1 and 6).
 
     Attributes:
-        weight: lambda.
+        weight: lambda, the weight of the alignment beside the classification.
         target: `normalized` (the paper) or `soft10` (the authors' code).
         scale: what cosines are multiplied by, 1 / tau; the paper's tau is 0.1.
         learned_scale: learn the scale of each level, starting at `scale` (the authors' code, which uses it without exp).
@@ -103,10 +103,13 @@ class OptimRecipe:
         epochs: in all. The last one is the result.
         batch_size: over all processes together.
         drop_last: leave out an epoch's incomplete last batch.
-        lr, momentum, nesterov, weight_decay: of SGD.
+        lr: learning rate of SGD.
+        momentum: of SGD.
+        nesterov: Nesterov's momentum.
+        weight_decay: of SGD, on every parameter.
         warmup_epochs: epoch e (from 0) of these has lr * (e + 1) / warmup_epochs.
         steps: epochs (from 0) from which on the learning rate is `decay` times what it was.
-        decay: see `steps`.
+        decay: what each of `steps` multiplies the learning rate by.
     """
 
     epochs: int = 110

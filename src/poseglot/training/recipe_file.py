@@ -6,16 +6,28 @@ can be set on the command line (`--optim.lr 0.05 --data.stream bone`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
+from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import get_type_hints
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from poseglot.errors import PoseglotError
 from poseglot.training.recipe import Recipe
+
+_PLAIN_WORDS: Mapping[str, str] = {
+    "a <class 'int'>": "a whole number",
+    "a <class 'float'>": "a number",
+    "a <class 'bool'>": "true or false",
+    "a <class 'str'>": "a text",
+    "a <class 'list'>": "a list like [90, 100]",
+    "a typing.Literal": "typing.Literal",
+}
 
 
 def parse_recipe(arguments: Sequence[str]) -> Recipe:
@@ -24,14 +36,17 @@ def parse_recipe(arguments: Sequence[str]) -> Recipe:
     Raises:
         PoseglotError: no such file, an unknown key, or a value of the wrong type; the message names it.
     """
+    for option, value in pairwise(arguments):
+        if option == "--config":
+            _check_file(Path(value))
+    _refuse_unknown_options([argument for argument in arguments if argument.startswith("--")])
     parser = _parser()
     try:
         parsed = parser.parse_args(list(arguments))
         recipe = parser.instantiate(parsed).as_dict()
     except ArgumentError as error:
-        raise PoseglotError(f"the recipe cannot be used: {error}") from error
-    for path in recipe.pop("config", None) or []:
-        _refuse_unknown_keys(Path(str(path)))
+        raise PoseglotError(f"the recipe cannot be used: {_in_plain_words(str(error))}") from error
+    recipe.pop("config", None)
     return Recipe(**recipe)
 
 
@@ -50,20 +65,56 @@ def recipe_help() -> str:
     return _parser().format_help()
 
 
-def _refuse_unknown_keys(path: Path) -> None:
-    """jsonargparse passes over an unknown key whose value is an empty mapping; nothing unknown may pass."""
-    known = {name: _names_in(kind) for name, kind in get_type_hints(Recipe).items()}
-    table = yaml.safe_load(path.read_text())
-    unknown = [key for key in table if key not in known]
-    for section, settings in table.items():
-        if isinstance(settings, dict) and section in known:
-            unknown += [f"{section}.{key}" for key in settings if key not in known[section]]
-    if unknown:
-        raise PoseglotError(f"{path} has unknown keys: {', '.join(unknown)}.")
+def _check_file(path: Path) -> None:
+    """A recipe's file can be read, is a mapping, and has no unknown key (jsonargparse passes over one whose value is `{}`)."""
+    try:
+        table = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PoseglotError(f"could not read the recipe {path}: {error}.") from error
+    except yaml.YAMLError as error:
+        raise PoseglotError(f"the recipe {path} is not valid YAML: {error}") from error
+    if not isinstance(table, dict):
+        raise PoseglotError(f"{path} is not a recipe: expected sections like data, model and optim, found {table!r:.80}.")
+    settings = _settings()
+    sections = {name.split(".")[0] for name in settings}
+    for section, value in table.items():
+        if section not in sections:
+            raise PoseglotError(_unknown(f"{path} has", str(section), sections))
+        for key in value if isinstance(value, dict) else ():
+            if f"{section}.{key}" not in settings:
+                raise PoseglotError(_unknown(f"{path} has", f"{section}.{key}", settings))
 
 
-def _names_in(kind: Any) -> set[str]:
-    return {entry.name for entry in fields(kind)} if is_dataclass(kind) else set()
+def _refuse_unknown_options(options: Sequence[str]) -> None:
+    settings = {f"--{name}" for name in _settings()} | {"--config", "--print_config"}
+    for option in options:
+        name = option.split("=")[0]
+        if name not in settings and name.removeprefix("--") not in {name.split(".")[0] for name in _settings()}:
+            raise PoseglotError(
+                _unknown("there is", name, settings | {"--out", "--resume", "--accelerator", "--devices", "--nodes"})
+            )
+
+
+def _unknown(where: str, name: str, known: Iterable[str]) -> str:
+    close = get_close_matches(name, sorted(known), n=1)
+    meant = f" Did you mean {close[0]}?" if close else ""
+    return f"{where} an unknown setting: {name}.{meant} `poseglot train --help` lists the settings."
+
+
+def _settings() -> set[str]:
+    """Every setting by its dotted name."""
+    names = set()
+    for section, kind in get_type_hints(Recipe).items():
+        names |= {f"{section}.{entry.name}" for entry in fields(kind)} if is_dataclass(kind) else {section}
+    return names
+
+
+def _in_plain_words(message: str) -> str:
+    """jsonargparse speaks of Python types; people who write recipes should not have to."""
+    for theirs, ours in _PLAIN_WORDS.items():
+        message = message.replace(theirs, ours)
+    message = re.sub(r'Parser key "([^"]+)":\s*', r"\1: ", message)
+    return re.sub(r"typing\.Literal\[([^]]*)\]", r"one of \1", message)
 
 
 def _parser() -> ArgumentParser:

@@ -6,6 +6,7 @@ checkpoint.safetensors    where to go on from
 log.jsonl                 one line an epoch
 tensorboard/              the same, for TensorBoard
 machine.json              what it ran on, with which versions
+scores.npz, pictures/     made of it later, by `poseglot evaluate` and `poseglot draw`
 """
 
 from __future__ import annotations
@@ -49,12 +50,15 @@ class Run:
     def tensorboard(self) -> Path:
         return self.folder / "tensorboard"
 
-    def refuse_to_overwrite(self) -> None:
-        """
+    def refuse_to_overwrite(self, *, resume: bool = False) -> None:
+        """Keep what is in the folder; a run without any checkpoint yet may be begun anew by `resume`.
+
         Raises:
             PoseglotError: another run has been here.
         """
-        if self.recipe.exists() or self.checkpoint.exists() or self.recognizer.exists():
+        if resume and self.recognizer.exists():
+            raise PoseglotError(f"{self.folder} holds a recognizer but no checkpoint to go on from. Choose another --out.")
+        if not resume and (self.recipe.exists() or self.checkpoint.exists() or self.recognizer.exists()):
             raise PoseglotError(f"{self.folder} already holds a run. Add --resume to go on with it, or choose another --out.")
 
     def read_log(self) -> list[dict[str, Any]]:

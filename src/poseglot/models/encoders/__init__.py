@@ -1,7 +1,8 @@
 """Skeleton encoders by name, one file per paper.
 
 The contract: built as `Encoder(layout, people=..., channels=..., **options)`; called with clips (N, M, T, V, C); returns joint
-features (N, M, T', V, F); `features` says F. Pooling and heads live outside, in `poseglot.models.recognizer`.
+features (N, M, T', V, F); `features` says F. Pooling and heads live outside, in `poseglot.models.recognizer`. The only option that a
+recipe passes so far is `width` (`ModelRecipe` and `training/build.py`).
 """
 
 from __future__ import annotations

@@ -100,7 +100,9 @@ def _transformers() -> Any:
     try:
         import transformers
     except ImportError as error:
-        raise PoseglotError("text encoders need the package transformers: pip install 'poseglot[train]'") from error
+        raise PoseglotError(
+            "text encoders need the package 'transformers'. In the source folder of Poseglot: pip install '.[train]'"
+        ) from error
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     return transformers
