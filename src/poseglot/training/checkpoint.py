@@ -6,7 +6,7 @@ Random numbers need no state (they are functions of seed, epoch and sample), so 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,12 @@ class Progress:
     Attributes:
         epochs: completed.
         best_on_test: most correct clips of the test side so far, and in which epoch (shown beside the result, never used).
+        scaler: state of the gradient scaler, which 16-mixed precision has; else empty.
     """
 
     epochs: int = 0
     best_on_test: tuple[int, int] | None = None
+    scaler: dict[str, Any] = field(default_factory=dict)
 
 
 def save_checkpoint(
@@ -75,7 +77,7 @@ def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimi
             optimizer.state[parameter]["momentum_buffer"] = tensors[f"momentum.{name}"].to(parameter.device)
     progress = described["progress"]
     best = progress["best_on_test"]
-    return Progress(epochs=progress["epochs"], best_on_test=None if best is None else (best[0], best[1]))
+    return Progress(progress["epochs"], None if best is None else (best[0], best[1]), progress["scaler"])
 
 
 def _plain(tensor: Tensor) -> Tensor:

@@ -134,6 +134,7 @@ class _Training:
         progress = Progress()
         if resume and self.run.checkpoint.exists():
             progress = load_checkpoint(self.run.checkpoint, self.task, self.optimizer, asdict(self.recipe))
+            self.fabric.strategy.precision.load_state_dict(progress.scaler)
         if self.fabric.is_global_zero:
             write_atomically(self.run.recipe, recipe_yaml(self.recipe))
             write_atomically(self.run.machine, json.dumps(self._machine(), indent=1) + "\n")
@@ -275,6 +276,7 @@ class _Training:
 
     def _save(self, progress: Progress) -> None:
         if self.fabric.is_global_zero:
+            progress = replace(progress, scaler=self.fabric.strategy.precision.state_dict())
             save_checkpoint(self.run.checkpoint, self.task, self.optimizer, progress, asdict(self.recipe))
 
     def _report(self, entry: dict[str, Any], bar: tqdm[Any], board: SummaryWriter) -> None:
