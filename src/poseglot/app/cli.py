@@ -345,7 +345,8 @@ def _parser() -> argparse.ArgumentParser:
     weights.add_argument("--layout", default="kinect20")
     weights.add_argument("--people", type=int, default=1)
     weights.add_argument("--benchmark", help="whose class names to use, for example nw-ucla")
-    weights.add_argument("--stream", default="joint", help="that the weights were trained on")
+    streams = ("joint", "bone", "joint_motion", "bone_motion")
+    weights.add_argument("--stream", default="joint", choices=streams, help="that the weights were trained on")
     weights.add_argument("--gap", action="store_true", help="a GAP checkpoint: it wants the authors' input transform")
     return parser
 

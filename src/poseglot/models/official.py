@@ -45,6 +45,10 @@ OFFICIAL_PARTS: Mapping[str, Mapping[str, Mapping[str, tuple[int, ...]]]] = {
 _HOPS = {"ntu25": {"joint": 8, "bone": 1}, "kinect20": {"joint": 6, "bone": 1}}
 
 
+# How the clips of a layout were fed to the public implementations.
+_PROTOCOLS = {"kinect20": "nw-ucla", "ntu25": "ntu"}
+
+
 def hop_transform(layout: Layout, stream: str) -> npt.NDArray[np.float32]:
     """(V, V): the authors' I - A^k, which turns joints into k-hop bones before the first layer.
 
@@ -124,6 +128,7 @@ def recognizer_from_official(
             input_transform=None
             if input_transform is None
             else tuple(map(tuple, np.asarray(input_transform, dtype=np.float64).tolist())),
+            protocol=_PROTOCOLS.get(layout, ""),
             stream=stream,
         ),
         seed=0,

@@ -134,3 +134,16 @@ def test_wrong_shapes_and_names_are_refused() -> None:
         CTRGCN(KINECT, width=12)
     with pytest.raises(PoseglotError, match="unknown encoder 'gcn'"):
         build_encoder("gcn", KINECT, people=1, channels=3)
+
+
+def test_the_input_norm_numbers_its_channels_by_person_joint_and_coordinate() -> None:
+    encoder = CTRGCN(NTU, people=2, width=8).eval()
+    x = torch.randn(3, 2, 5, 25, 3)
+    assert encoder.input_norm.running_mean is not None
+    encoder.input_norm.running_mean.copy_(torch.arange(150.0))
+    seen: list[Tensor] = []
+    encoder.blocks[0].register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0]))
+    encoder(x)
+    means = torch.tensor([[[(m * 25 + v) * 3 + c for c in range(3)] for v in range(25)] for m in range(2)])
+    wanted = (x - means[None, :, None]) / math.sqrt(1 + encoder.input_norm.eps)
+    torch.testing.assert_close(seen[0].view(3, 2, 3, 5, 25), wanted.permute(0, 1, 4, 2, 3))
