@@ -1,8 +1,8 @@
 """Let the C library keep the memory that torch frees.
 
 By default glibc returns every large block to the system and asks for it again a moment later, page by page: on a CPU a training
-step then spends most of its time in page faults (measured: NW-UCLA, batch 64, 8 s a step before, 4 s after). This is a setting of the
-whole process, so only the command line makes it, never the library.
+step then spends much of its time in page faults. This is a setting of the whole process, so only the command line makes it, never
+the library.
 """
 
 from __future__ import annotations
