@@ -97,7 +97,7 @@ def test_parameter_counts_are_the_published_ones() -> None:
         return sum(parameter.numel() for parameter in recognizer.parameters())
 
     assert count("kinect20", 1, 10) == 1_426_892
-    assert count("ntu25", 2, 120) + 5 == 1_462_097  # the published count includes the five learnable scales of GAP's loss
+    assert count("ntu25", 2, 120) + 5 == 1_462_097  # five more are published; GAP's loss has five learnable scales
 
 
 @pytest.mark.parametrize("layout", [KINECT, NTU])
