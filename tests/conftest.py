@@ -11,7 +11,7 @@ import torch
 from poseglot.skeletons import synthetic
 from poseglot.skeletons.benchmarks import load_benchmark
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.store import PackedStore, write_store
+from poseglot.skeletons.store import PackedStore, open_store, write_store
 
 ROOT = Path(__file__).parent.parent
 
@@ -36,12 +36,19 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_store(tmp_path_factory: pytest.TempPathFactory) -> PackedStore:
+def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """120 synthetic clips in the demo set's form: ten people, one camera; 96 for training (people 1-8), 24 for testing."""
     benchmark = load_benchmark("demo")
     clips = synthetic.make_clips(persons=10, cameras=1, repeats=1)
     path = tmp_path_factory.mktemp("store") / "small"
-    return write_store(path, clips, benchmark=benchmark, layout=load_layout("kinect20"), source={"synthetic": "tests"})
+    write_store(path, clips, benchmark=benchmark, layout=load_layout("kinect20"), source={"synthetic": "tests"})
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_store(store_path: Path) -> PackedStore:
+    """The store at `store_path`, opened."""
+    return open_store(store_path)
 
 
 @pytest.fixture(scope="session")

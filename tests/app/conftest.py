@@ -12,9 +12,6 @@ import torch
 from poseglot.app.cli import main
 from poseglot.files import write_atomically
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, save_recognizer
-from poseglot.skeletons.benchmarks import load_benchmark
-from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.store import PackedStore, write_store
 from poseglot.skeletons.synthetic import ACTIONS
 from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, WordsRecipe
 from poseglot.training.recipe_file import recipe_yaml
@@ -44,14 +41,6 @@ def poseglot(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
         return Said(status, captured.out, captured.err)
 
     return run
-
-
-@pytest.fixture(scope="session")
-def store_path(small_store: PackedStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("app") / "store"
-    clips = (small_store.clip(place) for place in range(len(small_store)))
-    write_store(path, clips, benchmark=load_benchmark("demo"), layout=load_layout("kinect20"), source={"synthetic": "tests"})
-    return path
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import torch.multiprocessing as multiprocessing
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from poseglot.skeletons.store import PackedStore
 from poseglot.skeletons.transforms import Augmentation
 from poseglot.training.build import build
 from poseglot.training.distributed import own_share, shares, synchronise_batch_norm
@@ -50,11 +49,8 @@ def process(rank: int, world: int, recipes: dict[str, Recipe], folder: str) -> N
     dist.destroy_process_group()
 
 
-def test_loss_gradients_and_statistics_of_two_processes_equal_one(
-    small_store: PackedStore, tiny_bert: Path, tmp_path: Path
-) -> None:
-    store = Path(str(small_store.joints.filename)).parent  # type: ignore[attr-defined]
-    recipe = small_recipe(store, tiny_bert)
+def test_loss_gradients_and_statistics_of_two_processes_equal_one(store_path: Path, tiny_bert: Path, tmp_path: Path) -> None:
+    recipe = small_recipe(store_path, tiny_bert)
     recipes = {"fixed": recipe, "learned": replace(recipe, loss=LossRecipe(learned_scale=True))}
     multiprocessing.spawn(process, args=(2, recipes, str(tmp_path)), nprocs=2)
     for case, recipe in recipes.items():

@@ -16,7 +16,6 @@ import torch
 
 from poseglot.errors import PoseglotError
 from poseglot.models.recognizer import load_recognizer
-from poseglot.skeletons.store import PackedStore
 from poseglot.training import engine
 from poseglot.training.engine import Machine, train
 from poseglot.training.recipe import Recipe
@@ -29,8 +28,8 @@ CPU = Machine(accelerator="cpu")
 
 
 @pytest.fixture(scope="module")
-def recipe(small_store: PackedStore, tiny_bert: Path) -> Recipe:
-    return small_recipe(Path(str(small_store.joints.filename)).parent, tiny_bert)  # type: ignore[attr-defined]
+def recipe(store_path: Path, tiny_bert: Path) -> Recipe:
+    return small_recipe(store_path, tiny_bert)
 
 
 @pytest.fixture(scope="module")

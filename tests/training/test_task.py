@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from poseglot.losses import alignment_loss
 from poseglot.models.text.encoder import Tokens
-from poseglot.skeletons.store import PackedStore
 from poseglot.skeletons.transforms import Augmentation
 from poseglot.training.build import Built, build
 from poseglot.training.recipe import LossRecipe, ModelRecipe, Recipe
@@ -22,8 +21,8 @@ from tests.training.helpers import small_recipe
 
 
 @pytest.fixture
-def recipe(small_store: PackedStore, tiny_bert: Path) -> Recipe:
-    return small_recipe(Path(str(small_store.joints.filename)).parent, tiny_bert)  # type: ignore[attr-defined]
+def recipe(store_path: Path, tiny_bert: Path) -> Recipe:
+    return small_recipe(store_path, tiny_bert)
 
 
 def one_batch(built: Built) -> tuple[Tensor, Tensor, Tensor]:

@@ -23,6 +23,22 @@ if TYPE_CHECKING:
     from poseglot.evaluation.scores import SavedScores
     from poseglot.skeletons.clip import Clip
 
+SCORES = "scores.npz"
+_TRAIN_USAGE = """usage: poseglot train --config RECIPE.yaml [--out RUN] [--resume] [SETTING ...]
+                      [--accelerator auto] [--devices 1] [--nodes 1]
+
+Trains a recipe into the folder RUN; the recognizer of its last epoch is the result.
+
+  --out RUN        folder of the run (runs/RECIPE-STREAM-seedN, named after the recipe, unless given)
+  --resume         go on from the run's last checkpoint; give the same settings, or --config RUN/recipe.yaml
+  --accelerator    auto, cpu, cuda or mps
+  --devices        how many processes, or auto; the batch is shared among them
+  --nodes          how many machines; start the same command on each through torchrun or SLURM
+
+Every setting of the recipe can be given here, for example --data.stream bone --seed 3:
+
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status (0 well, 1 the user's matter, 2 wrong usage, 130 stopped by Ctrl-C)."""
@@ -210,7 +226,7 @@ def _export_clip(parsed: argparse.Namespace) -> None:
 
 def _import_weights(parsed: argparse.Namespace) -> None:
     from poseglot.models.official import hop_transform, read_official_file, recognizer_from_official
-    from poseglot.models.recognizer import save_recognizer
+    from poseglot.models.recognizer import RECOGNIZER_FILE, save_recognizer
     from poseglot.skeletons.benchmarks import load_benchmark
     from poseglot.skeletons.layout import load_layout
 
@@ -225,29 +241,12 @@ def _import_weights(parsed: argparse.Namespace) -> None:
         # GAP's network makes its bones itself, from joints.
         stream=parsed.stream.replace("bone", "joint") if parsed.gap else parsed.stream,
     )
-    path = parsed.out / "recognizer.safetensors"
+    path = parsed.out / RECOGNIZER_FILE
     if path.exists():
         raise PoseglotError(f"{path} exists; choose another --out.")
     save_recognizer(recognizer, path)
     levels = ", ".join(recognizer.spec.levels or {}) or "none"
     print(f"{path}: {len(recognizer.spec.classes)} classes, layout {parsed.layout}, alignment levels: {levels}")
-
-
-SCORES = "scores.npz"
-_TRAIN_USAGE = """usage: poseglot train --config RECIPE.yaml [--out RUN] [--resume] [SETTING ...]
-                      [--accelerator auto] [--devices 1] [--nodes 1]
-
-Trains a recipe into the folder RUN; the recognizer of its last epoch is the result.
-
-  --out RUN        folder of the run (runs/RECIPE-STREAM-seedN, named after the recipe, unless given)
-  --resume         go on from the run's last checkpoint; give the same settings, or --config RUN/recipe.yaml
-  --accelerator    auto, cpu, cuda or mps
-  --devices        how many processes, or auto; the batch is shared among them
-  --nodes          how many machines; start the same command on each through torchrun or SLURM
-
-Every setting of the recipe can be given here, for example --data.stream bone --seed 3:
-
-"""
 
 
 def _missing(what: str, error: ImportError) -> str:

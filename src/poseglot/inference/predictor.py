@@ -11,13 +11,11 @@ import numpy.typing as npt
 import torch
 
 from poseglot.errors import PoseglotError
-from poseglot.models.recognizer import Recognizer, load_recognizer
+from poseglot.models.recognizer import RECOGNIZER_FILE, Recognizer, load_recognizer
 from poseglot.skeletons.clip import Clip, Joints, check_joints
 from poseglot.skeletons.formats import read_clip
 from poseglot.skeletons.transforms import test_view
 from poseglot.skeletons.views import Views
-
-RECOGNIZER_FILE = "recognizer.safetensors"
 
 
 @dataclass(frozen=True)

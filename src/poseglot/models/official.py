@@ -134,7 +134,7 @@ def recognizer_from_official(
         seed=0,
         layout=table,
     )
-    ours = {name: names.tensor_for(name, heads, recognizer) for name in recognizer.state_dict()}
+    ours = {name: names.tensor_for(name, heads) for name in recognizer.state_dict()}
     names.refuse_leftovers()
     try:
         recognizer.load_state_dict(ours)
@@ -207,7 +207,7 @@ class _OfficialNames:
                 f"{len(self.unused)} official names have no place in our model, for example {sorted(self.unused)[0]!r}."
             )
 
-    def tensor_for(self, ours: str, heads: Mapping[str, str], recognizer: Recognizer) -> Tensor:
+    def tensor_for(self, ours: str, heads: Mapping[str, str]) -> Tensor:
         """The official tensor (or several as one) for one of our names."""
         kind, _, rest = ours.partition(".")
         if kind == "classifier":

@@ -27,6 +27,8 @@ from poseglot.models.encoders import build_encoder
 from poseglot.skeletons.layout import GLOBAL, Layout, load_layout
 
 FORMAT = "poseglot-recognizer/1"
+# What a recognizer is called in the folder of a run.
+RECOGNIZER_FILE = "recognizer.safetensors"
 
 
 @dataclass(frozen=True)

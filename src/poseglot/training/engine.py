@@ -168,21 +168,24 @@ class _Training:
             group["lr"] = rate * group["lr_scale"]
         self.wrapped.train()
         started = time.monotonic()
-        # Sums over the epoch, kept on the device: loss, classification, alignment (weighted by clips), correct, clips.
-        sums = torch.zeros(5, device=self.fabric.device)
+        # Sums over the epoch, kept on the device: loss, classification, alignment (weighted by clips), correct.
+        sums = torch.zeros(4, device=self.fabric.device)
+        clips = 0
         for index in self._batches(epoch):
             losses = self.step(index, epoch)
             own = index[own_share(len(index))]
             hits = (losses["logits"].argmax(dim=1) == self.labels[own % len(self.labels)]).sum()
             parts = torch.stack([losses["loss"].detach(), losses["classification"], losses["alignment"]]) * len(own)
-            sums += torch.cat([parts.float(), hits[None].float(), torch.tensor([float(len(own))], device=sums.device)])
+            sums += torch.cat([parts.float(), hits[None].float()])
+            clips += len(own)
             bar.update(len(index))
             if not bar.disable:
-                loss, *_, correct, clips = sums.tolist()
+                loss, *_, correct = sums.tolist()
                 bar.set_postfix_str(
                     f"epoch {epoch + 1}, loss {loss / clips:.3f}, accuracy {correct / clips:.1%}", refresh=False
                 )
-        self.fabric.all_reduce(sums, reduce_op="sum")
+        sums = torch.cat([sums, sums.new_tensor([clips])])
+        sums = torch.as_tensor(self.fabric.all_reduce(sums, reduce_op="sum"))
         loss, classification, alignment, correct, clips = sums.tolist()
         if not math.isfinite(loss):
             raise PoseglotError(
@@ -230,7 +233,7 @@ class _Training:
                 view = views.view(index, None, self.fabric.device).to(self.task.recognizer.classifier.weight.dtype)
                 logits = self.task.recognizer(view)["logits"]
                 correct += top_k(logits.cpu().numpy(), labels[index].numpy(), 1).correct
-        self.fabric.all_reduce(correct, reduce_op="sum")
+        correct = torch.as_tensor(self.fabric.all_reduce(correct, reduce_op="sum"))
         return Count(int(correct), len(views))
 
     def _batches(self, epoch: int) -> Iterator[Tensor]:

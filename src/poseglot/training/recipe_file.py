@@ -86,13 +86,13 @@ def _check_file(path: Path) -> None:
 
 
 def _refuse_unknown_options(options: Sequence[str]) -> None:
-    settings = {f"--{name}" for name in _settings()} | {"--config", "--print_config"}
+    settings = _settings()
+    accepted = {f"--{name}" for name in settings | {name.split(".")[0] for name in settings}} | {"--config", "--print_config"}
+    offered = {f"--{name}" for name in settings} | {"--config", "--out", "--resume", "--accelerator", "--devices", "--nodes"}
     for option in options:
         name = option.split("=")[0]
-        if name not in settings and name.removeprefix("--") not in {name.split(".")[0] for name in _settings()}:
-            raise PoseglotError(
-                _unknown("there is", name, settings | {"--out", "--resume", "--accelerator", "--devices", "--nodes"})
-            )
+        if name not in accepted:
+            raise PoseglotError(_unknown("there is", name, offered))
 
 
 def _unknown(where: str, name: str, known: Iterable[str]) -> str:

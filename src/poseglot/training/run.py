@@ -18,6 +18,7 @@ from typing import Any
 
 from poseglot.errors import PoseglotError
 from poseglot.files import write_atomically
+from poseglot.models.recognizer import RECOGNIZER_FILE
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Run:
 
     @property
     def recognizer(self) -> Path:
-        return self.folder / "recognizer.safetensors"
+        return self.folder / RECOGNIZER_FILE
 
     @property
     def checkpoint(self) -> Path:
