@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poseglot.app.cli import _parser
+from poseglot.app.cli import build_parser
+from poseglot.app.commands import train
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, save_recognizer
 from poseglot.training.recipe_file import parse_recipe
 from tests.conftest import ROOT
@@ -26,8 +27,8 @@ def test_there_are_commands_to_check() -> None:
 @pytest.mark.parametrize("line", COMMANDS)
 def test_every_command_is_one_of_ours(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    parsed, rest = _parser().parse_known_args(shlex.split(line.replace("$s", "bone"))[1:])
-    if parsed.command.__name__ == "_train":
+    parsed, rest = build_parser().parse_known_args(shlex.split(line.replace("$s", "bone"))[1:])
+    if parsed.command is train.run:
         parse_recipe(["--config", str(parsed.config), *rest])
     else:
         assert rest == []

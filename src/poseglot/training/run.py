@@ -48,6 +48,10 @@ class Run:
         return self.folder / "log.jsonl"
 
     @property
+    def scores(self) -> Path:
+        return self.folder / "scores.npz"
+
+    @property
     def tensorboard(self) -> Path:
         return self.folder / "tensorboard"
 

@@ -1,0 +1,66 @@
+"""`poseglot train`: a recipe into a run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from poseglot.app.commands.register import AddCommand, missing_package
+from poseglot.errors import PoseglotError
+
+_TRAIN_USAGE = """usage: poseglot train --config RECIPE.yaml [--out RUN] [--resume] [SETTING ...]
+                      [--accelerator auto] [--devices 1] [--nodes 1]
+
+Trains a recipe into the folder RUN; the recognizer of its last epoch is the result.
+
+  --out RUN        folder of the run (runs/RECIPE-STREAM-seedN, named after the recipe, unless given)
+  --resume         go on from the run's last checkpoint; give the same settings, or --config RUN/recipe.yaml
+  --accelerator    auto, cpu, cuda or mps
+  --devices        how many processes, or auto; the batch is shared among them
+  --nodes          how many machines; start the same command on each through torchrun or SLURM
+
+Every setting of the recipe can be given here, for example --data.stream bone --seed 3:
+
+"""
+
+
+def add(command: AddCommand) -> None:
+    train = command("train", run, "train a recipe", own_help=False)
+    train.add_argument("--config", type=Path)
+    train.add_argument("--out", type=Path)
+    train.add_argument("--resume", action="store_true")
+    train.add_argument("--accelerator", default="auto")
+    train.add_argument("--devices", default="1")
+    train.add_argument("--nodes", type=int, default=1)
+    train.add_argument("-h", "--help", action="store_true")
+
+
+def run(parsed: argparse.Namespace) -> None:
+    try:
+        from poseglot.training.distributed import rank
+        from poseglot.training.engine import Machine, train
+        from poseglot.training.recipe_file import parse_recipe, recipe_help
+    except ImportError as error:
+        raise PoseglotError(missing_package("training", error)) from error
+
+    if parsed.help:
+        print(_TRAIN_USAGE + recipe_help())
+        return
+    if parsed.config is None:
+        given = f", not {' '.join(parsed.rest)}" if parsed.rest else ""
+        raise PoseglotError(
+            f"training needs a recipe: --config recipes/nw-ucla/paper.yaml{given} (see `poseglot train --help`)."
+        )
+    recipe = parse_recipe(["--config", str(parsed.config), *parsed.rest])
+    out = (
+        parsed.out or Path("runs") / f"{parsed.config.parent.name}-{parsed.config.stem}-{recipe.data.stream}-seed{recipe.seed}"
+    )
+    machine = Machine(parsed.accelerator, parsed.devices, parsed.nodes)
+    result = train(recipe, out, resume=parsed.resume, machine=machine)
+    if rank() != 0:
+        return
+    print(f"{out}: last epoch {result.last}")
+    best, epoch = result.best_on_test
+    print(
+        f"  (best on the test set: {best}/{result.last.total} after epoch {epoch}; no result, for it is chosen by looking at the answers)"
+    )

@@ -1,0 +1,46 @@
+"""`poseglot import-weights`: public CTR-GCN and GAP checkpoints."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from poseglot.app.commands.register import AddCommand
+from poseglot.errors import PoseglotError
+
+
+def add(command: AddCommand) -> None:
+    streams = ("joint", "bone", "joint_motion", "bone_motion")
+    weights = command("import-weights", run, "take over the weights of a public CTR-GCN or GAP checkpoint, safely")
+    weights.add_argument("file", type=Path, help="a .pt file with a state_dict (never unpickled freely), or .npz")
+    weights.add_argument("--out", type=Path, required=True, help="folder for the recognizer")
+    weights.add_argument("--layout", default="kinect20")
+    weights.add_argument("--people", type=int, default=1)
+    weights.add_argument("--benchmark", help="whose class names to use, for example nw-ucla")
+    weights.add_argument("--stream", default="joint", choices=streams, help="that the weights were trained on")
+    weights.add_argument("--gap", action="store_true", help="a GAP checkpoint: it wants the authors' input transform")
+
+
+def run(parsed: argparse.Namespace) -> None:
+    from poseglot.models.official import hop_transform, read_official_file, recognizer_from_official
+    from poseglot.models.recognizer import RECOGNIZER_FILE, save_recognizer
+    from poseglot.skeletons.benchmarks import load_benchmark
+    from poseglot.skeletons.layout import load_layout
+
+    classes = load_benchmark(parsed.benchmark).classes if parsed.benchmark else None
+    transform = hop_transform(load_layout(parsed.layout), parsed.stream) if parsed.gap else None
+    recognizer = recognizer_from_official(
+        read_official_file(parsed.file),
+        layout=parsed.layout,
+        people=parsed.people,
+        input_transform=transform,
+        classes=classes,
+        # GAP's network makes its bones itself, from joints.
+        stream=parsed.stream.replace("bone", "joint") if parsed.gap else parsed.stream,
+    )
+    path = parsed.out / RECOGNIZER_FILE
+    if path.exists():
+        raise PoseglotError(f"{path} exists; choose another --out.")
+    save_recognizer(recognizer, path)
+    levels = ", ".join(recognizer.spec.levels or {}) or "none"
+    print(f"{path}: {len(recognizer.spec.classes)} classes, layout {parsed.layout}, alignment levels: {levels}")
