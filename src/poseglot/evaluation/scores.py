@@ -12,12 +12,15 @@ from poseglot.errors import PoseglotError
 from poseglot.evaluation.metrics import Labels, Scores
 from poseglot.files import write_atomically
 
+TEST = "test"
+
 
 @dataclass(frozen=True, eq=False)
 class SavedScores:
     """Attributes:
     names: of the clips (N). labels: (N,). logits: (N, classes).
     classes: their names. stream: that was looked at. dataset, split: where the clips are from.
+    side: of the split: `test`, or a held-out fold of the training side (`fold 2/5`).
     """
 
     names: tuple[str, ...]
@@ -27,6 +30,7 @@ class SavedScores:
     stream: str
     dataset: str
     split: str
+    side: str = TEST
 
 
 def save_scores(scores: SavedScores, path: Path) -> None:
@@ -42,7 +46,7 @@ def save_scores(scores: SavedScores, path: Path) -> None:
         labels=scores.labels,
         logits=scores.logits,
         classes=np.array(scores.classes),
-        about=np.array([scores.stream, scores.dataset, scores.split]),
+        about=np.array([scores.stream, scores.dataset, scores.split, scores.side]),
     )
     write_atomically(path, buffer.getvalue())
 
@@ -55,7 +59,7 @@ def load_scores(path: Path) -> SavedScores:
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            stream, dataset, split = map(str, arrays["about"])
+            stream, dataset, split, *side = map(str, arrays["about"])
             return SavedScores(
                 names=tuple(map(str, arrays["names"])),
                 labels=arrays["labels"],
@@ -64,6 +68,7 @@ def load_scores(path: Path) -> SavedScores:
                 stream=stream,
                 dataset=dataset,
                 split=split,
+                side=side[0] if side else TEST,  # files of version 0.1.0 have none
             )
     except FileNotFoundError as error:
         raise PoseglotError(f"{path} does not exist; `poseglot evaluate RUN` writes it.") from error

@@ -15,6 +15,7 @@ from poseglot.skeletons.store import PackedStore, open_store
 from poseglot.skeletons.transforms import protocol_named
 from poseglot.skeletons.views import Views
 from poseglot.training.recipe import Recipe
+from poseglot.training.sides import sides
 from poseglot.training.task import Task, TextBank
 
 
@@ -23,7 +24,7 @@ class Built:
     """Everything a recipe names.
 
     Attributes:
-        train, test: the sides of its split.
+        train, test: the clips to learn from and those to look at (see `poseglot.training.sides`).
         task: model and loss, on the CPU.
         prompts: None without words.
     """
@@ -56,14 +57,16 @@ def build(recipe: Recipe) -> Built:
         bank = TextBank(prompts.texts, load_text_encoder(recipe.words.encoder), frozen=recipe.words.learning == "frozen")
     spec = _recognizer_spec(recipe, store, layout, prompts, bank.width if bank is not None else 0)
     recognizer = new_recognizer(spec, seed=recipe.seed, layout=layout)
-    train = _views(recipe, store, layout, "train", spec)
+    train, test = (
+        Views(store, places, protocol_named(spec.protocol), spec.stream, layout) for places in sides(recipe.data, store)
+    )
     if recipe.optim.drop_last and len(train) * recipe.data.repeat < recipe.optim.batch_size:
         raise PoseglotError(
             f"an epoch has {len(train) * recipe.data.repeat} samples, fewer than one batch of {recipe.optim.batch_size}, and "
             "optim.drop_last would leave them all out. Lower optim.batch_size, raise data.repeat, or set optim.drop_last false."
         )
     task = Task(recognizer, recipe.loss, prompts=prompts, bank=bank)
-    return Built(train, _views(recipe, store, layout, "test", spec), task, prompts)
+    return Built(train, test, task, prompts)
 
 
 def _recognizer_spec(
@@ -93,8 +96,3 @@ def _recognizer_spec(
         protocol=store.info.protocol,
         stream=stream,
     )
-
-
-def _views(recipe: Recipe, store: PackedStore, layout: Layout, side: str, spec: RecognizerSpec) -> Views:
-    places = store.side(recipe.data.split, side)
-    return Views(store, places, protocol_named(spec.protocol), spec.stream, layout)

@@ -37,6 +37,7 @@ from poseglot.training.recipe import Recipe
 from poseglot.training.recipe_file import recipe_yaml
 from poseglot.training.run import Run
 from poseglot.training.schedule import learning_rate
+from poseglot.training.sides import side_name
 
 
 @dataclass(frozen=True)
@@ -254,7 +255,7 @@ class _Training:
         words = f"{len(built.prompts.texts)} texts" if built.prompts is not None else "no words"
         print(
             f"{built.train.store.info.name}, {self.recipe.data.stream} stream: {len(built.train):,} training clips, {len(built.test):,} "
-            f"test clips, {words}; {optim.epochs} epochs of {self._samples():,} samples, "
+            f"{side_name(self.recipe.data)} clips, {words}; {optim.epochs} epochs of {self._samples():,} samples, "
             f"{self.fabric.world_size} x {self.fabric.device.type}"
         )
         if resume:

@@ -20,6 +20,8 @@ class DataRecipe:
         store: folder of a packed store, made by `poseglot prepare`.
         split: one of the store's splits.
         stream: joint, bone, joint_motion or bone_motion.
+        folds, fold: for cross-validation on the training side alone: divide it into so many folds, learn from all but the one named
+            (from 1), and look at that one; the test side is not touched. 0: look at the test side.
         repeat: how many times an epoch goes through the training side, each time augmented anew.
         effective_scale: apply the random scale where it has an effect, after the normalisation.
         official_repeated_augmentation: as in the authors' code, every epoch sees the same augmented views.
@@ -28,9 +30,18 @@ class DataRecipe:
     store: str
     split: str
     stream: Literal["joint", "bone", "joint_motion", "bone_motion"] = "joint"
+    folds: int = 0
+    fold: int = 0
     repeat: int = 1
     effective_scale: bool = False
     official_repeated_augmentation: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.folds, self.fold) != (0, 0) and not (self.folds >= 2 and 1 <= self.fold <= self.folds):
+            raise PoseglotError(
+                f"data.folds {self.folds} and data.fold {self.fold} do not go together: give at least two folds and a fold from 1 to their "
+                "number, or neither."
+            )
 
 
 @dataclass(frozen=True)

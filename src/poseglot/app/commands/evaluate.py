@@ -13,6 +13,7 @@ from poseglot.errors import PoseglotError
 
 if TYPE_CHECKING:
     from poseglot.evaluation.scores import SavedScores
+    from poseglot.training.recipe import DataRecipe
 
 
 def add(command: AddCommand) -> None:
@@ -24,7 +25,7 @@ def add(command: AddCommand) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     from poseglot.evaluation.metrics import per_class, top_k
-    from poseglot.evaluation.scores import save_scores
+    from poseglot.evaluation.scores import TEST, save_scores
     from poseglot.training.run import Run
 
     if not parsed.run.is_dir():
@@ -33,7 +34,8 @@ def run(parsed: argparse.Namespace) -> None:
     scores = scores_of_run(parsed.run, parsed.store, parsed.split)
     save_scores(scores, Run(parsed.run).scores)
     counts = {f"top-{k}": top_k(scores.logits, scores.labels, k) for k in (1, 5) if k < len(scores.classes)}
-    print(f"{parsed.run} on {scores.dataset}, split {scores.split}, stream {scores.stream}")
+    looked_at = "" if scores.side == TEST else f", {scores.side} of the training side"
+    print(f"{parsed.run} on {scores.dataset}, split {scores.split}{looked_at}, stream {scores.stream}")
     for name, count in counts.items():
         print(f"  {name}  {count}")
     width = max(map(len, scores.classes))
@@ -43,28 +45,47 @@ def run(parsed: argparse.Namespace) -> None:
 
 
 def scores_of_run(run: Path, store_path: Path | None, split: str | None) -> SavedScores:
-    """Run a recognizer over its test side (or over another store of the same classes)."""
+    """Run a recognizer over the clips that its recipe looks at, or over the test side of another store or split."""
     from poseglot.evaluation.scores import SavedScores
     from poseglot.inference import Predictor
     from poseglot.skeletons.store import open_store
     from poseglot.skeletons.transforms import protocol_named
     from poseglot.skeletons.views import Views
+    from poseglot.training.sides import side_name, sides
 
     predictor = Predictor(run)
-    if store_path is None or split is None:
-        from poseglot.training.recipe_file import read_recipe
-
-        if not (run / "recipe.yaml").exists():
-            raise PoseglotError(f"{run} has no recipe.yaml that names its data; say --store and --split.")
-        recipe = read_recipe(run / "recipe.yaml")
-        store_path, split = store_path or Path(recipe.data.store), split or recipe.data.split
-    store, spec = open_store(store_path), predictor.recognizer.spec
+    data = _data(run, store_path, split)
+    store, spec = open_store(Path(data.store)), predictor.recognizer.spec
     if store.info.classes != spec.classes or store.info.layout != spec.layout:
         raise PoseglotError(
-            f"{run} was trained on another data set than {store_path} ({store.info.name}): it knows {len(spec.classes)} classes "
+            f"{run} was trained on another data set than {data.store} ({store.info.name}): it knows {len(spec.classes)} classes "
             f"({spec.classes[0]}, ...) in layout {spec.layout}, the store has {len(store.info.classes)} "
             f"({store.info.classes[0]}, ...) in {store.info.layout}."
         )
-    views = Views(store, store.side(split, "test"), protocol_named(spec.protocol), spec.stream, predictor.layout)
+    _, places = sides(data, store)
+    views = Views(store, places, protocol_named(spec.protocol), spec.stream, predictor.layout)
     logits = np.concatenate(list(predictor.logits_of(views)))
-    return SavedScores(tuple(views.names), views.labels.numpy(), logits, spec.classes, spec.stream, store.info.name, split)
+    return SavedScores(
+        names=tuple(views.names),
+        labels=views.labels.numpy(),
+        logits=logits,
+        classes=spec.classes,
+        stream=spec.stream,
+        dataset=store.info.name,
+        split=data.split,
+        side=side_name(data),
+    )
+
+
+def _data(run: Path, store: Path | None, split: str | None) -> DataRecipe:
+    """What to look at: as the run's recipe has it, unless told otherwise."""
+    from poseglot.training.recipe import DataRecipe
+    from poseglot.training.recipe_file import read_recipe
+    from poseglot.training.run import Run
+
+    if store is not None and split is not None:
+        return DataRecipe(str(store), split)
+    if not Run(run).recipe.exists():
+        raise PoseglotError(f"{run} has no recipe.yaml that names its data; say --store and --split.")
+    data = read_recipe(Run(run).recipe).data
+    return data if store is None and split is None else DataRecipe(str(store or data.store), split or data.split)
