@@ -113,6 +113,8 @@ def test_of_names_every_missing_class() -> None:
         ({"synonyms": ["keep balls up", " "]}, ["synonyms"]),
         ({"synonyms": ["keep balls up", "keep balls up"]}, ["synonym", "twice"]),
         ({"paragraph": None}, ["paragraph is missing"]),
+        ({"manual": []}, ["manual must be a list of atomic movements"]),
+        ({"manual": "hip bend"}, ["manual must be a list of atomic movements"]),
         ({"paragraph": "  "}, ["paragraph must be a text"]),
         ({"paragraph": 3}, ["paragraph must be a text", "3"]),
         ({"synonims": ["keep balls up"]}, ["unknown key 'synonims'", "synonyms"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -169,18 +170,77 @@ def test_epochs_and_seeds_draw_anew() -> None:
         assert 0.15 < float(same) < 0.35, "four texts: independent draws agree on a quarter"
 
 
-@pytest.mark.parametrize(("prompt", "partition"), [("none", "four"), ("none", "none"), ("synonym+parts", "none")])
-def test_without_words_there_are_no_levels(prompt: str, partition: str) -> None:
-    table = make_prompts(CLASSES, prompt=prompt, partition=partition)
+def test_without_a_partition_there_are_no_levels() -> None:
+    table = make_prompts(CLASSES, prompt="synonym+parts", partition="none")
     assert table.levels == ()
     assert table.texts == ()
     assert table.candidates.shape[0] == table.counts.shape[0] == 0
 
 
 def test_unknown_prompt_and_partition_are_refused_by_name() -> None:
-    with pytest.raises(PoseglotError, match=r"'paragraph'.*synonym\+parts"):
-        make_prompts(CLASSES, prompt="paragraph", partition="four")
+    with pytest.raises(PoseglotError, match=r"'poem'.*paragraph.*synonym\+parts"):
+        make_prompts(CLASSES, prompt="poem", partition="four")
     with pytest.raises(PoseglotError, match=r"'three'.*two.*four.*six"):
         make_prompts(CLASSES, prompt="synonym+parts", partition="three")
     with pytest.raises(PoseglotError, match="'three'"):
-        make_prompts(CLASSES, prompt="none", partition="three")
+        make_prompts(CLASSES, prompt="label", partition="three")
+
+
+MANUAL = tuple(replace(each, manual=(f"hip bend {each.label}", "hand put on")) for each in CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "texts"),
+    [
+        (
+            "label",
+            [
+                '"put on a shoe", a video of action',
+                '"put on a shoe", this is an action',
+                'This is "put on a shoe", a video of action',
+                'Human action of "put on a shoe"',
+                'Playing a kind of action, "put on a shoe"',
+            ],
+        ),
+        ("synonym", ["put on a shoe", "lace up", "slip on", "don"]),
+        ("paragraph", ["put on a shoe: paragraph one"]),
+        ("manual", ["put on a shoe: hip bend put on a shoe, hand put on"]),
+        ("states", ["put on a shoe: foot stand on, hand put on"]),
+        ("learned", ["put on a shoe"]),
+    ],
+)
+def test_texts_of_prompts_for_the_whole_body(prompt: str, texts: list[str]) -> None:
+    states = [["foot stand on", "hand put on"], ["hand wear"], ["head inspect"]]
+    table = make_prompts(MANUAL, prompt=prompt, partition="global", states=states)
+    assert table.levels == ("global",)
+    assert texts_of(table, "global", 0) == texts
+    for partition in ("two", "four", "six"):
+        with pytest.raises(PoseglotError, match=rf"'{prompt}' describes the whole body.*--words\.partition global"):
+            make_prompts(MANUAL, prompt=prompt, partition=partition, states=states)
+
+
+@pytest.mark.parametrize("partition", ["two", "four", "six"])
+def test_parts_are_synonym_and_parts_without_the_whole_body(partition: str) -> None:
+    both = make_prompts(CLASSES, prompt="synonym+parts", partition=partition)
+    parts = make_prompts(CLASSES, prompt="parts", partition=partition)
+    assert both.levels == ("global", *parts.levels)
+    for level in parts.levels:
+        assert [texts_of(parts, level, k) for k in range(3)] == [texts_of(both, level, k) for k in range(3)]
+
+
+def test_parts_of_the_whole_body_are_all_six_sentences() -> None:
+    table = make_prompts(CLASSES, prompt="parts", partition="global")
+    assert table.levels == ("global",)
+    assert texts_of(table, "global", 0) == ["put on a shoe, H1, A1, B1, C1, L1, F1"]
+
+
+def test_manual_names_the_classes_that_lack_it() -> None:
+    with pytest.raises(PoseglotError, match="'don', 'nod' has none"):
+        make_prompts([MANUAL[0], *CLASSES[1:]], prompt="manual", partition="global")
+
+
+@pytest.mark.parametrize("name", ["demo", "nw-ucla"])
+def test_packaged_sets_have_every_prompt(name: str) -> None:
+    descriptions = load_descriptions(name).of(load_benchmark(name).classes)
+    for prompt in ("label", "paragraph", "manual"):
+        assert len(make_prompts(descriptions, prompt=prompt, partition="global").texts) >= len(descriptions)

@@ -23,9 +23,8 @@ BATCH = torch.arange(0, 96, 5)[:19]  # odd, so that the two shares differ in siz
 def one_step(task: nn.Module, recipe: Recipe, wrapped: nn.Module) -> dict[str, Tensor]:
     """Gradients, losses and statistics of one batch; `wrapped` is the task, or the task in DistributedDataParallel."""
     built = build(recipe)
-    assert built.prompts is not None
     labels = built.train.labels[BATCH]
-    places = built.prompts.draw(labels, seed=0, epoch=0, index=BATCH)
+    places = built.prompts.draw(labels, seed=0, epoch=0, index=BATCH) if built.prompts is not None else None
     view = built.train.view(BATCH[own_share(len(BATCH))], Augmentation(0, 0), torch.device("cpu")).double()
     losses = wrapped(view, labels, places)
     losses["loss"].backward()
@@ -51,13 +50,17 @@ def process(rank: int, world: int, recipes: dict[str, Recipe], folder: str) -> N
 
 def test_loss_gradients_and_statistics_of_two_processes_equal_one(store_path: Path, tiny_bert: Path, tmp_path: Path) -> None:
     recipe = small_recipe(store_path, tiny_bert)
-    recipes = {"fixed": recipe, "learned": replace(recipe, loss=LossRecipe(learned_scale=True))}
+    recipes = {"fixed": recipe, "learned": replace(recipe, loss=LossRecipe(learned_scale=True, learned_weight=True))}
+    recipes["context"] = replace(
+        recipe, words=replace(recipe.words, prompt="learned", partition="global", learning="frozen", context=4)
+    )
+    recipes["part-classes"] = replace(recipe, words=replace(recipe.words, prompt="part-classes"))
     multiprocessing.spawn(process, args=(2, recipes, str(tmp_path)), nprocs=2)
     for case, recipe in recipes.items():
         task = build(recipe).task.double().train()
         wanted = one_step(task, recipe, task)
-        assert any("bank" in name for name in wanted)
-        assert ("gradient scale" in wanted) == (case == "learned")
+        assert any("bank" in name for name in wanted) == (case != "part-classes")
+        assert ("gradient scale" in wanted) == ("gradient learned_weight.log" in wanted) == (case == "learned")
         for rank in range(2):
             found = torch.load(tmp_path / f"{case}-{rank}.pt")
             assert found.keys() == wanted.keys()

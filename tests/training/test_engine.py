@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,10 +16,11 @@ import pytest
 import torch
 
 from poseglot.errors import PoseglotError
-from poseglot.models.recognizer import load_recognizer
+from poseglot.models.recognizer import load_recognizer, read_safetensors
 from poseglot.training import engine
+from poseglot.training.build import build
 from poseglot.training.engine import Machine, train
-from poseglot.training.recipe import Recipe
+from poseglot.training.recipe import LossRecipe, Recipe
 from poseglot.training.recipe_file import read_recipe, recipe_yaml
 from poseglot.training.run import Run
 from tests.conftest import ROOT
@@ -89,6 +91,57 @@ def test_interrupted_and_resumed_is_bit_for_bit_the_unbroken_run(
     assert run.recognizer.read_bytes() == unbroken.recognizer.read_bytes()
     assert run.checkpoint.read_bytes() == unbroken.checkpoint.read_bytes()
     assert lasting(run) == lasting(unbroken)
+
+
+def test_what_learns_beside_the_skeleton_is_resumed_too(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A learned context before fixed words, and a learned lambda, cut off between epochs."""
+    recipe = replace(
+        recipe,
+        words=replace(recipe.words, prompt="learned", partition="global", learning="frozen", context=4),
+        loss=LossRecipe(learned_weight=True),
+    )
+    whole, cut = Run(tmp_path / "whole"), Run(tmp_path / "cut")
+    train(recipe, whole.folder, machine=CPU)
+    weights = [entry["weight"] for entry in whole.read_log()]
+    assert len(set(weights)) == 3
+    assert min(weights) > 0
+    original = engine._Training._save
+
+    def killed(self: Any, progress: Any) -> None:
+        original(self, progress)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine._Training, "_save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, cut.folder, machine=CPU)
+    monkeypatch.setattr(engine._Training, "_save", original)
+    train(recipe, cut.folder, resume=True, machine=CPU)
+    assert cut.checkpoint.read_bytes() == whole.checkpoint.read_bytes()
+    assert lasting(cut) == lasting(whole)
+    # The text encoder was left as it was, the vectors before the words were not.
+    _, tensors = read_safetensors(whole.checkpoint)
+    before = build(recipe).task.state_dict()
+    moved = {name for name, tensor in before.items() if "bank" in name and not torch.equal(tensor, tensors[f"module.{name}"])}
+    assert moved == {"bank.encoder.vectors"}
+
+
+def test_a_fold_is_held_out_of_the_training_side(recipe: Recipe, tmp_path: Path) -> None:
+    folded = replace(recipe, data=replace(recipe.data, folds=4, fold=2), optim=replace(recipe.optim, epochs=1))
+    result = train(folded, tmp_path / "run", machine=CPU)
+    (entry,) = Run(tmp_path / "run").read_log()
+    assert (entry["train"]["total"], result.last.total) == (72, 24)  # 96 clips of eight people
+    built = build(folded)
+    whole = build(recipe)
+    assert set(built.train.names) | set(built.test.names) == set(whole.train.names)
+    assert not set(built.test.names) & set(whole.test.names)
+
+
+def test_a_run_says_which_state_of_the_source_made_it(unbroken: Run) -> None:
+    commit = json.loads(unbroken.machine.read_text())["commit"]
+    head = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+    assert (commit or "").rstrip("+") == head
 
 
 def test_a_full_disk_while_saving_keeps_the_last_checkpoint(

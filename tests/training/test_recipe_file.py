@@ -79,6 +79,27 @@ def test_a_recipe_without_words_says_so() -> None:
     assert parse_recipe(["--config", PAPER]).with_words
     assert not parse_recipe(["--config", PAPER, "--words.prompt", "none"]).with_words
     assert not parse_recipe(["--config", PAPER, "--words.partition", "none"]).with_words
+    part_classes = parse_recipe(["--config", PAPER, "--words.prompt", "part-classes"])
+    assert part_classes.with_levels
+    assert not part_classes.with_words
+
+
+def test_options_of_an_encoder_are_a_mapping(tmp_path: Path) -> None:
+    recipe = parse_recipe(["--config", PAPER, "--model.options", "{temporal: single-scale, kernel: 5}"])
+    assert recipe.model.options == {"temporal": "single-scale", "kernel": 5}
+    (tmp_path / "again.yaml").write_text(recipe_yaml(recipe))
+    assert read_recipe(tmp_path / "again.yaml") == recipe
+
+
+@pytest.mark.parametrize(("folds", "fold"), [("5", "0"), ("0", "1"), ("1", "1"), ("5", "6"), ("-2", "1")])
+def test_folds_that_do_not_fit_are_refused(folds: str, fold: str) -> None:
+    with pytest.raises(PoseglotError, match=rf"data\.folds {folds} and data\.fold {fold} do not go together"):
+        parse_recipe(["--config", PAPER, f"--data.folds={folds}", f"--data.fold={fold}"])
+
+
+def test_a_learned_weight_needs_a_start() -> None:
+    with pytest.raises(PoseglotError, match=r"loss\.learned_weight needs a loss\.weight above 0"):
+        parse_recipe(["--config", PAPER, "--loss.learned_weight", "true", "--loss.weight", "0"])
 
 
 @pytest.mark.parametrize("text", ["optimiser: {}\n", "optim: {epoch: {}}\n"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from poseglot.errors import PoseglotError
 from poseglot.losses import alignment_loss
 from poseglot.models.text.encoder import Tokens
 from poseglot.skeletons.transforms import Augmentation
 from poseglot.training.build import Built, build
 from poseglot.training.recipe import LossRecipe, ModelRecipe, Recipe
-from poseglot.training.task import TextBank
+from poseglot.training.task import LearnedWeight, TextBank
 from tests.training.helpers import small_recipe
 
 
@@ -167,3 +169,94 @@ def test_the_official_switches_reach_the_recognizer(recipe: Recipe) -> None:
     hand = built.prompts.levels.index("hand")
     text = built.prompts.texts[int(built.prompts.candidates[hand, 0, 0])]
     assert text.startswith("nod head ")
+
+
+WHOLE_BODY = ("label", "synonym", "paragraph", "manual", "states", "learned")
+
+
+@pytest.mark.parametrize("prompt", [*WHOLE_BODY, "parts", "synonym+parts"])
+@pytest.mark.parametrize("learning", ["tuned", "frozen"])
+def test_every_prompt_takes_a_step_with_the_text_encoder_tuned_or_frozen(recipe: Recipe, prompt: str, learning: str) -> None:
+    partition = "global" if prompt in WHOLE_BODY else "two"
+    words = replace(recipe.words, prompt=prompt, partition=partition, learning=learning, states=3, context=4)
+    built = build(replace(recipe, words=words))
+    levels = {"parts": ("upper", "lower"), "synonym+parts": ("global", "upper", "lower")}.get(prompt, ("global",))
+    assert built.task.levels == levels
+    view, labels, places = one_batch(built)
+    losses = built.task.train()(view, labels, places)
+    losses["loss"].backward()
+    assert float(losses["alignment"]) > 0
+    silent = [name for name, parameter in built.task.named_parameters() if parameter.requires_grad and parameter.grad is None]
+    assert silent == []
+    learned = {name for name, parameter in built.task.named_parameters() if parameter.requires_grad and name.startswith("bank")}
+    assert any("vectors" in name for name in learned) == (prompt == "learned")
+    assert any("model" in name for name in learned) == (learning == "tuned")
+
+
+def test_states_are_those_nearest_to_the_label_in_the_text_encoders_space(recipe: Recipe) -> None:
+    words = replace(recipe.words, prompt="states", partition="global", encoder="minilm", learning="frozen", states=3)
+    prompts = build(replace(recipe, words=words)).prompts
+    assert prompts is not None
+    by_label = dict(text.split(": ") for text in prompts.texts)
+    assert "foot kick" in by_label["kick forward"].split(", ")
+    assert "hip bend" in by_label["squat"].split(", ")
+    assert all(len(states.split(", ")) == 3 for states in by_label.values())
+
+
+@pytest.mark.parametrize("partition", ["global", "two", "four", "six"])
+def test_part_classes_are_the_mean_of_a_classifier_on_every_pooled_part(recipe: Recipe, partition: str) -> None:
+    built = build(replace(recipe, words=replace(recipe.words, prompt="part-classes", partition=partition, encoder="nobody")))
+    assert built.prompts is None
+    assert built.task.bank is None
+    index = torch.arange(24)
+    view, labels = built.train.view(index, None, torch.device("cpu")), built.train.labels[index]
+    task = built.task.eval()
+    losses = task(view, labels, None)
+    joints = task.recognizer.encoder(view).mean(dim=(1, 2))
+    own = []
+    for level, members in (task.recognizer.spec.levels or {}).items():
+        head = task.recognizer.heads[f"{level}_head"]
+        own.append(F.cross_entropy(head(torch.stack([joints[:, place] for place in members]).mean(dim=0)), labels))
+    assert len(own) == {"global": 1, "two": 2, "four": 4, "six": 6}[partition]
+    torch.testing.assert_close(losses["alignment"], sum(own) / len(own))  # type: ignore[call-overload]
+    wanted = losses["classification"] + 0.8 * losses["alignment"]
+    torch.testing.assert_close(losses["loss"], wanted)
+
+
+def test_a_learned_weight_starts_where_it_is_told_and_rests_at_its_share() -> None:
+    weight = LearnedWeight(0.8).double()
+    assert float(weight.log.detach().exp()) == pytest.approx(0.8)
+    assert float(weight(torch.tensor(1.5))) == pytest.approx(0.8 * 1.5 - 0.8 * math.log(0.8))
+    optimizer = torch.optim.SGD(weight.parameters(), lr=0.2, momentum=0.9, nesterov=True)
+    for alignment in (2.0, 0.5, 0.01):  # however well aligned: positive, and lambda * L_con = .8
+        for _ in range(400):
+            optimizer.zero_grad()
+            weight(torch.tensor(alignment)).backward()
+            optimizer.step()
+        assert float(weight.log.detach().exp()) == pytest.approx(0.8 / alignment, rel=1e-3)
+
+
+def test_a_learned_weight_is_learned_without_weight_decay(recipe: Recipe) -> None:
+    built = build(replace(recipe, loss=LossRecipe(weight=0.5, learned_weight=True)))
+    task = built.task
+    *_, group = task.parameter_groups(lr=0.1, text_lr_scale=0.5)
+    assert task.learned_weight is not None
+    assert group["params"] == [task.learned_weight.log]
+    assert (group["weight_decay"], group["lr_scale"]) == (0.0, 1.0)
+    view, labels, places = one_batch(built)
+    losses = task(view, labels, places)
+    losses["loss"].backward()
+    wanted = float(losses["classification"]) + 0.5 * float(losses["alignment"]) - 0.5 * math.log(0.5)
+    assert float(losses["loss"]) == pytest.approx(wanted, rel=1e-5)
+    assert task.learned_weight.log.grad is not None
+    assert float(task.learned_weight.log.grad) == pytest.approx(0.5 * float(losses["alignment"]) - 0.5, rel=1e-5)
+    assert task.weight == pytest.approx(0.5)
+
+
+def test_an_option_of_the_encoder_reaches_it(recipe: Recipe) -> None:
+    narrow = build(replace(recipe, model=ModelRecipe(encoder="ctr-gcn-single", width=8, options={"kernel": 3})))
+    wide = build(replace(recipe, model=ModelRecipe(encoder="ctr-gcn-single", width=8, options={"kernel": 5})))
+    counts = [sum(p.numel() for p in built.task.recognizer.encoder.parameters()) for built in (narrow, wide)]
+    assert counts[1] > counts[0]
+    with pytest.raises(PoseglotError, match="dilation"):
+        build(replace(recipe, model=ModelRecipe(width=8, options={"dilation": 3})))

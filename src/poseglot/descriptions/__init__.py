@@ -6,5 +6,15 @@ the same form. Classes are matched to a data set by label, never by position.
 
 from poseglot.descriptions.description import Description, DescriptionSet, load_descriptions
 from poseglot.descriptions.prompts import PROMPTS, PromptTable, make_prompts
+from poseglot.descriptions.states import load_vocabulary, nearest_states
 
-__all__ = ["PROMPTS", "Description", "DescriptionSet", "PromptTable", "load_descriptions", "make_prompts"]
+__all__ = [
+    "PROMPTS",
+    "Description",
+    "DescriptionSet",
+    "PromptTable",
+    "load_descriptions",
+    "load_vocabulary",
+    "make_prompts",
+    "nearest_states",
+]

@@ -1,5 +1,8 @@
 """The description file: one entry a class, with label, synonyms, a paragraph, and a sentence for each of the six body parts.
 
+`manual`, which may be missing, describes the action the way the paper's annotators did: atomic movements of the parts that matter most,
+in the order in which they happen.
+
 format: poseglot-descriptions/1
 name: my-actions
 about: how these were written, by whom, when
@@ -14,6 +17,7 @@ classes:
       hip: ...
       leg: ...
       foot: ...
+    manual: [hip bend, hand reach for, hand pull, ...]
 """
 
 from __future__ import annotations
@@ -29,7 +33,8 @@ from poseglot.packaged import packaged_yaml
 from poseglot.skeletons.layout import PARTS
 
 FORMAT = "poseglot-descriptions/1"
-_KEYS = {"label", "synonyms", "paragraph", "parts"}
+_REQUIRED = {"label", "synonyms", "paragraph", "parts"}
+_KEYS = {*_REQUIRED, "manual"}
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,14 @@ class Description:
         synonyms: other names of it, at least one.
         paragraph: the whole movement.
         parts: each of the six body parts -> a sentence.
+        manual: atomic movements in the order in which they happen; may be empty.
     """
 
     label: str
     synonyms: tuple[str, ...]
     paragraph: str
     parts: Mapping[str, str]
+    manual: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,10 @@ def parse_descriptions(text: str, *, origin: str) -> DescriptionSet:
         faults += [f"{where}: {fault}" for fault in found]
         if not found:
             parts = {part: entry["parts"][part].strip() for part in PARTS}
-            classes[entry["label"]] = Description(entry["label"], tuple(entry["synonyms"]), entry["paragraph"].strip(), parts)
+            manual = tuple(entry.get("manual", ()))
+            classes[entry["label"]] = Description(
+                entry["label"], tuple(entry["synonyms"]), entry["paragraph"].strip(), parts, manual
+            )
     if faults:
         raise PoseglotError("\n  ".join([f"{origin} has {len(faults)} faults:", *faults]))
     return DescriptionSet(str(table.get("name", origin)), str(table.get("about", "")).strip(), origin, classes)
@@ -134,16 +144,18 @@ def _faults(entry: Any) -> list[str]:
     if not isinstance(entry, dict):
         return [f"expected keys {sorted(_KEYS)}, found {entry!r}"]
     faults = [f"unknown key {key!r} (there are {sorted(_KEYS)})" for key in entry if key not in _KEYS]
-    faults += [f"{key} is missing" for key in sorted(_KEYS) if key not in entry]
+    faults += [f"{key} is missing" for key in sorted(_REQUIRED) if key not in entry]
     for key in ("label", "paragraph"):
         if key in entry and not _is_text(entry[key]):
             faults.append(f"{key} must be a text, found {entry[key]!r}")
     if "synonyms" in entry:
         synonyms = entry["synonyms"]
-        if not isinstance(synonyms, list) or not synonyms or not all(map(_is_text, synonyms)):
+        if not _are_texts(synonyms):
             faults.append("synonyms must be a list of texts, at least one (put texts like 'yes' or '10' in quotes)")
         elif len(set(synonyms)) < len(synonyms):
             faults.append("a synonym appears twice")
+    if "manual" in entry and not _are_texts(entry["manual"]):
+        faults.append("manual must be a list of atomic movements, at least one, or be left out")
     if "parts" in entry:
         parts = entry["parts"]
         if not isinstance(parts, dict):
@@ -160,3 +172,7 @@ def _faults(entry: Any) -> list[str]:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_text, value))

@@ -1,8 +1,18 @@
-"""Prompts: how descriptions become the texts that the text encoder reads (paper, figures 4 and 5).
+"""Prompts: how descriptions become the texts that the text encoder reads (paper, figures 4 and 5, tables 1b, 1e and 1f).
 
-Each alignment level has, for each class, one or more candidate texts; a training step draws one per clip. `synonym+parts`, the
-paper's best: for the whole body the label or one of its synonyms, at random; for each part of the partition the label followed by the
-part's sentences. All distinct texts are numbered once, so that a step encodes each distinct text once, however many clips use it.
+Each alignment level has, for each class, one or more candidate texts; a training step draws one per clip.
+
+    label           the class name in the paper's prefixes and suffixes ("Human action of ..."), one at random
+    synonym         the class name or one of its synonyms, at random
+    paragraph       the whole movement in some sentences
+    manual          atomic movements in the order in which they happen
+    states          the part states of a vocabulary that are nearest to the class name (see `poseglot.descriptions.states`)
+    learned         the class name; what stands before it is learned (see `poseglot.models.text.context`)
+    parts           for each part of the partition the class name followed by the part's sentences
+    synonym+parts   both: the whole body as `synonym`, and each part of the partition as `parts`; the paper's best
+
+The first six describe the whole body and go with the partition `global`. All distinct texts are numbered once, so that a step encodes
+each distinct text once, however many clips use it.
 """
 
 from __future__ import annotations
@@ -18,7 +28,16 @@ from poseglot.errors import PoseglotError
 from poseglot.skeletons.layout import GLOBAL, PARTITIONS
 from poseglot.skeletons.random import Purpose, uniform
 
-PROMPTS = ("none", "synonym+parts")
+WHOLE_BODY = ("label", "synonym", "paragraph", "manual", "states", "learned")
+PROMPTS = (*WHOLE_BODY, "parts", "synonym+parts")
+# Figure 4 of the paper.
+LABEL_FORMS = (
+    '"{}", a video of action',
+    '"{}", this is an action',
+    'This is "{}", a video of action',
+    'Human action of "{}"',
+    'Playing a kind of action, "{}"',
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,34 +65,69 @@ class PromptTable:
 
 
 def make_prompts(
-    descriptions: Sequence[Description], *, prompt: str, partition: str, official_format: bool = False
+    descriptions: Sequence[Description],
+    *,
+    prompt: str,
+    partition: str,
+    states: Sequence[Sequence[str]] = (),
+    official_format: bool = False,
 ) -> PromptTable:
     """The prompt table of a data set.
 
     Args:
         descriptions: of the classes, in the order of their labels.
         prompt: one of `PROMPTS`.
-        partition: which parts have a level of their own.
+        partition: which parts have a level of their own; `none` has no level at all.
+        states: for the prompt `states`, those of each class.
         official_format: write the texts as the authors' code does (no comma after the label in the text of `hand`).
 
     Raises:
-        PoseglotError: no such prompt kind or partition.
+        PoseglotError: no such prompt or partition, the two do not go together, or a description lacks what the prompt needs.
     """
     if prompt not in PROMPTS:
         raise PoseglotError(f"unknown prompt {prompt!r}; there are {', '.join(PROMPTS)}.")
     if partition not in PARTITIONS:
         raise PoseglotError(f"unknown partition {partition!r}; there are {', '.join(PARTITIONS)}.")
+    if partition == "none":
+        return _numbered({})
     levels: dict[str, list[list[str]]] = {}
-    if prompt != "none" and partition != "none":
-        levels[GLOBAL] = [[description.label, *description.synonyms] for description in descriptions]
-        for part, pieces in _parts_of(partition).items():
-            levels[part] = [[_part_text(description, part, pieces, official_format)] for description in descriptions]
+    if prompt in WHOLE_BODY:
+        if partition != GLOBAL:
+            raise PoseglotError(
+                f"the prompt {prompt!r} describes the whole body and goes with the partition 'global', not {partition!r} "
+                "(add --words.partition global); 'parts' and 'synonym+parts' describe parts."
+            )
+        levels[GLOBAL] = _whole_body(descriptions, prompt, states)
+    if prompt == "synonym+parts":
+        levels[GLOBAL] = _whole_body(descriptions, "synonym", ())
+    if prompt in ("parts", "synonym+parts"):
+        for part, pieces in PARTITIONS[partition].items():
+            # In `synonym+parts` the whole body has its level already.
+            levels.setdefault(part, [[_part_text(each, part, pieces, official_format)] for each in descriptions])
     return _numbered(levels)
 
 
-def _parts_of(partition: str) -> Mapping[str, tuple[str, ...]]:
-    """The parts that have a text of their own; the partition `global` is the whole body, which has its level already."""
-    return {part: pieces for part, pieces in PARTITIONS[partition].items() if part != GLOBAL}
+def _whole_body(descriptions: Sequence[Description], prompt: str, states: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The candidate texts of each class for the whole body."""
+    if prompt == "label":
+        return [[form.format(each.label) for form in LABEL_FORMS] for each in descriptions]
+    if prompt == "synonym":
+        return [[each.label, *each.synonyms] for each in descriptions]
+    if prompt == "paragraph":
+        return [[f"{each.label}: {each.paragraph}"] for each in descriptions]
+    if prompt == "states":
+        assert len(states) == len(descriptions)
+        return [[f"{each.label}: {', '.join(own)}"] for each, own in zip(descriptions, states, strict=True)]
+    if prompt == "manual":
+        without = [each.label for each in descriptions if not each.manual]
+        if without:
+            raise PoseglotError(
+                f"the prompt 'manual' needs a list 'manual' of atomic movements for every class; {', '.join(map(repr, without))} "
+                "has none in this description set. Add it, or choose another prompt."
+            )
+        return [[f"{each.label}: {', '.join(each.manual)}"] for each in descriptions]
+    assert prompt == "learned"
+    return [[each.label] for each in descriptions]
 
 
 def _part_text(description: Description, part: str, pieces: Sequence[str], official_format: bool) -> str:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from poseglot.descriptions import PromptTable, load_descriptions, make_prompts
+import torch
+
+from poseglot.descriptions import (
+    Description,
+    PromptTable,
+    load_descriptions,
+    load_vocabulary,
+    make_prompts,
+    nearest_states,
+)
 from poseglot.errors import PoseglotError
 from poseglot.models.official import hop_transform, official_parts
 from poseglot.models.recognizer import RecognizerSpec, new_recognizer
-from poseglot.models.text import load_text_encoder
+from poseglot.models.text import TextEncoder, load_text_encoder
+from poseglot.models.text.context import ContextEncoder
 from poseglot.skeletons.layout import GLOBAL, Layout, load_layout
 from poseglot.skeletons.store import PackedStore, open_store
 from poseglot.skeletons.transforms import protocol_named
 from poseglot.skeletons.views import Views
-from poseglot.training.recipe import Recipe
+from poseglot.training.recipe import Recipe, WordsRecipe
 from poseglot.training.sides import sides
 from poseglot.training.task import Task, TextBank
 
@@ -43,19 +54,8 @@ def build(recipe: Recipe) -> Built:
     """
     store = open_store(Path(recipe.data.store))
     layout = load_layout(store.info.layout)
-    prompts = None
-    if recipe.with_words:
-        descriptions = load_descriptions(recipe.words.descriptions).of(store.info.classes)
-        prompts = make_prompts(
-            descriptions,
-            prompt=recipe.words.prompt,
-            partition=recipe.words.partition,
-            official_format=recipe.words.official_format,
-        )
-    bank = None
-    if prompts is not None:
-        bank = TextBank(prompts.texts, load_text_encoder(recipe.words.encoder), frozen=recipe.words.learning == "frozen")
-    spec = _recognizer_spec(recipe, store, layout, prompts, bank.width if bank is not None else 0)
+    prompts, bank = _words(recipe, store.info.classes) if recipe.with_words else (None, None)
+    spec = _recognizer_spec(recipe, store, layout, prompts, bank)
     recognizer = new_recognizer(spec, seed=recipe.seed, layout=layout)
     train, test = (
         Views(store, places, protocol_named(spec.protocol), spec.stream, layout) for places in sides(recipe.data, store)
@@ -65,19 +65,48 @@ def build(recipe: Recipe) -> Built:
             f"an epoch has {len(train) * recipe.data.repeat} samples, fewer than one batch of {recipe.optim.batch_size}, and "
             "optim.drop_last would leave them all out. Lower optim.batch_size, raise data.repeat, or set optim.drop_last false."
         )
-    task = Task(recognizer, recipe.loss, prompts=prompts, bank=bank)
-    return Built(train, test, task, prompts)
+    return Built(train, test, Task(recognizer, recipe.loss, bank=bank), prompts)
+
+
+def _words(recipe: Recipe, classes: Sequence[str]) -> tuple[PromptTable, TextBank]:
+    """What is read, and what reads it."""
+    words = recipe.words
+    descriptions = load_descriptions(words.descriptions).of(classes)
+    encoder = load_text_encoder(words.encoder)
+    prompts = make_prompts(
+        descriptions,
+        prompt=words.prompt,
+        partition=words.partition,
+        states=_states(descriptions, words, encoder) if words.prompt == "states" else (),
+        official_format=words.official_format,
+    )
+    context = None
+    if words.prompt == "learned":
+        context = ContextEncoder(encoder, length=words.context, seed=recipe.seed)
+    return prompts, TextBank(prompts.texts, encoder, context=context, frozen=words.learning == "frozen")
+
+
+def _states(descriptions: Sequence[Description], words: WordsRecipe, encoder: TextEncoder) -> list[list[str]]:
+    """The part states nearest to each class name, as the pre-trained text encoder sees them."""
+    vocabulary = load_vocabulary(words.vocabulary)
+    encoder.eval()
+    with torch.no_grad():
+        labels = encoder(encoder.tokenize([description.label for description in descriptions]))
+        states = encoder(encoder.tokenize(vocabulary))
+    return [[vocabulary[place] for place in nearest] for nearest in nearest_states(labels, states, words.states)]
 
 
 def _recognizer_spec(
-    recipe: Recipe, store: PackedStore, layout: Layout, prompts: PromptTable | None, text_width: int
+    recipe: Recipe, store: PackedStore, layout: Layout, prompts: PromptTable | None, bank: TextBank | None
 ) -> RecognizerSpec:
     stream: str = recipe.data.stream
+    classes = store.info.classes
     levels: dict[str, tuple[int, ...]] = {}
-    if prompts is not None:
+    if recipe.with_levels:
         partition = official_parts(layout, stream) if recipe.words.official_parts else layout.partition(recipe.words.partition)
         everything = tuple(range(len(layout)))
-        levels = {level: everything if level == GLOBAL else tuple(partition[level]) for level in prompts.levels}
+        names = prompts.levels if prompts is not None else tuple(partition)
+        levels = {level: everything if level == GLOBAL else tuple(partition[level]) for level in names}
     transform = None
     if recipe.model.official_input_transform:
         transform = tuple(map(tuple, hop_transform(layout, stream).tolist()))
@@ -85,13 +114,13 @@ def _recognizer_spec(
         stream = stream.replace("bone", "joint")
     return RecognizerSpec(
         layout=layout.name,
-        classes=store.info.classes,
+        classes=classes,
         people=store.people,
         channels=store.joints.shape[-1],
         encoder=recipe.model.encoder,
-        options={"width": recipe.model.width},
+        options={"width": recipe.model.width, **recipe.model.options},
         levels=levels or None,
-        text_width=text_width,
+        text_width=bank.width if bank is not None else len(classes) if levels else 0,
         input_transform=transform,
         protocol=store.info.protocol,
         stream=stream,

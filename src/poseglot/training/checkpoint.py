@@ -68,16 +68,32 @@ def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimi
             f"{path} was written by another recipe; it differs in {', '.join(differing)}. "
             f"Resume with the same settings (--config {path.parent / 'recipe.yaml'} has them), or train into another folder."
         )
-    try:
-        module.load_state_dict({name.removeprefix("module."): t for name, t in tensors.items() if name.startswith("module.")})
-    except RuntimeError as error:
-        raise PoseglotError(f"{path} does not fit the model of its recipe: {error}") from error
+    _load_module(path, module, tensors)
     for name, parameter in module.named_parameters():
         if f"momentum.{name}" in tensors:
             optimizer.state[parameter]["momentum_buffer"] = tensors[f"momentum.{name}"].to(parameter.device)
     progress = described["progress"]
     best = progress["best_on_test"]
     return Progress(progress["epochs"], None if best is None else (best[0], best[1]), progress["scaler"])
+
+
+def load_weights(path: Path, module: nn.Module) -> None:
+    """Put a checkpoint's weights into a module, to look at what was learned.
+
+    Raises:
+        PoseglotError: not there, cut short, or not of this module's recipe.
+    """
+    described, tensors = read_safetensors(path)
+    if described.get("format") != FORMAT:
+        raise PoseglotError(f"{path} is not a Poseglot checkpoint ({FORMAT}).")
+    _load_module(path, module, tensors)
+
+
+def _load_module(path: Path, module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    try:
+        module.load_state_dict({name.removeprefix("module."): t for name, t in tensors.items() if name.startswith("module.")})
+    except RuntimeError as error:
+        raise PoseglotError(f"{path} does not fit the model of its recipe: {error}") from error
 
 
 def _plain(tensor: Tensor) -> Tensor:

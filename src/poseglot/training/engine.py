@@ -38,6 +38,7 @@ from poseglot.training.recipe_file import recipe_yaml
 from poseglot.training.run import Run
 from poseglot.training.schedule import learning_rate
 from poseglot.training.sides import side_name
+from poseglot.training.source import source_commit
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ class _Training:
                 "and train into another folder; the last checkpoint is from before."
             )
         seconds = time.monotonic() - started
-        return {
+        entry = {
             "epoch": epoch + 1,
             "lr": rate,
             "loss": loss / clips,
@@ -204,6 +205,9 @@ class _Training:
             "seconds": round(seconds, 2),
             "clips_per_second": round(clips / seconds, 2),
         }
+        if self.task.learned_weight is not None:
+            entry["weight"] = self.task.weight
+        return entry
 
     def step(self, index: Tensor, epoch: int) -> Any:
         """One optimiser step on the samples `index` (of all processes together)."""
@@ -253,6 +257,8 @@ class _Training:
     def _announce(self, progress: Progress, resume: bool) -> None:
         built, optim = self.built, self.recipe.optim
         words = f"{len(built.prompts.texts)} texts" if built.prompts is not None else "no words"
+        if self.task.levels and built.prompts is None:
+            words += f" but a classifier on each of {', '.join(self.task.levels)}"
         print(
             f"{built.train.store.info.name}, {self.recipe.data.stream} stream: {len(built.train):,} training clips, {len(built.test):,} "
             f"{side_name(self.recipe.data)} clips, {words}; {optim.epochs} epochs of {self._samples():,} samples, "
@@ -270,6 +276,7 @@ class _Training:
         device = self.fabric.device
         return {
             "poseglot": __version__,
+            "commit": source_commit(),
             "torch": torch.__version__,
             "python": platform.python_version(),
             "system": platform.platform(),
@@ -286,8 +293,11 @@ class _Training:
     def _report(self, entry: dict[str, Any], bar: tqdm[Any], board: SummaryWriter) -> None:
         self.run.add_to_log(entry)
         line = f"epoch {entry['epoch']}/{self.recipe.optim.epochs}  loss {entry['loss']:.4f}"
-        if self.built.prompts is not None:
+        if self.task.levels:
             line += f" (classification {entry['classification']:.4f}, alignment {entry['alignment']:.4f})"
+        if "weight" in entry:
+            line += f"  lambda {entry['weight']:.3f}"
+            board.add_scalar("train/lambda", entry["weight"], entry["epoch"])
         line += f"  train {Count(**entry['train'])}  {entry['clips_per_second']:.1f} clips/s"
         for name in ("lr", "loss", "classification", "alignment", "clips_per_second"):
             board.add_scalar(f"train/{name}", entry[name], entry["epoch"])

