@@ -1,4 +1,4 @@
-"""The README keeps its word: its commands exist, its recipes are there, its Python runs."""
+"""The README and the pages of docs/ keep their word: commands exist, recipes and studies are there, Python runs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,18 @@ from poseglot.training.recipe_file import parse_recipe
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
-SHELL = [line.strip() for block in re.findall(r"^```\n(.*?)^```", README, re.M | re.S) for line in block.splitlines()]
+PAGES = {path.name: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+SHELL = [
+    line.strip()
+    for page in PAGES.values()
+    for block in re.findall(r"^```\n(.*?)^```", page, re.M | re.S)
+    for line in block.splitlines()
+]
 COMMANDS = [part.strip() for line in SHELL for part in line.split("#")[0].split("&&") if part.strip().startswith("poseglot ")]
 
 
 def test_there_are_commands_to_check() -> None:
-    assert len(COMMANDS) >= 7
+    assert len(COMMANDS) >= 18
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -36,7 +42,7 @@ def test_every_command_is_one_of_ours(line: str, monkeypatch: pytest.MonkeyPatch
 
 def test_every_make_target_it_names_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
-    named = set(re.findall(r"make ([a-z-]+)", README))
+    named = set(re.findall(r"(?:`|^)make ([a-z-]+)", README, re.M))
     assert {"demo", "test", "test-all"} <= named <= targets
 
 
@@ -49,9 +55,16 @@ def test_every_recipe_is_listed_and_every_listed_one_is_there() -> None:
     assert set(re.findall(r"^\| `([a-z-]+/[a-z-]+\.yaml)`", README, re.M)) == there
 
 
-def test_every_link_and_picture_is_there() -> None:
-    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
-        assert (ROOT / target).exists(), target
+def test_every_study_is_listed_and_every_listed_one_is_there() -> None:
+    there = {path.name for path in (ROOT / "studies").glob("*.yaml")}
+    assert set(re.findall(r"^\| `([a-z-]+\.yaml)`", README, re.M)) == there
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_and_picture_is_there(page: str) -> None:
+    folder = ROOT if page == "README.md" else ROOT / "docs"
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", PAGES[page]):
+        assert (folder / target).exists(), target
 
 
 def test_its_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

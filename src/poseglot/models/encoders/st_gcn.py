@@ -1,0 +1,83 @@
+"""ST-GCN: Spatial Temporal Graph Convolutional Networks (Yan et al., AAAI 2018), in GAP's table 1d.
+
+Equation 10 with the spatial configuration partition and learned edge importance M:
+
+    y = sum_s (L_s^-1/2 A_s L_s^-1/2 * M_s) x W_s,   then BatchNorm, ReLU, a 9x1 convolution over time, BatchNorm, residual, ReLU
+
+A_s are the root itself, its centripetal and its centrifugal neighbours: on a tree self, inward and outward. Differences, each for a reason:
+
+  - L holds degrees. A_s has a direction, so a joint has one degree as a row and another as a column; the row's stands on the left
+    and the column's on the right. In an undirected graph, where the two are one, this is the paper's formula. Taking the row's for both
+    would leave joints whose row is empty with the degree alpha, and their edges 30 times as strong as all others.
+  - Ten blocks instead of nine, as all encoders here (see `backbone`).
+  - No dropout (the paper: 0.5 after each block). Here every random number of a training step follows from seed, epoch and sample, so
+    that a resumed run is the one that never stopped; torch's dropout draws from a generator whose state is not among those.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from poseglot.models.encoders import backbone
+from poseglot.models.encoders.backbone import SUBSETS, Backbone, collect, init_conv
+from poseglot.models.encoders.temporal import KERNEL, SINGLE, temporal_modules
+from poseglot.skeletons.graph import Matrix, spatial_subsets
+from poseglot.skeletons.layout import Layout
+
+ALPHA = 0.001
+"""Added to every degree, so that empty rows and columns can be divided by theirs."""
+
+
+class STGCN(Backbone):
+    """Clips -> joint features.
+
+    Args:
+        layout: of the clips.
+        people: how many people a clip holds at most.
+        channels: coordinates per joint.
+        width: of the first four blocks; see `Backbone`.
+        kernel: frames that a temporal convolution sees.
+    """
+
+    def __init__(self, layout: Layout, *, people: int = 1, channels: int = 3, width: int = 64, kernel: int = KERNEL) -> None:
+        super().__init__(
+            layout,
+            people=people,
+            channels=channels,
+            width=width,
+            graph=partial(GraphUnit, adjacency=torch.from_numpy(normalised_subsets(layout))),
+            temporal=temporal_modules(SINGLE, kernel),
+        )
+
+
+class GraphUnit(backbone.GraphUnit):
+    """Graph convolution with fixed topologies times learned masks, BatchNorm, ReLU: (B, C_in, T, V) -> (B, C_out, T, V)."""
+
+    def __init__(self, incoming: int, outgoing: int, adjacency: Tensor) -> None:
+        super().__init__()
+        # A constant of the layout, not of the state.
+        self.register_buffer("adjacency", adjacency.clone(), persistent=False)
+        self.adjacency: Tensor
+        self.importance = nn.Parameter(torch.ones_like(adjacency))
+        self.conv = nn.Conv2d(SUBSETS * incoming, outgoing, 1)
+        init_conv(self.conv)
+        self.norm = nn.BatchNorm2d(outgoing)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.norm(self.conv(collect(x, self.adjacency * self.importance))))
+
+    def mean_topology(self, x: Tensor) -> Tensor:
+        return (self.adjacency * self.importance).sum(dim=0)
+
+
+def normalised_subsets(layout: Layout) -> Matrix:
+    """(3, V, V): self, inward and outward adjacency, each entry divided by the roots of its row's and its column's degree."""
+    edges = (spatial_subsets(layout) > 0).astype(np.float32)
+    rows, columns = edges.sum(axis=2, keepdims=True) + ALPHA, edges.sum(axis=1, keepdims=True) + ALPHA
+    result: Matrix = (edges / np.sqrt(rows * columns)).astype(np.float32)
+    return result
