@@ -12,7 +12,7 @@ setup: .venv/installed
 	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev]'
 	touch $@
 
-# Train with words on the built-in synthetic set, evaluate on unseen people, recognise one of their clips, draw.
+# Train with words on the built-in synthetic set, evaluate on unseen people, recognise one of their clips, draw, report.
 demo: setup
 	rm -rf data/demo $(DEMO)
 	$(POSEGLOT) prepare demo --out data/demo
@@ -21,6 +21,7 @@ demo: setup
 	$(POSEGLOT) export-clip data/demo a03_s12_e00_v02 --out $(DEMO)/unseen-clip.npy
 	$(POSEGLOT) predict $(DEMO) $(DEMO)/unseen-clip.npy
 	$(POSEGLOT) draw $(DEMO) --clip $(DEMO)/unseen-clip.npy
+	$(POSEGLOT) report $(DEMO)
 
 lint: setup
 	.venv/bin/ruff format --check .

@@ -11,6 +11,7 @@ import torch
 from poseglot.skeletons import synthetic
 from poseglot.skeletons.benchmarks import load_benchmark
 from poseglot.skeletons.layout import load_layout
+from poseglot.skeletons.prepare import prepare
 from poseglot.skeletons.store import PackedStore, open_store, write_store
 
 ROOT = Path(__file__).parent.parent
@@ -49,6 +50,14 @@ def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_store(store_path: Path) -> PackedStore:
     """The store at `store_path`, opened."""
     return open_store(store_path)
+
+
+@pytest.fixture(scope="session")
+def real_store(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """NW-UCLA, prepared from the real files."""
+    store = tmp_path_factory.mktemp("nw-ucla") / "store"
+    prepare("nw-ucla", source=shared / "data" / "nw-ucla" / "all_sqe.zip", out=store)
+    return store
 
 
 @pytest.fixture(scope="session")

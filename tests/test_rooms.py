@@ -19,9 +19,10 @@ MAY_KNOW = {
     "losses": set(),
     "evaluation": set(),
     "training": {"skeletons", "descriptions", "models", "losses", "evaluation"},
+    "studies": {"skeletons", "evaluation", "training"},
     "inference": {"skeletons", "models"},
     "report": {"skeletons", "descriptions", "models", "losses", "evaluation", "training", "inference"},
-    "app": {"skeletons", "descriptions", "models", "losses", "evaluation", "training", "inference", "report"},
+    "app": {"skeletons", "descriptions", "models", "losses", "evaluation", "training", "studies", "inference", "report"},
 }
 
 
@@ -50,7 +51,12 @@ def test_every_room_is_listed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("library", "place"), [("lightning_fabric", "training/engine.py"), ("jsonargparse", "training/recipe_file.py")]
+    ("library", "place"),
+    [
+        ("lightning_fabric", "training/engine.py"),
+        ("jsonargparse", "training/recipe_file.py"),
+        ("submitit", "studies/cluster.py"),
+    ],
 )
 def test_a_library_stays_in_its_file(library: str, place: str) -> None:
     users = [

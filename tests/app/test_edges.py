@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,3 +107,10 @@ def test_what_makes_no_sense_is_refused(poseglot: Callable[..., Any], tmp_path: 
     assert "leave out --source" in poseglot("prepare", "demo", "--source", tmp_path, "--out", tmp_path / "store").error
     assert "at least two" in poseglot("ensemble", tmp_path).error
     assert "does not exist" in poseglot("evaluate", tmp_path / "nowhere").error
+
+
+def test_a_reader_that_has_read_enough_is_no_fault() -> None:
+    listed = f"{sys.executable} -m poseglot train --help | head -n 1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", listed], capture_output=True, text=True)
+    assert done.stdout.startswith("usage: poseglot train")
+    assert (done.returncode, done.stderr) == (0, "")

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from poseglot.evaluation.metrics import Count, confusion, per_class, top_k
+from poseglot.evaluation.metrics import Count, confusion, hits, per_class, top_k
 
 
 def plain_top_k(scores: npt.NDArray[np.floating], labels: npt.NDArray[np.integer], k: int) -> int:
@@ -26,6 +26,8 @@ def test_top_k_equals_a_sorted_reference(levels: int) -> None:
     for k in range(1, 7):
         count = top_k(scores, labels, k)
         assert (count.correct, count.total) == (plain_top_k(scores, labels, k), 200)
+        by_clip = [bool(plain_top_k(scores[clip : clip + 1], labels[clip : clip + 1], k)) for clip in range(200)]
+        assert hits(scores, labels, k).tolist() == by_clip
 
 
 def test_ties_count_against_the_model() -> None:

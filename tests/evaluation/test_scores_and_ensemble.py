@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from poseglot.errors import PoseglotError
-from poseglot.evaluation.ensemble import GAP_WEIGHTS, fuse
+from poseglot.evaluation.ensemble import GAP_WEIGHTS, check_members, check_number, check_weights, fixed_weights, fuse
 from poseglot.evaluation.metrics import top_k
-from poseglot.evaluation.scores import SavedScores, load_scores, save_scores
+from poseglot.evaluation.scores import SavedScores, load_scores, save_scores, what_differs
 
 STREAMS = ("joint", "bone", "joint_motion", "bone_motion")
 
@@ -65,17 +65,70 @@ def test_fusing_is_a_weighted_sum_in_the_given_order() -> None:
             assert fused[clip, label] == pytest.approx(0.25 * first[clip, label] + 3 * second[clip, label], rel=1e-12)
 
 
+def test_weights_are_fixed_by_stream() -> None:
+    assert fixed_weights(["bone_motion", "joint", "joint"]) == [0.2, 0.8, 0.8]
+    with pytest.raises(PoseglotError, match=r"no fixed weight for stream 'velocity', only for joint, bone, .*--weights"):
+        fixed_weights(["joint", "velocity"])
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1.0], "1 weights for 2 runs; give one for each, in their order"),
+        ([1.0, 2.0, 3.0], "3 weights for 2 runs"),
+        ([0.0, 0.0], "all zero"),
+        ([1.0, float("nan")], "1.0, nan are not all finite"),
+        ([float("inf"), 1.0], "not all finite"),
+    ],
+)
+def test_weights_that_do_not_fit(weights: list[float], message: str) -> None:
+    with pytest.raises(PoseglotError, match=message):
+        check_weights(weights, 2)
+    check_weights([0.0, -0.5], 2)
+
+
+def test_an_ensemble_is_of_at_least_two() -> None:
+    check_number(2)
+    with pytest.raises(PoseglotError, match="at least two evaluated runs"):
+        check_number(1)
+
+
+def test_members_are_on_the_same_clips(scores: SavedScores) -> None:
+    check_members(["a", "b"], [scores, replace(scores, stream="joint", logits=-scores.logits)])
+    other = replace(scores, names=("x", "y", "z"), split="cross-view")
+    with pytest.raises(
+        PoseglotError, match=r"c and a were not evaluated on the same clips \(demo/cross-view and demo/cross-person"
+    ):
+        check_members(["a", "b", "c"], [scores, scores, other])
+
+
+def test_what_differs_is_said_in_words(scores: SavedScores) -> None:
+    assert what_differs(scores, replace(scores, stream="joint", logits=scores.logits + 1, split="other")) == ""
+    for other, said in (
+        (replace(scores, classes=("nod head", "x", "c", "d")), "the classes differ: number 2 is winken and x"),
+        (replace(scores, classes=scores.classes[:3]), "the classes differ: 4 and 3 of them"),
+        (replace(scores, names=scores.names[::-1]), "the clips are the same, but in another order"),
+        (replace(scores, names=scores.names[:2]), "the clips differ: 3 and 2 of them"),
+        (replace(scores, names=(*scores.names[:2], "y")), "the clips differ: number 3 is x and y"),
+        (
+            replace(scores, labels=np.array([2, 3, 3])),
+            "the labels of 2 clips differ, first that of näme with spaces: nod head and d",
+        ),
+    ):
+        assert what_differs(scores, other) == said
+
+
 def test_saved_scores_come_back(scores: SavedScores, tmp_path: Path) -> None:
     path = tmp_path / "run" / "scores.npz"
     save_scores(scores, path)
     loaded = load_scores(path)
-    for field in ("names", "classes", "stream", "dataset", "split"):
+    for field in ("names", "classes", "stream", "dataset", "split", "side"):
         assert getattr(loaded, field) == getattr(scores, field)
     assert np.array_equal(loaded.labels, scores.labels)
     assert np.array_equal(loaded.logits, scores.logits)
     assert loaded.logits.dtype == np.float32
-    save_scores(replace(scores, stream="joint"), path)
-    assert load_scores(path).stream == "joint"
+    save_scores(replace(scores, stream="joint", side="fold 2/5"), path)
+    assert (load_scores(path).stream, load_scores(path).side) == ("joint", "fold 2/5")
     assert [file.name for file in path.parent.iterdir()] == ["scores.npz"]
 
 

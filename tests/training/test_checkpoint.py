@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 from torch import nn
 
 from poseglot.errors import PoseglotError
+from poseglot.models.recognizer import read_safetensors
 from poseglot.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from poseglot.training.recipe import DataRecipe, OptimRecipe, Recipe, WordsRecipe
+
+RECIPE = Recipe(DataRecipe(store="store", split="split"))
 
 
 def trained(seed: int) -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -24,9 +31,9 @@ def trained(seed: int) -> tuple[nn.Module, torch.optim.Optimizer]:
 def test_weights_statistics_momentum_and_progress_come_back(tmp_path: Path) -> None:
     module, optimizer = trained(0)
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0).state_dict()
-    save_checkpoint(tmp_path / "c", module, optimizer, Progress(7, (5, 3), scaler), {"seed": 0})
+    save_checkpoint(tmp_path / "c", module, optimizer, Progress(7, (5, 3), scaler), RECIPE)
     other, its_optimizer = trained(1)
-    assert load_checkpoint(tmp_path / "c", other, its_optimizer, {"seed": 0}) == Progress(7, (5, 3), scaler)
+    assert load_checkpoint(tmp_path / "c", other, its_optimizer, RECIPE) == Progress(7, (5, 3), scaler)
     for ours, theirs in zip(other.state_dict().values(), module.state_dict().values(), strict=True):
         assert torch.equal(ours, theirs)
     for ours, theirs in zip(other.parameters(), module.parameters(), strict=True):
@@ -35,15 +42,27 @@ def test_weights_statistics_momentum_and_progress_come_back(tmp_path: Path) -> N
 
 def test_every_setting_that_differs_is_named(tmp_path: Path) -> None:
     module, optimizer = trained(0)
-    save_checkpoint(tmp_path / "c", module, optimizer, Progress(), {"seed": 0, "optim": {"lr": 1.0, "steps": [1]}})
+    save_checkpoint(tmp_path / "c", module, optimizer, Progress(), RECIPE)
+    other = replace(RECIPE, seed=3, optim=OptimRecipe(lr=2.0))
     with pytest.raises(
-        PoseglotError, match=r"optim\.lr \(1\.0 then, 2\.0 now\), seed \(0 then, 3 now\)\. Resume .*recipe\.yaml"
+        PoseglotError, match=r"optim\.lr \(0\.1 there, 2\.0 wanted\), seed \(0 there, 3 wanted\)\. Resume .*recipe\.yaml"
     ):
-        load_checkpoint(tmp_path / "c", module, optimizer, {"seed": 3, "optim": {"lr": 2.0, "steps": [1]}})
+        load_checkpoint(tmp_path / "c", module, optimizer, other)
+
+
+def test_settings_newer_than_the_checkpoint_have_their_defaults(tmp_path: Path) -> None:
+    module, optimizer = trained(0)
+    save_checkpoint(tmp_path / "c", module, optimizer, Progress(4), RECIPE)
+    described, tensors = read_safetensors(tmp_path / "c")
+    del described["recipe"]["words"]["states"], described["recipe"]["loss"]
+    (tmp_path / "c").write_bytes(save(tensors, metadata={"poseglot": json.dumps(described)}))
+    assert load_checkpoint(tmp_path / "c", module, optimizer, RECIPE).epochs == 4
+    with pytest.raises(PoseglotError, match=r"words\.states \(5 there, 7 wanted\)"):
+        load_checkpoint(tmp_path / "c", module, optimizer, replace(RECIPE, words=WordsRecipe(states=7)))
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     module, optimizer = trained(0)
-    save_checkpoint(tmp_path / "c", module, optimizer, Progress(), {})
+    save_checkpoint(tmp_path / "c", module, optimizer, Progress(), RECIPE)
     with pytest.raises(PoseglotError, match="does not fit the model"):
-        load_checkpoint(tmp_path / "c", nn.Linear(2, 2), optimizer, {})
+        load_checkpoint(tmp_path / "c", nn.Linear(2, 2), optimizer, RECIPE)

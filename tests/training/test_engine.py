@@ -175,7 +175,7 @@ def test_a_full_disk_while_saving_keeps_the_last_checkpoint(
 def test_another_run_is_not_overwritten_and_another_recipe_not_resumed(recipe: Recipe, unbroken: Run) -> None:
     with pytest.raises(PoseglotError, match=r"already holds a run\. Add --resume"):
         train(recipe, unbroken.folder, machine=CPU)
-    with pytest.raises(PoseglotError, match=r"another recipe; it differs in optim\.lr \(0\.1 then, 0\.2 now\)"):
+    with pytest.raises(PoseglotError, match=r"another recipe; it differs in optim\.lr \(0\.1 there, 0\.2 wanted\)"):
         train(replace(recipe, optim=replace(recipe.optim, lr=0.2)), unbroken.folder, resume=True, machine=CPU)
     assert read_recipe(unbroken.recipe) == recipe
 

@@ -38,13 +38,6 @@ def test_the_demo_recipe_is_clearly_above_nearest_neighbour_and_under_perfect(de
     assert 0.85 <= result.last.correct / result.last.total < 1
 
 
-@pytest.fixture(scope="module")
-def real_store(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    store = tmp_path_factory.mktemp("nw-ucla") / "store"
-    prepare("nw-ucla", source=shared / "data" / "nw-ucla" / "all_sqe.zip", out=store)
-    return store
-
-
 @pytest.mark.parametrize("stream", ["joint", "bone", "joint_motion", "bone_motion"])
 @pytest.mark.parametrize("name", ["paper", "paper-clip", "official", "cpu-hour"])
 def test_an_nw_ucla_recipe_takes_its_first_steps_on_real_clips(name: str, stream: str, real_store: Path) -> None:
@@ -57,7 +50,7 @@ def test_an_nw_ucla_recipe_takes_its_first_steps_on_real_clips(name: str, stream
         model=replace(recipe.model, width=8),
         precision="32-true",
     )
-    training = _Training(_fabric(), recipe, build(recipe), Run(Path("unused")))
+    training = _Training(fabric_of_a_cpu(), recipe, build(recipe), Run(Path("unused")))
     losses = [float(training.step(torch.arange(16) * 60, epoch)["loss"]) for epoch in range(3)]
     assert np.isfinite(losses).all()
     assert len(training.built.train) == 1020
@@ -79,7 +72,7 @@ def test_minilm_gives_the_same_loss_once_per_distinct_text_and_for_every_text(de
     torch.testing.assert_close(together[:, 0], alone, rtol=1e-4, atol=1e-5)
 
 
-def _fabric():  # type: ignore[no-untyped-def]
+def fabric_of_a_cpu():  # type: ignore[no-untyped-def]
     from poseglot.training.engine import Fabric
 
     return Fabric(accelerator="cpu", devices=1)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 
 from poseglot import __version__
-from poseglot.app.commands import data, draw, ensemble, evaluate, predict, train, weights
+from poseglot.app.commands import compare, data, draw, ensemble, evaluate, predict, report, study, train, weights
 from poseglot.app.memory import keep_freed_memory
 from poseglot.errors import PoseglotError
 
 # In the order of `poseglot --help`.
-_COMMANDS = (data, train, evaluate, ensemble, predict, draw, weights)
+_COMMANDS = (data, train, evaluate, study, compare, ensemble, predict, draw, report, weights)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser()
     given = list(sys.argv[1:] if arguments is None else arguments)
     parsed, rest = parser.parse_known_args(given)
-    if rest and parsed.command is not train.run:
+    if rest and parsed.command not in (train.run, study.run):
         parser.error(f"unknown arguments: {' '.join(rest)} (see `poseglot --help`)")
     parsed.rest = rest
     keep_freed_memory()
@@ -29,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PoseglotError as error:
         print(f"poseglot: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # `poseglot ... | head` has read enough; nothing more can be said, not at exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print(
             "poseglot: stopped. A training goes on from its last checkpoint with the same command and --resume.",

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 Scores = npt.NDArray[np.floating]
 Labels = npt.NDArray[np.integer]
+Hits = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Count:
         return f"{self.correct}/{self.total} = {self.percent:.2f} %" if self.total else "no clips"
 
 
-def top_k(scores: Scores, labels: Labels, k: int) -> Count:
-    """Clips whose label is among the k highest scores.
+def hits(scores: Scores, labels: Labels, k: int = 1) -> Hits:
+    """Of each clip, whether its label is among the k highest scores: (N,).
 
     Ties count against the model: a label is among the k only if fewer than k classes score at least as high.
 
@@ -39,7 +40,13 @@ def top_k(scores: Scores, labels: Labels, k: int) -> Count:
     own = scores[np.arange(len(labels)), labels][:, None]
     # "Not lower" rather than "at least as high": a score that is not a number never counts as correct.
     others_as_high = (~(scores < own)).sum(axis=1) - 1
-    return Count(int((others_as_high < k).sum()), len(labels))
+    among: Hits = others_as_high < k
+    return among
+
+
+def top_k(scores: Scores, labels: Labels, k: int) -> Count:
+    """Clips whose label is among the k highest scores, as `hits` has it."""
+    return Count(int(hits(scores, labels, k).sum()), len(labels))
 
 
 def per_class(scores: Scores, labels: Labels) -> list[Count]:

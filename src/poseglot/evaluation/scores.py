@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,28 @@ class SavedScores:
     dataset: str
     split: str
     side: str = TEST
+
+
+def what_differs(one: SavedScores, other: SavedScores) -> str:
+    """In words, why two files are not about the same clips in the same order with the same classes; empty if they are."""
+    if one.classes != other.classes:
+        return f"the classes differ: {_first_difference(one.classes, other.classes)}"
+    if one.names != other.names:
+        if sorted(one.names) == sorted(other.names):
+            return "the clips are the same, but in another order"
+        return f"the clips differ: {_first_difference(one.names, other.names)}"
+    if unlike := np.flatnonzero(one.labels != other.labels).tolist():
+        first = unlike[0]
+        labels = f"{one.classes[one.labels[first]]} and {one.classes[other.labels[first]]}"
+        return f"the labels of {len(unlike)} clips differ, first that of {one.names[first]}: {labels}"
+    return ""
+
+
+def _first_difference(one: Sequence[str], other: Sequence[str]) -> str:
+    if len(one) != len(other):
+        return f"{len(one)} and {len(other)} of them"
+    place = next(place for place, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
+    return f"number {place + 1} is {one[place]} and {other[place]}"
 
 
 def save_scores(scores: SavedScores, path: Path) -> None:

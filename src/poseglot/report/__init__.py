@@ -1,1 +1,1 @@
-"""Reports: pictures (and later pages) made from runs."""
+"""Reports: pictures and pages made from runs."""

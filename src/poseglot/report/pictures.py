@@ -49,7 +49,7 @@ def draw_skeleton(clip: Clip, layout: Layout, path: Path, *, title: str, frames:
     figure.legend(handles=handles, loc="lower center", ncols=len(PARTS), frameon=False, fontsize=9)
     figure.suptitle(title, fontsize=11, color=INK)
     figure.subplots_adjust(left=0.01, right=0.99, top=0.82, bottom=0.12, wspace=0.02)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_curve(log: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> None:
@@ -84,7 +84,7 @@ def draw_curve(log: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> N
         axis.spines[["top", "right"]].set_visible(False)
         axis.legend(frameon=False, fontsize=9)
     figure.suptitle(title, fontsize=11, color=INK)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str], path: Path, *, title: str) -> None:
@@ -99,19 +99,25 @@ def draw_confusion(matrix: npt.NDArray[np.int64], classes: Sequence[str], path: 
         axis.text(column, row, str(matrix[row, column]), ha="center", va="center", fontsize=8, color=PAPER if dark else INK)
     _name_axes(axis, [name if row.any() else f"{name} (no clips)" for name, row in zip(classes, matrix, strict=True)], classes)
     axis.set_title(title, fontsize=11, color=INK)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _name_axes(axis: Axes, rows: Sequence[str], columns: Sequence[str]) -> None:
-    axis.set_xticks(range(len(columns)), list(columns), rotation=45, ha="right", fontsize=8)
-    axis.set_yticks(range(len(rows)), list(rows), fontsize=8)
+    # Class names are no formulas, whatever they contain.
+    axis.set_xticks(range(len(columns)), list(columns), rotation=45, ha="right", fontsize=8, parse_math=False)
+    axis.set_yticks(range(len(rows)), list(rows), fontsize=8, parse_math=False)
     axis.set_xlabel("recognised as")
     axis.set_ylabel("true action")
     axis.tick_params(length=0)
     axis.spines[:].set_color(LINE)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG, atomically.
+
+    Raises:
+        PoseglotError: the disk refused.
+    """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     write_atomically(path, buffer.getvalue())

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from poseglot.errors import PoseglotError
 from poseglot.files import write_atomically
 from poseglot.models.recognizer import read_safetensors
+from poseglot.training.recipe import Recipe, differences
+from poseglot.training.recipe_file import recipe_of
 
 FORMAT = "poseglot-checkpoint/1"
 
@@ -37,7 +39,7 @@ class Progress:
 
 
 def save_checkpoint(
-    path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, recipe: dict[str, Any]
+    path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, recipe: Recipe
 ) -> None:
     """Write a checkpoint beside `path`, then rename it there.
 
@@ -49,11 +51,11 @@ def save_checkpoint(
         momentum = optimizer.state.get(parameter, {}).get("momentum_buffer")
         if momentum is not None:
             tensors[f"momentum.{name}"] = _plain(momentum)
-    described = {"format": FORMAT, "progress": asdict(progress), "recipe": recipe}
+    described = {"format": FORMAT, "progress": asdict(progress), "recipe": asdict(recipe)}
     write_atomically(path, save(tensors, metadata={"poseglot": json.dumps(described)}))
 
 
-def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, recipe: dict[str, Any]) -> Progress:
+def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe) -> Progress:
     """Put a checkpoint's state into module and optimiser.
 
     Raises:
@@ -62,8 +64,7 @@ def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimi
     described, tensors = read_safetensors(path)
     if described.get("format") != FORMAT:
         raise PoseglotError(f"{path} is not a Poseglot checkpoint ({FORMAT}).")
-    differing = _differences(described["recipe"], recipe)
-    if differing:
+    if differing := differences(recipe_of(described["recipe"]), recipe):
         raise PoseglotError(
             f"{path} was written by another recipe; it differs in {', '.join(differing)}. "
             f"Resume with the same settings (--config {path.parent / 'recipe.yaml'} has them), or train into another folder."
@@ -98,14 +99,3 @@ def _load_module(path: Path, module: nn.Module, tensors: dict[str, Tensor]) -> N
 
 def _plain(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().contiguous()
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    found = []
-    for key in sorted({*old, *new}):
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, dict) and isinstance(after, dict):
-            found += _differences(before, after, f"{prefix}{key}.")
-        elif before != after:
-            found.append(f"{prefix}{key} ({before} then, {after} now)")
-    return found

@@ -135,7 +135,7 @@ class _Training:
         """Train from where the run stands to the last epoch."""
         progress = Progress()
         if resume and self.run.checkpoint.exists():
-            progress = load_checkpoint(self.run.checkpoint, self.task, self.optimizer, asdict(self.recipe))
+            progress = load_checkpoint(self.run.checkpoint, self.task, self.optimizer, self.recipe)
             self.fabric.strategy.precision.load_state_dict(progress.scaler)
         if self.fabric.is_global_zero:
             write_atomically(self.run.recipe, recipe_yaml(self.recipe))
@@ -280,7 +280,7 @@ class _Training:
             "torch": torch.__version__,
             "python": platform.python_version(),
             "system": platform.platform(),
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}{_processor()}",
             "processes": self.fabric.world_size,
             "threads": torch.get_num_threads(),
         }
@@ -288,7 +288,7 @@ class _Training:
     def _save(self, progress: Progress) -> None:
         if self.fabric.is_global_zero:
             progress = replace(progress, scaler=self.fabric.strategy.precision.state_dict())
-            save_checkpoint(self.run.checkpoint, self.task, self.optimizer, progress, asdict(self.recipe))
+            save_checkpoint(self.run.checkpoint, self.task, self.optimizer, progress, self.recipe)
 
     def _report(self, entry: dict[str, Any], bar: tqdm[Any], board: SummaryWriter) -> None:
         self.run.add_to_log(entry)
@@ -325,6 +325,15 @@ class _Training:
         if not self.fabric.is_global_zero:
             return nullcontext()
         return SummaryWriter(str(self.run.tensorboard), purge_step=epochs_done + 1 if epochs_done else None)
+
+
+def _processor() -> str:
+    """The processor's name in brackets, where Linux tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((f" ({line.partition(':')[2].strip()})" for line in lines if line.startswith("model name")), "")
 
 
 def _better(best: tuple[int, int] | None, new: tuple[int, int]) -> tuple[int, int]:

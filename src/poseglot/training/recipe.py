@@ -6,8 +6,8 @@ What the authors' code does differently from the paper is a switch named `offici
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from poseglot.errors import PoseglotError
 
@@ -193,3 +193,19 @@ class Recipe:
     @property
     def with_words(self) -> bool:
         return self.with_levels and self.words.prompt != "part-classes"
+
+
+def differences(before: Recipe, now: Recipe) -> list[str]:
+    """The settings in which two recipes differ, each as `optim.lr (0.1 there, 0.2 wanted)`."""
+    return _differences(asdict(before), asdict(now), "")
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any], prefix: str) -> list[str]:
+    found = []
+    for key in sorted({*before, *now}):
+        there, wanted = before.get(key), now.get(key)
+        if isinstance(there, dict) and isinstance(wanted, dict):
+            found += _differences(there, wanted, f"{prefix}{key}.")
+        elif there != wanted:
+            found.append(f"{prefix}{key} ({there} there, {wanted} wanted)")
+    return found

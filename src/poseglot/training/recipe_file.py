@@ -7,15 +7,15 @@ can be set on the command line (`--optim.lr 0.05 --data.stream bone`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from poseglot.errors import PoseglotError
 from poseglot.training.recipe import Recipe
@@ -40,19 +40,21 @@ def parse_recipe(arguments: Sequence[str]) -> Recipe:
         if option == "--config":
             _check_file(Path(value))
     _refuse_unknown_options([argument for argument in arguments if argument.startswith("--")])
-    parser = _parser()
-    try:
-        parsed = parser.parse_args(list(arguments))
-        recipe = parser.instantiate(parsed).as_dict()
-    except ArgumentError as error:
-        raise PoseglotError(f"the recipe cannot be used: {_in_plain_words(str(error))}") from error
-    recipe.pop("config", None)
-    return Recipe(**recipe)
+    return _recipe(lambda parser: parser.parse_args(list(arguments)))
 
 
 def read_recipe(path: Path) -> Recipe:
     """A recipe from its YAML file."""
     return parse_recipe(["--config", str(path)])
+
+
+def recipe_of(table: Mapping[str, Any]) -> Recipe:
+    """A recipe from its sections as plain values; settings that it does not have, because they are newer, have their defaults.
+
+    Raises:
+        PoseglotError: a setting that recipes do not have, or a value of the wrong type.
+    """
+    return _recipe(lambda parser: parser.parse_object(dict(table)))
 
 
 def recipe_yaml(recipe: Recipe) -> str:
@@ -63,6 +65,16 @@ def recipe_yaml(recipe: Recipe) -> str:
 def recipe_help() -> str:
     """Every setting with its meaning, for `poseglot train --help`."""
     return _parser().format_help()
+
+
+def _recipe(parse: Callable[[ArgumentParser], Namespace]) -> Recipe:
+    parser = _parser()
+    try:
+        recipe = parser.instantiate(parse(parser)).as_dict()
+    except ArgumentError as error:
+        raise PoseglotError(f"the recipe cannot be used: {_in_plain_words(str(error))}") from error
+    recipe.pop("config", None)
+    return Recipe(**recipe)
 
 
 def _check_file(path: Path) -> None:

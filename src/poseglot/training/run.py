@@ -6,7 +6,8 @@ checkpoint.safetensors    where to go on from
 log.jsonl                 one line an epoch
 tensorboard/              the same, for TensorBoard
 machine.json              what it ran on, with which versions
-scores.npz, pictures/     made of it later, by `poseglot evaluate` and `poseglot draw`
+scores.npz                made of it later, by `poseglot evaluate`
+pictures/, report.html    made of these, by `poseglot draw` and `poseglot report`
 """
 
 from __future__ import annotations

@@ -1,45 +1,84 @@
-"""`poseglot ensemble`: several evaluated runs fused."""
+"""`poseglot ensemble`: several evaluated runs fused, with fixed weights or with weights found on folds of the training side."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from poseglot.app.commands.register import AddCommand
-from poseglot.errors import PoseglotError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from poseglot.evaluation.scores import SavedScores
 
 
 def add(command: AddCommand) -> None:
     ensemble = command("ensemble", run, "fuse the scores of several evaluated runs")
     ensemble.add_argument("runs", type=Path, nargs="+")
-    ensemble.add_argument("--weights", type=float, nargs="+", help="one per run, after the runs; by default fixed by stream")
+    weights = ensemble.add_mutually_exclusive_group()
+    weights.add_argument("--weights", type=float, nargs="+", help="one per run, after the runs; by default fixed by stream")
+    weights.add_argument(
+        "--search",
+        type=Path,
+        nargs="+",
+        metavar="FOLD_RUN",
+        help="find the weights on these evaluated runs of every stream and fold (--data.folds 5 --data.fold 1, ...), never on the "
+        "test side; several seeds of a fold are more samples",
+    )
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from poseglot.evaluation.ensemble import GAP_WEIGHTS, fuse
-    from poseglot.evaluation.metrics import top_k
-    from poseglot.evaluation.scores import load_scores
+    from poseglot.evaluation.ensemble import check_members, check_number, check_weights, fixed_weights, fuse
+    from poseglot.evaluation.metrics import Count, top_k
+    from poseglot.evaluation.scores import TEST, load_scores
     from poseglot.training.run import Run
 
-    if len(parsed.runs) < 2:
-        raise PoseglotError("an ensemble needs at least two evaluated runs.")
+    check_number(len(parsed.runs))
     loaded = [load_scores(Run(folder).scores) for folder in parsed.runs]
-    first = loaded[0]
-    for folder, scores in zip(parsed.runs, loaded, strict=True):
-        if scores.names != first.names or scores.classes != first.classes or not np.array_equal(scores.labels, first.labels):
-            raise PoseglotError(
-                f"{folder} and {parsed.runs[0]} were not evaluated on the same clips ({scores.dataset}/{scores.split} and "
-                f"{first.dataset}/{first.split}); only runs on one test side can be fused."
-            )
-    if parsed.weights is not None and len(parsed.weights) != len(loaded):
-        raise PoseglotError(f"{len(parsed.weights)} weights for {len(loaded)} runs; give one for each, in their order.")
-    if parsed.weights is not None and not any(parsed.weights):
-        raise PoseglotError("the weights are all zero; at least one run must count.")
-    weights = parsed.weights or [GAP_WEIGHTS[scores.stream] for scores in loaded]
-    origin = "given by --weights" if parsed.weights else "fixed: those of GAP's authors for each stream"
-    for folder, scores, weight in zip(parsed.runs, loaded, weights, strict=True):
+    check_members(list(map(str, parsed.runs)), loaded)
+    looked_at = "" if loaded[0].side == TEST else f" on {loaded[0].side} of the training side"
+
+    def fused(weights: Sequence[float]) -> Count:
+        return top_k(fuse([scores.logits for scores in loaded], weights), loaded[0].labels, 1)
+
+    if parsed.weights is not None:
+        check_weights(parsed.weights, len(loaded))
+        _print_members(parsed.runs, loaded, parsed.weights)
+        print(f"  fused{looked_at} (given by --weights)  {fused(parsed.weights)}")
+        return
+    fixed = fixed_weights([scores.stream for scores in loaded])
+    if parsed.search is None:
+        _print_members(parsed.runs, loaded, fixed)
+    else:
+        found, where = _search(loaded, parsed.search, fixed)
+        _print_members(parsed.runs, loaded, found)
+        print(f"  weights {where}")
+        print(f"  fused{looked_at} (found by --search)  {fused(found)}")
+    print(f"  fused{looked_at} (fixed: those of GAP's authors for each stream)  {fused(fixed)}")
+
+
+def _print_members(folders: Sequence[Path], loaded: Sequence[SavedScores], weights: Sequence[float]) -> None:
+    from poseglot.evaluation.metrics import top_k
+
+    for folder, scores, weight in zip(folders, loaded, weights, strict=True):
         print(f"  {scores.stream:13} weight {weight:<4} {top_k(scores.logits, scores.labels, 1)}  {folder}")
-    fused = fuse([scores.logits for scores in loaded], weights)
-    print(f"  fused ({origin})  {top_k(fused, first.labels, 1)}")
+
+
+def _search(loaded: Sequence[SavedScores], folders: Sequence[Path], fixed: Sequence[float]) -> tuple[list[float], str]:
+    """The weights found, and a sentence on where."""
+    from poseglot.evaluation.ensemble import fuse
+    from poseglot.evaluation.metrics import top_k
+    from poseglot.evaluation.scores import load_scores
+    from poseglot.evaluation.search import find_weights, held_out
+    from poseglot.training.run import Run
+
+    held = held_out(loaded, list(map(str, folders)), [load_scores(Run(folder).scores) for folder in folders])
+    found, there = find_weights(held)
+    seeds = f", by {held.runs} runs each" if held.runs > 1 else ""
+    with_fixed = top_k(fuse(held.logits, fixed), held.labels, 1)
+    return found, (
+        f"found on {held.clips} held-out training clips{seeds} ({there} fused there, {with_fixed} with the fixed weights there); "
+        "the test side was not looked at for it"
+    )

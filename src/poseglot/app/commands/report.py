@@ -1,0 +1,38 @@
+"""`poseglot report`: one HTML page about an evaluated run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from poseglot.app.commands.register import AddCommand, missing_package
+from poseglot.errors import PoseglotError
+
+
+def add(command: AddCommand) -> None:
+    report = command("report", run, "one HTML page about an evaluated run, to look at and to hand on; it needs no network")
+    report.add_argument("run", type=Path)
+    report.add_argument("--out", type=Path, metavar="FILE.html", help="where to write it (RUN/report.html)")
+    report.add_argument(
+        "--layers", type=int, nargs="+", metavar="N", help="whose learned topologies to show, from 1 (first, middle, last)"
+    )
+    report.add_argument("--clips", type=int, default=12, help="how many clips to show moving, at most (12)")
+
+
+def run(parsed: argparse.Namespace) -> None:
+    try:
+        from poseglot.report.page import write_page
+    except ImportError as error:
+        raise PoseglotError(missing_package("a report", error)) from error
+    from poseglot.training.run import Run
+
+    if not parsed.run.is_dir():
+        what = "is not a run's folder" if parsed.run.exists() else "does not exist"
+        raise PoseglotError(f"{parsed.run} {what}; `poseglot report` takes the folder that a training wrote (its --out).")
+    if parsed.clips < 0:
+        raise PoseglotError(f"--clips takes a number from 0 on, not {parsed.clips}.")
+    out = parsed.out or parsed.run / "report.html"
+    page = write_page(Run(parsed.run), out, layers=parsed.layers, clips=parsed.clips)
+    print(f"{page.path} ({page.size / 1e6:.2f} MB)")
+    for section, reason in page.left_out.items():
+        print(f"  without {section}: {reason}")

@@ -1,0 +1,127 @@
+"""A mapping of a YAML file, taken apart key by key: whatever is wrong is refused with its place and what is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from poseglot.errors import PoseglotError
+
+
+class Section:
+    """Attributes:
+    where: what messages call it, for example "studies/x.yaml, table 2".
+    """
+
+    def __init__(self, content: Any, where: str, keys: Sequence[str]) -> None:
+        self.where = where
+        if not isinstance(content, dict):
+            raise PoseglotError(f"{where}: expected a mapping with the keys {', '.join(keys)}; found {content!r:.80}.")
+        for key in content:
+            if key not in keys:
+                close = get_close_matches(str(key), keys, n=1)
+                meant = f" Did you mean {close[0]}?" if close else ""
+                raise PoseglotError(f"{where} has an unknown key: {key}.{meant} There are {', '.join(keys)}.")
+        self._content: dict[str, Any] = content
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._content
+
+    def raw(self, key: str) -> Any:
+        """The value as YAML gave it; None if it is not there."""
+        return self._content.get(key)
+
+    def refuse(self, key: str, accepted: str) -> PoseglotError:
+        """The error to raise for a value that is not what is accepted."""
+        return PoseglotError(f"{self.where}: {key} takes {accepted}; found {self._content.get(key)!r:.80}.")
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """A text, not empty; required where there is no default."""
+        if key not in self._content and default is not None:
+            return default
+        value = self._required(key)
+        if not isinstance(value, str) or not value.strip():
+            raise self.refuse(key, "a text (put one like yes or 10 in quotes)")
+        return value.strip()
+
+    def flag(self, key: str) -> bool:
+        """True or false; false if it is not there."""
+        value = self._content.get(key, False)
+        if not isinstance(value, bool):
+            raise self.refuse(key, "true or false")
+        return value
+
+    def entries(self, key: str) -> list[Any]:
+        """A list, not empty."""
+        value = self._required(key)
+        if not isinstance(value, list) or not value:
+            raise self.refuse(key, "a list, not empty")
+        return value
+
+    def names(self, key: str, known: Sequence[str]) -> tuple[str, ...]:
+        """A list of some of the known names, each once."""
+        value = self.entries(key)
+        if not all(name in known for name in value) or repeated(value) is not None:
+            raise self.refuse(key, f"a list of {', '.join(known)}, each at most once")
+        return tuple(value)
+
+    def whole_numbers(self, key: str) -> tuple[int, ...]:
+        """A list of different whole numbers from 0."""
+        value = self.entries(key)
+        if not all(_is_whole(number) and number >= 0 for number in value) or repeated(value) is not None:
+            raise self.refuse(key, "a list of different whole numbers from 0")
+        return tuple(value)
+
+    def whole_number(self, key: str, default: int) -> int:
+        value = self._content.get(key, default)
+        if not _is_whole(value):
+            raise self.refuse(key, "a whole number")
+        return int(value)
+
+    def mapping(self, key: str) -> Mapping[str, Any]:
+        """A mapping with texts as keys; empty if it is not there."""
+        value = self._content.get(key, {})
+        if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+            raise self.refuse(key, "a mapping")
+        return value
+
+    def _required(self, key: str) -> Any:
+        if key not in self._content:
+            raise PoseglotError(f"{self.where} has no {key}.")
+        return self._content[key]
+
+
+def read_yaml(path: Path, kind: str) -> Any:
+    """What a YAML file holds.
+
+    Raises:
+        PoseglotError: it cannot be read.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PoseglotError(f"could not read the {kind} {path}: {error}.") from error
+    except yaml.YAMLError as error:
+        raise PoseglotError(f"the {kind} {path} is not valid YAML: {error}") from error
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def repeated(values: Iterable[Hashable]) -> Any:
+    """The first value that appears a second time, or None."""
+    seen = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    return None
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

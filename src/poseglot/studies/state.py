@@ -1,0 +1,77 @@
+"""What has been done of a cell, as its run's folder tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from poseglot.errors import PoseglotError
+from poseglot.evaluation.scores import load_scores
+from poseglot.skeletons.store import open_store
+from poseglot.studies.study import Cell
+from poseglot.training.recipe import differences
+from poseglot.training.recipe_file import read_recipe
+from poseglot.training.run import Run
+from poseglot.training.sides import side_name, sides
+
+
+def commands_left(cell: Cell) -> list[list[str]]:
+    """The arguments of `poseglot` that are still to be run, one after the other; none if the cell is done."""
+    run = Run(cell.folder)
+    if not run.recognizer.exists():
+        return [cell.train, cell.evaluate]
+    return [] if _has_scores(cell) else [cell.evaluate]
+
+
+def _has_scores(cell: Cell) -> bool:
+    """Whole ones, of the clips that the recipe looks at (`poseglot evaluate` may have been told to look elsewhere since)."""
+    data = cell.recipe.data
+    try:
+        scores = load_scores(Run(cell.folder).scores)
+    except PoseglotError:
+        return False
+    return (scores.split, scores.side) == (data.split, side_name(data))
+
+
+def is_done(cell: Cell) -> bool:
+    return not commands_left(cell)
+
+
+def state(cell: Cell) -> str:
+    """In words: done, trained, stopped after some epoch, or to do."""
+    left = len(commands_left(cell))
+    if left < 2:
+        return "trained, to evaluate" if left else "done"
+    log = Run(cell.folder).read_log()
+    return f"stopped after epoch {log[-1]['epoch']}/{cell.recipe.optim.epochs}" if log else "to do"
+
+
+def refuse_other_runs(cells: Iterable[Cell]) -> None:
+    """See that what lies in the cells' folders is theirs.
+
+    Raises:
+        PoseglotError: the folders that hold runs of other recipes, and what differs.
+    """
+    faults = []
+    for cell in cells:
+        run = Run(cell.folder)
+        if run.recipe.exists():
+            # Reading fills in settings that are newer than the run.
+            found = differences(read_recipe(run.recipe), cell.recipe)
+            faults += [f"{cell.folder} differs in {', '.join(found)}"] if found else []
+        elif run.recognizer.exists() or run.checkpoint.exists():
+            faults.append(f"{cell.folder} has no recipe.yaml")
+    if faults:
+        raise PoseglotError(
+            "\n  ".join(["the study's folders hold other runs; move them away, or choose another folder by --runs:", *faults])
+        )
+
+
+def refuse_missing_data(cells: Iterable[Cell]) -> None:
+    """See that the stores are there, with the splits and folds that the recipes name.
+
+    Raises:
+        PoseglotError: which is not.
+    """
+    for data in {cell.recipe.data for cell in cells}:
+        sides(data, open_store(Path(data.store)))

@@ -1,0 +1,353 @@
+"""A study: one YAML file that is a table of experiments. Read here, checked to its last recipe, and spread out into cells.
+
+    format: poseglot-study/1
+    title: What helps on the demo set
+    about: a paragraph for the table's page
+    base: ../recipes/demo/demo.yaml    # relative to this file
+    settings: {optim.epochs: 12}       # of every run, on top of the base recipe
+    streams: [joint]
+    seeds: [0, 1, 2]
+    folds: 0                           # 5: every run becomes five, by cross-validation on the training side
+    tables:
+      - title: Partition strategies
+        paper: NTU-120 X-Sub, joint    # what the paper's figures were measured on
+        compare_with: none             # the row that the others of this table are compared with
+        rows:
+          - {name: none, settings: {words.prompt: none}, paper: 84.6}
+          - {name: four parts, settings: {words.partition: four}, paper: 85.4, note: as in figure 3}
+          - {name: four streams, streams: [joint, bone], fuse: true, paper: {joint: 94.0, bone: 95.3, fused: 96.1}}
+          - {name: another recipe, base: ../recipes/nw-ucla/official.yaml}
+      - title: lambda
+        grid: {loss.weight: [1.0, 0.8]}    # instead of rows; `paper: [85.0, 85.5]` then gives the figures in this order
+
+A cell is one recipe: what one training makes. What it is, is its recipe and nothing else: rows (of any table) that come to the same
+recipe share one run, and a run that is there already is never trained again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, is_dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from poseglot.errors import PoseglotError
+from poseglot.studies.section import Section, is_number, read_yaml, repeated
+from poseglot.training.recipe import DataRecipe, Recipe
+from poseglot.training.recipe_file import parse_recipe
+
+FORMAT = "poseglot-study/1"
+FUSED = "fused"
+
+_STUDY_KEYS = ("format", "title", "about", "base", "settings", "streams", "seeds", "folds", "tables")
+_TABLE_KEYS = ("title", "paper", "compare_with", "rows", "grid")
+_ROW_KEYS = ("name", "base", "settings", "streams", "fuse", "paper", "note")
+_STREAMS: tuple[str, ...] = get_args(get_type_hints(DataRecipe)["stream"])
+# What the study itself gives to every run, and the key that says it.
+_OWN = {"config": "base", "seed": "seeds", "data.stream": "streams", "data.folds": "folds", "data.fold": "folds"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One recipe and the run that it becomes.
+
+    Attributes:
+        recipe: what is wanted.
+        config, settings: the recipe's file and what is set on top of it, as on a command line.
+        folder: of the run.
+        accelerator: to train on.
+    """
+
+    recipe: Recipe
+    config: Path
+    settings: Mapping[str, str]
+    folder: Path
+    accelerator: str = "auto"
+
+    @property
+    def log(self) -> Path:
+        """What training and evaluation print; beside the folder, which may not be there yet."""
+        return self.folder.with_name(f"{self.folder.name}.log")
+
+    @property
+    def train(self) -> list[str]:
+        """The arguments of `poseglot` that train it."""
+        machine = [] if self.accelerator == "auto" else ["--accelerator", self.accelerator]
+        start = ["train", "--config", str(self.config), "--out", str(self.folder), "--resume", *machine]
+        return [*start, *_as_arguments(self.settings)]
+
+    @property
+    def evaluate(self) -> list[str]:
+        """The arguments of `poseglot` that write its scores."""
+        return ["evaluate", str(self.folder)]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table.
+
+    Attributes:
+        streams: in the table's order. fuse: their ensemble, too.
+        paper: the paper's figures in percent, by stream or `fused`.
+        cells: of every stream, seed and fold.
+    """
+
+    name: str
+    streams: tuple[str, ...]
+    fuse: bool
+    paper: Mapping[str, float]
+    note: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What the table has a line for: every stream, then perhaps `fused`."""
+        return (*self.streams, FUSED) if self.fuse else self.streams
+
+    def cells_of(self, line: str, seed: int) -> list[list[Cell]]:
+        """The cells behind a line and a seed: fold by fold, those whose scores are added (one, or every stream's)."""
+        streams = self.streams if line == FUSED else (line,)
+        cells: dict[tuple[str, int], Cell] = {
+            (cell.recipe.data.stream, cell.recipe.data.fold): cell for cell in self.cells if cell.recipe.seed == seed
+        }
+        return [[cells[stream, fold] for stream in streams] for fold in sorted({fold for _, fold in cells})]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Attributes:
+    paper: what the paper's figures were measured on, or empty. compare_with: a row's name, or None.
+    """
+
+    title: str
+    paper: str
+    compare_with: str | None
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Study:
+    """Attributes:
+    runs: the folder of its runs.
+    command: the arguments of `poseglot` that make it again.
+    """
+
+    title: str
+    about: str
+    seeds: tuple[int, ...]
+    tables: tuple[Table, ...]
+    runs: Path
+    command: tuple[str, ...]
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Every distinct cell, in the order to run them: all rows have their first seed before any has its second."""
+        cells = {cell.folder: cell for table in self.tables for row in table.rows for cell in row.cells}
+        return sorted(cells.values(), key=lambda cell: self.seeds.index(cell.recipe.seed))
+
+
+def load_study(path: Path, *, runs: Path | None = None, settings: Sequence[str] = (), accelerator: str = "auto") -> Study:
+    """Read a study and spread it out. Every recipe in it is read, so that nothing wrong is found out after hours.
+
+    Args:
+        runs: the folder of the runs, by default runs/STUDY.
+        settings: of every run, as on a command line (`--optim.epochs 2`); they win over the study's.
+
+    Raises:
+        PoseglotError: what is wrong with the file, and where.
+    """
+    content = read_yaml(path, "study")
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise PoseglotError(f"{path} is not a study: it must begin with 'format: {FORMAT}'.")
+    file = Section(content, str(path), _STUDY_KEYS)
+    usual = Path("runs") / path.stem
+    overrides = _from_arguments(settings)
+    plan = _Plan(file, path.parent, runs or usual, overrides, accelerator)
+    tables = tuple(plan.table(table, f"{path}, table {number}") for number, table in enumerate(file.entries("tables"), 1))
+    if (twice := repeated(table.title for table in tables)) is not None:
+        raise PoseglotError(f"{path} has two tables with the title {twice!r}; give each its own.")
+    command = ["study", str(_as_typed(path)), *_as_arguments(overrides)]
+    command += ["--runs", str(plan.runs)] if plan.runs != usual else []
+    command += ["--accelerator", accelerator] if accelerator != "auto" else []
+    return Study(file.text("title"), file.text("about", ""), plan.seeds, tables, plan.runs, tuple(command))
+
+
+class _Plan:
+    """What a study's tables share, and the cells that they have come to so far."""
+
+    def __init__(self, file: Section, folder: Path, runs: Path, overrides: Mapping[str, str], accelerator: str) -> None:
+        self.folder, self.runs, self.overrides, self.accelerator = folder, runs, overrides, accelerator
+        self.base = file.text("base")
+        self.settings = _settings(file)
+        self.streams = file.names("streams", _STREAMS) if "streams" in file else ("joint",)
+        self.seeds = file.whole_numbers("seeds")
+        self.folds = file.whole_number("folds", 0)
+        if self.folds == 1 or self.folds < 0:
+            raise file.refuse("folds", "0 (look at the test side), or the number of folds from 2")
+        self.cells: list[Cell] = []
+
+    def table(self, content: Any, where: str) -> Table:
+        section = Section(content, where, _TABLE_KEYS)
+        title = section.text("title")
+        section.where += f" ({title})"
+        if ("rows" in section) == ("grid" in section):
+            raise PoseglotError(f"{section.where} must have either rows or a grid.")
+        described = _grid_rows(section) if "grid" in section else section.entries("rows")
+        rows = tuple(self.row(row, f"{section.where}, row {number}", title) for number, row in enumerate(described, 1))
+        names = [row.name for row in rows]
+        if (twice := repeated(names)) is not None:
+            raise PoseglotError(f"{section.where} has two rows named {twice!r}; give each its own name.")
+        compare_with = section.text("compare_with") if "compare_with" in section else None
+        if compare_with is not None and compare_with not in names:
+            raise section.refuse("compare_with", f"the name of one of the table's rows ({', '.join(names)})")
+        # The figures of a grid stand in `paper` too, as a list.
+        paper = section.text("paper", "") if not isinstance(section.raw("paper"), list) or "grid" not in section else ""
+        return Table(title, paper, compare_with, rows)
+
+    def row(self, content: Any, where: str, table: str) -> Row:
+        section = Section(content, where, _ROW_KEYS)
+        name = section.text("name")
+        section.where += f" ({name})"
+        streams = section.names("streams", _STREAMS) if "streams" in section else self.streams
+        fuse = section.flag("fuse")
+        if fuse and len(streams) < 2:
+            raise PoseglotError(f"{section.where}: fuse needs at least two streams; there is {streams[0]}.")
+        config = _as_typed(self.folder / section.text("base", self.base))
+        settings = {**self.settings, **_settings(section), **self.overrides}
+        try:
+            recipe = parse_recipe(["--config", str(config), *_as_arguments(settings)])
+            cells = tuple(
+                self.cell(recipe, config, settings, stream, seed, fold, (name, table))
+                for seed in self.seeds
+                for stream in streams
+                for fold in (range(1, self.folds + 1) if self.folds else [0])
+            )
+        except PoseglotError as error:
+            raise PoseglotError(f"{section.where}: {error}") from error
+        note = section.text("note", "")
+        return Row(name, streams, fuse, _paper(section, (*streams, FUSED) if fuse else streams), note, cells)
+
+    def cell(
+        self,
+        recipe: Recipe,
+        config: Path,
+        settings: Mapping[str, str],
+        stream: Any,
+        seed: int,
+        fold: int,
+        names: tuple[str, str],
+    ) -> Cell:
+        """The cell of one stream, seed and fold of a row; the one made before, if it has the same recipe."""
+        data = replace(recipe.data, stream=stream)
+        settings = {**settings, "data.stream": stream, "seed": str(seed)}
+        name = f"{stream}-seed{seed}"
+        if self.folds:
+            data = replace(data, folds=self.folds, fold=fold)
+            settings |= {"data.folds": str(self.folds), "data.fold": str(fold)}
+            name += f"-fold{fold}"
+        recipe = replace(recipe, seed=seed, data=data)
+        for cell in self.cells:
+            if cell.recipe == recipe:
+                return cell
+        row, table = map(_slug, names)
+        taken = {cell.folder for cell in self.cells}
+        free = [folder for folder in (self.runs / f"{row}-{name}", self.runs / f"{table}-{row}-{name}") if folder not in taken]
+        if not free:
+            raise PoseglotError(f"its runs would be called like those of another row ({row}-{name}); name it differently.")
+        self.cells.append(Cell(recipe, config, settings, free[0], self.accelerator))
+        return self.cells[-1]
+
+
+def _grid_rows(section: Section) -> list[dict[str, Any]]:
+    """Every combination of a grid as a row."""
+    grid = section.mapping("grid")
+    if not grid or not all(isinstance(values, list) and values for values in grid.values()):
+        raise section.refuse("grid", "settings, each with the list of its values")
+    rows: list[dict[str, Any]] = []
+    for values in product(*grid.values()):
+        settings = dict(zip(grid, values, strict=True))
+        rows.append({"name": ", ".join(f"{key} {_as_text(value)}" for key, value in settings.items()), "settings": settings})
+    figures = section.raw("paper")
+    if isinstance(figures, list):
+        if len(figures) != len(rows):
+            raise section.refuse("paper", f"a figure for each of the {len(rows)} rows of the grid, or a text")
+        for row, figure in zip(rows, figures, strict=True):
+            row["paper"] = figure
+    return rows
+
+
+def _paper(section: Section, lines: Sequence[str]) -> Mapping[str, float]:
+    figures = section.raw("paper")
+    if figures is None:
+        return {}
+    if is_number(figures) and len(lines) == 1:
+        return {lines[0]: float(figures)}
+    if isinstance(figures, dict) and all(key in lines and is_number(value) for key, value in figures.items()):
+        return {key: float(value) for key, value in figures.items()}
+    accepted = "a figure in percent" if len(lines) == 1 else f"figures in percent by name ({', '.join(lines)})"
+    raise section.refuse("paper", accepted)
+
+
+def _settings(section: Section) -> dict[str, str]:
+    """A section's settings as texts for a command line."""
+    settings = section.mapping("settings")
+    try:
+        texts = {name: _as_text(value) for name, value in settings.items()}
+    except TypeError as error:
+        raise section.refuse("settings", "numbers, texts, true, false, and lists and mappings of them") from error
+    _refuse_own(settings, section.where)
+    return texts
+
+
+def _refuse_own(names: Sequence[str] | Mapping[str, Any], where: str) -> None:
+    """Refuse settings that are the study's own matter, and whole sections."""
+    sections = {name for name, kind in get_type_hints(Recipe).items() if is_dataclass(kind)}
+    for name in names:
+        if name in _OWN:
+            raise PoseglotError(f"{where}: {name} is no setting of a study's runs; the study's file says it as {_OWN[name]}.")
+        if name in sections:
+            raise PoseglotError(f"{where}: {name} is a whole section; give its settings one by one, like optim.epochs: 12.")
+
+
+def _as_text(value: Any) -> str:
+    """A value as it stands on a command line, where it is read as YAML."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _as_arguments(settings: Mapping[str, str]) -> list[str]:
+    arguments = []
+    for name, value in settings.items():
+        # A value that looks like an option must hang on its name.
+        arguments += [f"--{name}={value}"] if value.startswith("-") else [f"--{name}", value]
+    return arguments
+
+
+def _from_arguments(arguments: Sequence[str]) -> dict[str, str]:
+    """Settings from a command line.
+
+    Raises:
+        PoseglotError: a name without a value, or a value without a name.
+    """
+    settings: dict[str, str] = {}
+    left = list(arguments)
+    while left:
+        name, equals, value = left.pop(0).partition("=")
+        if not name.startswith("--") or not (equals or (left and not left[0].startswith("--"))):
+            raise PoseglotError(f"cannot use {name!r}: settings are given as a name and a value, like --optim.epochs 2.")
+        settings[name.removeprefix("--")] = value if equals else left.pop(0)
+    _refuse_own(settings, "the command line")
+    return settings
+
+
+def _as_typed(path: Path) -> Path:
+    """A path as a person in this folder would type it."""
+    whole, here = path.resolve(), Path.cwd().resolve()
+    return whole.relative_to(here) if whole.is_relative_to(here) else whole
+
+
+def _slug(name: str) -> str:
+    """A name as a part of a folder's name."""
+    return re.sub(r"[^\w.]+", "-", name.lower()).strip("-.") or "row"

@@ -1,0 +1,230 @@
+"""What a study came to, as a page to read (Markdown) and as a file to compute with (CSV): made of the runs' scores, never by hand."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from poseglot.evaluation.comparison import mean_and_deviation, paired_difference, verdict
+from poseglot.evaluation.ensemble import GAP_WEIGHTS, fuse
+from poseglot.evaluation.metrics import Count, Hits, hits
+from poseglot.evaluation.scores import SavedScores, load_scores
+from poseglot.files import write_atomically
+from poseglot.studies.runner import as_command
+from poseglot.studies.state import is_done
+from poseglot.studies.study import FUSED, Cell, Row, Study, Table
+from poseglot.training.run import Run
+
+COLUMNS = ("table", "row", "stream", "seed", "fold", "correct", "total", "percent", "paper", "run", "command")
+_NOTHING = "-"
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a line of a table says of one seed and fold, clip by clip."""
+
+    names: tuple[str, ...]
+    correct: Hits
+
+    @property
+    def count(self) -> Count:
+        return Count(int(self.correct.sum()), len(self.correct))
+
+
+class Results:
+    """The scores of the cells that are done, each read once."""
+
+    def __init__(self, cells: Iterable[Cell]) -> None:
+        self._scores: dict[Path, SavedScores] = {
+            cell.folder: load_scores(Run(cell.folder).scores) for cell in cells if is_done(cell)
+        }
+
+    def of(self, cells: Sequence[Cell]) -> Outcome | None:
+        """Of one cell, or of several streams' ensemble with GAP's fixed weights; None unless all are done."""
+        found = [self._scores.get(cell.folder) for cell in cells]
+        scores = [each for each in found if each is not None]
+        if len(scores) < len(cells):
+            return None
+        first, logits = scores[0], scores[0].logits
+        if len(scores) > 1:
+            logits = fuse([each.logits for each in scores], [GAP_WEIGHTS[cell.recipe.data.stream] for cell in cells])
+        return Outcome(first.names, hits(logits, first.labels))
+
+    def of_seed(self, row: Row, line: str, seed: int) -> Outcome | None:
+        """All folds of a seed together; None unless all are done."""
+        folds = [self.of(cells) for cells in row.cells_of(line, seed)]
+        there = [fold for fold in folds if fold is not None]
+        if len(there) < len(folds):
+            return None
+        names = tuple(name for fold in there for name in fold.names)
+        return Outcome(names, np.concatenate([fold.correct for fold in there]))
+
+    def data_set(self) -> str:
+        """What the scores say they are of."""
+        return " and ".join(sorted({f"{scores.dataset}, split {scores.split}" for scores in self._scores.values()}))
+
+
+def write_tables(study: Study, folder: Path) -> tuple[Path, Path]:
+    """Write table.md and table.csv of what is done so far; whoever reads them meanwhile sees the old ones or the new.
+
+    Raises:
+        PoseglotError: the disk refused.
+    """
+    results = Results(study.cells)
+    page, numbers = folder / "table.md", folder / "table.csv"
+    write_atomically(page, markdown(study, results))
+    write_atomically(numbers, long_form(study, results))
+    return page, numbers
+
+
+def long_form(study: Study, results: Results) -> str:
+    """CSV, a line for every table, row, stream (or `fused`), seed and fold; correct, total and percent are empty until it is done."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for table in study.tables:
+        for row in table.rows:
+            for line in row.lines:
+                for seed in study.seeds:
+                    for cells in row.cells_of(line, seed):
+                        outcome = results.of(cells)
+                        numbers: list[object] = ["", "", ""]
+                        if outcome is not None:
+                            numbers = [outcome.count.correct, outcome.count.total, f"{outcome.count.percent:.4f}"]
+                        about = [table.title, row.name, line, seed, cells[0].recipe.data.fold]
+                        folders = shlex.join(str(cell.folder) for cell in cells)
+                        writer.writerow([*about, *numbers, row.paper.get(line, ""), folders, _command(line, cells)])
+    return buffer.getvalue()
+
+
+def markdown(study: Study, results: Results) -> str:
+    """The page."""
+    several_seeds = "; ± is the standard deviation between seeds" if len(study.seeds) > 1 else ""
+    parts = [
+        f"# {study.title}",
+        *([study.about] if study.about else []),
+        f"Accuracy (top-1) of the last epoch on {_side(study, results)}, with the clips that were right, seed by seed{several_seeds}. "
+        "`poseglot study` made this page from the runs' scores.",
+    ]
+    for table in study.tables:
+        parts += [f"## {table.title}", _table(study, table, results)]
+        if table.compare_with is not None:
+            parts.append(
+                f"The difference is that of the means, row (B) minus {table.compare_with} (A), in points, with its 95 % interval "
+                "(bootstrap over clips and seeds, paired by both)."
+            )
+    parts += ["## Commands", _commands(study), _machines(study.cells)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _side(study: Study, results: Results) -> str:
+    folds = sorted({cell.recipe.data.folds for cell in study.cells})
+    sides = [
+        "the test side" if not n else f"the held-out folds of the training side ({n}-fold cross-validation)" for n in folds
+    ]
+    data = results.data_set()
+    return " or ".join(sides) + (f" ({data})" if data else "")
+
+
+def _table(study: Study, table: Table, results: Results) -> str:
+    """One table; columns that would be empty in every row are left out."""
+    reference = {row.name: row for row in table.rows}.get(table.compare_with or "")
+    lines = [(row, line) for row in table.rows for line in row.lines]
+    measured_on = f" ({table.paper})" if table.paper else ""
+    columns: dict[str, list[str]] = {
+        "row": [row.name for row, _ in lines],
+        "stream": [line for _, line in lines],
+        "accuracy": [_accuracy([results.of_seed(row, line, seed) for seed in study.seeds]) for row, line in lines],
+        f"paper{measured_on}": [f"{row.paper[line]:g} %" if line in row.paper else _NOTHING for row, line in lines],
+        f"difference to {table.compare_with}": [_difference(study.seeds, results, reference, row, line) for row, line in lines],
+        "note": [row.note or _NOTHING for row, _ in lines],
+    }
+    if len({line for _, line in lines}) == 1:
+        del columns["stream"]
+    if not any(row.paper for row in table.rows):
+        del columns[f"paper{measured_on}"]
+    if reference is None:
+        del columns[f"difference to {table.compare_with}"]
+    if not any(row.note for row in table.rows):
+        del columns["note"]
+    rows = [list(columns), ["---"] * len(columns), *map(list, zip(*columns.values(), strict=True))]
+    return "\n".join("| " + " | ".join(map(_in_a_cell, row)) + " |" for row in rows)
+
+
+def _accuracy(outcomes: Sequence[Outcome | None]) -> str:
+    """`84.61 ± 0.52 % (244/288, 240/288; 2 of 3 seeds)`."""
+    counts = [outcome.count for outcome in outcomes if outcome is not None]
+    if not counts:
+        return _NOTHING
+    mean, deviation = mean_and_deviation(counts)
+    spread = "" if math.isnan(deviation) else f" ± {deviation:.2f}"
+    incomplete = f"; {len(counts)} of {len(outcomes)} seeds" if len(counts) < len(outcomes) else ""
+    return f"{mean:.2f}{spread} % ({', '.join(f'{count.correct}/{count.total}' for count in counts)}{incomplete})"
+
+
+def _difference(seeds: Sequence[int], results: Results, reference: Row | None, row: Row, line: str) -> str:
+    """Of a row to the one that it is compared with, by the seeds that both have."""
+    if reference is None or row is reference or line not in reference.lines:
+        return _NOTHING
+    both = [(results.of_seed(reference, line, seed), results.of_seed(row, line, seed)) for seed in seeds]
+    pairs = [(a, b) for a, b in both if a is not None and b is not None]
+    if not pairs:
+        return _NOTHING
+    if len({outcome.names for pair in pairs for outcome in pair}) > 1:
+        return "other clips"
+    a, b = (np.stack([pair[side].correct for pair in pairs]) for side in (0, 1))
+    found = paired_difference(a, b, paired_runs=True)
+    seen = f"; {len(pairs)} of {len(seeds)} seeds" if len(pairs) < len(seeds) else ""
+    return f"{found.points:+.2f} [{found.low:+.2f}, {found.high:+.2f}{seen}]: {verdict(found)}"
+
+
+def _commands(study: Study) -> str:
+    every = [as_command(arguments) for cell in study.cells for arguments in (cell.train, cell.evaluate)]
+    return "\n\n".join(
+        [
+            f"```\n{as_command(study.command)}\n```",
+            f"<details><summary>Every run by itself</summary>\n\n```\n{chr(10).join(every)}\n```",
+            "</details>",
+        ]
+    )
+
+
+def _command(line: str, cells: Sequence[Cell]) -> str:
+    """What makes a number of the table from nothing, or - of an ensemble - from its runs."""
+    if line == FUSED:
+        return as_command(["ensemble", *(str(cell.folder) for cell in cells)])
+    (cell,) = cells
+    return f"{as_command(cell.train)} && {as_command(cell.evaluate)}"
+
+
+def _machines(cells: Sequence[Cell]) -> str:
+    """What the runs that are done ran on, with which versions, for how long."""
+    runs: Counter[tuple[str, ...]] = Counter()
+    seconds: Counter[tuple[str, ...]] = Counter()
+    names = ("poseglot", "commit", "torch", "python", "system", "device", "processes", "threads")
+    for cell in cells:
+        run = Run(cell.folder)
+        if is_done(cell) and run.machine.exists():
+            machine = json.loads(run.machine.read_text())
+            key = tuple(str(machine.get(name, _NOTHING)) for name in names)
+            runs[key] += 1
+            seconds[key] += round(sum(entry["seconds"] for entry in run.read_log()))
+    if not runs:
+        return "No run is done yet."
+    header = ["runs", *names, "seconds of training"]
+    rows = [[str(runs[key]), *key, f"{seconds[key]:,}"] for key in runs]
+    return "\n".join("| " + " | ".join(map(_in_a_cell, row)) + " |" for row in [header, ["---"] * len(header), *rows])
+
+
+def _in_a_cell(text: str) -> str:
+    """A text that does not break a Markdown table."""
+    return " ".join(text.replace("|", "\\|").split())
