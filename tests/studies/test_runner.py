@@ -61,9 +61,10 @@ def paced(store: Path, pace: float) -> Recipe:
 
 
 def in_another_process(path: Path, *arguments: str) -> subprocess.Popen[str]:
-    """`poseglot study`, with the stand-in in place."""
+    """`poseglot study`, with the stand-in in place, and with ears for Ctrl-C even if these tests run in the background of a shell."""
     code = (
-        f"import sys; from poseglot.studies import runner; runner._PROGRAM = (sys.executable, {str(STAND_IN)!r});"
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        f"from poseglot.studies import runner; runner._PROGRAM = (sys.executable, {str(STAND_IN)!r});"
         "from poseglot.app.cli import main; sys.exit(main(sys.argv[1:]))"
     )
     given = [sys.executable, "-c", code, "study", str(path), "--runs", str(path.parent / "runs"), *arguments]
