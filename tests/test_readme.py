@@ -20,14 +20,15 @@ PAGES = {path.name: path.read_text() for path in (ROOT / "README.md", *sorted((R
 SHELL = [
     line.strip()
     for page in PAGES.values()
-    for block in re.findall(r"^```\n(.*?)^```", page, re.M | re.S)
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```", page, re.M | re.S)
+    if not language
     for line in block.splitlines()
 ]
 COMMANDS = [part.strip() for line in SHELL for part in line.split("#")[0].split("&&") if part.strip().startswith("poseglot ")]
 
 
 def test_there_are_commands_to_check() -> None:
-    assert len(COMMANDS) >= 18
+    assert len(COMMANDS) >= 26
 
 
 @pytest.mark.parametrize("line", COMMANDS)

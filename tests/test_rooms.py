@@ -19,7 +19,7 @@ MAY_KNOW = {
     "losses": set(),
     "evaluation": set(),
     "training": {"skeletons", "descriptions", "models", "losses", "evaluation"},
-    "studies": {"skeletons", "evaluation", "training"},
+    "studies": {"skeletons", "descriptions", "models", "evaluation", "training"},
     "inference": {"skeletons", "models"},
     "report": {"skeletons", "descriptions", "models", "losses", "evaluation", "training", "inference"},
     "app": {"skeletons", "descriptions", "models", "losses", "evaluation", "training", "studies", "inference", "report"},

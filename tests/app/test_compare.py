@@ -183,7 +183,10 @@ def test_what_is_refused(poseglot: Command, write: Callable[..., Path], tmp_path
     assert "two runs, A and B, not 1;" in refused(a)
     assert "two runs, A and B, not 3;" in refused(a, b, a)
     assert f"{b} is given twice for one side" in refused(a, "--against", b, b)
-    assert "poseglot evaluate" in refused(a, tmp_path / "absent")
+    assert f"there is no run {tmp_path / 'absent'}" in refused(a, tmp_path / "absent")
+    (tmp_path / "unfinished").mkdir()
+    assert "poseglot evaluate" in refused(a, tmp_path / "unfinished")
+    assert "is on both sides" in refused(a, a)
     assert "must be 0 or more, not -1" in refused(a, b, "--points=-1")
     assert "must be 0 or more, not nan" in refused(a, b, "--points", "nan")
     assert "picture.jpg must end in .png" in refused(a, b, "--picture", tmp_path / "picture.jpg")
@@ -198,7 +201,8 @@ def test_what_is_refused(poseglot: Command, write: Callable[..., Path], tmp_path
         assert "poseglot evaluate RUN --store STORE --split SPLIT" in message
     nothing = replace(whole, names=(), labels=whole.labels[:0], logits=whole.logits[:0])
     save_scores(nothing, b / "scores.npz")
-    assert "evaluated on no clips" in refused(b, b)
+    save_scores(nothing, a / "scores.npz")
+    assert "evaluated on no clips" in refused(a, b)
 
 
 # The picture

@@ -198,3 +198,45 @@ def test_a_study_loads_no_submitit_and_no_training_engine(study: Path) -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"model.encoder": "foo"}, "bad-joint-seed0: unknown encoder 'foo'"),
+        ({"model.options": {"kernl": 3}}, "bad-joint-seed0: the encoder ctr-gcn has no option 'kernl'"),
+        ({"data.split": "inner"}, "bad-joint-seed0: demo has no split 'inner'"),
+        ({"data.store": "nowhere"}, "bad-joint-seed0: nowhere is not a packed store"),
+        ({"words.descriptions": "nw-ucla"}, "bad-joint-seed0: nw-ucla describes"),
+        ({"words.prompt": "synonym"}, "row 2 (bad): the prompt 'synonym' describes the whole body"),
+    ],
+)
+def test_a_row_that_cannot_run_is_named_before_anything_runs(
+    poseglot: Command, study: Path, store_path: Path, tmp_path: Path, settings: dict[str, Any], said: str
+) -> None:
+    recipe = small_recipe(store_path, Path("no-text-encoder"))
+    write_study(tmp_path, recipe, tables=[{"title": "T", "rows": [ROWS[0], {"name": "bad", "settings": settings}]}])
+    message = poseglot("study", study)
+    assert message.status == 1
+    assert said in message.error
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_commands_of_a_page_are_those_behind_its_numbers(poseglot: Command, study: Path, tmp_path: Path) -> None:
+    rows = [*ROWS, {"name": "again", "settings": ROWS[1].get("settings", {})}]
+    fused = {"name": "both", "streams": ["joint", "bone"], "fuse": True}
+    tables = [{"title": "T", "compare_with": ROWS[0]["name"], "rows": [*rows, fused]}]
+    write_study(tmp_path, seeds=[0, 1], tables=tables)
+    for cell in load_study(study).cells:
+        finished(cell)
+    assert poseglot("study", study, "--table-only").status == 0
+    page = (tmp_path / "runs" / "study" / "table.md").read_text()
+    block = page.split("Every number by itself")[1].split("```")[1].strip().splitlines()
+    commands = [shlex.split(line)[1:] for line in block if not line.startswith("#")]
+    assert {command[0] for command in commands} == {"train", "evaluate", "ensemble", "compare"}
+    trained = [command[command.index("--out") + 1] for command in commands if command[0] == "train"]
+    assert sorted(trained) == sorted(str(cell.folder) for cell in load_study(study).cells)
+    assert any(line.endswith(", as above") for line in block)
+    for command in commands:
+        if command[0] in ("ensemble", "compare"):
+            assert poseglot(*command).status == 0, command

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
 import torch
 
 from poseglot.descriptions import load_vocabulary, nearest_states
+from poseglot.descriptions.description import parse_descriptions
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.layout import PARTS
+from tests.conftest import ROOT
 
 
 def test_the_packaged_vocabulary_is_that_of_hake(shared: Path) -> None:
@@ -20,6 +23,14 @@ def test_the_packaged_vocabulary_is_that_of_hake(shared: Path) -> None:
     assert len(states) == 93
     assert set(states) == wanted
     assert {state.split()[0] for state in states} == set(PARTS)
+
+
+def test_the_examples_of_the_docs_are_a_description_set_and_a_vocabulary(tmp_path: Path) -> None:
+    described, states = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "words.md").read_text(), re.M | re.S)
+    (description,) = parse_descriptions(described, origin="docs").classes.values()
+    assert description.manual[0] == "hip bend"
+    (tmp_path / "states.yaml").write_text(states)
+    assert load_vocabulary(str(tmp_path / "states.yaml"))[0] == "hand hold"
 
 
 def test_a_users_own_vocabulary(tmp_path: Path) -> None:

@@ -44,8 +44,9 @@ def test_a_shipped_study_is_read_to_its_last_recipe(name: str) -> None:
 def test_the_example_of_the_docs_is_a_study(tmp_path: Path) -> None:
     (example,) = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "studies.md").read_text(), re.M | re.S)
     (tmp_path / "example.yaml").write_text(example.replace("../recipes", str(ROOT / "recipes")))
-    first, grid = load_study(tmp_path / "example.yaml").tables
-    assert [row.name for row in first.rows] == ["fixed", "learned", "four streams"]
+    first, streams, grid = load_study(tmp_path / "example.yaml").tables
+    assert [row.name for row in first.rows] == ["fixed", "learned"]
+    assert [row.fuse for row in streams.rows] == [True]
     assert len(grid.rows) == 4
 
 

@@ -97,6 +97,12 @@ def test_folds_that_do_not_fit_are_refused(folds: str, fold: str) -> None:
         parse_recipe(["--config", PAPER, f"--data.folds={folds}", f"--data.fold={fold}"])
 
 
+def test_a_prompt_and_a_partition_that_do_not_go_together_are_refused_when_read() -> None:
+    with pytest.raises(PoseglotError, match=r"'synonym' describes the whole body.*--words\.partition global"):
+        parse_recipe(["--config", PAPER, "--words.prompt", "synonym"])
+    assert parse_recipe(["--config", PAPER, "--words.prompt", "synonym", "--words.partition", "none"]).with_words is False
+
+
 def test_a_learned_weight_needs_a_start() -> None:
     with pytest.raises(PoseglotError, match=r"loss\.learned_weight needs a loss\.weight above 0"):
         parse_recipe(["--config", PAPER, "--loss.learned_weight", "true", "--loss.weight", "0"])

@@ -226,7 +226,7 @@ def test_part_classes_are_the_mean_of_a_classifier_on_every_pooled_part(recipe: 
 def test_a_learned_weight_starts_where_it_is_told_and_rests_at_its_share() -> None:
     weight = LearnedWeight(0.8).double()
     assert float(weight.log.detach().exp()) == pytest.approx(0.8)
-    assert float(weight(torch.tensor(1.5))) == pytest.approx(0.8 * 1.5 - 0.8 * math.log(0.8))
+    assert float(weight(torch.tensor(1.5)).detach()) == pytest.approx(0.8 * 1.5 - 0.8 * math.log(0.8))
     optimizer = torch.optim.SGD(weight.parameters(), lr=0.2, momentum=0.9, nesterov=True)
     for alignment in (2.0, 0.5, 0.01):  # however well aligned: positive, and lambda * L_con = .8
         for _ in range(400):

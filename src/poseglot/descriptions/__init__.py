@@ -5,7 +5,7 @@ the same form. Classes are matched to a data set by label, never by position.
 """
 
 from poseglot.descriptions.description import Description, DescriptionSet, load_descriptions
-from poseglot.descriptions.prompts import PROMPTS, PromptTable, make_prompts
+from poseglot.descriptions.prompts import PROMPTS, PromptTable, check_prompt, make_prompts
 from poseglot.descriptions.states import load_vocabulary, nearest_states
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Description",
     "DescriptionSet",
     "PromptTable",
+    "check_prompt",
     "load_descriptions",
     "load_vocabulary",
     "make_prompts",

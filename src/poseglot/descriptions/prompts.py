@@ -84,19 +84,11 @@ def make_prompts(
     Raises:
         PoseglotError: no such prompt or partition, the two do not go together, or a description lacks what the prompt needs.
     """
-    if prompt not in PROMPTS:
-        raise PoseglotError(f"unknown prompt {prompt!r}; there are {', '.join(PROMPTS)}.")
-    if partition not in PARTITIONS:
-        raise PoseglotError(f"unknown partition {partition!r}; there are {', '.join(PARTITIONS)}.")
+    check_prompt(prompt, partition)
     if partition == "none":
         return _numbered({})
     levels: dict[str, list[list[str]]] = {}
     if prompt in WHOLE_BODY:
-        if partition != GLOBAL:
-            raise PoseglotError(
-                f"the prompt {prompt!r} describes the whole body and goes with the partition 'global', not {partition!r} "
-                "(add --words.partition global); 'parts' and 'synonym+parts' describe parts."
-            )
         levels[GLOBAL] = _whole_body(descriptions, prompt, states)
     if prompt == "synonym+parts":
         levels[GLOBAL] = _whole_body(descriptions, "synonym", ())
@@ -105,6 +97,23 @@ def make_prompts(
             # In `synonym+parts` the whole body has its level already.
             levels.setdefault(part, [[_part_text(each, part, pieces, official_format)] for each in descriptions])
     return _numbered(levels)
+
+
+def check_prompt(prompt: str, partition: str) -> None:
+    """See that both are known and go together.
+
+    Raises:
+        PoseglotError: they are not, or do not.
+    """
+    if prompt not in PROMPTS:
+        raise PoseglotError(f"unknown prompt {prompt!r}; there are {', '.join(PROMPTS)}.")
+    if partition not in PARTITIONS:
+        raise PoseglotError(f"unknown partition {partition!r}; there are {', '.join(PARTITIONS)}.")
+    if prompt in WHOLE_BODY and partition not in (GLOBAL, "none"):
+        raise PoseglotError(
+            f"the prompt {prompt!r} describes the whole body and goes with the partition 'global', not {partition!r} "
+            "(add --words.partition global); 'parts' and 'synonym+parts' describe parts."
+        )
 
 
 def _whole_body(descriptions: Sequence[Description], prompt: str, states: Sequence[Sequence[str]]) -> list[list[str]]:

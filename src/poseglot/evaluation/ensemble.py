@@ -47,9 +47,13 @@ def check_members(names: Sequence[str], members: Sequence[SavedScores]) -> None:
     for name, scores in zip(names, members, strict=True):
         if what_differs(first, scores):
             raise PoseglotError(
-                f"{name} and {names[0]} were not evaluated on the same clips ({scores.dataset}/{scores.split} and "
-                f"{first.dataset}/{first.split}); only runs on one test side can be fused."
+                f"{name} and {names[0]} were not evaluated on the same clips ({_looked_at(scores)} and "
+                f"{_looked_at(first)}); only runs on one test side, or one fold, can be fused."
             )
+
+
+def _looked_at(scores: SavedScores) -> str:
+    return f"{scores.dataset}/{scores.split}, {scores.side}"
 
 
 def fixed_weights(streams: Sequence[str]) -> list[float]:

@@ -149,7 +149,10 @@ def _by_fold(streams: Sequence[str], names: Sequence[str], loaded: Sequence[Save
         raise PoseglotError(f"the runs of --search are of different numbers of folds: {each}; all must be of one division.")
     wanted = [(stream, fold) for stream in streams for fold in range(1, total + 1)]
     if missing := [f"{stream} {fold}/{total}" for stream, fold in wanted if (stream, fold) not in folds]:
-        raise PoseglotError(f"--search lacks folds: {', '.join(missing)}. Every stream needs every fold: {_HOW}.")
+        raise PoseglotError(
+            f"--search lacks folds: {', '.join(missing)}. Every stream needs every fold: train it with "
+            f"--data.folds {total} and these folds (--data.fold), and evaluate it."
+        )
     if len({len(runs) for runs in folds.values()}) > 1:
         most = max(map(len, folds.values()))
         fewer = [f"{stream} {fold}/{total} has {len(runs)}" for (stream, fold), runs in folds.items() if len(runs) < most]

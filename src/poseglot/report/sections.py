@@ -50,9 +50,10 @@ Marked = Sequence[tuple[str, bool]]
 
 @dataclass(frozen=True)
 class Head:
-    """What was trained and what came of it: the result, names with values, every setting, the machine."""
+    """What was trained and what came of it: the folder, the result, names with values, every setting, the machine."""
 
     title: str
+    origin: str
     result: Count
     top5: Count | None
     best: str
@@ -82,6 +83,7 @@ def head(material: Material) -> Head:
         best = f"epoch {entry['epoch']}: {Count(**entry['test'])}"
     return Head(
         title=run.folder.resolve().name,
+        origin=str(run.folder),
         result=top_k(scores.logits, scores.labels, 1),
         top5=top_k(scores.logits, scores.labels, 5) if len(scores.classes) > 5 else None,
         best=best,
@@ -348,12 +350,13 @@ def topologies(material: Material, chosen: Sequence[int] | None) -> Topologies:
     pose, layout = _front(material), recognizer.layout
     names = [joint.replace("_", " ") for joint in layout.joints]
     made = []
-    for number in dict.fromkeys(layers):
+    of_layer = {number: strongest_links(found[number - 1], layout.bone_pairs, MOST_LINKS) for number in layers}
+    strongest = max((abs(link.strength) for links in of_layer.values() for link in links), default=1.0)
+    for number, links in of_layer.items():
         topology = found[number - 1]
-        links = strongest_links(topology, layout.bone_pairs, MOST_LINKS)
         about = f"Topology of layer {number}: what each joint (row) takes from each other joint (column)"
         grid = topology_grid(f"layer-{number}", about, topology, layout)
-        made.append(Layer(number, grid, skeleton(pose, layout, links), _named_links(links, names)))
+        made.append(Layer(number, grid, skeleton(pose, layout, links, strongest=strongest), _named_links(links, names)))
     return Topologies(made, len(found), len(numbers))
 
 

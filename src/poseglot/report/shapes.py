@@ -155,10 +155,12 @@ def confusion_grid(matrix: Matrix, names: Sequence[str]) -> Grid:
 
 
 def topology_grid(id: str, about: str, topology: Array, layout: Layout) -> Grid:
-    """What each joint (row) takes from each (column); full colour is the strongest entry beside the diagonal. Bones are ringed."""
+    """What each joint (row) takes from each (column); full colour is the strongest between joints that no bone joins. Bones are ringed."""
     names = [joint.replace("_", " ") for joint in layout.joints]
-    beside = topology[~np.eye(len(names), dtype=bool)]
-    most = float(np.nanmax(np.abs(beside), initial=0)) or 1.0
+    learned = ~np.eye(len(names), dtype=bool)  # not the joint itself, and no bone: what the network found by itself
+    for child, parent in layout.bone_pairs:
+        learned[[child, parent], [parent, child]] = False
+    most = float(np.nanmax(np.abs(topology[learned]), initial=0)) or 1.0
     bones = {frozenset(pair) for pair in layout.bone_pairs}
     entries = []
     for row in range(len(names)):
@@ -234,8 +236,8 @@ class Skeleton:
     height: int = 300
 
 
-def skeleton(pose: Array, layout: Layout, links: Sequence[Link]) -> Skeleton:
-    """One person's pose (V, C), x to the right and y up, with the strongest link the widest."""
+def skeleton(pose: Array, layout: Layout, links: Sequence[Link], *, strongest: float | None = None) -> Skeleton:
+    """One person's pose (V, C), x to the right and y up; a link is as wide as it is strong beside `strongest`, the strongest of all."""
     margin, shape = 20, Skeleton((), (), ())
     flat = np.asarray(pose[:, :2], dtype=np.float64) * (1, -1)
     low, extent = flat.min(axis=0), np.ptp(flat, axis=0)
@@ -244,7 +246,7 @@ def skeleton(pose: Array, layout: Layout, links: Sequence[Link]) -> Skeleton:
     placed = np.round(margin + (room - scale * extent) / 2 + (flat - low) * scale, 1)
     points = [(float(x), float(y)) for x, y in placed]
     colours = joint_colours(layout)
-    most = max((abs(link.strength) for link in links), default=1.0)
+    most = strongest or max((abs(link.strength) for link in links), default=1.0)
     return Skeleton(
         bones=tuple(Line(points[parent], points[child]) for child, parent in layout.bone_pairs),
         joints=tuple((x, y, colour) for (x, y), colour in zip(points, colours, strict=True)),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from poseglot.descriptions import load_descriptions
 from poseglot.errors import PoseglotError
 from poseglot.evaluation.scores import load_scores
+from poseglot.models.encoders import check_options
 from poseglot.skeletons.store import open_store
 from poseglot.studies.study import Cell
 from poseglot.training.recipe import differences
@@ -67,11 +69,29 @@ def refuse_other_runs(cells: Iterable[Cell]) -> None:
         )
 
 
-def refuse_missing_data(cells: Iterable[Cell]) -> None:
-    """See that the stores are there, with the splits and folds that the recipes name.
+def refuse_what_cannot_run(cells: Iterable[Cell]) -> None:
+    """See that what the recipes name is there: encoders with their options, stores with their splits and folds, descriptions.
 
     Raises:
-        PoseglotError: which is not.
+        PoseglotError: what is not, run by run.
     """
-    for data in {cell.recipe.data for cell in cells}:
-        sides(data, open_store(Path(data.store)))
+    faults = []
+    known: dict[object, str] = {}
+    for cell in cells:
+        recipe = cell.recipe
+        names = recipe.data, recipe.model.encoder, tuple(recipe.model.options), recipe.with_words, recipe.words.descriptions
+        if names not in known:
+            try:
+                check_options(recipe.model.encoder, recipe.model.options)
+                store = open_store(Path(recipe.data.store))
+                sides(recipe.data, store)
+                if recipe.with_words:
+                    load_descriptions(recipe.words.descriptions).of(store.info.classes)
+                known[names] = ""
+            except PoseglotError as error:
+                known[names] = str(error)
+        if known[names]:
+            faults.append(f"{cell.folder.name}: {known[names]}")
+    if faults:
+        more = [f"... and {len(faults) - 5} more runs"] if len(faults) > 5 else []
+        raise PoseglotError("\n  ".join(["some runs of the study cannot be made, so nothing was begun:", *faults[:5], *more]))

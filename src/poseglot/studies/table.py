@@ -119,8 +119,8 @@ def markdown(study: Study, results: Results) -> str:
         parts += [f"## {table.title}", _table(study, table, results)]
         if table.compare_with is not None:
             parts.append(
-                f"The difference is that of the means, row (B) minus {table.compare_with} (A), in points, with its 95 % interval "
-                "(bootstrap over clips and seeds, paired by both)."
+                f"The difference is that of the means, row (B) minus {table.compare_with} (A), in points, with its 95 % interval: a "
+                "bootstrap over clips and, where there are several, seeds, paired by both; clips of one person are taken for independent."
             )
     parts += ["## Commands", _commands(study), _machines(study.cells)]
     return "\n\n".join(parts) + "\n"
@@ -173,8 +173,12 @@ def _accuracy(outcomes: Sequence[Outcome | None]) -> str:
 
 def _difference(seeds: Sequence[int], results: Results, reference: Row | None, row: Row, line: str) -> str:
     """Of a row to the one that it is compared with, by the seeds that both have."""
-    if reference is None or row is reference or line not in reference.lines:
+    if reference is None or row is reference:
         return _NOTHING
+    if line not in reference.lines:
+        return f"- (no {line} there)"
+    if all(row.cells_of(line, seed) == reference.cells_of(line, seed) for seed in seeds):
+        return "the same runs"
     both = [(results.of_seed(reference, line, seed), results.of_seed(row, line, seed)) for seed in seeds]
     pairs = [(a, b) for a, b in both if a is not None and b is not None]
     if not pairs:
@@ -188,14 +192,54 @@ def _difference(seeds: Sequence[int], results: Results, reference: Row | None, r
 
 
 def _commands(study: Study) -> str:
-    every = [as_command(arguments) for cell in study.cells for arguments in (cell.train, cell.evaluate)]
+    """The study's own command, and those behind every number, line by line of the tables."""
+    every: list[str] = []
+    seen: set[Path] = set()
+    for table in study.tables:
+        reference = {row.name: row for row in table.rows}.get(table.compare_with or "")
+        for row in table.rows:
+            for line in row.lines:
+                every += [f"# {table.title} / {row.name} / {line}", *_commands_of(study, row, line, seen)]
+                if (
+                    reference is not None
+                    and row is not reference
+                    and line != FUSED
+                    and line in reference.lines
+                    and not _from_folds(row)
+                ):
+                    every.append(_comparison(study, reference, row, line))
     return "\n\n".join(
         [
             f"```\n{as_command(study.command)}\n```",
-            f"<details><summary>Every run by itself</summary>\n\n```\n{chr(10).join(every)}\n```",
+            f"<details><summary>Every number by itself</summary>\n\n```\n{chr(10).join(every)}\n```",
             "</details>",
         ]
     )
+
+
+def _from_folds(row: Row) -> bool:
+    """Whether a row's numbers are put together from folds."""
+    return any(cell.recipe.data.folds for cell in row.cells)
+
+
+def _commands_of(study: Study, row: Row, line: str, seen: set[Path]) -> list[str]:
+    """The commands behind one line of a table; of a run that another line has had, its folder."""
+    commands = []
+    for cells in (cells for seed in study.seeds for cells in row.cells_of(line, seed)):
+        if line == FUSED:
+            commands.append(_command(line, cells))
+        elif cells[0].folder in seen:
+            commands.append(f"# {cells[0].folder}, as above")
+        else:
+            seen.add(cells[0].folder)
+            commands += [as_command(cells[0].train), as_command(cells[0].evaluate)]
+    return commands
+
+
+def _comparison(study: Study, reference: Row, row: Row, line: str) -> str:
+    """The command behind a difference."""
+    a, b = ([str(cell.folder) for seed in study.seeds for (cell,) in side.cells_of(line, seed)] for side in (reference, row))
+    return as_command(["compare", *a, "--against", *b])
 
 
 def _command(line: str, cells: Sequence[Cell]) -> str:
@@ -215,12 +259,12 @@ def _machines(cells: Sequence[Cell]) -> str:
         run = Run(cell.folder)
         if is_done(cell) and run.machine.exists():
             machine = json.loads(run.machine.read_text())
-            key = tuple(str(machine.get(name, _NOTHING)) for name in names)
+            key = tuple(str(machine.get(name) or _NOTHING) for name in names)
             runs[key] += 1
             seconds[key] += round(sum(entry["seconds"] for entry in run.read_log()))
     if not runs:
         return "No run is done yet."
-    header = ["runs", *names, "seconds of training"]
+    header = ["runs", *names, "seconds of training, all runs"]
     rows = [[str(runs[key]), *key, f"{seconds[key]:,}"] for key in runs]
     return "\n".join("| " + " | ".join(map(_in_a_cell, row)) + " |" for row in [header, ["---"] * len(header), *rows])
 

@@ -294,7 +294,8 @@ class _Training:
         self.run.add_to_log(entry)
         line = f"epoch {entry['epoch']}/{self.recipe.optim.epochs}  loss {entry['loss']:.4f}"
         if self.task.levels:
-            line += f" (classification {entry['classification']:.4f}, alignment {entry['alignment']:.4f})"
+            beside = "alignment" if self.built.prompts is not None else "part classes"
+            line += f" (classification {entry['classification']:.4f}, {beside} {entry['alignment']:.4f})"
         if "weight" in entry:
             line += f"  lambda {entry['weight']:.3f}"
             board.add_scalar("train/lambda", entry["weight"], entry["epoch"])
@@ -303,7 +304,7 @@ class _Training:
             board.add_scalar(f"train/{name}", entry[name], entry["epoch"])
         board.add_scalar("train/accuracy", Count(**entry["train"]).percent, entry["epoch"])
         if "test" in entry:
-            line += f"  test {Count(**entry['test'])}"
+            line += f"  {side_name(self.recipe.data)} {Count(**entry['test'])}"
             board.add_scalar("test/accuracy", Count(**entry["test"]).percent, entry["epoch"])
         bar.write(line, file=sys.stdout)
         sys.stdout.flush()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from poseglot.descriptions import check_prompt
 from poseglot.errors import PoseglotError
 
 
@@ -20,8 +21,9 @@ class DataRecipe:
         store: folder of a packed store, made by `poseglot prepare`.
         split: one of the store's splits.
         stream: joint, bone, joint_motion or bone_motion.
-        folds, fold: for cross-validation on the training side alone: divide it into so many folds, learn from all but the one named
-            (from 1), and look at that one; the test side is not touched. 0: look at the test side.
+        folds: for cross-validation on the training side alone: divide it into so many folds, never dividing a person; the test side is not
+            touched. 0 looks at the test side.
+        fold: which of the folds, from 1, is held out and looked at; 0 without folds.
         repeat: how many times an epoch goes through the training side, each time augmented anew.
         effective_scale: apply the random scale where it has an effect, after the normalisation.
         official_repeated_augmentation: as in the authors' code, every epoch sees the same augmented views.
@@ -49,7 +51,7 @@ class ModelRecipe:
     """The skeleton encoder.
 
     Attributes:
-        encoder: of the skeleton: st-gcn, ctr-baseline, ctr-gcn-single or ctr-gcn (multi-scale).
+        encoder: of the skeleton: st-gcn, ctr-baseline, ctr-gcn-single, ctr-gcn (multi-scale), or one that was added.
         width: of its first blocks; the paper has 64.
         options: further options of the encoder, for example {kernel: 5}; each encoder refuses those that it does not have.
         official_input_transform: as in the authors' code, the network sees joints times I - A^k (the "k-hop bone") instead of joints
@@ -97,6 +99,8 @@ class WordsRecipe:
     official_format: bool = False
 
     def __post_init__(self) -> None:
+        if self.prompt not in ("none", "part-classes"):
+            check_prompt(self.prompt, self.partition)
         if self.official_parts and self.partition != "four":
             raise PoseglotError("words.official_parts goes with words.partition four; the authors' code has no other.")
 

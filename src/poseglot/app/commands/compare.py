@@ -91,6 +91,11 @@ def _compare(folders_a: Sequence[Path], folders_b: Sequence[Path], points: float
     for folders in (folders_a, folders_b):
         if repeated := [folder for place, folder in enumerate(folders) if folder in folders[:place]]:
             raise PoseglotError(f"{repeated[0]} is given twice for one side; a run counts once.")
+    for folder in (*folders_a, *folders_b):
+        if not folder.is_dir():
+            raise PoseglotError(f"there is no run {folder}; compare takes folders that a training wrote (its --out).")
+    if same := {folder.resolve() for folder in folders_a} & {folder.resolve() for folder in folders_b}:
+        raise PoseglotError(f"{min(same)} is on both sides; a run does not differ from itself.")
     folders_b, paired = _paired_by_seed(folders_a, folders_b)
     folders = [*folders_a, *folders_b]
     loaded = [load_scores(Run(folder).scores) for folder in folders]

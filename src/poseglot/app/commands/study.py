@@ -48,6 +48,8 @@ def run(parsed: argparse.Namespace) -> None:
         raise PoseglotError(f"--jobs takes a number from 1, not {parsed.jobs}.")
     study = load_study(parsed.study, runs=parsed.runs, settings=parsed.rest, accelerator=parsed.accelerator)
     refuse_other_runs(study.cells)
+    if parsed.slurm and parsed.executor == "local":
+        raise PoseglotError("--slurm goes with --executor slurm or submitit-local.")
     if parsed.list:
         _list(study)
         return
@@ -69,12 +71,12 @@ def _work(study: Study, left: Sequence[Cell], out: Path, parsed: argparse.Namesp
     from tqdm import tqdm
 
     from poseglot.studies.runner import run_cells
-    from poseglot.studies.state import refuse_missing_data
+    from poseglot.studies.state import refuse_what_cannot_run
     from poseglot.studies.table import Results, write_tables
 
     if not left:
         return []
-    refuse_missing_data(left)
+    refuse_what_cannot_run(left)
     start, jobs = _executor(study, left, parsed)
     all_runs = len(study.cells)
     with tqdm(total=all_runs, initial=all_runs - len(left), unit="run", disable=not sys.stderr.isatty()) as bar:
@@ -119,8 +121,6 @@ def _executor(study: Study, left: Sequence[Cell], parsed: argparse.Namespace) ->
         jobs = parsed.jobs or 1
         threads = max(1, cores() // jobs)
     if parsed.executor == "local":
-        if parsed.slurm:
-            raise PoseglotError("--slurm goes with --executor slurm or submitit-local.")
         return lambda cell: LocalWork(cell, threads), jobs
     try:
         from poseglot.studies.cluster import Cluster

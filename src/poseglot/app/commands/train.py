@@ -62,5 +62,6 @@ def run(parsed: argparse.Namespace) -> None:
     print(f"{out}: last epoch {result.last}")
     best, epoch = result.best_on_test
     print(
-        f"  (best on the test set: {best}/{result.last.total} after epoch {epoch}; no result, for it is chosen by looking at the answers)"
+        f"  (best on the {'held-out fold' if recipe.data.folds else 'test set'}: {best}/{result.last.total} after epoch {epoch}; "
+        "no result, for it is chosen by looking at the answers)"
     )

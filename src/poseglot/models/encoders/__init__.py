@@ -16,7 +16,7 @@ Pooling and heads live outside, in `poseglot.models.recognizer`. A new encoder i
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import nn
@@ -41,6 +41,16 @@ def build_encoder(name: str, layout: Layout, *, people: int, channels: int, **op
     Raises:
         PoseglotError: no such encoder, no such option, or a value that the encoder refuses.
     """
+    check_options(name, options)
+    return ENCODERS[name](layout, people=people, channels=channels, **options)
+
+
+def check_options(name: str, options: Iterable[str]) -> None:
+    """See that there is such an encoder and that it has these options.
+
+    Raises:
+        PoseglotError: there is not, or it has not.
+    """
     if name not in ENCODERS:
         raise PoseglotError(f"unknown encoder {name!r}; there are {', '.join(ENCODERS)}.")
     accepted = [
@@ -49,4 +59,3 @@ def build_encoder(name: str, layout: Layout, *, people: int, channels: int, **op
     unknown = sorted(set(options) - set(accepted))
     if unknown:
         raise PoseglotError(f"the encoder {name} has no option {', '.join(map(repr, unknown))}; it has {', '.join(accepted)}.")
-    return ENCODERS[name](layout, people=people, channels=channels, **options)
