@@ -97,7 +97,8 @@ def test_members_are_on_the_same_clips(scores: SavedScores) -> None:
     check_members(["a", "b"], [scores, replace(scores, stream="joint", logits=-scores.logits)])
     other = replace(scores, names=("x", "y", "z"), split="cross-view")
     with pytest.raises(
-        PoseglotError, match=r"c and a were not evaluated on the same clips \(demo/cross-view, test and demo/cross-person, test\)"
+        PoseglotError,
+        match=r"c and a were not evaluated on the same clips \(demo/cross-view, test and demo/cross-person, test\)",
     ):
         check_members(["a", "b", "c"], [scores, scores, other])
 
