@@ -249,6 +249,13 @@ def test_a_page_about_a_run_whose_text_encoder_is_gone(run: Path, monkeypatch: p
     assert any("checkpoint.safetensors does not exist" in text for _, text in parsed.texts)
 
 
+def test_a_page_about_part_classifiers_says_that_there_are_no_texts(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their recognizer has levels, as one with words has."""
+    monkeypatch.setattr(sections, "text_features", lambda run: {})
+    _, page = page_of(run)
+    assert page.left_out == {"alignment": "the run's parts learned from class numbers, not from words."}
+
+
 class Chain(nn.Module):
     """An encoder whose topologies are known: each of three layers takes joint 7 into joint 3, more and more."""
 

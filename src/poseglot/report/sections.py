@@ -261,6 +261,8 @@ def alignment(material: Material) -> Alignment:
         texts = text_features(material.run)
     except PoseglotError as error:
         raise LeftOutError(f"the text features cannot be had: {error}") from error
+    if not texts:
+        raise LeftOutError("the run's parts learned from class numbers, not from words.")
     labels = scores.labels[chosen]
     features = _aligned(material, chosen, levels)
     found = {level: similarity(features[level], labels, _array(texts[level])) for level in levels}

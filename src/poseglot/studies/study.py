@@ -127,6 +127,11 @@ class Table:
     compare_with: str | None
     rows: tuple[Row, ...]
 
+    @property
+    def reference(self) -> Row | None:
+        """The row that the others are compared with."""
+        return next((row for row in self.rows if row.name == self.compare_with), None)
+
 
 @dataclass(frozen=True)
 class Study:

@@ -137,7 +137,7 @@ def _side(study: Study, results: Results) -> str:
 
 def _table(study: Study, table: Table, results: Results) -> str:
     """One table; columns that would be empty in every row are left out."""
-    reference = {row.name: row for row in table.rows}.get(table.compare_with or "")
+    reference = table.reference
     lines = [(row, line) for row in table.rows for line in row.lines]
     measured_on = f" ({table.paper})" if table.paper else ""
     columns: dict[str, list[str]] = {
@@ -196,7 +196,7 @@ def _commands(study: Study) -> str:
     every: list[str] = []
     seen: set[Path] = set()
     for table in study.tables:
-        reference = {row.name: row for row in table.rows}.get(table.compare_with or "")
+        reference = table.reference
         for row in table.rows:
             for line in row.lines:
                 every += [f"# {table.title} / {row.name} / {line}", *_commands_of(study, row, line, seen)]

@@ -61,9 +61,7 @@ def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimi
     Raises:
         PoseglotError: cut short, or of another recipe (the message names what differs).
     """
-    described, tensors = read_safetensors(path)
-    if described.get("format") != FORMAT:
-        raise PoseglotError(f"{path} is not a Poseglot checkpoint ({FORMAT}).")
+    described, tensors = _read(path)
     if differing := differences(recipe_of(described["recipe"]), recipe):
         raise PoseglotError(
             f"{path} was written by another recipe; it differs in {', '.join(differing)}. "
@@ -84,10 +82,15 @@ def load_weights(path: Path, module: nn.Module) -> None:
     Raises:
         PoseglotError: not there, cut short, or not of this module's recipe.
     """
+    _, tensors = _read(path)
+    _load_module(path, module, tensors)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     described, tensors = read_safetensors(path)
     if described.get("format") != FORMAT:
         raise PoseglotError(f"{path} is not a Poseglot checkpoint ({FORMAT}).")
-    _load_module(path, module, tensors)
+    return described, tensors
 
 
 def _load_module(path: Path, module: nn.Module, tensors: dict[str, Tensor]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from poseglot.app.commands.register import AddCommand
+from poseglot.app.commands.register import AddCommand, check_run_folder
 from poseglot.errors import PoseglotError
 
 if TYPE_CHECKING:
@@ -28,9 +28,7 @@ def run(parsed: argparse.Namespace) -> None:
     from poseglot.evaluation.scores import TEST, save_scores
     from poseglot.training.run import Run
 
-    if not parsed.run.is_dir():
-        what = "is not a run's folder" if parsed.run.exists() else "does not exist"
-        raise PoseglotError(f"{parsed.run} {what}; `poseglot evaluate` takes the folder that a training wrote (its --out).")
+    check_run_folder(parsed.run, "evaluate")
     scores = scores_of_run(parsed.run, parsed.store, parsed.split)
     save_scores(scores, Run(parsed.run).scores)
     counts = {f"top-{k}": top_k(scores.logits, scores.labels, k) for k in (1, 5) if k < len(scores.classes)}

@@ -1,10 +1,13 @@
-"""What the command files share: how a command is registered, and how a missing package is reported."""
+"""What the command files share: how a command is registered, and how a missing package or run is reported."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
+
+from poseglot.errors import PoseglotError
 
 
 class AddCommand(Protocol):
@@ -21,3 +24,14 @@ def missing_package(what: str, error: ImportError) -> str:
     return (
         f"{what} needs the package {name!r}, which is not installed. In the source folder of Poseglot: pip install '.[train]'"
     )
+
+
+def check_run_folder(run: Path, command: str) -> None:
+    """See that a command was given the folder of a run.
+
+    Raises:
+        PoseglotError: it is none.
+    """
+    if not run.is_dir():
+        what = "is not a run's folder" if run.exists() else "does not exist"
+        raise PoseglotError(f"{run} {what}; `poseglot {command}` takes the folder that a training wrote (its --out).")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from poseglot.app.commands.register import AddCommand, missing_package
+from poseglot.app.commands.register import AddCommand, check_run_folder, missing_package
 from poseglot.errors import PoseglotError
 
 
@@ -26,9 +26,7 @@ def run(parsed: argparse.Namespace) -> None:
         raise PoseglotError(missing_package("a report", error)) from error
     from poseglot.training.run import Run
 
-    if not parsed.run.is_dir():
-        what = "is not a run's folder" if parsed.run.exists() else "does not exist"
-        raise PoseglotError(f"{parsed.run} {what}; `poseglot report` takes the folder that a training wrote (its --out).")
+    check_run_folder(parsed.run, "report")
     if parsed.clips < 0:
         raise PoseglotError(f"--clips takes a number from 0 on, not {parsed.clips}.")
     out = parsed.out or parsed.run / "report.html"
