@@ -67,9 +67,9 @@ def test_first_number_that_is_not_finite_is_placed(bad: float) -> None:
         ((0,), r"shape \(0,\)"),
         ((), r"shape \(\)"),
         ((1, 1, 4, 20, 3), r"shape \(1, 1, 4, 20, 3\)"),
-        ((4, 20, 4), "4 coordinates"),
-        ((4, 20, 1), "1 coordinates"),
-        ((4, 20, 0), "0 coordinates"),
+        ((4, 20, 4), "4 numbers"),
+        ((4, 20, 1), "1 numbers"),
+        ((4, 20, 0), "0 numbers"),
     ],
 )
 def test_wrong_shapes_are_named(shape: tuple[int, ...], what: str) -> None:

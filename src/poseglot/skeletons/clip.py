@@ -1,6 +1,7 @@
 """A clip: one or more people's joints over time, checked once at the door.
 
-Array order is (M, T, V, C) = people, frames, joints, channels; float32; metres where the source has units.
+Array order is (M, T, V, C) = people, frames, joints, channels; float32; metres where the source has units. The channels are x, y
+or x, y, z, and for joints of a pose estimator often a last one, its confidence in each joint ("score"; 0 where it saw none).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Clip:
         name: what it is called in lists and reports (unique within a store).
         label: class index, or -1 when unknown.
         subject, camera, setup: who, seen from where, in which arrangement; 0 when unknown. Splits are made of these.
+        scored: whether the last channel is the confidence in each joint.
     """
 
     joints: Joints
@@ -32,14 +34,18 @@ class Clip:
     subject: int = 0
     camera: int = 0
     setup: int = 0
+    scored: bool = False
 
 
-def check_joints(joints: npt.ArrayLike, *, joint_count: int | None = None, origin: str = "the clip") -> Joints:
+def check_joints(
+    joints: npt.ArrayLike, *, joint_count: int | None = None, scored: bool = False, origin: str = "the clip"
+) -> Joints:
     """`joints` as a checked (M, T, V, C) float32 array.
 
     Args:
         joints: (M, T, V, C), or (T, V, C) for a single person; any real dtype.
         joint_count: the V that the layout asks for, if it is known.
+        scored: whether the last channel is the confidence in each joint.
         origin: what the error message calls it (a file name, usually).
 
     Raises:
@@ -71,8 +77,9 @@ def check_joints(joints: npt.ArrayLike, *, joint_count: int | None = None, origi
         raise PoseglotError(
             f"{origin}: {count} joints in a frame, but the layout has {joint_count}. Is the clip of another kind of skeleton?"
         )
-    if channels not in (2, 3):
-        raise PoseglotError(f"{origin}: {channels} coordinates per joint; accepted are 2 (x, y) or 3 (x, y, z).")
+    if channels - scored not in (2, 3):
+        score = " and a score" if scored else ""
+        raise PoseglotError(f"{origin}: {channels} numbers per joint; accepted are 2 (x, y) or 3 (x, y, z){score}.")
     finite = np.isfinite(array)
     if not finite.all():
         person, frame, joint, _ = np.argwhere(~finite)[0]

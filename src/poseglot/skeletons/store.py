@@ -49,6 +49,7 @@ class StoreInfo:
         name: of the data set; a run remembers it.
         layout, protocol, classes, splits: as in `Benchmark`.
         source: where the clips came from, for people to read (file names, hashes, counts).
+        scored: whether the last channel is the confidence in each joint.
     """
 
     name: str
@@ -57,6 +58,7 @@ class StoreInfo:
     classes: tuple[str, ...]
     splits: Mapping[str, SplitRule]
     source: Mapping[str, Any]
+    scored: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +130,7 @@ class PackedStore:
         rows = self.joints[offset : offset + people * frames]
         joints: Joints = np.array(rows).reshape(people, frames, *rows.shape[1:])
         fields = {field: int(row[field]) for field in ("label", "subject", "camera", "setup")}
-        return Clip(joints, name=str(row["name"]), **fields)
+        return Clip(joints, name=str(row["name"]), scored=self.info.scored, **fields)
 
     def batch(self, places: npt.NDArray[np.int64]) -> Batch:
         """Some clips as one padded batch, by a single indexed read."""

@@ -1,0 +1,31 @@
+"""What a reader of a whole data set gives to the preparation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from poseglot.skeletons.benchmarks import Benchmark
+from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.fault import Fault
+from poseglot.skeletons.layout import Layout
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """An opened data set, its clips not yet read.
+
+    Attributes:
+        benchmark: name, class names, splits and protocol.
+        layout: of the joints.
+        scored: whether the last channel of every clip is the confidence in each joint.
+        clips: every clip, or what is wrong with it, in the order in which they will be stored; read as they are asked for.
+        described: where they come from, for people to read.
+    """
+
+    benchmark: Benchmark
+    layout: Layout
+    scored: bool
+    clips: Iterator[Clip | Fault]
+    described: Mapping[str, Any] = field(default_factory=dict)
