@@ -50,8 +50,10 @@ def test_the_example_of_the_docs_is_a_study(tmp_path: Path) -> None:
     assert len(grid.rows) == 4
 
 
-def test_the_ablation_has_every_row_of_the_papers_table_1() -> None:
-    study = load("nw-ucla-ablation")
+@pytest.mark.parametrize("data", ["nw-ucla", "ntu120"])
+def test_the_ablation_has_every_row_of_the_papers_table_1(data: str) -> None:
+    study = load(f"{data}-ablation")
+    assert {cell.recipe.data.store for cell in study.cells} == {f"data/{data}"}
     figures = {
         table.title[:2]: [row.paper.get("joint") for row in table.rows]
         for table in study.tables

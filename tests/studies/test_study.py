@@ -242,3 +242,24 @@ def test_what_is_no_study_is_refused(tmp_path: Path) -> None:
         with pytest.raises(PoseglotError, match=f"{name}.*|{message}") as caught:
             load_study(tmp_path / name)
         assert message in str(caught.value) and name in str(caught.value)
+
+
+def test_tables_of_another_study_on_another_base(tmp_path: Path) -> None:
+    first = write_study(tmp_path)
+    other = tmp_path / "other.yaml"
+    content = {**yaml.safe_load(first.read_text()), "settings": {"optim.epochs": 3}, "tables_of": first.name}
+    del content["tables"]
+    other.write_text(yaml.safe_dump(content))
+    ours, theirs = load_study(other), load_study(first)
+    assert [[row.name for row in table.rows] for table in ours.tables] == [["without", "four parts"]]
+    assert [cell.recipe for cell in ours.cells] == [
+        replace(cell.recipe, optim=replace(cell.recipe.optim, epochs=3)) for cell in theirs.cells
+    ]
+    for change, message in (
+        ({"tables": content.get("tables", [])}, "either tables or tables_of"),
+        ({"tables_of": "absent.yaml"}, "could not read the study"),
+        ({"tables_of": "other.yaml"}, "is not a study with tables"),
+    ):
+        other.write_text(yaml.safe_dump({**content, **change}))
+        with pytest.raises(PoseglotError, match=re.escape(message)):
+            load_study(other)

@@ -20,6 +20,8 @@
       - title: lambda
         grid: {loss.weight: [1.0, 0.8]}    # instead of rows; `paper: [85.0, 85.5]` then gives the figures in this order
 
+Instead of `tables` there may be `tables_of: other.yaml`: the tables of another study in the same folder, on this one's base.
+
 A cell is one recipe: what one training makes. What it is, is its recipe and nothing else: rows (of any table) that come to the same
 recipe share one run, and a run that is there already is never trained again.
 """
@@ -42,7 +44,7 @@ from poseglot.training.recipe_file import parse_recipe
 FORMAT = "poseglot-study/1"
 FUSED = "fused"
 
-_STUDY_KEYS = ("format", "title", "about", "base", "settings", "streams", "seeds", "folds", "tables")
+_STUDY_KEYS = ("format", "title", "about", "base", "settings", "streams", "seeds", "folds", "tables", "tables_of")
 _TABLE_KEYS = ("title", "paper", "compare_with", "rows", "grid")
 _ROW_KEYS = ("name", "base", "settings", "streams", "fuse", "paper", "note")
 _STREAMS: tuple[str, ...] = get_args(get_type_hints(DataRecipe)["stream"])
@@ -171,13 +173,28 @@ def load_study(path: Path, *, runs: Path | None = None, settings: Sequence[str] 
     usual = Path("runs") / path.stem
     overrides = _from_arguments(settings)
     plan = _Plan(file, path.parent, runs or usual, overrides, accelerator)
-    tables = tuple(plan.table(table, f"{path}, table {number}") for number, table in enumerate(file.entries("tables"), 1))
+    tables = tuple(
+        plan.table(table, f"{where}, table {number}") for number, (where, table) in enumerate(_tables(file, path), 1)
+    )
     if (twice := repeated(table.title for table in tables)) is not None:
         raise PoseglotError(f"{path} has two tables with the title {twice!r}; give each its own.")
     command = ["study", str(_as_typed(path)), *_as_arguments(overrides)]
     command += ["--runs", str(plan.runs)] if plan.runs != usual else []
     command += ["--accelerator", accelerator] if accelerator != "auto" else []
     return Study(file.text("title"), file.text("about", ""), plan.seeds, tables, plan.runs, tuple(command))
+
+
+def _tables(file: Section, path: Path) -> list[tuple[str, Any]]:
+    """Every table as it is written, and the file that it is written in."""
+    if "tables_of" not in file:
+        return [(str(path), table) for table in file.entries("tables")]
+    if "tables" in file:
+        raise PoseglotError(f"{path} must have either tables or tables_of.")
+    other = path.parent / file.text("tables_of")
+    content = read_yaml(other, "study")
+    if not isinstance(content, dict) or content.get("format") != FORMAT or "tables" not in content:
+        raise PoseglotError(f"{other}, which {path} takes its tables of, is not a study with tables.")
+    return [(str(other), table) for table in Section(content, str(other), _STUDY_KEYS).entries("tables")]
 
 
 class _Plan:
