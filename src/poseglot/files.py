@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, BinaryIO
 
 from poseglot.errors import PoseglotError
 
@@ -23,14 +24,24 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     Raises:
         PoseglotError: the disk refused (full, read-only, ...); `path` is as it was before.
     """
-    data = content.encode() if isinstance(content, str) else content
-    with _said_of(path, f" ({len(data):,} bytes)"):
+    with file_written_atomically(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def file_written_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A file to write piece by piece, which becomes `path` when the block ends well and vanishes when it does not.
+
+    Raises:
+        PoseglotError: the disk refused (full, read-only, ...); `path` is as it was before.
+    """
+    with _said_of(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             # mkstemp makes private files; what we write is as readable as any other file of the user's.
@@ -47,9 +58,7 @@ def folder_written_atomically(path: Path, *, overwrite: bool = False) -> Iterato
     Raises:
         PoseglotError: `path` exists and `overwrite` is false (or it is not a folder), or the disk refused.
     """
-    if path.exists() and not (overwrite and path.is_dir()):
-        remedy = "" if overwrite else ", or add --overwrite to replace it"
-        raise PoseglotError(f"{path} already exists. Choose another folder{remedy}.")
+    _refuse_taken(path, overwrite)
     with _said_of(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
@@ -59,6 +68,60 @@ def folder_written_atomically(path: Path, *, overwrite: bool = False) -> Iterato
             _replace_folder(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def folder_written_in_turns(path: Path, *, key: str, overwrite: bool = False) -> Iterator[Path]:
+    """A folder to fill, which becomes `path` when the block ends well, and is kept for the next try when it does not.
+
+    It lies beside `path` as `.NAME.partial`. What an earlier try left there is handed on if it was begun with the same key, and thrown
+    away otherwise.
+
+    Raises:
+        PoseglotError: as `folder_written_atomically`, or another process is filling the folder.
+    """
+    _refuse_taken(path, overwrite)
+    partial = path.parent / f".{path.name}.partial"
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        with (partial / "key").open("a+", encoding="utf-8") as file, _only_one(file, partial):
+            file.seek(0)
+            if file.read() != key:
+                for left in partial.iterdir():
+                    if left.name != "key":
+                        left.unlink()
+                file.truncate(0)
+                file.write(key)
+                file.flush()
+            yield partial
+            (partial / "key").unlink()
+            _replace_folder(partial, path)
+    except OSError as error:
+        raise PoseglotError(
+            f"could not write {path}: {error.strerror or error}. What is done so far is kept in {partial}: free some space and run the "
+            "command again, and it goes on from there."
+        ) from error
+
+
+@contextlib.contextmanager
+def _only_one(file: IO[str], folder: Path) -> Iterator[None]:
+    """Hold a file's lock, where the system has such locks; the system lets go of it however this process ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise PoseglotError(f"another process is filling {folder}; wait for it, or stop it.") from error
+    yield
+
+
+def _refuse_taken(path: Path, overwrite: bool) -> None:
+    if path.exists() and not (overwrite and path.is_dir()):
+        remedy = "" if overwrite else ", or add --overwrite to replace it"
+        raise PoseglotError(f"{path} already exists. Choose another folder{remedy}.")
 
 
 def _replace_folder(new: Path, path: Path) -> None:
@@ -77,12 +140,12 @@ def _replace_folder(new: Path, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _said_of(path: Path, size: str = "") -> Iterator[None]:
+def _said_of(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise PoseglotError(
-            f"could not write {path}{size}: {error.strerror or error}. Nothing was changed there; "
+            f"could not write {path}: {error.strerror or error}. Nothing was changed there; "
             "free some space or choose another folder, and run the command again."
         ) from error
 

@@ -51,7 +51,7 @@ def test_prepare_packs_the_demo_set(poseglot: Command, tmp_path: Path) -> None:
     out = tmp_path / "data" / "demo"
     said = poseglot("prepare", "demo", "--out", out)
     assert (said.status, said.error) == (0, "")
-    assert "864 clips (576 train, 288 test)" in said.out
+    assert "864 clips (576 train, 288 test of cross-person)" in said.out
     assert "note:" not in said.out
     store = open_store(out)
     assert len(store) == 864

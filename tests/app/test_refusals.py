@@ -173,7 +173,7 @@ def test_export_of_an_unknown_clip(poseglot: Command, store_path: Path, tmp_path
 
 
 def test_prepare_refuses_unknown_sets_and_missing_sources(poseglot: Command, tmp_path: Path) -> None:
-    assert "nw-ucla, demo" in refused(poseglot("prepare", "ntu", "--out", tmp_path / "store"))
+    assert "nw-ucla, ntu60, ntu120, demo" in refused(poseglot("prepare", "ntu", "--out", tmp_path / "store"))
     assert "--source" in refused(poseglot("prepare", "nw-ucla", "--out", tmp_path / "store"))
     assert "absent.zip" in refused(
         poseglot("prepare", "nw-ucla", "--source", tmp_path / "absent.zip", "--out", tmp_path / "store")

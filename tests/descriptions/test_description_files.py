@@ -187,7 +187,7 @@ def test_another_kind_of_file_is_refused(text: str, named: str) -> None:
 
 
 def test_unknown_name_and_missing_path_say_what_there_is(tmp_path: Path) -> None:
-    with pytest.raises(PoseglotError, match=r"'nwucla'.*demo, nw-ucla"):
+    with pytest.raises(PoseglotError, match=r"'nwucla'.*demo, ntu120, nw-ucla"):
         load_descriptions("nwucla")
     with pytest.raises(PoseglotError, match=r"absent\.yaml"):
         load_descriptions(str(tmp_path / "absent.yaml"))

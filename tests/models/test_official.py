@@ -12,6 +12,7 @@ from poseglot.errors import PoseglotError
 from poseglot.models.official import hop_transform, official_parts, read_official_file, recognizer_from_official
 from poseglot.skeletons.layout import load_layout
 from poseglot.skeletons.streams import bones
+from tests.models.official_state import official_state
 
 KINECT, NTU = load_layout("kinect20"), load_layout("ntu25")
 Golden = dict[str, np.ndarray]
@@ -115,3 +116,30 @@ def test_a_file_is_read_as_tensors_only(tmp_path: Path, state: Golden, monkeypat
         read_official_file(path)
     with pytest.raises(PoseglotError, match="does not exist"):
         read_official_file(tmp_path / "nowhere.pt")
+
+
+# --- the weights of NTU RGB+D ----------------------------------------------------------------------------------------------
+
+
+def test_weights_of_ntu_are_taken_over_with_their_protocol() -> None:
+    state = official_state(joints=25, people=2, classes=60, text_width=12)
+    recognizer = recognizer_from_official(state, layout="ntu25", people=2, input_transform=hop_transform(NTU, "joint"))
+    spec = recognizer.spec
+    assert (spec.layout, spec.protocol, spec.people, spec.channels, len(spec.classes)) == ("ntu25", "ntu", 2, 3, 60)
+    with torch.no_grad():
+        output = recognizer(torch.randn(2, 2, 64, 25, 3))
+    assert output["logits"].shape == (2, 60) and output["logits"].isfinite().all()
+    assert {level: tuple(feature.shape) for level, feature in output["alignment"].items()} == dict.fromkeys(
+        ("global", "head", "hand", "hip", "foot"), (2, 12)
+    )
+    with pytest.raises(PoseglotError, match="do not fit layout ntu25 with 1 people"):
+        recognizer_from_official(state, layout="ntu25", people=1, classes=[str(number) for number in range(60)])
+
+
+def test_other_clips_must_say_how_they_were_fed() -> None:
+    state = official_state(joints=17, people=1, classes=4)
+    with pytest.raises(PoseglotError, match=r"no clips of layout h36m17 .*protocol=, one of nw-ucla, ntu, metric, image"):
+        recognizer_from_official(state, layout="h36m17")
+    assert recognizer_from_official(state, layout="h36m17", protocol="metric").spec.protocol == "metric"
+    with pytest.raises(PoseglotError, match="unknown protocol 'metres'"):
+        recognizer_from_official(state, layout="h36m17", protocol="metres")

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import yaml
+from safetensors.torch import save_file
 
 from poseglot.errors import PoseglotError
-from poseglot.models.recognizer import Recognizer, RecognizerSpec, load_recognizer, save_recognizer
-from poseglot.skeletons.layout import load_layout
+from poseglot.models.encoders import ENCODERS
+from poseglot.models.recognizer import Recognizer, RecognizerSpec, load_recognizer, read_safetensors, save_recognizer
+from poseglot.skeletons.layout import PARTITIONS, load_layout
+from tests.skeletons.own import TABLE
 
 LEVELS = {"global": tuple(range(20)), **load_layout("kinect20").partition("four")}
 
@@ -68,3 +76,99 @@ def test_a_file_cut_short_at_any_place_is_refused(tmp_path: Path) -> None:
         path.write_bytes(whole[:keep])
         with pytest.raises(PoseglotError, match="cut short"):
             load_recognizer(path)
+
+
+# --- layouts ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_users_layout_travels_with_the_recognizer(tmp_path: Path) -> None:
+    """Its YAML file may be gone by the time the recognizer is used, and so may a packaged layout of its name."""
+    path = tmp_path / "mine.yaml"
+    for name in ("mine", "kinect20"):
+        table = TABLE | {"name": name}
+        path.write_text(yaml.safe_dump(table))
+        spec = RecognizerSpec(str(path), ("a", "b"), channels=4, scored=True, options={"width": 8}, protocol="metric")
+        recognizer = Recognizer(spec).eval()
+        path.unlink()
+        save_recognizer(recognizer, tmp_path / "r.safetensors")
+        again = load_recognizer(tmp_path / "r.safetensors")
+        assert again.spec == recognizer.spec
+        assert again.spec.layout == table and again.spec.scored
+        assert again.layout == load_layout(table)
+        bare = again.without_words()
+        assert bare.layout == again.layout
+        x = torch.randn(2, 1, 10, 8, 4)
+        assert torch.equal(bare(x)["logits"], recognizer(x)["logits"])
+
+
+def test_a_packaged_layout_is_known_by_its_name(tmp_path: Path) -> None:
+    for layout in ("kinect20", load_layout("kinect20").table()):
+        recognizer = Recognizer(RecognizerSpec(layout, ("a", "b"), options={"width": 8}))
+        save_recognizer(recognizer, tmp_path / "r.safetensors")
+        assert recognizer.spec.layout == load_recognizer(tmp_path / "r.safetensors").spec.layout == "kinect20"
+
+
+def older_file(path: Path, recognizer: Recognizer, **changes: Any) -> None:
+    """As recognizers were saved before a layout could be a table and a clip could have scores."""
+    spec = asdict(recognizer.spec)
+    del spec["scored"]
+    described = {"format": "poseglot-recognizer/1", **spec, "layout_table": recognizer.layout.table(), **changes}
+    save_file(dict(recognizer.state_dict()), path, metadata={"poseglot": json.dumps(described)})
+
+
+def test_a_file_from_before_is_read(tmp_path: Path) -> None:
+    recognizer = build().eval()
+    older_file(tmp_path / "r.safetensors", recognizer)
+    again = load_recognizer(tmp_path / "r.safetensors")
+    assert again.spec == recognizer.spec and not again.spec.scored
+    x = torch.randn(2, 2, 10, 20, 3)
+    assert torch.equal(again(x)["logits"], recognizer(x)["logits"])
+
+
+@pytest.mark.parametrize("table", [None, "kinect20", ["spine"], {"name": "mine"}, TABLE | {"centre": "tail"}])
+def test_a_file_with_a_damaged_layout_is_refused(tmp_path: Path, table: object) -> None:
+    path = tmp_path / "r.safetensors"
+    older_file(path, build(), layout_table=table)
+    with pytest.raises(PoseglotError, match=r"r\.safetensors does not say how to build its recognizer"):
+        load_recognizer(path)
+
+
+def test_the_file_says_what_it_holds(tmp_path: Path) -> None:
+    save_recognizer(build(), tmp_path / "r.safetensors")
+    described, _ = read_safetensors(tmp_path / "r.safetensors")
+    assert described["layout_table"] == load_layout("kinect20").table()
+    assert (described["protocol"], described["scored"], described["people"]) == ("nw-ucla", False, 2)
+
+
+def chain(joints: int) -> dict[str, Any]:
+    """A layout of any size: joints in a row, given to the six parts in turn."""
+    names = [f"joint {place}" for place in range(joints)]
+    return {
+        "name": f"chain of {joints}",
+        "joints": names,
+        "bones": dict(zip(names[1:], names, strict=False)),
+        "mirror": {},
+        "centre": names[0],
+        "parts": {part: names[place::6] for place, part in enumerate(("head", "hand", "arm", "hip", "leg", "foot"))},
+    }
+
+
+def packaged_layouts() -> list[str]:
+    folder = resources.files("poseglot.skeletons").joinpath("layouts")
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+LAYOUTS: list[Any] = [*packaged_layouts(), *map(chain, (6, 17, 18, 26, 33))]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout if isinstance(layout, str) else layout["name"])
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_every_encoder_takes_every_layout_and_every_partition(encoder: str, layout: str | dict[str, Any]) -> None:
+    table = load_layout(layout)
+    levels = {f"{name} {part}": joints for name in PARTITIONS for part, joints in table.partition(name).items()}
+    channels = 2 + len(table) % 3  # 2 to 4: with and without scores
+    torch.manual_seed(0)
+    spec = RecognizerSpec(layout, ("a", "b"), 2, channels, encoder, {"width": 8}, levels, text_width=6)
+    made = Recognizer(spec).eval()(torch.randn(1, 2, 3, len(table), channels))
+    assert list(made["alignment"]) == list(levels) and len(levels) == 1 + 2 + 4 + 6
+    assert torch.isfinite(torch.cat([made["logits"], *made["alignment"].values()], dim=1)).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,7 @@ def test_partitions_are_unions_of_the_six_parts(name: str) -> None:
 def test_unknown_partition_and_layout_name_the_known_ones() -> None:
     with pytest.raises(PoseglotError, match=r"'three'.*none, global, two, four, six"):
         load_layout("kinect20").partition("three")
-    with pytest.raises(PoseglotError, match=r"'kinect21'.*kinect20, ntu25"):
+    with pytest.raises(PoseglotError, match=r"'kinect21'.*kinect20.*ntu25"):
         load_layout("kinect21")
 
 
@@ -142,16 +143,17 @@ def test_unknown_partition_and_layout_name_the_known_ones() -> None:
 def stick_figure() -> dict[str, Any]:
     return {
         "name": "stick",
-        "joints": ["belly", "crown", "left_palm", "right_palm", "left_toe", "right_toe"],
-        "bones": {"crown": "belly", "left_palm": "crown", "right_palm": "crown", "left_toe": "belly", "right_toe": "belly"},
+        "joints": ["belly", "crown", "left_palm", "right_palm", "left_toe", "right_toe", "sleeves", "knees"],
+        "bones": {"crown": "belly", "left_palm": "crown", "right_palm": "crown", "left_toe": "belly", "right_toe": "belly"}
+        | {"sleeves": "crown", "knees": "belly"},
         "mirror": {"left_palm": "right_palm", "left_toe": "right_toe"},
         "centre": "belly",
         "parts": {
             "head": ["crown"],
             "hand": ["left_palm", "right_palm"],
-            "arm": [],
+            "arm": ["sleeves"],
             "hip": ["belly"],
-            "leg": [],
+            "leg": ["knees"],
             "foot": ["left_toe", "right_toe"],
         },
     }
@@ -165,9 +167,9 @@ def load(table: object, folder: Path) -> Layout:
 
 def test_a_users_layout_is_read_from_its_path(tmp_path: Path) -> None:
     layout = load(stick_figure(), tmp_path)
-    assert layout.name == "stick" and len(layout) == 6 and layout.centre_index == 0
-    assert layout.parents == (0, 0, 1, 1, 0, 0)
-    assert layout.partition("two") == {"upper": (1, 2, 3), "lower": (0, 4, 5)}
+    assert layout.name == "stick" and len(layout) == 8 and layout.centre_index == 0
+    assert layout.parents == (0, 0, 1, 1, 0, 0, 1, 0)
+    assert layout.partition("two") == {"upper": (1, 2, 3, 6), "lower": (0, 4, 5, 7)}
 
 
 def test_mirror_may_be_left_out(tmp_path: Path) -> None:
@@ -195,6 +197,22 @@ def test_joint_in_two_parts_or_in_none_is_refused(tmp_path: Path) -> None:
         table["parts"]["hip"] = joints
         with pytest.raises(PoseglotError, match="every joint must be in exactly one part"):
             load(table, tmp_path)
+
+
+def test_a_part_without_joints_is_in_no_partition_that_sets_it_apart(tmp_path: Path) -> None:
+    table = stick_figure()
+    table["parts"]["hand"] += table["parts"].pop("arm")
+    table["parts"]["foot"] += table["parts"].pop("leg")
+    table["parts"] |= {"arm": [], "leg": []}
+    layout = load(table, tmp_path)
+    for partition in ("none", "global", "two", "four"):
+        assert all(layout.partition(partition).values())
+    with pytest.raises(PoseglotError, match=r"no joints for arm, leg of the partition 'six'.*wrists"):
+        layout.partition("six")
+    table["parts"] |= {"hip": table["parts"]["hip"] + table["parts"].pop("foot"), "foot": []}
+    with pytest.raises(PoseglotError, match=r"no joints for foot of the partition 'four'"):
+        load(table, tmp_path).partition("four")
+    assert all(load(table, tmp_path).partition("two").values())
 
 
 def test_bones_in_a_circle_are_refused(tmp_path: Path) -> None:
@@ -247,7 +265,9 @@ def test_missing_layout_file_is_named(tmp_path: Path) -> None:
         load_layout(str(tmp_path / "nowhere.yaml"))
 
 
-@pytest.mark.parametrize("change", ["bones: [arm, leg]", "mirror: [left_knee]", "joints: 3", "parts: head"])
+@pytest.mark.parametrize(
+    "change", ["bones: [arm, leg]", "mirror: [left_knee]", "joints: 3", "joints: head", "parts: head", "parts: {head: head}"]
+)
 def test_a_section_of_the_wrong_form_is_refused(tmp_path: Path, change: str) -> None:
     text = resources.files("poseglot.skeletons").joinpath("layouts/kinect20.yaml").read_text()
     section = change.split(":")[0]
@@ -262,3 +282,53 @@ def test_a_layout_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(PoseglotError, match="could not read the layout"):
         load_layout(str(tmp_path / "own.yaml"))
+
+
+# --- written down ----------------------------------------------------------------------------------------------------------
+
+
+def packaged() -> list[str]:
+    folder = resources.files("poseglot.skeletons").joinpath("layouts")
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+@pytest.mark.parametrize("name", packaged())
+def test_a_packaged_layout_is_described_by_its_name(name: str) -> None:
+    layout = load_layout(name)
+    assert layout.described() == name
+    assert load_layout(json.loads(json.dumps(layout.table()))) == layout
+    assert load_layout(layout.table()).described() == name
+
+
+@pytest.mark.parametrize("name", ["stick", "kinect20", "../kinect20", "kinect20.yaml"])
+def test_a_users_layout_is_described_by_its_table(name: str, tmp_path: Path) -> None:
+    """Whatever it is called: by its name it would not be found again, or another one would."""
+    layout = load(stick_figure() | {"name": name}, tmp_path)
+    written = layout.described()
+    assert written == stick_figure() | {"name": name}
+    again = load_layout(json.loads(json.dumps(written)))
+    assert again == layout and again.described() == written
+
+
+def test_a_changed_packaged_layout_is_a_users_own() -> None:
+    table = load_layout("kinect20").table()
+    table["parts"]["head"].reverse()
+    changed = load_layout(table)
+    assert changed.name == "kinect20" and changed.described() == table
+
+
+def test_names_that_yaml_takes_for_other_things_survive_being_written_down(tmp_path: Path) -> None:
+    """Unquoted numbers are numbers to YAML, and `no` is false; JSON has only text for keys."""
+    text = yaml.safe_dump(stick_figure())
+    for name, joint in (("1", "belly"), ("2", "left_palm"), ("no", "crown")):
+        text = text.replace(joint, name)
+    layout = load(text, tmp_path)
+    assert layout.joints[:3] == ("1", "False", "2") and layout.centre == "1"
+    assert layout.parents == load_layout(stick_figure()).parents
+    assert load_layout(json.loads(json.dumps(layout.described()))) == layout
+
+
+@pytest.mark.parametrize("table", [{}, {"name": "x"}, {**stick_figure(), "joints": None}, {**stick_figure(), "bones": [1, 2]}])
+def test_a_table_that_is_no_layout_is_refused(table: dict[str, Any]) -> None:
+    with pytest.raises(PoseglotError, match="the layout table is not a layout"):
+        load_layout(table)

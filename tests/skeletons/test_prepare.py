@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,7 @@ import pytest
 
 from poseglot.errors import PoseglotError
 from poseglot.skeletons import synthetic
-from poseglot.skeletons.clip import Clip
-from poseglot.skeletons.prepare import prepare
+from poseglot.skeletons.prepare import OwnData, prepare
 from poseglot.skeletons.store import open_store
 
 
@@ -22,18 +20,24 @@ def real_zip(shared: Path) -> Path:
     return shared / "data" / "nw-ucla" / "all_sqe.zip"
 
 
+class Counting:
+    """A bar that remembers what it was told."""
+
+    count = 0.0
+
+    def reset(self, total: float | None = None) -> None: ...
+
+    def update(self, n: float | None = 1) -> None:
+        self.count += n or 0
+
+
 def test_real_set_is_complete(real_zip: Path, tmp_path: Path) -> None:
-    out, seen = tmp_path / "deep" / "nw-ucla", []
-
-    def watched(clips: Iterable[Clip]) -> Iterable[Clip]:
-        for clip in clips:
-            seen.append(clip.name)
-            yield clip
-
-    made = prepare("nw-ucla", source=real_zip, out=out, progress=watched)
+    out, bar = tmp_path / "deep" / "nw-ucla", Counting()
+    made = prepare("nw-ucla", source=real_zip, out=out, bar=bar)
     assert made.counts == {"train": 1020, "test": 464} and made.incomplete is None and made.seconds > 0
+    assert made.faults == () and made.skipped == {} and bar.count == 1484
     store = open_store(out)
-    assert store.clips["name"].tolist() == seen and len(seen) == 1484
+    assert store.clips["name"].tolist() == sorted(store.clips["name"]) and len(store) == 1484
     assert store.info.name == "nw-ucla" and store.info.layout == "kinect20" and store.info.protocol == "nw-ucla"
     assert len(store.info.classes) == 10 and store.info.classes[9] == "carry"
     assert store.info.source == {"file": "all_sqe.zip", "sha256": hashlib.sha256(real_zip.read_bytes()).hexdigest()}
@@ -78,12 +82,16 @@ def test_whole_demo_set_is_complete(tmp_path: Path) -> None:
 def test_bad_requests_are_refused_and_leave_nothing(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     out = tmp_path / "out"
-    with pytest.raises(PoseglotError, match=r"cannot prepare 'ntu'; there are nw-ucla, demo"):
+    with pytest.raises(PoseglotError, match=r"cannot prepare 'ntu'; there are nw-ucla, ntu60, ntu120, demo, pyskl"):
         prepare("ntu", source=None, out=out)
     with pytest.raises(PoseglotError, match=r"preparing nw-ucla needs --source"):
         prepare("nw-ucla", source=None, out=out)
     with pytest.raises(PoseglotError, match=r"nowhere\.zip does not exist"):
         prepare("nw-ucla", source=tmp_path / "nowhere.zip", out=out)
+    with pytest.raises(PoseglotError, match=r"nw-ucla is one zip or one folder, not 2"):
+        prepare("nw-ucla", source=[tmp_path / "empty"] * 2, out=out)
+    with pytest.raises(PoseglotError, match=r"nw-ucla has its own layout, classes and splits"):
+        prepare("nw-ucla", source=tmp_path / "empty", out=out, own=OwnData("mine"))
     with pytest.raises(PoseglotError, match="holds no file named like"):
         prepare("nw-ucla", source=tmp_path / "empty", out=out)
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]

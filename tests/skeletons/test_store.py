@@ -111,13 +111,13 @@ def test_unknown_split_and_empty_side_are_named(store: PackedStore, tmp_path: Pa
 
 def test_names_given_twice_are_refused(tmp_path: Path) -> None:
     clips = some_clips()
-    with pytest.raises(PoseglotError, match="the clip name clip_xx appears 2 times"):
+    with pytest.raises(PoseglotError, match="the clip name clip_xx appears twice"):
         write(tmp_path / "store", [*clips, clips[2]])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_to_write_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PoseglotError, match="no clip to write"):
+    with pytest.raises(PoseglotError, match="no clip to store"):
         write(tmp_path / "store", [])
     assert list(tmp_path.iterdir()) == []
 
@@ -284,3 +284,22 @@ def test_arrays_of_another_kind_are_damage(store: PackedStore, tmp_path: Path) -
     np.save(folder / "clips.npy", table)
     with pytest.raises(PoseglotError, match="does not fit"):
         open_store(folder)
+
+
+def test_contents_are_equal_where_the_joints_are(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    joints = rng.normal(size=(2, 6, 20, 3)).astype(np.float32)
+    other = joints.copy()
+    other[1, 5, 19, 2] = np.nextafter(other[1, 5, 19, 2], 9)
+    # The same numbers as another number of people and frames are another clip.
+    clips = [Clip(array, name=str(n)) for n, array in enumerate((joints, other, joints, joints.reshape(1, 12, 20, 3)))]
+    store = write_store(
+        tmp_path / "store",
+        clips,
+        benchmark=load_benchmark("demo"),
+        layout=load_layout("kinect20"),
+        source={"synthetic": "here"},
+    )
+    first, changed, again, reshaped = store.contents(np.arange(4)).tolist()
+    assert first == again and len({first, changed, reshaped}) == 3
+    assert store.contents(np.array([2, 1])).tolist() == [again, changed]

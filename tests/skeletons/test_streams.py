@@ -40,7 +40,36 @@ def test_streams_equal_plain_loops_on_the_last_three_axes(stream: str, shape: tu
     np.testing.assert_array_equal(given.numpy(), joints, err_msg="the input was changed")
 
 
-def test_roots_bone_and_last_frames_motion_are_zero() -> None:
+@pytest.mark.parametrize("stream", ["joint", "bone", "joint_motion", "bone_motion"])
+@pytest.mark.parametrize("axes", [2, 3])
+def test_a_difference_is_as_sure_as_the_mean_of_its_two_ends(stream: str, axes: int) -> None:
+    joints = np.random.default_rng(4).uniform(size=(2, 7, 20, axes + 1))
+    given = torch.from_numpy(joints)
+    made = to_stream(given, stream, LAYOUT, scored=True).numpy()
+    np.testing.assert_array_equal(given.numpy(), joints, err_msg="the input was changed")
+    without = to_stream(given[..., :axes], stream, LAYOUT).numpy()
+    np.testing.assert_array_equal(made[..., :axes], without, err_msg="the score changes no coordinate")
+    for person in range(2):
+        score = {(frame, joint): joints[person, frame, joint, axes] for frame in range(7) for joint in range(20)}
+        if stream.startswith("bone"):
+            parents = [LAYOUT.index[LAYOUT.bones.get(name, name)] for name in LAYOUT.joints]
+            score = {(frame, joint): (own + score[frame, parents[joint]]) / 2 for (frame, joint), own in score.items()}
+        if stream.endswith("motion"):
+            score = {
+                (frame, joint): (own + score[frame + 1, joint]) / 2 if frame < 6 else 0 for (frame, joint), own in score.items()
+            }
+        for (frame, joint), expected in score.items():
+            assert made[person, frame, joint, axes] == pytest.approx(expected, abs=1e-12)
+
+
+def test_roots_bone_keeps_its_own_score() -> None:
+    joints = torch.rand(4, 20, 3, generator=torch.Generator().manual_seed(5))
+    root = LAYOUT.index["shoulder_centre"]
+    bone = bones(joints, LAYOUT, scored=True)[:, root]
+    assert (bone[:, :2] == 0).all() and torch.equal(bone[:, 2], joints[:, root, 2])
+
+
+def test_roots_bone_and_last_and_last_frames_motion_are_zero() -> None:
     joints = torch.from_numpy(np.random.default_rng(3).normal(size=(4, 20, 3)))
     zero = (bones(joints, LAYOUT) == 0).all(dim=(0, 2))
     assert zero.nonzero().flatten().tolist() == [LAYOUT.index["shoulder_centre"]]

@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from poseglot.errors import PoseglotError
-from poseglot.skeletons import transforms
 from poseglot.skeletons.layout import load_layout
 from poseglot.skeletons.random import uniform
 from poseglot.skeletons.streams import STREAMS
@@ -186,8 +185,8 @@ def test_unknown_protocol_stream_joints_and_bad_numbers_are_refused() -> None:
     clip = some_clip(1, 10)
     with pytest.raises(PoseglotError, match=r"'nwucla'.*nw-ucla"):
         test_view(clip, protocol="nwucla")
-    with pytest.raises(PoseglotError, match="'ntu'"):
-        protocol_named("ntu")
+    with pytest.raises(PoseglotError, match=r"'ntu60'.*nw-ucla, ntu, metric, image"):
+        protocol_named("ntu60")
     with pytest.raises(PoseglotError, match=r"'bones'.*bone_motion"):
         test_view(clip, protocol="nw-ucla", stream="bones")
     with pytest.raises(PoseglotError, match=r"25 joints.*layout has 20"):
@@ -300,7 +299,7 @@ def test_random_scale_counts_only_where_it_is_effective() -> None:
 
 
 def test_angles_are_whole_degrees_that_cover_the_range() -> None:
-    degrees = torch.rad2deg(transforms._angles(RULES, Augmentation(0, 0), torch.arange(3000))).numpy()
+    degrees = torch.rad2deg(RULES.angles(Augmentation(0, 0), torch.arange(3000))).numpy()
     whole = np.round(degrees)
     np.testing.assert_allclose(degrees, whole, atol=1e-9)
     for axis in (0, 1):

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Callable, Sequence
 
 from poseglot import __version__
-from poseglot.app.commands import compare, data, draw, ensemble, evaluate, predict, report, study, train, weights
+from poseglot.app.commands import compare, data, draw, ensemble, evaluate, predict, prepare, report, study, train, weights
 from poseglot.app.memory import keep_freed_memory
 from poseglot.errors import PoseglotError
 
 # In the order of `poseglot --help`.
-_COMMANDS = (data, train, evaluate, study, compare, ensemble, predict, draw, report, weights)
+_COMMANDS = (prepare, data, train, evaluate, study, compare, ensemble, predict, draw, report, weights)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         print(
-            "poseglot: stopped. A training goes on from its last checkpoint with the same command and --resume.",
+            "poseglot: stopped. A training goes on from its last checkpoint with the same command and --resume, a preparation of NTU RGB+D "
+            "with the same command.",
             file=sys.stderr,
         )
         return 130

@@ -67,7 +67,8 @@ class Predictor:
             raise PoseglotError(
                 f"cannot run on device {device!r}: {str(error).splitlines()[0].split('Expected one of')[0].rstrip('. ')}. Try cpu."
             ) from error
-        self.classes = self.recognizer.spec.classes
+        self.spec = self.recognizer.spec
+        self.classes = self.spec.classes
         self.layout = self.recognizer.layout
 
     def predict(
@@ -76,7 +77,8 @@ class Predictor:
         """The most probable actions of each clip.
 
         Args:
-            clips: files of any format we read, `Clip`s, or arrays of joints (M, T, V, C) or (T, V, C).
+            clips: files of any format we read, `Clip`s, or arrays of joints (M, T, V, C) or (T, V, C). Their people may differ in number;
+                absent ones are zero.
             top: how many answers each.
 
         Raises:
@@ -84,13 +86,13 @@ class Predictor:
         """
         if top < 1:
             raise PoseglotError(f"at least one answer must be asked for, not {top}.")
-        named = [self._named(clip, number) for number, clip in enumerate(clips)]
+        checked = [self._clip(clip, number) for number, clip in enumerate(clips)]
         predictions = []
-        for start in range(0, len(named), batch_size):
-            some = named[start : start + batch_size]
-            views = torch.from_numpy(np.stack([self._view(joints, name) for name, joints in some]))
-            for (name, _), row in zip(some, self.logits(views), strict=True):
-                predictions.append(Prediction(name, self._answers(row, top)))
+        for start in range(0, len(checked), batch_size):
+            some = checked[start : start + batch_size]
+            views = torch.from_numpy(np.stack([self._view(clip) for clip in some]))
+            for clip, row in zip(some, self.logits(views), strict=True):
+                predictions.append(Prediction(clip.name, self._answers(row, top)))
         return predictions
 
     def logits(self, views: torch.Tensor) -> npt.NDArray[np.float32]:
@@ -100,26 +102,41 @@ class Predictor:
         return result
 
     def logits_of(self, views: Views, *, batch_size: int = 64) -> Iterator[npt.NDArray[np.float32]]:
-        """The logits of every clip of a side of a store, batch by batch."""
+        """The logits of every clip of a side of a store, batch by batch.
+
+        Raises:
+            PoseglotError: the store's clips have scores and the recognizer knows none, or the other way round.
+        """
+        info, channels = views.store.info, views.store.joints.shape[-1]
+        if (channels, info.scored) != (self.spec.channels, self.spec.scored):
+            raise PoseglotError(
+                f"the clips of {info.name} have {_numbers(channels, info.scored)} per joint, but the recognizer was trained on "
+                f"{_numbers(self.spec.channels, self.spec.scored)}. {_remedy(info.scored, self.spec.scored)}"
+            )
         for view in views.test_views(batch_size, self.device):
             yield self.logits(view)
 
-    def _named(self, clip: Clip | npt.ArrayLike | str | Path, number: int) -> tuple[str, Joints]:
+    def _clip(self, clip: Clip | npt.ArrayLike | str | Path, number: int) -> Clip:
+        """A checked clip. An array, and a .npy file, does not say whether its last channel is a score: it is as in training."""
         if isinstance(clip, (str, Path)):
-            clip = read_clip(Path(clip), joint_count=len(self.layout))
+            clip = read_clip(Path(clip), layout=self.layout, scored=self.spec.scored)
         if isinstance(clip, Clip):
-            return clip.name, check_joints(clip.joints, joint_count=len(self.layout), origin=clip.name)
+            return self._checked(clip.joints, name=clip.name, scored=clip.scored, origin=clip.name)
         name = f"clip {number}"
-        return name, check_joints(clip, joint_count=len(self.layout), origin=name)
+        return self._checked(clip, name=name, scored=self.spec.scored, origin=name)
 
-    def _view(self, joints: Joints, name: str) -> Joints:
-        spec = self.recognizer.spec
-        if joints.shape[0] > spec.people or joints.shape[3] != spec.channels:
+    def _checked(self, joints: npt.ArrayLike, *, name: str, scored: bool, origin: str) -> Clip:
+        return Clip(check_joints(joints, joint_count=len(self.layout), scored=scored, origin=origin), name=name, scored=scored)
+
+    def _view(self, clip: Clip) -> Joints:
+        spec = self.spec
+        people, channels = clip.joints.shape[0], clip.joints.shape[3]
+        if people > spec.people or (channels, clip.scored) != (spec.channels, spec.scored):
             raise PoseglotError(
-                f"{name}: {joints.shape[0]} people with {joints.shape[3]} coordinates per joint, but the recognizer was trained on at "
-                f"most {spec.people} people with {spec.channels}. Choose people or coordinates, or train on such clips."
+                f"{clip.name}: {people} people with {_numbers(channels, clip.scored)} per joint, but the recognizer was trained on at "
+                f"most {spec.people} people with {_numbers(spec.channels, spec.scored)}. {_remedy(clip.scored, spec.scored)}"
             )
-        view = test_view(joints, protocol=spec.protocol, stream=spec.stream, layout=self.layout)
+        view = test_view(clip.joints, protocol=spec.protocol, stream=spec.stream, layout=self.layout, scored=spec.scored)
         absent = spec.people - len(view)
         return np.pad(view, [(0, absent)] + [(0, 0)] * 3)
 
@@ -130,3 +147,15 @@ class Predictor:
             Answer(self.classes[place], probability)
             for probability, place in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         )
+
+
+def _numbers(channels: int, scored: bool) -> str:
+    return f"{channels - scored} coordinates{' and a score' if scored else ''}"
+
+
+def _remedy(scored: bool, wanted: bool) -> str:
+    if scored and not wanted:
+        return "Leave out the last channel, the confidence in each joint, or train on clips that have it."
+    if wanted and not scored:
+        return "Give the confidence in each joint as the last channel (1 where nothing is known), or train without it."
+    return "Choose people or coordinates, or train on such clips."

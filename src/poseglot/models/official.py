@@ -19,6 +19,7 @@ from poseglot.errors import PoseglotError
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, new_recognizer
 from poseglot.skeletons.graph import parent_matrix
 from poseglot.skeletons.layout import GLOBAL, Layout, load_layout
+from poseglot.skeletons.protocols import PROTOCOLS, protocol_named
 
 # Which of the authors' part heads (`part_list.N`) belongs to which level.
 OFFICIAL_HEADS = {"head": 0, "hand": 1, "hip": 3, "foot": 2}
@@ -91,6 +92,7 @@ def recognizer_from_official(
     parts: Mapping[str, Sequence[int]] | None = None,
     classes: Sequence[str] | None = None,
     stream: str = "joint",
+    protocol: str | None = None,
 ) -> Recognizer:
     """A recognizer with the weights of a public CTR-GCN (multi-scale) or GAP checkpoint.
 
@@ -100,15 +102,22 @@ def recognizer_from_official(
         input_transform: (V, V), applied to the joints first; GAP checkpoints want `hop_transform`, CTR-GCN's none.
         parts: the joints of head, hand, hip and foot; None takes the authors' joint-stream lists for the layout.
         classes: their names; numbers if not given.
-        stream: the view that the weights were trained on, remembered for the predictor.
+        stream, protocol: the view that the weights were trained on, remembered for the predictor; the protocol is by default that of
+            the public implementations for the layout.
 
     Returns:
         The recognizer in evaluation mode; `alignment` has the levels whose heads the checkpoint holds.
 
     Raises:
-        PoseglotError: a name is missing, unknown, or of the wrong shape.
+        PoseglotError: a name is missing, unknown, or of the wrong shape, or the protocol must be said.
     """
     table = load_layout(layout)
+    protocol = protocol or _PROTOCOLS.get(layout)
+    if protocol is None:
+        raise PoseglotError(
+            f"the public implementations have no clips of layout {table.name} ({', '.join(_PROTOCOLS)}); say how such clips were fed: "
+            f"protocol=, one of {', '.join(PROTOCOLS)}."
+        )
     tensors = {name.removeprefix("module."): _as_tensor(array) for name, array in state.items()}
     names = _OfficialNames(tensors)
     width, channels = names.shape("l1.gcn1.bn.weight")[0], names.shape("data_bn.weight")[0] // (people * len(table))
@@ -118,7 +127,7 @@ def recognizer_from_official(
     count = names.shape("fc.weight")[0]
     recognizer = new_recognizer(
         RecognizerSpec(
-            layout=layout,
+            layout=table.described(),
             classes=tuple(classes) if classes is not None else tuple(str(number) for number in range(count)),
             people=people,
             channels=channels,
@@ -128,18 +137,18 @@ def recognizer_from_official(
             input_transform=None
             if input_transform is None
             else tuple(map(tuple, np.asarray(input_transform, dtype=np.float64).tolist())),
-            protocol=_PROTOCOLS.get(layout, ""),
+            protocol=protocol_named(protocol).name,
             stream=stream,
         ),
         seed=0,
-        layout=table,
     )
     ours = {name: names.tensor_for(name, heads) for name in recognizer.state_dict()}
     names.refuse_leftovers()
     try:
         recognizer.load_state_dict(ours)
     except RuntimeError as error:
-        raise PoseglotError(f"the official weights do not fit layout {layout} with {people} people: {error}") from error
+        first = str(error).splitlines()[1].strip()  # under a heading, torch has a line for every tensor that does not fit
+        raise PoseglotError(f"the official weights do not fit layout {table.name} with {people} people: {first}") from error
     return recognizer.eval()
 
 

@@ -36,16 +36,18 @@ class RecognizerSpec:
     """Everything needed to build a recognizer and to feed it.
 
     Attributes:
-        layout, people, channels: of the clips.
+        layout: of the clips: a packaged one's name, or a user's own as a table (`Layout.described`).
+        people, channels: of the clips; a score counts as a channel.
         classes: class names; logits are in this order.
         encoder, options: name and keyword arguments.
         levels: alignment level -> the joints it pools; the whole body is `global`. Empty without words.
         text_width: of the alignment features.
         input_transform: (V, V) applied to the joints first (matrix @ joints), or None. Authors' recipes have one.
         protocol, stream: the view that it was trained on.
+        scored: whether the clips' last channel is the confidence in each joint.
     """
 
-    layout: str
+    layout: str | Mapping[str, Any]
     classes: tuple[str, ...]
     people: int = 1
     channels: int = 3
@@ -56,6 +58,7 @@ class RecognizerSpec:
     input_transform: tuple[tuple[float, ...], ...] | None = None
     protocol: str = "nw-ucla"
     stream: str = "joint"
+    scored: bool = False
 
 
 class Recognizer(nn.Module):
@@ -63,13 +66,16 @@ class Recognizer(nn.Module):
 
     Args:
         spec: what to build.
-        layout: if it is not a packaged one.
+
+    Raises:
+        PoseglotError: there is no such layout or encoder, or the encoder refuses its options.
     """
 
-    def __init__(self, spec: RecognizerSpec, *, layout: Layout | None = None) -> None:
+    def __init__(self, spec: RecognizerSpec) -> None:
         super().__init__()
-        self.spec = spec
-        self.layout = layout or load_layout(spec.layout)
+        self.layout: Layout = load_layout(spec.layout)
+        # Never a path: the recognizer outlives the file.
+        self.spec = replace(spec, layout=self.layout.described())
         self.encoder = build_encoder(
             spec.encoder, self.layout, people=spec.people, channels=spec.channels, **dict(spec.options or {})
         )
@@ -103,17 +109,17 @@ class Recognizer(nn.Module):
     def without_words(self) -> Recognizer:
         """The same encoder and classifier (shared, not copied) without alignment heads: what runs at test time."""
         with torch.device("meta"):  # nothing is allocated or drawn: everything that has numbers is taken over
-            bare = Recognizer(replace(self.spec, levels=None, text_width=0), layout=self.layout)
+            bare = Recognizer(replace(self.spec, levels=None, text_width=0))
         bare.encoder, bare.classifier = self.encoder, self.classifier
         bare.pooling, bare.input_transform = self.pooling[:0], self.input_transform
         return bare.train(self.training)
 
 
-def new_recognizer(spec: RecognizerSpec, *, seed: int, layout: Layout | None = None) -> Recognizer:
+def new_recognizer(spec: RecognizerSpec, *, seed: int) -> Recognizer:
     """A recognizer with random weights that follow from the seed; torch's global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Recognizer(spec, layout=layout)
+        return Recognizer(spec)
 
 
 def _pooling(levels: Mapping[str, Sequence[int]], joints: int) -> Tensor:
@@ -129,7 +135,8 @@ def save_recognizer(recognizer: Recognizer, path: Path) -> None:
     Raises:
         PoseglotError: the disk refused.
     """
-    described = {"format": FORMAT, **asdict(recognizer.spec), "layout_table": _table(recognizer.layout)}
+    described = {"format": FORMAT, **asdict(recognizer.spec), "layout_table": recognizer.layout.table()}
+    del described["layout"]  # the table says it, even if the packaged one should change some day
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in recognizer.state_dict().items()}
     write_atomically(path, save(tensors, metadata={"poseglot": json.dumps(described)}))
 
@@ -146,10 +153,10 @@ def load_recognizer(path: Path) -> Recognizer:
             f"{path} is not a Poseglot recognizer ({FORMAT}). Foreign weights come in with `poseglot import-weights`."
         )
     try:
-        spec, layout = _spec_of(described)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        spec = _spec_of(described)
+    except (KeyError, TypeError, ValueError, AttributeError, PoseglotError) as error:
         raise PoseglotError(f"{path} does not say how to build its recognizer ({type(error).__name__}: {error}).") from error
-    recognizer = new_recognizer(spec, seed=0, layout=layout)
+    recognizer = new_recognizer(spec, seed=0)
     try:
         recognizer.load_state_dict(tensors)
     except RuntimeError as error:
@@ -157,17 +164,15 @@ def load_recognizer(path: Path) -> Recognizer:
     return recognizer.eval()
 
 
-def _spec_of(described: dict[str, Any]) -> tuple[RecognizerSpec, Layout]:
+def _spec_of(described: dict[str, Any]) -> RecognizerSpec:
     """The inverse of what `save_recognizer` writes: JSON has lists where we have tuples."""
-    table = dict(described.pop("layout_table"))
-    table["joints"] = tuple(table["joints"])
-    table["parts"] = {part: tuple(names) for part, names in table["parts"].items()}
+    described["layout"] = load_layout(dict(described.pop("layout_table"))).described()
     described["classes"] = tuple(described["classes"])
     if described["levels"] is not None:
         described["levels"] = {level: tuple(joints) for level, joints in described["levels"].items()}
     if described["input_transform"] is not None:
         described["input_transform"] = tuple(map(tuple, described["input_transform"]))
-    return RecognizerSpec(**described), Layout(**table)
+    return RecognizerSpec(**described)
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -189,7 +194,3 @@ def read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not isinstance(metadata, dict):
         raise PoseglotError(f"{path} is a safetensors file, but Poseglot did not write it (no metadata of ours).")
     return metadata, tensors
-
-
-def _table(layout: Layout) -> dict[str, Any]:
-    return {field: getattr(layout, field) for field in ("name", "joints", "bones", "mirror", "centre", "parts")}

@@ -14,6 +14,7 @@ from poseglot.errors import PoseglotError
 from poseglot.evaluation.scores import SavedScores, load_scores
 from poseglot.models.recognizer import Recognizer, load_recognizer
 from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.layout import load_layout
 from poseglot.skeletons.store import PackedStore, open_store
 from poseglot.skeletons.transforms import protocol_named
 from poseglot.skeletons.views import Views
@@ -84,7 +85,8 @@ class Material:
         store, places = self.store, np.array(self.places)
         if store.info.layout != spec.layout:
             raise LeftOutError(
-                f"the recognizer was trained in layout {spec.layout}, but the store is in {store.info.layout} now."
+                f"the recognizer was trained in layout {recognizer.layout.name}, but the store is in "
+                f"{load_layout(store.info.layout).name} now."
             )
         views = Views(store, places, protocol_named(spec.protocol), spec.stream, recognizer.layout)
         return views.view(numbers, None, recognizer.classifier.weight.device)

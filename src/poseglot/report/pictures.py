@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from poseglot.files import write_atomically
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import PARTS, Layout
+from poseglot.skeletons.measures import seen_joints
 
 # Okabe and Ito's colours, told apart by people with any kind of colour vision.
 PART_COLOURS: Mapping[str, str] = dict(
@@ -30,26 +33,48 @@ INK, PAPER, LINE = "#222222", "#ffffff", "#c9c9c9"
 def draw_skeleton(clip: Clip, layout: Layout, path: Path, *, title: str, frames: int = 8) -> None:
     """Evenly spaced frames of a clip side by side, seen from the front; a bone has the colour of its child joint's part."""
     chosen = np.linspace(0, clip.joints.shape[1] - 1, min(frames, clip.joints.shape[1])).round().astype(int)
-    colour = {joint: PART_COLOURS[part] for part, joints in layout.parts.items() for joint in joints}
     figure = Figure(figsize=(1.6 * len(chosen) + 0.4, 3.4), facecolor=PAPER)
     axes = np.atleast_1d(figure.subplots(1, len(chosen), sharex=True, sharey=True))
     for axis, frame in zip(axes, chosen, strict=True):
-        for person in clip.joints[:, frame]:
-            for child, parent in layout.bone_pairs:
-                axis.plot(
-                    *person[[parent, child], :2].T, color=colour[layout.joints[child]], linewidth=2.5, solid_capstyle="round"
-                )
-            axis.scatter(
-                *person[:, :2].T, s=14, c=[colour[joint] for joint in layout.joints], zorder=3, edgecolors=PAPER, linewidths=0.5
-            )
+        draw_people(axis, clip.joints[:, frame], layout, scored=clip.scored)
         axis.set_aspect("equal")
-        axis.set_axis_off()
         axis.set_title(f"frame {frame + 1}", fontsize=8, color=INK)
-    handles = [axes[0].plot([], [], color=PART_COLOURS[part], linewidth=3, label=part)[0] for part in PARTS]
-    figure.legend(handles=handles, loc="lower center", ncols=len(PARTS), frameon=False, fontsize=9)
+    name_parts(figure)
     figure.suptitle(title, fontsize=11, color=INK)
     figure.subplots_adjust(left=0.01, right=0.99, top=0.82, bottom=0.12, wspace=0.02)
     save_figure(figure, path)
+
+
+def draw_people(
+    axis: Axes, people: npt.NDArray[np.float32], layout: Layout, *, scored: bool = False, width: float = 2.5
+) -> None:
+    """One frame, (M, V, C), x to the right and y up; a joint that was not seen is left out, and the bones that end in it.
+
+    Args:
+        scored: whether the last channel is the confidence in each joint.
+        width: of a bone, in points.
+    """
+    colours = [colour for joint in layout.joints for part, colour in PART_COLOURS.items() if joint in layout.parts[part]]
+    coordinates, seen = seen_joints(people, scored=scored)
+    for person, shown in zip(coordinates.transpose(2, 1, 0)[..., :2], seen.T, strict=True):
+        if not scored and np.count_nonzero(shown) == len(layout) - 1:
+            shown[layout.centre_index] = True  # all zero because the others were centred on it
+        bones = [(child, parent) for child, parent in layout.bone_pairs if shown[child] and shown[parent]]
+        lines = [person[[parent, child]] for child, parent in bones]
+        axis.add_collection(
+            LineCollection(lines, colors=[colours[child] for child, _ in bones], linewidths=width, capstyle="round")
+        )
+        dots = [colour for colour, there in zip(colours, shown, strict=True) if there]
+        axis.scatter(
+            person[shown, 0], person[shown, 1], s=2.24 * width**2, c=dots, zorder=3, edgecolors=PAPER, linewidths=0.2 * width
+        )
+    axis.set_axis_off()
+
+
+def name_parts(figure: Figure) -> None:
+    """The colours of the parts, along the lower edge."""
+    handles = [Line2D([], [], color=colour, linewidth=3, label=part) for part, colour in PART_COLOURS.items()]
+    figure.legend(handles=handles, loc="lower center", ncols=len(handles), frameon=False, fontsize=9)
 
 
 def draw_curve(log: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> None:

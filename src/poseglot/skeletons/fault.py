@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
+from poseglot.errors import PoseglotError
+
 Kind = Literal["unreadable", "cut short", "malformed", "empty", "not finite", "joint count", "body count", "duplicate"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
@@ -27,3 +29,15 @@ class Fault:
 
     def as_dict(self) -> dict[str, str]:
         return asdict(self)
+
+
+class ClipError(PoseglotError):
+    """What a reader raises of one clip; `kind` is what a `Fault` calls it."""
+
+    def __init__(self, kind: Kind, message: str) -> None:
+        super().__init__(message)
+        self.kind: Kind = kind
+
+    def __reduce__(self) -> tuple[type[ClipError], tuple[str, str]]:
+        # Exceptions go from process to process by their message alone, unless told otherwise.
+        return type(self), (self.kind, str(self))

@@ -2,7 +2,7 @@
 
 A layout is a YAML file (`skeletons/layouts/*.yaml`, or a user's own): joints in their order, bones as child: parent, mirror
 pairs, the centre joint, and the six body parts. The coarser partitions of the paper's figure 3 are unions of those six,
-so a layout states each joint's part once.
+so a layout states each joint's part once. A store and a recognizer outlive a user's file, so they carry its whole table.
 """
 
 from __future__ import annotations
@@ -41,7 +41,11 @@ class Layout:
         bones: child -> parent; exactly one joint, the root, has no parent.
         mirror: left -> right.
         centre: the joint that the feeding protocols subtract.
-        parts: each of `PARTS` -> its joints; every joint is in exactly one.
+        parts: each of `PARTS` -> its joints; every joint is in exactly one. A part may have none (a body that ends at the waist), but
+            then it is in no partition that sets it apart.
+
+    Raises:
+        PoseglotError: the table contradicts itself; the message names every contradiction.
     """
 
     name: str
@@ -109,39 +113,96 @@ class Layout:
     def centre_index(self) -> int:
         return self.index[self.centre]
 
+    def table(self) -> dict[str, Any]:
+        """All of it as plain dicts and lists, from which `load_layout` makes it again."""
+        return {
+            "name": self.name,
+            "joints": list(self.joints),
+            "bones": dict(self.bones),
+            "mirror": dict(self.mirror),
+            "centre": self.centre,
+            "parts": {part: list(joints) for part, joints in self.parts.items()},
+        }
+
+    def described(self) -> str | dict[str, Any]:
+        """What to write down of it: its name if it is exactly a packaged layout, else the whole table."""
+        return self.name if _packaged_layout(self.name) == self else self.table()
+
     def partition(self, name: str) -> dict[str, tuple[int, ...]]:
-        """The parts of a partition (`none`, `global`, `two`, `four`, `six`) -> places along V, ascending."""
+        """The parts of a partition (`none`, `global`, `two`, `four`, `six`) -> places along V, ascending.
+
+        Raises:
+            PoseglotError: no such partition, or a part of it has no joints in this layout.
+        """
         if name not in PARTITIONS:
             raise PoseglotError(f"unknown partition {name!r}; there are {', '.join(PARTITIONS)}.")
-        return {
+        parts = {
             part: tuple(sorted(self.index[joint] for piece in pieces for joint in self.parts[piece]))
             for part, pieces in PARTITIONS[name].items()
         }
+        empty = [part for part, places in parts.items() if not places]
+        if empty:
+            raise PoseglotError(
+                f"layout {self.name} has no joints for {', '.join(empty)} of the partition {name!r}. Take a coarser partition, or give "
+                "every part a joint (where a skeleton ends at the wrists and ankles, they serve as hands and feet)."
+            )
+        return parts
 
 
-def load_layout(name: str) -> Layout:
-    """A packaged layout by name, or a user's own from a path ending in .yaml.
+def load_layout(source: str | Mapping[str, Any]) -> Layout:
+    """A packaged layout by name, or a user's own.
+
+    Args:
+        source: a packaged name, a path ending in .yaml, or a table as `Layout.described` gives it.
 
     Raises:
-        PoseglotError: no such layout, or the file is not one (the message says what is wrong with it).
+        PoseglotError: no such layout, or what is there is not one (the message says what is wrong with it).
     """
-    text = packaged_yaml("poseglot.skeletons", "layouts", name, kind="layout")
-    return _layout_from_yaml(text, name)
+    if isinstance(source, Mapping):
+        return _layout_from_table(source, "the layout table")
+    return _layout_from_yaml(packaged_yaml("poseglot.skeletons", "layouts", source, kind="layout"), source)
+
+
+def _packaged_layout(name: str) -> Layout | None:
+    try:
+        return _layout_from_yaml(packaged_yaml("poseglot.skeletons", "layouts", name, kind="layout", own=False), name)
+    except (PoseglotError, OSError, ValueError):  # no such layout; a name that can be no file's
+        return None
 
 
 def _layout_from_yaml(text: str, origin: str) -> Layout:
     try:
-        table: Any = yaml.safe_load(text)
+        return _layout_from_table(yaml.safe_load(text), origin)
+    except yaml.YAMLError as error:
+        raise PoseglotError(f"{origin} is not a layout: it is not YAML: {error}. {_FORM}") from error
+
+
+def _layout_from_table(table: Any, origin: str) -> Layout:
+    try:
         return Layout(
             name=str(table["name"]),
-            joints=tuple(table["joints"]),
-            bones=dict(table["bones"]),
-            mirror=dict(table.get("mirror") or {}),
+            joints=_names(table["joints"]),
+            bones=_pairs(table["bones"]),
+            mirror=_pairs(table.get("mirror") or {}),
             centre=str(table["centre"]),
-            parts={part: tuple(joints) for part, joints in table["parts"].items()},
+            parts={str(part): _names(joints) for part, joints in table["parts"].items()},
         )
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise PoseglotError(
-            f"{origin} is not a layout: {type(error).__name__}: {error}. A layout has name, joints (list), bones (child: parent), "
-            "mirror (left: right), centre and parts (head, hand, arm, hip, leg, foot: lists of joints)."
-        ) from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise PoseglotError(f"{origin} is not a layout: {type(error).__name__}: {error}. {_FORM}") from error
+
+
+_FORM = (
+    "A layout has name, joints (list), bones (child: parent), mirror (left: right), centre and parts (head, hand, arm, hip, leg, foot: "
+    "lists of joints)."
+)
+
+
+def _names(listed: Any) -> tuple[str, ...]:
+    """Joint names; YAML reads some (1, no) as other things than text, and JSON would tell them apart."""
+    if not isinstance(listed, (list, tuple)):
+        raise TypeError(f"a list of joints is needed, not {listed!r}")
+    return tuple(map(str, listed))
+
+
+def _pairs(table: Any) -> dict[str, str]:
+    return {str(one): str(other) for one, other in dict(table).items()}

@@ -1,24 +1,56 @@
-"""`poseglot prepare`: from what people download (or from nothing, for the demo set) to a packed store, checked."""
+"""`poseglot prepare`: from what people download (or from nothing, for the demo set) to a packed store, checked.
+
+A clip that cannot be read does not stop the others: what is wrong with it, and what was left out on purpose, is in the
+store's `preparation.json`.
+"""
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from poseglot import __version__
 from poseglot.errors import PoseglotError
-from poseglot.files import sha256_of
+from poseglot.files import folder_written_atomically, folder_written_in_turns, sha256_of
 from poseglot.skeletons import synthetic
-from poseglot.skeletons.benchmarks import load_benchmark
-from poseglot.skeletons.clip import Clip
-from poseglot.skeletons.formats import nw_ucla
+from poseglot.skeletons.benchmarks import Benchmark, load_benchmark
+from poseglot.skeletons.fault import Fault
+from poseglot.skeletons.filling import Bar, add_all, fill
+from poseglot.skeletons.formats import FORMATS_OF_SETS, nw_ucla, open_source
+from poseglot.skeletons.formats.ntu.archive import Index, index_sources, read_members
+from poseglot.skeletons.formats.source import Source
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.store import PackedStore, write_store
+from poseglot.skeletons.store import PackedStore, open_store, store_info
+from poseglot.skeletons.store_writer import DType, StoreWriter
 
-Progress = Callable[[Iterable[Clip]], Iterable[Clip]]
-SETS = ("nw-ucla", "demo")
+SETS = ("nw-ucla", "ntu60", "ntu120", "demo")
+REPORT_FILE = "preparation.json"
+# Recordings between two notes of how far a preparation is; some ten megabytes.
+_CHUNK = 256
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """What is to be known of somebody's own data; what a format says itself need not be given.
+
+    Attributes:
+        name: of the data set.
+        layout: of the joints: a packaged one, or a path ending in .yaml.
+        classes: their names, in the order of the labels.
+        test_subjects: the people of the test side.
+        scored: whether the last number of every joint is the confidence in it.
+    """
+
+    name: str
+    layout: str | None = None
+    classes: tuple[str, ...] | None = None
+    test_subjects: tuple[int, ...] | None = None
+    scored: bool = False
 
 
 @dataclass(frozen=True)
@@ -27,48 +59,158 @@ class Prepared:
 
     Attributes:
         store: opened.
-        counts: clips in each side of the benchmark's first split.
+        split: the first of the store's splits.
+        counts: clips in each side of it.
         incomplete: where those differ from the complete set, a line that says so; else None.
+        faults: what is wrong with files and clips that should be in the store.
+        skipped: why -> names of clips that were left out on purpose.
         seconds: how long it took.
     """
 
     store: PackedStore
+    split: str
     counts: dict[str, int]
     incomplete: str | None
+    faults: tuple[Fault, ...]
+    skipped: dict[str, list[str]]
     seconds: float
 
 
+class NoBar:
+    """Shows nothing."""
+
+    def reset(self, total: float | None = None) -> None: ...
+
+    def update(self, n: float | None = 1) -> None: ...
+
+
 def prepare(
-    name: str, *, source: Path | None, out: Path, overwrite: bool = False, progress: Progress = lambda clips: clips
+    name: str,
+    *,
+    source: Path | Sequence[Path] | None,
+    out: Path,
+    overwrite: bool = False,
+    own: OwnData | None = None,
+    dtype: DType = "float32",
+    workers: int = 1,
+    bar: Bar | None = None,
 ) -> Prepared:
-    """Pack one of `SETS` into the folder `out`.
+    """Pack a data set into the folder `out`.
+
+    A preparation of NTU RGB+D that was stopped goes on where it was when it is called again with the same arguments.
 
     Args:
-        name: `nw-ucla` (its zip or folder is the source) or `demo` (made here, no source).
-        progress: wraps the clips as they come, to show a bar.
+        name: one of `SETS`, or of the formats of people's own data (`FORMATS_OF_SETS`).
+        source: the zips, folders or files to read; None for the demo set, which is made here.
+        own: what is to be known of data in one of `FORMATS_OF_SETS`; by default a set called like the folder.
+        dtype: of the coordinates in the store.
+        workers: processes that read NTU RGB+D.
+        bar: is told of every clip.
 
     Raises:
-        PoseglotError: unknown set, bad source, or `out` is taken; nothing is left half-written.
+        PoseglotError: unknown set, bad source, nothing to store, or `out` is taken.
     """
     started = time.monotonic()
-    if name not in SETS:
-        raise PoseglotError(f"cannot prepare {name!r}; there are {', '.join(SETS)}.")
-    benchmark = load_benchmark(name)
-    described: dict[str, Any]
-    if name == "demo" and source is not None:
+    sources = [source] if isinstance(source, Path) else list(source or ())
+    bar = NoBar() if bar is None else bar
+    if name not in (*SETS, *FORMATS_OF_SETS):
+        raise PoseglotError(f"cannot prepare {name!r}; there are {', '.join((*SETS, *FORMATS_OF_SETS))}.")
+    if name == "demo" and sources:
         raise PoseglotError("the demo set is made here; leave out --source.")
-    if name == "demo":
-        clips: Iterable[Clip] = synthetic.make_clips()
-        described = {"synthetic": "poseglot.skeletons.synthetic.make_clips()"}
-    elif source is None:
-        raise PoseglotError(f"preparing {name} needs --source: the zip that people download, or the folder in it.")
+    if name != "demo" and not sources:
+        raise PoseglotError(f"preparing {name} needs --source: the files that people download, or the folder of them.")
+    if own is not None and name not in FORMATS_OF_SETS:
+        raise PoseglotError(
+            f"{name} has its own layout, classes and splits; options for them go with {', '.join(FORMATS_OF_SETS)}."
+        )
+    if name in ("ntu60", "ntu120"):
+        benchmark = load_benchmark(name)
+        index = index_sources(sources, classes=len(benchmark.classes))
+        faults = _write_ntu(benchmark, sources, index, out, overwrite=overwrite, dtype=dtype, workers=workers, bar=bar)
+        skipped = index.skipped
     else:
-        clips = nw_ucla.read_source(source)
-        described = {"file": source.name, **({"sha256": sha256_of(source)} if source.is_file() else {})}
-    store = write_store(
-        out, progress(clips), benchmark=benchmark, layout=load_layout(benchmark.layout), source=described, overwrite=overwrite
-    )
+        opened = _open(name, sources, own or OwnData(out.name))
+        benchmark, skipped = opened.benchmark, {}
+        faults = _write(opened, out, overwrite=overwrite, dtype=dtype, bar=bar)
+    store = open_store(out)
     split = next(iter(benchmark.splits))
     counts = {side: int(store.belongs(split, side).sum()) for side in ("train", "test")}
-    incomplete = None if counts == benchmark.expected else f"the complete set has {dict(benchmark.expected)}, here are {counts}"
-    return Prepared(store, counts, incomplete, time.monotonic() - started)
+    incomplete = None
+    if benchmark.expected and counts != benchmark.expected:
+        incomplete = f"the complete set has {dict(benchmark.expected)}, here are {counts}"
+    return Prepared(store, split, counts, incomplete, tuple(faults), skipped, time.monotonic() - started)
+
+
+def _open(format: str, sources: Sequence[Path], own: OwnData) -> Source:
+    """A source that is read from beginning to end."""
+    if format in FORMATS_OF_SETS:
+        return open_source(
+            format,
+            sources,
+            layout=load_layout(own.layout) if own.layout else None,
+            name=own.name,
+            classes=own.classes,
+            test_subjects=own.test_subjects,
+            scored=own.scored,
+        )
+    benchmark = load_benchmark(format)
+    layout = load_layout(benchmark.layout)
+    if format == "demo":
+        made = {"synthetic": "poseglot.skeletons.synthetic.make_clips()"}
+        return Source(benchmark, layout, False, iter(synthetic.make_clips()), made)
+    if len(sources) > 1:
+        raise PoseglotError(f"{format} is one zip or one folder, not {len(sources)}.")
+    (source,) = sources
+    described = {"file": source.name, **({"sha256": sha256_of(source)} if source.is_file() else {})}
+    return Source(benchmark, layout, False, nw_ucla.read_source(source), described)
+
+
+def _write(source: Source, out: Path, *, overwrite: bool, dtype: DType, bar: Bar) -> list[Fault]:
+    def counted() -> Iterator[Any]:
+        for clip in source.clips:
+            yield clip
+            bar.update(1)
+
+    with folder_written_atomically(out, overwrite=overwrite) as folder:
+        writer = StoreWriter(folder, joint_count=len(source.layout), class_count=len(source.benchmark.classes), dtype=dtype)
+        with closing(writer):
+            faults = list(add_all(writer, counted()))
+            _finish(writer, folder, source, faults, {})
+    return faults
+
+
+def _write_ntu(
+    benchmark: Benchmark,
+    sources: Sequence[Path],
+    index: Index,
+    out: Path,
+    *,
+    overwrite: bool,
+    dtype: DType,
+    workers: int,
+    bar: Bar,
+) -> list[Fault]:
+    layout = load_layout(benchmark.layout)
+    described = {
+        "files": [source.name for source in sources],
+        "recordings": len(index.members),
+        "fingerprint": index.fingerprint,
+    }
+    source = Source(benchmark, layout, False, iter(()), described)
+    chunks = [index.members[start : start + _CHUNK] for start in range(0, len(index.members), _CHUNK)]
+    key = json.dumps([__version__, benchmark.name, dtype, _CHUNK, index.fingerprint])
+    with folder_written_in_turns(out, key=key, overwrite=overwrite) as folder:
+        writer = StoreWriter(folder, joint_count=len(layout), class_count=len(benchmark.classes), dtype=dtype)
+        with closing(writer):
+            faults = [*index.faults, *fill(writer, read_members, chunks, workers=workers, bar=bar)]
+            _finish(writer, folder, source, faults, index.skipped)
+    return faults
+
+
+def _finish(writer: StoreWriter, folder: Path, source: Source, faults: Sequence[Fault], skipped: dict[str, list[str]]) -> None:
+    if not len(writer) and faults:
+        shown = "".join(f"\n  {fault.message}" for fault in faults[:5])
+        raise PoseglotError(f"none of the {len(faults):,} clips could be read:{shown}")
+    writer.finish(store_info(source.benchmark, source.layout, source=source.described, scored=source.scored))
+    report = {"stored": len(writer), "skipped": skipped, "faults": [fault.as_dict() for fault in faults]}
+    (folder / REPORT_FILE).write_text(json.dumps(report, indent=1) + "\n")

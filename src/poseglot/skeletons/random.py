@@ -20,6 +20,7 @@ class Purpose(IntEnum):
     ROTATION = 0
     SCALE = 1
     FRAMES = 2
+    CROP = 3
     TEXT = 100
 
 

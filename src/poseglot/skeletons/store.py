@@ -2,7 +2,7 @@
 
     store.json    format, layout, protocol, class names, splits, and where it all came from (readable)
     clips.npy     the table, one row a clip (structured array, no pickle)
-    joints.npy    (rows, V, C) float32; a clip of M people and T frames has M * T consecutive rows, person by person
+    joints.npy    (rows, V, C) float32 or float16; a clip of M people and T frames has M * T consecutive rows, person by person
 
 Padded arrays of NTU RGB+D 120 take 20.5 GB that must be held in memory; packed they take 3 GB that need not be: `joints.npy` is
 memory-mapped. A store is written beside its destination and renamed when complete, so a half-written one is never opened.
@@ -10,10 +10,11 @@ memory-mapped. A store is written beside its destination and renamed when comple
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +29,7 @@ from poseglot.skeletons.arrays import load_array
 from poseglot.skeletons.benchmarks import Benchmark, SplitRule
 from poseglot.skeletons.clip import Clip, Joints
 from poseglot.skeletons.layout import Layout
-
-FORMAT = "poseglot-store/1"
-_FIELDS: list[tuple[str, str]] = [
-    ("offset", "i8"),
-    ("frames", "i4"),
-    ("people", "i4"),
-    ("label", "i4"),
-    ("subject", "i4"),
-    ("camera", "i4"),
-    ("setup", "i4"),
-]
+from poseglot.skeletons.store_writer import DTYPES, FORMAT, DType, StoreWriter
 
 
 @dataclass(frozen=True)
@@ -47,13 +38,14 @@ class StoreInfo:
 
     Attributes:
         name: of the data set; a run remembers it.
-        layout, protocol, classes, splits: as in `Benchmark`.
+        layout: its name, or the whole table of a user's own (see `Layout.described`).
+        protocol, classes, splits: as in `Benchmark`.
         source: where the clips came from, for people to read (file names, hashes, counts).
         scored: whether the last channel is the confidence in each joint.
     """
 
     name: str
-    layout: str
+    layout: str | Mapping[str, Any]
     protocol: str
     classes: tuple[str, ...]
     splits: Mapping[str, SplitRule]
@@ -82,10 +74,10 @@ class PackedStore:
     Attributes:
         info: see `StoreInfo`.
         clips: the table, with fields name, offset, frames, people, label, subject, camera, setup.
-        joints: (rows, V, C), memory-mapped.
+        joints: (rows, V, C), float32 or float16, memory-mapped.
     """
 
-    def __init__(self, info: StoreInfo, clips: npt.NDArray[Any], joints: npt.NDArray[np.float32]) -> None:
+    def __init__(self, info: StoreInfo, clips: npt.NDArray[Any], joints: npt.NDArray[np.floating[Any]]) -> None:
         self.info = info
         self.clips = clips
         self.joints = joints
@@ -106,8 +98,10 @@ class PackedStore:
         """
         chosen = np.flatnonzero(self.belongs(split, side))
         if not len(chosen):
-            rule = dict(self.info.splits[split][side])
-            raise PoseglotError(f"no clip of {self.info.name} is in the {side} side of split {split!r} ({rule}).")
+            fields = ", ".join(self.info.splits[split][side])
+            raise PoseglotError(
+                f"no clip of {self.info.name} is in the {side} side of split {split!r}, which goes by {fields}."
+            )
         return chosen
 
     def belongs(self, split: str, side: str) -> npt.NDArray[np.bool_]:
@@ -128,9 +122,19 @@ class PackedStore:
         row = self.clips[place]
         people, frames, offset = int(row["people"]), int(row["frames"]), int(row["offset"])
         rows = self.joints[offset : offset + people * frames]
-        joints: Joints = np.array(rows).reshape(people, frames, *rows.shape[1:])
+        joints: Joints = np.array(rows, dtype=np.float32).reshape(people, frames, *rows.shape[1:])
         fields = {field: int(row[field]) for field in ("label", "subject", "camera", "setup")}
         return Clip(joints, name=str(row["name"]), scored=self.info.scored, **fields)
+
+    def contents(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+        """A hash of the joints of each of some clips: those of equal clips, whatever they are called, are equal."""
+        hashes = np.empty(len(places), dtype=np.uint64)
+        for number, row in enumerate(self.clips[places]):
+            people, frames, offset = int(row["people"]), int(row["frames"]), int(row["offset"])
+            joints = np.ascontiguousarray(self.joints[offset : offset + people * frames])
+            described = b"%d %d " % (people, frames) + joints.tobytes()
+            hashes[number] = int.from_bytes(hashlib.blake2b(described, digest_size=8).digest())
+        return hashes
 
     def batch(self, places: npt.NDArray[np.int64]) -> Batch:
         """Some clips as one padded batch, by a single indexed read."""
@@ -140,7 +144,7 @@ class PackedStore:
         frame = np.minimum(np.arange(frames.max()), frames[:, None] - 1)
         where = rows["offset"][:, None, None] + person[:, :, None] * frames[:, None, None] + frame[:, None, :]
         return Batch(
-            joints=torch.from_numpy(np.asarray(self.joints[where])),
+            joints=torch.from_numpy(np.asarray(self.joints[where], dtype=np.float32)),
             frames=torch.from_numpy(frames),
             people=torch.from_numpy(people),
             label=torch.from_numpy(rows["label"].astype(np.int64)),
@@ -154,6 +158,8 @@ def write_store(
     benchmark: Benchmark,
     layout: Layout,
     source: Mapping[str, Any],
+    scored: bool = False,
+    dtype: DType = "float32",
     overwrite: bool = False,
 ) -> PackedStore:
     """Write clips to a new store and open it.
@@ -163,48 +169,21 @@ def write_store(
     Raises:
         PoseglotError: `path` exists, two clips share a name, there is no clip, or the disk refused; nothing is left then.
     """
-    info = StoreInfo(benchmark.name, layout.name, benchmark.protocol, benchmark.classes, benchmark.splits, source)
-    with folder_written_atomically(path, overwrite=overwrite) as folder:
-        rows: list[tuple[int, ...]] = []
-        names, offset, channels = [], 0, 0
-        with (folder / "joints.npy").open("wb") as file:
-            file.write(_npy_header((0, 0, 0)))  # its place; the number of rows is known at the end
-            for clip in clips:
-                people, frames, joints, own_channels = clip.joints.shape
-                channels = channels or own_channels
-                if (joints, own_channels) != (len(layout), channels) or not -1 <= clip.label < len(benchmark.classes):
-                    raise PoseglotError(
-                        f"{clip.name}: {joints} joints with {own_channels} coordinates and label {clip.label} do not fit a store of "
-                        f"{len(layout)} joints ({layout.name}) with {channels} coordinates and {len(benchmark.classes)} classes."
-                    )
-                rows.append((offset, frames, people, clip.label, clip.subject, clip.camera, clip.setup))
-                names.append(clip.name)
-                file.write(np.ascontiguousarray(clip.joints, dtype="<f4").tobytes())
-                offset += people * frames
-            file.seek(0)
-            file.write(_npy_header((offset, len(layout), channels)))
-        if not rows:
-            raise PoseglotError(f"there is no clip to write to {path}.")
-        name, times = Counter(names).most_common(1)[0]
-        if times > 1:
-            raise PoseglotError(f"the clip name {name} appears {times} times; names must be unique within a store.")
-        np.save(folder / "clips.npy", _table(names, rows), allow_pickle=False)
-        (folder / "store.json").write_text(json.dumps({"format": FORMAT, **asdict(info)}, indent=1) + "\n")
+    with (
+        folder_written_atomically(path, overwrite=overwrite) as folder,
+        closing(StoreWriter(folder, joint_count=len(layout), class_count=len(benchmark.classes), dtype=dtype)) as writer,
+    ):
+        for clip in clips:
+            writer.add(clip)
+        writer.finish(store_info(benchmark, layout, source=source, scored=scored))
     return open_store(path)
 
 
-def _table(names: list[str], rows: list[tuple[int, ...]]) -> npt.NDArray[Any]:
-    table = np.zeros(len(rows), dtype=[("name", f"U{max(map(len, names))}"), *_FIELDS])
-    table["name"] = names
-    for column, (field, _) in enumerate(_FIELDS):
-        table[field] = [row[column] for row in rows]
-    return table
-
-
-def _npy_header(shape: tuple[int, ...]) -> bytes:
-    """The first 128 bytes of a .npy file of float32, so that frames can be written before their number is known."""
-    described = repr({"descr": "<f4", "fortran_order": False, "shape": shape})
-    return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + described.ljust(117).encode() + b"\n"
+def store_info(benchmark: Benchmark, layout: Layout, *, source: Mapping[str, Any], scored: bool = False) -> StoreInfo:
+    """What a store of a benchmark's clips says of itself."""
+    return StoreInfo(
+        benchmark.name, layout.described(), benchmark.protocol, benchmark.classes, benchmark.splits, source, scored
+    )
 
 
 def open_store(path: Path) -> PackedStore:
@@ -224,7 +203,7 @@ def open_store(path: Path) -> PackedStore:
             raise PoseglotError(f"{path / 'store.json'} is not of the format {FORMAT}; prepare the data again.")
         info = StoreInfo(**{**described, "classes": tuple(described["classes"])})
         clips, joints = np.array(load_array(path / "clips.npy")), load_array(path / "joints.npy")
-        if joints.dtype != np.float32 or joints.ndim != 3:
+        if joints.dtype.str not in DTYPES.values() or joints.ndim != 3:
             raise PoseglotError(f"joints.npy holds {joints.dtype} numbers of shape {joints.shape}")
         ends = clips["offset"] + clips["frames"].astype(np.int64) * clips["people"]
         if not len(clips) or ends.max() != len(joints) or clips["offset"].min() != 0 or clips["frames"].min() < 1:

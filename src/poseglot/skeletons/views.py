@@ -55,6 +55,7 @@ class Views:
             layout=self.layout,
             index=index.to(device, non_blocking=True),
             augmentation=augmentation,
+            scored=self.store.info.scored,
         )
 
     def test_views(self, batch_size: int, device: torch.device) -> Iterator[Tensor]:

@@ -54,12 +54,12 @@ def build(recipe: Recipe) -> Built:
     """
     store = open_store(Path(recipe.data.store))
     layout = load_layout(store.info.layout)
+    protocol = protocol_named(store.info.protocol)
+    protocol.check(effective_scale=recipe.data.effective_scale)
     prompts, bank = _words(recipe, store.info.classes) if recipe.with_words else (None, None)
     spec = _recognizer_spec(recipe, store, layout, prompts, bank)
-    recognizer = new_recognizer(spec, seed=recipe.seed, layout=layout)
-    train, test = (
-        Views(store, places, protocol_named(spec.protocol), spec.stream, layout) for places in sides(recipe.data, store)
-    )
+    recognizer = new_recognizer(spec, seed=recipe.seed)
+    train, test = (Views(store, places, protocol, spec.stream, layout) for places in sides(recipe.data, store))
     if recipe.optim.drop_last and len(train) * recipe.data.repeat < recipe.optim.batch_size:
         raise PoseglotError(
             f"an epoch has {len(train) * recipe.data.repeat} samples, fewer than one batch of {recipe.optim.batch_size}, and "
@@ -113,7 +113,7 @@ def _recognizer_spec(
         # The authors' network makes its bones itself, from joints.
         stream = stream.replace("bone", "joint")
     return RecognizerSpec(
-        layout=layout.name,
+        layout=layout.described(),
         classes=classes,
         people=store.people,
         channels=store.joints.shape[-1],
@@ -124,4 +124,5 @@ def _recognizer_spec(
         input_transform=transform,
         protocol=store.info.protocol,
         stream=stream,
+        scored=store.info.scored,
     )

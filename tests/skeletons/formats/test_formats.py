@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from poseglot.errors import PoseglotError
-from poseglot.skeletons.formats import read_clip
+from poseglot.skeletons.formats import ntu, read_clip
+from poseglot.skeletons.layout import load_layout
 
 JOINTS = np.random.default_rng(3).normal(size=(2, 7, 20, 3)).astype(np.float32)
 
@@ -91,14 +92,38 @@ def test_npy_of_a_wrong_shape_names_the_file(shape: tuple[int, ...], tmp_path: P
         read_clip(tmp_path / "odd.npy")
 
 
-@pytest.mark.parametrize("name", ["clip.csv", "clip", "clip.npz", "clip.skeleton"])
+@pytest.mark.parametrize("name", ["clip.txt", "clip", "clip.npz", "clip.gz"])
 def test_unknown_ending_names_the_known_ones(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("x")
-    with pytest.raises(PoseglotError, match=rf"{name}: no reader for files ending in .*accepted are \.json .*\.npy"):
+    with pytest.raises(
+        PoseglotError, match=rf"{name}: no reader for files ending in .*accepted are \.json .*\.npy .*\.skeleton .*\.csv"
+    ):
         read_clip(tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["gone.json", "gone.npy"])
+def test_npy_with_scores_is_read_where_they_are_known_of(tmp_path: Path) -> None:
+    joints = np.random.default_rng(0).uniform(size=(1, 5, 17, 3)).astype(np.float32)
+    np.save(tmp_path / "poses.npy", joints)
+    assert not read_clip(tmp_path / "poses.npy").scored
+    clip = read_clip(tmp_path / "poses.npy", layout=load_layout("coco17"), scored=True)
+    np.testing.assert_array_equal(clip.joints, joints)
+    assert clip.scored
+    with pytest.raises(PoseglotError, match=r"17 joints in a frame, but the layout has 20"):
+        read_clip(tmp_path / "poses.npy", layout=load_layout("kinect20"))
+
+
+def test_skeleton_is_a_recording_of_ntu(shared: Path) -> None:
+    path = sorted((shared / "data" / "ntu" / "raw").glob("*.skeleton"))[0]
+    clip = read_clip(path, joint_count=25)
+    expected = ntu.read_clip(path)
+    assert (clip.name, clip.label, clip.subject, clip.camera) == (path.stem, expected.label, expected.subject, expected.camera)
+    assert clip.label == int(path.stem[-3:]) - 1
+    np.testing.assert_array_equal(clip.joints, expected.joints)
+    with pytest.raises(PoseglotError, match=r"25 joints in a frame, but the layout has 20"):
+        read_clip(path, joint_count=20)
+
+
+@pytest.mark.parametrize("name", ["gone.json", "gone.npy", "gone.skeleton", "gone.csv", "gone.csv.gz", "gone.bvh"])
 def test_missing_file_and_folder_are_named(name: str, tmp_path: Path) -> None:
     with pytest.raises(PoseglotError, match=rf"could not read .*{name}: No such file"):
         read_clip(tmp_path / name)

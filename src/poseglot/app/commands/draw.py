@@ -38,7 +38,7 @@ def run(parsed: argparse.Namespace) -> None:
     made.append("confusion.png")
     if parsed.clip is not None:
         predictor = Predictor(parsed.run)
-        clip = read_clip(parsed.clip, joint_count=len(predictor.layout))
+        clip = read_clip(parsed.clip, layout=predictor.layout, scored=predictor.spec.scored)
         best = predictor.predict([clip])[0].answers[0]
         title = f"{parsed.clip.stem}: recognised as {best.action} ({best.probability:.1%})"
         draw_skeleton(clip, predictor.layout, out / "skeleton.png", title=title)

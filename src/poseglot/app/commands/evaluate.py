@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from poseglot.app.commands.register import AddCommand, check_run_folder
 from poseglot.errors import PoseglotError
@@ -29,23 +30,31 @@ def run(parsed: argparse.Namespace) -> None:
     from poseglot.training.run import Run
 
     check_run_folder(parsed.run, "evaluate")
-    scores = scores_of_run(parsed.run, parsed.store, parsed.split)
+    scores, repeated = _scores_and_repeated(parsed.run, parsed.store, parsed.split)
     save_scores(scores, Run(parsed.run).scores)
     counts = {f"top-{k}": top_k(scores.logits, scores.labels, k) for k in (1, 5) if k < len(scores.classes)}
     looked_at = "" if scores.side == TEST else f", {scores.side} of the training side"
     print(f"{parsed.run} on {scores.dataset}, split {scores.split}{looked_at}, stream {scores.stream}")
     for name, count in counts.items():
         print(f"  {name}  {count}")
+    if repeated.any():
+        rest = top_k(scores.logits[~repeated], scores.labels[~repeated], 1)
+        print(f"  top-1  {rest} without {repeated.sum()} clips that the training side holds too, under other names")
     width = max(map(len, scores.classes))
     for label, count in zip(scores.classes, per_class(scores.logits, scores.labels), strict=True):
         print(f"    {label:{width}}  {count}")
     print(f"scores: {Run(parsed.run).scores}")
 
 
-def scores_of_run(run: Path, store_path: Path | None, split: str | None) -> SavedScores:
-    """Run a recognizer over the clips that its recipe looks at, or over the test side of another store or split."""
+def _scores_and_repeated(run: Path, store_path: Path | None, split: str | None) -> tuple[SavedScores, npt.NDArray[np.bool_]]:
+    """Run a recognizer over the clips that its recipe looks at, or over the test side of another store or split.
+
+    Returns:
+        The scores, and which of their clips are equal to clips that were learned from.
+    """
     from poseglot.evaluation.scores import SavedScores
     from poseglot.inference import Predictor
+    from poseglot.skeletons.layout import load_layout
     from poseglot.skeletons.store import open_store
     from poseglot.skeletons.transforms import protocol_named
     from poseglot.skeletons.views import Views
@@ -57,13 +66,13 @@ def scores_of_run(run: Path, store_path: Path | None, split: str | None) -> Save
     if store.info.classes != spec.classes or store.info.layout != spec.layout:
         raise PoseglotError(
             f"{run} was trained on another data set than {data.store} ({store.info.name}): it knows {len(spec.classes)} classes "
-            f"({spec.classes[0]}, ...) in layout {spec.layout}, the store has {len(store.info.classes)} "
-            f"({store.info.classes[0]}, ...) in {store.info.layout}."
+            f"({spec.classes[0]}, ...) in layout {predictor.layout.name}, the store has {len(store.info.classes)} "
+            f"({store.info.classes[0]}, ...) in {load_layout(store.info.layout).name}."
         )
-    _, places = sides(data, store)
+    learned, places = sides(data, store)
     views = Views(store, places, protocol_named(spec.protocol), spec.stream, predictor.layout)
     logits = np.concatenate(list(predictor.logits_of(views)))
-    return SavedScores(
+    scores = SavedScores(
         names=tuple(views.names),
         labels=views.labels.numpy(),
         logits=logits,
@@ -73,6 +82,7 @@ def scores_of_run(run: Path, store_path: Path | None, split: str | None) -> Save
         split=data.split,
         side=side_name(data),
     )
+    return scores, np.isin(store.contents(places), store.contents(learned))
 
 
 def _data(run: Path, store: Path | None, split: str | None) -> DataRecipe:

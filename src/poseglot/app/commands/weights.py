@@ -15,6 +15,7 @@ def add(command: AddCommand) -> None:
     weights.add_argument("file", type=Path, help="a .pt file with a state_dict (never unpickled freely), or .npz")
     weights.add_argument("--out", type=Path, required=True, help="folder for the recognizer")
     weights.add_argument("--layout", default="kinect20")
+    weights.add_argument("--protocol", help="how the clips are fed (default: as the public code feeds the layout's benchmark)")
     weights.add_argument("--people", type=int, default=1)
     weights.add_argument("--benchmark", help="whose class names to use, for example nw-ucla")
     weights.add_argument("--stream", default="joint", choices=streams, help="that the weights were trained on")
@@ -32,6 +33,7 @@ def run(parsed: argparse.Namespace) -> None:
     recognizer = recognizer_from_official(
         read_official_file(parsed.file),
         layout=parsed.layout,
+        protocol=parsed.protocol,
         people=parsed.people,
         input_transform=transform,
         classes=classes,

@@ -63,6 +63,10 @@ def ctr_gcn_single(layout: Layout, *, people: int = 1, channels: int = 3, width:
     return CTRGCN(layout, people=people, channels=channels, width=width, temporal=SINGLE, kernel=kernel)
 
 
+# Channels that are coordinates, perhaps with a score: of so few, an eighth would be too little to relate joints by.
+_COORDINATES = (2, 3, 4, 9)
+
+
 class GraphUnit(backbone.GraphUnit):
     """CTR-GC over the three subsets, BatchNorm, residual, ReLU: (B, C_in, T, V) -> (B, C_out, T, V).
 
@@ -72,7 +76,7 @@ class GraphUnit(backbone.GraphUnit):
 
     def __init__(self, incoming: int, outgoing: int, subsets: Tensor) -> None:
         super().__init__()
-        reduced = 8 if incoming in (3, 9) else max(incoming // 8, 1)
+        reduced = 8 if incoming in _COORDINATES else max(incoming // 8, 1)
         self.outgoing, self.reduced = outgoing, reduced
         self.adjacency = nn.Parameter(subsets.clone())
         self.alpha = nn.Parameter(torch.zeros(1))

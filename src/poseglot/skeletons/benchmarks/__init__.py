@@ -1,6 +1,6 @@
 """Benchmarks as packaged data: class names, layout, feeding protocol and splits, one YAML file each.
 
-A split is a rule, not a list: for the training and the test side, which values of a clip's fields (subject, camera, setup)
+A split is a rule, not a list: for the training and the test side, which values of a clip's fields (subject, camera, setup, or its name)
 belong there.
 """
 
@@ -15,7 +15,7 @@ import yaml
 from poseglot.packaged import packaged_yaml
 
 Side = Literal["train", "test"]
-SplitRule = Mapping[str, Mapping[str, list[int]]]
+SplitRule = Mapping[str, Mapping[str, list[int] | list[str]]]
 
 
 @dataclass(frozen=True)

@@ -1,35 +1,64 @@
-"""Readers: one file per format; `read_clip` picks by what the file is.
+"""Readers: one file per format. `read_clip` reads a single clip and picks by what the file is; `open_source` opens a whole data set.
 
-A reader checks what it reads and names file, place and remedy when something is wrong.
+A reader checks what it reads and names file, place and remedy when something is wrong. What is wrong with one clip of a set is a `Fault`
+among its clips; the others are read.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.arrays import load_array
 from poseglot.skeletons.clip import Clip, check_joints
 from poseglot.skeletons.formats import nw_ucla
+from poseglot.skeletons.formats.sets import FORMATS_OF_SETS, open_source
+from poseglot.skeletons.layout import Layout
 
-FORMATS = ".json (NW-UCLA), .npy (joints of one clip: people, frames, joints, channels)"
+FORMATS = (
+    ".json (NW-UCLA), .npy (joints of one clip: people, frames, joints, channels), .skeleton (NTU RGB+D), "
+    ".csv and .csv.gz (a row for each joint), .bvh (motion capture)"
+)
 
 
-def read_clip(path: Path, *, joint_count: int | None = None) -> Clip:
+def read_clip(path: Path, *, joint_count: int | None = None, layout: Layout | None = None, scored: bool = False) -> Clip:
     """One clip from a file of any format we read, by its ending.
 
     Args:
         path: the file.
         joint_count: how many joints a frame must have, if that is known.
+        layout: which joints; finds them by name in `.csv` and `.bvh` files, which without it are taken by number or in their order.
+        scored: whether the last channel of a `.npy` file is the confidence in each joint.
 
     Raises:
         PoseglotError: no such file, another format, or not a valid clip.
     """
+    joint_count = len(layout) if layout is not None else joint_count
+    ending = path.suffix.lower()
     try:
-        if path.suffix == ".json":
+        if ending == ".json":
             return nw_ucla.parse_clip(path.read_bytes(), origin=str(path), joint_count=joint_count)
-        if path.suffix == ".npy":
-            return Clip(check_joints(load_array(path), joint_count=joint_count, origin=str(path)), name=path.stem)
+        if ending == ".npy":
+            joints = check_joints(load_array(path), joint_count=joint_count, scored=scored, origin=str(path))
+            return Clip(joints, name=path.stem, scored=scored)
+        # What few need is loaded when it is needed.
+        if ending == ".skeleton":
+            from poseglot.skeletons.formats import ntu
+
+            clip = ntu.read_clip(path)
+            return replace(clip, joints=check_joints(clip.joints, joint_count=joint_count, origin=str(path)))
+        if path.name.lower().endswith((".csv", ".csv.gz")):
+            from poseglot.skeletons.formats import csv_clips
+
+            return csv_clips.read_clip(path, joint_count=joint_count, layout=layout)
+        if ending == ".bvh":
+            from poseglot.skeletons.formats import bvh
+
+            return bvh.read_clip(path, joint_count=joint_count, layout=layout)
     except OSError as error:
         raise PoseglotError(f"could not read {path}: {error.strerror or error}.") from error
     raise PoseglotError(f"{path}: no reader for files ending in {path.suffix!r}; accepted are {FORMATS}.")
+
+
+__all__ = ["FORMATS", "FORMATS_OF_SETS", "open_source", "read_clip"]

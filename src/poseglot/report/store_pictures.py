@@ -1,0 +1,122 @@
+"""Contact sheets of a store: a few clips of all kinds, and the clips that are worth a look, a row of frames for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from poseglot.report.pictures import INK, PAPER, draw_people, name_parts, save_figure
+from poseglot.skeletons.inspection import CHECKS, Finding
+from poseglot.skeletons.layout import Layout
+from poseglot.skeletons.measures import seen_joints
+from poseglot.skeletons.store import PackedStore
+
+FRAMES = 6  # of a clip, in its row
+
+
+@dataclass(frozen=True)
+class Row:
+    """A clip in a sheet.
+
+    Attributes:
+        place: in the store's table.
+        about: what stands above it, after its name and class.
+        frame: around which to show consecutive frames (from 1); 0 for frames spread over the clip.
+    """
+
+    place: int
+    about: str = ""
+    frame: int = 0
+
+
+def some_clips(store: PackedStore, count: int = 10) -> list[Row]:
+    """Clips of classes spread evenly over the store's, the middle one of each."""
+    labels = np.unique(store.clips["label"])
+    chosen = labels[np.unique(np.linspace(0, len(labels) - 1, count).round().astype(int))]
+    places = [np.flatnonzero(store.clips["label"] == label) for label in chosen]
+    return [Row(int(own[len(own) // 2])) for own in places]
+
+
+def suspicious_clips(store: PackedStore, findings: Sequence[Finding], count: int = 10) -> list[Row]:
+    """The worst clip of every check, then the second of every check, and so on; each clip once, with what was found."""
+    of_check = [[finding for finding in findings if finding.what == what] for what in CHECKS]
+    in_turn = [own[rank] for rank in range(max(map(len, of_check))) for own in of_check if rank < len(own)]
+    of_clip: dict[str, list[Finding]] = {}
+    for finding in in_turn:
+        of_clip.setdefault(finding.clip, []).append(finding)
+    rows = []
+    for clip, (finding, *others) in list(of_clip.items())[:count]:
+        also = f"; also {', '.join(other.what for other in others)}" if others else ""
+        place = int(np.flatnonzero(store.clips["name"] == clip)[0])
+        rows.append(Row(place, said(finding) + also, finding.frame))
+    return rows
+
+
+def said(finding: Finding) -> str:
+    """A finding in one line, without the clip."""
+    where = f", {finding.where}" if finding.where else ""
+    return f"{finding.what}: {finding.value:.4g} {CHECKS[finding.what].unit} (limit {finding.limit:g}){where}"
+
+
+def draw_sheet(store: PackedStore, layout: Layout, rows: Sequence[Row], path: Path, *, title: str) -> None:
+    """Draw clips of a store into one PNG, six frames of each, all people of a clip, and as large as the clip allows.
+
+    Raises:
+        PoseglotError: the disk refused.
+    """
+    width, height = 1.6 * FRAMES + 0.4, 1.75 * len(rows) + 1.0
+    figure = Figure(figsize=(width, height), facecolor=PAPER)
+    down = _y_points_down(store, layout, rows)
+    grid = figure.subplots(len(rows), FRAMES, squeeze=False)
+    figure.subplots_adjust(left=0.01, right=0.99, top=1 - 0.75 / height, bottom=0.5 / height, wspace=0.02, hspace=0.27)
+    for axes, row in zip(grid, rows, strict=True):
+        clip = store.clip(row.place)
+        chosen = _frames(clip.joints.shape[1], row.frame)
+        box = axes[0].get_position()
+        horizontal, vertical = _window(
+            clip.joints[:, chosen], scored=clip.scored, ratio=box.width * width / (box.height * height)
+        )
+        for axis, frame in zip(axes, chosen, strict=False):
+            draw_people(axis, clip.joints[:, frame], layout, scored=clip.scored, width=1.8)
+            axis.text(0.5, 0, f"{frame + 1}", transform=axis.transAxes, ha="center", va="top", fontsize=7, color=INK)
+        for axis in axes:
+            axis.set_axis_off()
+            axis.set(xlim=horizontal, ylim=vertical[::-1] if down else vertical)
+        action = store.info.classes[clip.label] if clip.label >= 0 else "class unknown"
+        heading = " · ".join(part for part in (clip.name, action, row.about) if part)
+        figure.text(0.02, box.y1 + 0.06 / height, heading, fontsize=9, color=INK, parse_math=False)  # a name is no formula
+    name_parts(figure)
+    figure.suptitle(title, y=1 - 0.12 / height, va="top", fontsize=11, color=INK, parse_math=False)
+    save_figure(figure, path)
+
+
+def _frames(length: int, around: int) -> npt.NDArray[np.int64]:
+    """Which frames to show, from 0."""
+    if not around or length <= FRAMES:
+        return np.linspace(0, length - 1, min(FRAMES, length)).round().astype(np.int64)
+    return np.arange(FRAMES) + min(max(around - 1 - FRAMES // 2, 0), length - FRAMES)
+
+
+def _window(joints: npt.NDArray[np.float32], *, scored: bool, ratio: float) -> npt.NDArray[np.float64]:
+    """((left, right), (low, high)) of what is seen in some frames (M, T, V, C), with a margin, as wide as `ratio` times its height."""
+    coordinates, seen = seen_joints(joints.reshape(-1, *joints.shape[2:]), scored=scored)
+    points = coordinates[:2, seen].astype(np.float64)
+    if not points.size:
+        points = np.zeros((2, 1))
+    low, high = points.min(axis=1), points.max(axis=1)
+    width, height = 1.1 * (high - low)
+    height = max(height, width / ratio) or 1.0
+    reach = np.array([height * ratio, height]) / 2
+    return np.stack([(low + high) / 2 - reach, (low + high) / 2 + reach], axis=1)
+
+
+def _y_points_down(store: PackedStore, layout: Layout, rows: Sequence[Row]) -> bool:
+    """Whether heads have a smaller y than feet, as in the coordinates of a picture: then y is drawn downwards."""
+    head, foot = ([layout.index[joint] for joint in layout.parts[part]] for part in ("head", "foot"))
+    clips = [store.clip(row.place).joints for row in rows]
+    return bool(np.median([clip[0, :, head, 1].mean() - clip[0, :, foot, 1].mean() for clip in clips]) < 0)

@@ -1,0 +1,161 @@
+"""A folder of files, one clip each: `.npy` arrays here, motion capture in `bvh`.
+
+A clip's class is the name of the folder that its file lies in (`walk/0001.npy`; under `train/` and `test/`, where the owner has split
+the set: `train/walk/0001.npy`), or what a table `clips.csv` in the folder says: columns `file` and `label`, and `subject`, `camera`,
+`setup` and `split` where they are known. With a table, only the files it lists are read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from poseglot.errors import PoseglotError
+from poseglot.skeletons.arrays import load_array
+from poseglot.skeletons.clip import Clip, Joints
+from poseglot.skeletons.fault import ClipError, Fault
+from poseglot.skeletons.formats.listing import (
+    Known,
+    Listed,
+    clip_joints,
+    clip_or_fault,
+    listed,
+    make_benchmark,
+    read_table,
+    same_channels,
+    spread,
+)
+from poseglot.skeletons.formats.source import Source
+from poseglot.skeletons.layout import Layout
+from poseglot.skeletons.own_split import SIDES
+
+TABLE = "clips.csv"
+
+
+def read_source(
+    sources: Sequence[Path],
+    *,
+    name: str,
+    layout: Layout,
+    classes: Sequence[str] | None = None,
+    test_subjects: Sequence[int] | None = None,
+    scored: bool = False,
+) -> Source:
+    """The `.npy` files of a folder: (people, frames, joints, channels) or (frames, joints, channels).
+
+    Args:
+        sources: the folder.
+        name: of the data set.
+        layout, classes, test_subjects: as in `folder_source`.
+        scored: whether the last channel is the confidence in each joint.
+
+    Raises:
+        PoseglotError: as `folder_source`, or no file holds joints.
+    """
+
+    def read(path: Path) -> Joints:
+        return clip_joints(load_array(path), joint_count=len(layout), scored=scored, origin=str(path))
+
+    return folder_source(
+        sources[0], ".npy", read, name=name, layout=layout, classes=classes, test_subjects=test_subjects, scored=scored
+    )
+
+
+def folder_source(
+    folder: Path,
+    ending: str,
+    read: Callable[[Path], Joints],
+    *,
+    name: str,
+    layout: Layout,
+    classes: Sequence[str] | None,
+    test_subjects: Sequence[int] | None,
+    scored: bool = False,
+) -> Source:
+    """The files of a folder, one clip each; named by where they lie in it, without the ending.
+
+    Args:
+        read: the joints (M, T, V, C) in a file; every clip must have as many channels as most have.
+        layout: of the joints.
+        classes, test_subjects: as in `make_benchmark`.
+
+    Raises:
+        PoseglotError: no such folder, nothing in it that can be read, or `make_benchmark` refuses it.
+    """
+    if not folder.is_dir():
+        raise PoseglotError(f"{folder} is not a folder; expected one with files ending in {ending}.")
+    table = folder / TABLE
+    found = _from_table(folder, table, ending) if table.is_file() else _from_folders(folder, ending)
+    clips = [entry for entry in found if isinstance(entry, Listed)]
+    if not clips:
+        reason = f" ({found[0].message})" if found and isinstance(found[0], Fault) else ""
+        raise PoseglotError(
+            f"there is no clip with a class in {folder}{reason}: put the files ending in {ending} into one folder for each class, or "
+            f"list them in {table}, with columns file and label."
+        )
+    channels = _channels(clips, read)
+    known = make_benchmark(
+        clips, name=name, layout=layout, axes=channels - scored, classes=classes, test_subjects=test_subjects
+    )
+    described = {"folder": folder.name, "labels": TABLE if table.is_file() else "folder names", "split": known.split}
+    return Source(known.benchmark, layout, scored, _clips(found, known, read, channels, scored), described)
+
+
+def _clips(
+    found: Sequence[Listed | Fault], known: Known, read: Callable[[Path], Joints], channels: int, scored: bool
+) -> Iterator[Clip | Fault]:
+    for entry in found:
+        if isinstance(entry, Fault):
+            yield entry
+        else:
+            yield clip_or_fault(partial(_clip, entry, known, read, channels, scored), name=entry.name, origin=entry.origin)
+
+
+def _clip(entry: Listed, known: Known, read: Callable[[Path], Joints], channels: int, scored: bool) -> Clip:
+    return known.clip(entry, same_channels(read(Path(entry.origin)), channels, entry.origin), scored=scored)
+
+
+def _channels(clips: Sequence[Listed], read: Callable[[Path], Joints]) -> int:
+    """How many channels most clips have, by some that lie all over the set."""
+    found: Counter[int] = Counter()
+    first = None
+    for entry in spread(clips):
+        try:
+            found[read(Path(entry.origin)).shape[-1]] += 1
+        except PoseglotError as error:
+            first = first or error
+    if not found:
+        raise PoseglotError(f"none of {len(spread(clips))} files could be read; of the first it is said: {first}") from first
+    return found.most_common(1)[0][0]
+
+
+def _from_folders(folder: Path, ending: str) -> list[Listed | Fault]:
+    paths = [path for path in folder.rglob("*") if path.suffix.lower() == ending and not path.name.startswith(".")]
+    inside = {path: path.relative_to(folder) for path in paths}
+    found: list[Listed | Fault] = []
+    for path in sorted(paths, key=lambda path: inside[path].as_posix()):
+        *folders, _ = inside[path].parts
+        side = folders[0] if len(folders) > 1 and folders[0] in SIDES else ""
+        cells = {"label": folders[-1] if folders else "", "split": side}
+        try:
+            found.append(listed(inside[path].with_suffix("").as_posix(), cells, origin=str(path)))
+        except ClipError as error:
+            found.append(Fault(inside[path].stem, str(path), error.kind, str(error)))
+    return found
+
+
+def _from_table(folder: Path, table: Path, ending: str) -> list[Listed | Fault]:
+    found: list[Listed | Fault] = []
+    for file, entry in read_table(table, "file").items():
+        path = folder / (file if file.lower().endswith(ending) else file + ending)
+        if isinstance(entry, Fault):
+            found.append(entry)
+        else:
+            name = PurePosixPath(file.replace("\\", "/"))
+            found.append(
+                replace(entry, name=(name.with_suffix("") if path.name == name.name else name).as_posix(), origin=str(path))
+            )
+    return found

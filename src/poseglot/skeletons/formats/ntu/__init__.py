@@ -1,0 +1,44 @@
+"""NTU RGB+D 60 and 120 as people download them: `SsssCcccPpppRrrrAaaa.skeleton`, what Kinect v2 tracked in one recording.
+
+The name says setup, camera, performer, replication and action. `text` reads a file, `chain` makes one or two actors of it, `names`
+knows which recordings are incomplete.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from poseglot.errors import PoseglotError
+from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.formats.ntu.chain import apply_chain
+from poseglot.skeletons.formats.ntu.names import fields_of
+from poseglot.skeletons.formats.ntu.text import read_text
+
+SUFFIX = ".skeleton"
+
+
+def read_clip(path: Path | str) -> Clip:
+    """One file after the whole chain.
+
+    Returns:
+        A clip with joints (M, T, 25, 3) float32, M = 1 or 2; label, subject, camera and setup from the name, as far as it is one of
+        NTU's.
+
+    Raises:
+        PoseglotError: not there, or not of the format.
+    """
+    path = Path(path)
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise PoseglotError(f"could not read {path}: {error.strerror or error}.") from error
+    return parse_clip(text, name=path.stem, origin=str(path))
+
+
+def parse_clip(text: bytes, *, name: str, origin: str) -> Clip:
+    """A clip from the content of a file; `name` as in `read_clip`.
+
+    Raises:
+        ClipError: not of the format.
+    """
+    return Clip(apply_chain(read_text(text, origin)), name=name, **fields_of(name))

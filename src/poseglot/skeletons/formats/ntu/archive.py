@@ -1,0 +1,181 @@
+"""Recordings in the zips that people download, or in folders: which there are, and some of them read.
+
+Nothing is unpacked. The list of a zip's files is read once; a process that reads then goes straight to a file's place in the zip,
+as reading the list of 57,000 files again in every process would take longer than reading some hundred files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from poseglot.errors import PoseglotError
+from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.fault import ClipError, Fault
+from poseglot.skeletons.formats.ntu import SUFFIX, parse_clip
+from poseglot.skeletons.formats.ntu.names import fields_of, known_incomplete
+
+# No recording is nearly as large; what claims to be may be made to fill the memory.
+LARGEST = 64 * 2**20
+# What a file's own header in a zip ends with: the lengths of its name and of an extra field, which come before the content.
+_LOCAL_HEADER = struct.Struct("<26xHH")
+_ENCRYPTED = -1
+INCOMPLETE, OTHER_CLASSES = "known to be incomplete", "of other classes"
+
+
+@dataclass(frozen=True, order=True)
+class Member:
+    """A file to read.
+
+    Attributes:
+        name: of the recording.
+        source: the zip it lies in, or the file itself.
+        inner: its path in the zip; empty if it lies in a folder.
+        size: of the text, bytes.
+        offset, packed, method, mark: in the zip: where it begins, how many bytes it takes there, packed how, and its CRC-32. In a folder
+            the mark is the time of its last change.
+    """
+
+    name: str
+    source: str
+    inner: str
+    size: int
+    offset: int = 0
+    packed: int = 0
+    method: int = 0
+    mark: int = 0
+
+    @property
+    def origin(self) -> str:
+        return f"{self.source}:{self.inner}" if self.inner else self.source
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """What was found.
+
+    Attributes:
+        members: to be read, ordered by name.
+        skipped: why -> names of recordings that are left out on purpose.
+        faults: of zips and names.
+        fingerprint: of all of it; another one means other files.
+    """
+
+    members: tuple[Member, ...]
+    skipped: dict[str, list[str]] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+    fingerprint: str = ""
+
+
+def index_sources(sources: Sequence[Path], *, classes: int) -> Index:
+    """Every recording in these zips and folders, of the first `classes` actions, without those known to be incomplete.
+
+    Raises:
+        PoseglotError: a source does not exist, or nothing is left.
+    """
+    faults: list[Fault] = []
+    found: list[Member] = []
+    for source in sources:
+        if not source.exists():
+            raise PoseglotError(
+                f"{source} does not exist; --source takes the zips of NTU RGB+D's skeletons, or folders of them."
+            )
+        try:
+            listed = list(_files(source))
+        except (zipfile.BadZipFile, OSError, ValueError) as error:
+            faults.append(
+                Fault(source.name, str(source), "unreadable", f"{source} is not a whole zip file ({error}); fetch it again.")
+            )
+            continue
+        if not listed:
+            faults.append(Fault(source.name, str(source), "empty", f"{source} holds no {SUFFIX} file."))
+        found += listed
+    found.sort()
+    members, skipped, own_faults = _sift(found, classes)
+    faults += own_faults
+    if not members:
+        details = "".join(f"\n  {fault.message}" for fault in faults[:5])
+        left_out = "".join(f"\n  {len(names):,} {why}" for why, names in skipped.items())
+        raise PoseglotError(f"there is no recording of {classes} classes in {', '.join(map(str, sources))}.{details}{left_out}")
+    return Index(tuple(members), skipped, tuple(faults), hashlib.sha256(repr(found).encode()).hexdigest())
+
+
+def _sift(found: Iterable[Member], classes: int) -> tuple[list[Member], dict[str, list[str]], list[Fault]]:
+    incomplete = known_incomplete()
+    members: list[Member] = []
+    skipped: dict[str, list[str]] = {}
+    faults = []
+    for member in found:
+        fields = fields_of(member.name)
+        if not fields:
+            message = f"{member.origin} is not named like a recording (S001C001P001R001A001{SUFFIX})."
+            faults.append(Fault(member.name, member.origin, "malformed", message))
+        elif members and members[-1].name == member.name:
+            message = f"{member.origin} is there twice; {members[-1].origin} is taken."
+            faults.append(Fault(member.name, member.origin, "duplicate", message))
+        elif member.name in incomplete:
+            skipped.setdefault(INCOMPLETE, []).append(member.name)
+        elif fields["label"] >= classes:
+            skipped.setdefault(OTHER_CLASSES, []).append(member.name)
+        else:
+            members.append(member)
+    return members, skipped, faults
+
+
+def _files(source: Path) -> Iterator[Member]:
+    """Every file of a zip or a folder that ends as recordings do."""
+    if source.is_dir():
+        for path in source.rglob(f"*{SUFFIX}"):
+            if not path.name.startswith("._"):  # what macOS leaves beside files
+                status = path.stat()
+                yield Member(path.stem, str(path), "", status.st_size, mark=status.st_mtime_ns)
+        return
+    with zipfile.ZipFile(source) as archive:
+        for entry in archive.infolist():
+            inner = PurePosixPath(entry.filename)
+            if inner.suffix == SUFFIX and not inner.name.startswith("._"):
+                method = _ENCRYPTED if entry.flag_bits & 1 else entry.compress_type
+                place = (entry.file_size, entry.header_offset, entry.compress_size, method, entry.CRC)
+                yield Member(inner.stem, str(source), entry.filename, *place)
+
+
+def read_members(members: Sequence[Member]) -> list[Clip | Fault]:
+    """These recordings after the whole chain, each a clip or what is wrong with it."""
+    return [_read(member) for member in members]
+
+
+def _read(member: Member) -> Clip | Fault:
+    try:
+        return parse_clip(_content(member), name=member.name, origin=member.origin)
+    except ClipError as error:
+        return Fault(member.name, member.origin, error.kind, str(error))
+    except (OSError, zlib.error) as error:
+        message = f"{member.origin} could not be read ({error}); fetch it again."
+        return Fault(member.name, member.origin, "unreadable", message)
+
+
+def _content(member: Member) -> bytes:
+    if member.size > LARGEST:
+        raise ClipError("unreadable", f"{member.origin} has {member.size:,} bytes, which no recording has.")
+    if not member.inner:
+        return Path(member.source).read_bytes()
+    if member.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        how = "is encrypted" if member.method == _ENCRYPTED else f"is packed by method {member.method}"
+        raise ClipError("unreadable", f"{member.origin} {how}, which cannot be read; pack it anew, or give its folder.")
+    with open(member.source, "rb") as file:
+        file.seek(member.offset)
+        header = file.read(_LOCAL_HEADER.size)
+        if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\3\4"):
+            raise ClipError("unreadable", f"{member.origin} is not where the zip's list says; fetch it again.")
+        file.seek(sum(_LOCAL_HEADER.unpack(header)), 1)
+        content = file.read(member.packed)
+    if member.method == zipfile.ZIP_DEFLATED:
+        content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, member.size + 1)
+    if len(content) != member.size or zlib.crc32(content) != member.mark:
+        raise ClipError("unreadable", f"{member.origin} is damaged (its checksum differs); fetch it again.")
+    return content

@@ -1,0 +1,100 @@
+"""Readers of whole data sets, by the name of their format."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from poseglot.errors import PoseglotError
+from poseglot.skeletons.formats.source import Source
+from poseglot.skeletons.layout import Layout
+
+
+@dataclass(frozen=True)
+class SetFormat:
+    """A form in which whole data sets come.
+
+    Attributes:
+        described: what its sources are, for help.
+        module: where its `read_source` is; imported when it is asked for.
+        options: of `open_source`, which it takes.
+        needs_layout: whether nothing in it says what the joints are.
+        several: whether it may be spread over several sources.
+    """
+
+    described: str
+    module: str
+    options: frozenset[str]
+    needs_layout: bool = False
+    several: bool = False
+
+
+_OWN = frozenset({"layout", "classes", "test_subjects"})
+FORMATS_OF_SETS: Mapping[str, SetFormat] = {
+    "pyskl": SetFormat("a .pkl file of PYSKL", "pyskl", frozenset({"layout", "classes"})),
+    "npz": SetFormat("an .npz file of CTR-GCN (x_train, y_train, x_test, y_test)", "npz", frozenset({"classes"})),
+    "npy": SetFormat("a folder of .npy files, one clip each", "folder", _OWN | {"scored"}, needs_layout=True),
+    "csv": SetFormat(".csv or .csv.gz files, one row for each joint", "csv_clips", _OWN, needs_layout=True, several=True),
+    "bvh": SetFormat("a folder of .bvh files, one clip each", "bvh", _OWN, needs_layout=True),
+}
+# Why a format does not take an option.
+_WHY_NOT = {
+    "layout": "its joints are known",
+    "test_subjects": "it brings its own split, or does not know people by number",
+    "scored": "it says itself whether joints have scores",
+}
+
+
+def open_source(
+    format: str,
+    sources: Sequence[Path],
+    *,
+    layout: Layout | None,
+    name: str,
+    classes: Sequence[str] | None,
+    test_subjects: Sequence[int] | None,
+    scored: bool,
+) -> Source:
+    """A data set in one of `FORMATS_OF_SETS`, its clips not yet read.
+
+    Args:
+        format: which.
+        sources: its file or folder; some formats take several.
+        layout: of the joints; None where the format knows.
+        name: of the data set.
+        classes: the class names in the order of their numbers; None takes them from the data.
+        test_subjects: the people who are for testing; None takes the split of the set, or makes one (`own_split`).
+        scored: whether the last channel is the confidence in each joint, where the format does not say.
+
+    Raises:
+        PoseglotError: unknown format, an option that it cannot use or lacks, or its reader refuses the sources.
+    """
+    if format not in FORMATS_OF_SETS:
+        raise PoseglotError(f"unknown format {format!r}; there are {', '.join(FORMATS_OF_SETS)}.")
+    rules = FORMATS_OF_SETS[format]
+    options: dict[str, Any] = {
+        "layout": layout,
+        "classes": classes or None,
+        "test_subjects": test_subjects or None,
+        "scored": scored,
+    }
+    for option, value in options.items():
+        if value and option not in rules.options:
+            raise PoseglotError(f"the format {format} takes no {option.replace('_', ' ')}: {_WHY_NOT[option]}. Leave it out.")
+    if rules.needs_layout and layout is None:
+        raise PoseglotError(
+            f"the format {format} does not say what its joints are: name their layout (kinect20, ntu25, coco17, ..., or your own .yaml)."
+        )
+    if not sources or (len(sources) > 1 and not rules.several):
+        expected = "one or more" if rules.several else "one"
+        raise PoseglotError(
+            f"the format {format} is read from {expected} ({rules.described}); {len(sources)} sources were given."
+        )
+    if classes and len(set(classes)) != len(classes):
+        raise PoseglotError("two classes have the same name; every class needs one of its own.")
+    reader = importlib.import_module(f"poseglot.skeletons.formats.{rules.module}")
+    source: Source = reader.read_source(sources, name=name, **{option: options[option] for option in rules.options})
+    return source

@@ -1,0 +1,44 @@
+"""Feeding protocols by name: how the clips of a benchmark, or somebody's own, become what an encoder sees.
+
+| protocol | for | place and size | frames |
+|---|---|---|---|
+| `nw-ucla` | NW-UCLA, as the field feeds it | centre joint of frame 0; every axis to [-1, 1] | 52, drawn |
+| `ntu` | NTU RGB+D, centred when it was prepared | as they are | a crop, resized to 64 |
+| `metric` | own 3D joints in real units, any layout | centre joint of the first person's first frame | a crop, resized to 64 |
+| `image` | own 2D joints in pixels, or any units, any layout | bounding box of the clip to [-1, 1], aspect kept | a crop, resized to 64 |
+
+`nw_ucla` and `ntu` hold one family each; what they share, and the randomness, is in `protocol`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from poseglot.errors import PoseglotError
+from poseglot.skeletons.protocols.ntu import NTU, Image, Metric
+from poseglot.skeletons.protocols.nw_ucla import NWUCLA
+from poseglot.skeletons.protocols.protocol import Augmentation, Protocol, RawClips
+
+PROTOCOLS: Mapping[str, Protocol] = {
+    protocol.name: protocol
+    for protocol in (
+        NWUCLA("nw-ucla", layout="kinect20", frames=52),
+        NTU("ntu", layout="ntu25", frames=64),
+        Metric("metric", layout=None, frames=64),
+        Image("image", layout=None, frames=64),
+    )
+}
+
+
+def protocol_named(name: str) -> Protocol:
+    """A feeding protocol by name.
+
+    Raises:
+        PoseglotError: no such protocol.
+    """
+    if name not in PROTOCOLS:
+        raise PoseglotError(f"unknown protocol {name!r}; there are {', '.join(PROTOCOLS)}.")
+    return PROTOCOLS[name]
+
+
+__all__ = ["PROTOCOLS", "Augmentation", "Protocol", "RawClips", "protocol_named"]

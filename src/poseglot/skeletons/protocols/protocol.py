@@ -1,0 +1,118 @@
+"""What a feeding protocol is: the raw clips of a batch in, the joints of their views out.
+
+No per-sample Python here: a batch is transformed by a few tensor operations, and every random number comes from
+(seed, epoch, sample index), see `poseglot.skeletons.random`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from poseglot.errors import PoseglotError
+from poseglot.skeletons.layout import Layout
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What training randomness is made of.
+
+    Attributes:
+        seed, epoch: with the sample's index, the key of every random number.
+        effective_scale: for `nw-ucla`: apply the protocol's random scale after the normalisation. In the field's pipeline it comes
+            before, where the min-max cancels it; so without this switch it is left out, which gives the same numbers.
+    """
+
+    seed: int
+    epoch: int
+    effective_scale: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class RawClips:
+    """A batch of clips as they were stored, padded; what lies behind a clip's last frame or person is anything.
+
+    Attributes:
+        joints: (N, M, T, V, C).
+        frames: (N,) int64, each clip's length, 1..T.
+        people: (N,) int64, how many people each clip has, 1..M.
+        layout: of the joints.
+        scored: whether the last channel is the confidence in each joint.
+
+    Raises:
+        PoseglotError: a joint has other than two or three coordinates.
+    """
+
+    joints: Tensor
+    frames: Tensor
+    people: Tensor
+    layout: Layout
+    scored: bool = False
+
+    def __post_init__(self) -> None:
+        if self.axes not in (2, 3):
+            score = " and a score" if self.scored else ""
+            raise PoseglotError(
+                f"{self.joints.shape[-1]} numbers per joint came; a view is made of 2 (x, y) or 3 (x, y, z) coordinates{score}."
+            )
+
+    @property
+    def axes(self) -> int:
+        """How many coordinates a joint has: its channels without the score."""
+        return self.joints.shape[-1] - self.scored
+
+    def people_there(self) -> Tensor:
+        """(N, M) bool: is there such a person?"""
+        return torch.arange(self.joints.shape[1], device=self.joints.device) < self.people[:, None]
+
+    def frames_there(self) -> Tensor:
+        """(N, M, T) bool: is there such a frame of such a person?"""
+        frames = torch.arange(self.joints.shape[2], device=self.joints.device) < self.frames[:, None]
+        return self.people_there()[:, :, None] & frames[:, None, :]
+
+
+@dataclass(frozen=True)
+class Protocol(ABC):
+    """How clips are fed.
+
+    Attributes:
+        layout: of the clips that it was made for; None if it was made for any.
+        frames: length of a view.
+        scales: whether it has a random scale, which `Augmentation.effective_scale` is about.
+    """
+
+    name: str
+    layout: str | None
+    frames: int
+    scales: ClassVar[bool] = False
+
+    @abstractmethod
+    def joints(self, clips: RawClips, index: Tensor | None, augmentation: Augmentation | None) -> Tensor:
+        """The joints of the views of a batch: (N, M, frames, V, C), absent people zero.
+
+        Args:
+            clips: not changed.
+            index: (N,) int64, each sample's place; needed for augmentation.
+            augmentation: None gives the evaluation view.
+        """
+
+    def check(self, *, effective_scale: bool) -> None:
+        """See that the protocol has what an augmentation asks for.
+
+        Raises:
+            PoseglotError: it has not.
+        """
+        if effective_scale and not self.scales:
+            raise PoseglotError(
+                f"effective_scale is about a random scale, and the protocol {self.name} has none. Leave it out (data.effective_scale "
+                "false); only nw-ucla has one."
+            )
+
+
+def zero_where_absent(joints: Tensor, present: Tensor) -> Tensor:
+    """(N, M, T, V, C) joints and (N, M) bool -> the same joints, zero for people who are not there."""
+    return torch.where(present[:, :, None, None, None], joints, 0)
