@@ -30,7 +30,7 @@ from typing import Any
 
 import field_ntu
 import numpy as np
-from measuring import ENVIRONMENT, cost_of, machine, shown, table, write_results
+from measuring import ENVIRONMENT, MB, cost_of, machine, shown, table, write_results
 from parsing_ntu import FIELD, LEAN, measure_parsing, readable, texts_of
 
 from poseglot.skeletons.store import PackedStore, open_store
@@ -233,25 +233,33 @@ def measure(given: argparse.Namespace, scratch: Path) -> None:
         "ratios": ratios(turns),
         "the field's passes, s": passes,
         "growing": growing,
-        "projected": projected([*summed_up(turns)[:2], *growing[-len(workers) :]]),
+        "projected": projected(summed_up(turns)[:2], growing),
         "opening": opening,
     }
     commands = [" ".join(map(str, ["python", *case.command[1:]])) for case in cases(archives[given.sample], scratch, workers)]
     write_results(given.out, "table", as_text(data, commands, len(generated)), data)
 
 
-def projected(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the whole set would take if time grows with the number of files."""
-    return [
-        {
-            "way": row["way"],
-            "measured on": row["files"],
-            "minutes": row["seconds"] / 60 * WHOLE_SET / row["files"],
-            "times faster than the field": rows[0]["seconds"] / rows[0]["files"] / (row["seconds"] / row["files"]),
-            "than x y z only": rows[1]["seconds"] / rows[1]["files"] / (row["seconds"] / row["files"]),
-        }
-        for row in rows
-    ]
+def projected(field: Sequence[dict[str, Any]], growing: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the whole set would take if time and memory grew with the number of files; of the field's memory, the padded array alone."""
+    padded = WHOLE_SET * field_ntu.FRAMES * 2 * field_ntu.JOINTS * 3 * 4 / MB
+    largest = [row for row in growing if row["files"] == max(each["files"] for each in growing)]
+    rows = []
+    for row in (*field, *largest):
+        first = next(each for each in (*field, *growing) if each["way"] == row["way"])
+        by_file = (row["peak MiB"] - first["peak MiB"]) / max(row["files"] - first["files"], 1)
+        each = row["seconds"] / row["files"]
+        rows.append(
+            {
+                "way": row["way"],
+                "measured on": row["files"],
+                "minutes": each * WHOLE_SET / 60,
+                "peak MiB": f"over {padded:,.0f}" if row in field else row["peak MiB"] + by_file * (WHOLE_SET - row["files"]),
+                f"times {FIELD}": field[0]["seconds"] / field[0]["files"] / each,
+                f"times {LEAN}": field[1]["seconds"] / field[1]["files"] / each,
+            }
+        )
+    return rows
 
 
 def as_text(data: dict[str, Any], commands: Sequence[str], texts: int) -> str:

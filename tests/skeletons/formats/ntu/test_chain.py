@@ -122,15 +122,15 @@ def test_the_last_body_stays_even_if_all_are_short_or_flat() -> None:
 
 
 def test_flat_is_wider_than_four_fifths_of_the_height() -> None:
-    # Powers of two, so that float32 has the limit on either side: 0.8 * 2 m.
-    limit = np.float32(0.8) * np.float32(2)
-    joints = np.zeros((3, 25, 3), dtype=np.float32)
-    joints[:, 0, 1] = 2
-    joints[:, 1, 0] = [np.nextafter(limit, np.float32(0)), np.nextafter(limit, np.float32(2)), 0]
-    assert flat_frames(joints).tolist() == [False, True, False]
-    # Depth plays no part, nor where the body stands.
+    limit = np.float32(4)  # of 5 m, exactly
+    joints = np.zeros((4, 25, 3), dtype=np.float32)
+    joints[:, 0, 1] = 5
+    joints[:, 1, 0] = [np.nextafter(limit, np.float32(0)), limit, np.nextafter(limit, np.float32(5)), 0]
+    assert flat_frames(joints).tolist() == [False, False, True, False]
+    # Neither depth plays a part, nor where the body stands.
     joints[..., 2] = np.linspace(0, 9, 25)
-    assert flat_frames(joints + np.float32(0)).tolist() == [False, True, False]
+    assert flat_frames(joints).tolist() == [False, False, True, False]
+    assert flat_frames(person(4, flat=2) + np.array([16, -32, 0], dtype=np.float32)).tolist() == [False, False, True, True]
 
 
 @pytest.mark.parametrize("frames", [12, 43, 100, 248, 2_000])
@@ -232,6 +232,11 @@ def test_a_body_in_a_pause_of_an_actor_is_within_its_time() -> None:
     """Each actor's time is one span; what lies between two of its bodies is taken."""
     joints = actors(made((0, 3, 4.0), (8, 3, 3.0), (4, 3, 2.0)))
     assert who(joints) == [[1] * 3 + [0] * 3 + [2] * 3, [0] * 3 + [3] * 3 + [0] * 3]  # frames 3 and 7 had nobody
+
+
+def test_an_actors_time_grows_at_both_ends() -> None:
+    assert who(actors(made((5, 5, 4.0), (0, 3, 3.0), (4, 5, 2.0)))) == [[2] * 3 + [0] + [1] * 5, [0] * 3 + [3] * 5 + [0]]
+    assert who(actors(made((0, 3, 4.0), (5, 5, 3.0), (1, 5, 2.0)))) == [[1] * 3 + [0] * 2 + [2] * 5, [0] + [3] * 5 + [0] * 4]
 
 
 def test_the_second_actors_time_before_its_first_body_counts_as_taken() -> None:

@@ -384,6 +384,25 @@ def test_a_value_that_moved_to_the_next_line_is_seen() -> None:
         assert error.kind == "malformed" and f"line {first + 1}:" in str(error)
 
 
+def test_a_value_that_moved_between_two_bodies_is_seen() -> None:
+    """Of the second body's line only the id is looked at, and the line before it belongs to the first body."""
+    line = COUNTS[1] + 1 + BODY
+    words = LINES[line].split(" ")
+    last = LINES[line - 1].split(" ")
+    for before, after in (
+        ([*last, words[0]], words[1:]),
+        ([*last, "2"], words[:-1]),
+        (last[:-1], [last[-1], *words]),
+        (last[:-1], [*words, "2"]),
+        (last, ["", *words[:-1]]),  # as many spaces as there should be
+        (last, [*words[:-1], ""]),
+        (["", *last[:-1]], words),
+        ([*last[:-1], ""], words),
+    ):
+        error = refused(joined([*LINES[: line - 1], " ".join(before), " ".join(after), *LINES[line + 1 :]]))
+        assert f"line {line}:" in str(error) or f"line {line + 1}:" in str(error)
+
+
 @pytest.mark.parametrize(
     ("extra", "kind"), [("0", "malformed"), ("and then some", "malformed"), (LINES[-1], "malformed"), ("\x00", "malformed")]
 )
@@ -393,7 +412,9 @@ def test_lines_behind_the_last_frame(extra: str, kind: str) -> None:
     assert refused(joined([*LINES, "", extra])).kind == kind
 
 
-@pytest.mark.parametrize("text", [b"", b"\n", b"  \r\n\t\n", b"0", b"0\n", b"3\n0\n0\n0\n", b"3\r\n0\r\n0\r\n0"])
+@pytest.mark.parametrize(
+    "text", [b"", b"\n", b"  \r\n\t\n", b"0", b"0\n", b"3\n0\n0\n0\n", b"3\r\n0\r\n0\r\n0", b"20\n" + b"0\n" * 20]
+)
 def test_nothing_in_it(text: bytes) -> None:
     assert refused(text).kind == "empty"
 

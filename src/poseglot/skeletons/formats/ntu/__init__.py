@@ -10,6 +10,7 @@ from pathlib import Path
 
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.fault import ClipError
 from poseglot.skeletons.formats.ntu.chain import apply_chain
 from poseglot.skeletons.formats.ntu.names import fields_of
 from poseglot.skeletons.formats.ntu.text import read_text
@@ -39,6 +40,9 @@ def parse_clip(text: bytes, *, name: str, origin: str) -> Clip:
     """A clip from the content of a file; `name` as in `read_clip`.
 
     Raises:
-        ClipError: not of the format.
+        ClipError: not of the format, or nobody is in it.
     """
-    return Clip(apply_chain(read_text(text, origin)), name=name, **fields_of(name))
+    joints = apply_chain(read_text(text, origin))
+    if not joints.any():
+        raise ClipError("empty", f"{origin}: all joints of all bodies are at the origin, that is nowhere.")
+    return Clip(joints, name=name, **fields_of(name))

@@ -87,7 +87,8 @@ def index_sources(sources: Sequence[Path], *, classes: int) -> Index:
             )
         try:
             listed = list(_files(source))
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
+        # zipfile says RuntimeError (NotImplementedError is one) of forms that it does not know.
+        except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
             faults.append(
                 Fault(source.name, str(source), "unreadable", f"{source} is not a whole zip file ({error}); fetch it again.")
             )
@@ -110,29 +111,35 @@ def _sift(found: Iterable[Member], classes: int) -> tuple[list[Member], dict[str
     members: list[Member] = []
     skipped: dict[str, list[str]] = {}
     faults = []
+    before = None
     for member in found:
         fields = fields_of(member.name)
         if not fields:
             message = f"{member.origin} is not named like a recording (S001C001P001R001A001{SUFFIX})."
             faults.append(Fault(member.name, member.origin, "malformed", message))
-        elif members and members[-1].name == member.name:
-            message = f"{member.origin} is there twice; {members[-1].origin} is taken."
-            faults.append(Fault(member.name, member.origin, "duplicate", message))
+        elif before is not None and before.name == member.name:
+            # What is left out may be there as often as it likes.
+            if members and members[-1] is before:
+                message = f"{member.origin} is there twice; {before.origin} is taken."
+                faults.append(Fault(member.name, member.origin, "duplicate", message))
+            continue
         elif member.name in incomplete:
             skipped.setdefault(INCOMPLETE, []).append(member.name)
         elif fields["label"] >= classes:
             skipped.setdefault(OTHER_CLASSES, []).append(member.name)
         else:
             members.append(member)
+        before = member
     return members, skipped, faults
 
 
 def _files(source: Path) -> Iterator[Member]:
-    """Every file of a zip or a folder that ends as recordings do."""
-    if source.is_dir():
-        for path in source.rglob(f"*{SUFFIX}"):
+    """Every file of a zip or a folder that ends as recordings do; or a file itself."""
+    if source.is_dir() or source.suffix == SUFFIX:
+        for path in source.rglob(f"*{SUFFIX}") if source.is_dir() else [source]:
             if not path.name.startswith("._"):  # what macOS leaves beside files
-                status = path.stat()
+                # A link that leads nowhere is listed, too, and found out when it is read.
+                status = path.stat() if path.exists() else path.lstat()
                 yield Member(path.stem, str(path), "", status.st_size, mark=status.st_mtime_ns)
         return
     with zipfile.ZipFile(source) as archive:
@@ -167,6 +174,8 @@ def _content(member: Member) -> bytes:
     if member.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         how = "is encrypted" if member.method == _ENCRYPTED else f"is packed by method {member.method}"
         raise ClipError("unreadable", f"{member.origin} {how}, which cannot be read; pack it anew, or give its folder.")
+    if max(member.packed, member.offset) > Path(member.source).stat().st_size:
+        raise ClipError("unreadable", f"{member.origin} is not where the zip's list says; fetch it again.")
     with open(member.source, "rb") as file:
         file.seek(member.offset)
         header = file.read(_LOCAL_HEADER.size)

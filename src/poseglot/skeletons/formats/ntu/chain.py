@@ -107,7 +107,8 @@ def actors(found: Sequence[Track]) -> Joints:
                 first[actor] = min(first[actor], track.start)
                 last[actor] = max(last[actor], track.end - 1)
                 break
-    return joints[:, joints.any(axis=(0, 2, 3))]
+    seen = np.asarray(joints.any(axis=(0, 2, 3)))
+    return joints[:, seen] if seen.any() else joints
 
 
 def centre(joints: Joints) -> Joints:

@@ -18,7 +18,7 @@ Positions = npt.NDArray[np.int64]
 # How far back from the end of a number the fast way looks.
 WINDOW = 16
 _LONGEST_FRACTION = 14
-_PLAIN = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_PLAIN = re.compile(rb"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 _ZEROS = np.uint64(0x3030303030303030)
 # Keep the last n of eight characters: in a little-endian integer those are the high bytes.

@@ -26,9 +26,10 @@ from poseglot.skeletons.formats.ntu.decimals import WINDOW, read_decimal, read_d
 
 JOINTS = 25
 _BODY_VALUES, _JOINT_VALUES = 10, 12
-_LARGEST = float(np.finfo(np.float32).max)
-# What programs write for numbers that are none: nan, -inf, -1.#IND, 1.#QNAN.
-_NOT_FINITE = re.compile(rb"[+-]?(nan|inf(inity)?|\d\.#[A-Z]+\d*)", re.IGNORECASE)
+# Metres from the sensor; what is further away is no measurement, and much further float32 arithmetic would overflow.
+_FARTHEST = 1e6
+# What programs write for numbers that are none: nan, -nan(ind), inf, -1.#IND, 1.#QNAN.
+_NOT_FINITE = re.compile(rb"[+-]?(nan(\(\w*\))?|inf(inity)?|\d\.#[A-Z]+\d*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +100,7 @@ def _read_at_once(text: bytes) -> Recording | None:
         values = read_decimals(text, starts.ravel(), space.ravel())
     except ValueError:
         return None
-    if np.abs(values).max() > _LARGEST:
+    if np.abs(values).max() > _FARTHEST:
         return None
     rows = values.astype(np.float32).reshape(-1, JOINTS, 3)
     return None if _is_anybody_twice(ids, body_frames) else _recording(frames, ids, body_frames, rows)
@@ -144,7 +145,7 @@ def _walk(text: bytes, ends: list[int]) -> tuple[int, list[str], list[int], npt.
 
     def count(line: int) -> int:
         digits = content(line)
-        if not digits.isdigit():
+        if not _is_count(digits):
             raise ValueError
         return int(digits)
 
@@ -168,6 +169,11 @@ def _walk(text: bytes, ends: list[int]) -> tuple[int, list[str], list[int], npt.
     if line != len(ends) or not ids:
         return None
     return frames, ids, body_frames, np.array(body_lines, dtype=np.int64)
+
+
+def _is_count(token: bytes) -> bool:
+    """Digits, and no more of them than any count has."""
+    return token.isdigit() and len(token) <= 9
 
 
 def _is_anybody_twice(ids: list[str], body_frames: list[int]) -> bool:
@@ -211,20 +217,24 @@ class _Lines:
     def count(self, what: str, kind: Kind = "malformed") -> int:
         """The count that makes up the next line."""
         found = self.values(what, 1, kind)
-        if not found[0].isdigit():
+        if not _is_count(found[0]):
             raise self.unexpected(what, found, kind)
         return int(found[0])
 
     def unexpected(self, what: str, found: list[bytes], kind: Kind = "malformed") -> ClipError:
         """What to raise when a line is not what it should be. In the last line that is the mark of a file that was cut."""
-        shown = b" ".join(found).decode("ascii", "backslashreplace")
-        shown = repr(shown if len(shown) <= 40 else shown[:40] + "...")
         if self.ended:
-            return self.error("cut short", f"the file ends with {shown}, where {what} should be; fetch it again")
-        return self.error(kind, f"expected {what}, found {shown}")
+            return self.error("cut short", f"the file ends with {_shown(*found)}, where {what} should be; fetch it again")
+        return self.error(kind, f"expected {what}, found {_shown(*found)}")
 
     def error(self, kind: Kind, what: str) -> ClipError:
         return ClipError(kind, f"{self._origin}, line {self.number}: {what}.")
+
+
+def _shown(*values: bytes) -> str:
+    """Values for a message: no longer than a line, whatever they are."""
+    shown = b" ".join(values)
+    return repr((shown if len(shown) <= 40 else shown[:40] + b"...").decode("ascii", "backslashreplace"))
 
 
 def read_plainly(text: bytes, origin: str) -> Recording:
@@ -238,17 +248,21 @@ def read_plainly(text: bytes, origin: str) -> Recording:
     joints: list[list[list[float]]] = []
     for frame in range(frames):
         # A line of another form in these places means, most often, that a frame has more or fewer bodies than it says.
-        bodies = lines.count(f"the number of bodies in frame {frame + 1} of {frames}", "body count" if ids else "malformed")
+        bodies = lines.count(f"the number of bodies in frame {frame + 1} of {frames}", "body count" if frame else "malformed")
         present = set()
         for body in range(bodies):
             what = f"the {_BODY_VALUES} values of body {body + 1} of {bodies} in frame {frame + 1}"
-            name = lines.values(what, _BODY_VALUES, "body count")[0].decode("ascii", "backslashreplace")
+            found = lines.values(what, _BODY_VALUES, "body count")
+            name = found[0].decode("ascii", "backslashreplace")
             if name in present:
-                raise lines.error("malformed", f"body {name} is twice in frame {frame + 1}")
+                raise lines.error("malformed", f"body {_shown(found[0])} is twice in frame {frame + 1}")
             present.add(name)
-            count = lines.count(f"the number of joints ({JOINTS})")
-            if count != JOINTS:
+            what = f"the number of joints ({JOINTS})"
+            count = lines.count(what)
+            if count != JOINTS and not lines.ended:
                 raise lines.error("joint count", f"a body of {count} joints; Kinect v2 has {JOINTS}")
+            if count != JOINTS:
+                raise lines.unexpected(what, [b"%d" % count])
             ids.append(name)
             body_frames.append(frame)
             joints.append([_joint(lines, joint) for joint in range(JOINTS)])
@@ -271,7 +285,7 @@ def _joint(lines: _Lines, joint: int) -> list[float]:
             if not _NOT_FINITE.fullmatch(token):
                 raise lines.unexpected(f"{what} (first x, y and z)", found) from None
             value = np.inf
-        if abs(value) > _LARGEST:
-            raise lines.error("not finite", f"joint {joint + 1} is at {token.decode('ascii')}, which is no place")
+        if abs(value) > _FARTHEST:
+            raise lines.error("not finite", f"joint {joint + 1} is at {_shown(token)} (metres), which is no place")
         values.append(value)
     return values
