@@ -42,7 +42,7 @@ def parse_clip(text: bytes, *, name: str, origin: str) -> Clip:
     Raises:
         ClipError: not of the format, or nobody is in it.
     """
-    joints = apply_chain(read_text(text, origin))
-    if not joints.any():
-        raise ClipError("empty", f"{origin}: all joints of all bodies are at the origin, that is nowhere.")
-    return Clip(joints, name=name, **fields_of(name))
+    recording = read_text(text, origin)
+    if not any(body.joints.any() for body in recording.bodies):
+        raise ClipError("empty", f"{origin}: all joints of all bodies are at the sensor's own place, that is nowhere.")
+    return Clip(apply_chain(recording), name=name, **fields_of(name))

@@ -7,6 +7,7 @@ as reading the list of 57,000 files again in every process would take longer tha
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 import zipfile
 import zlib
@@ -21,7 +22,7 @@ from poseglot.skeletons.formats.ntu import SUFFIX, parse_clip
 from poseglot.skeletons.formats.ntu.names import fields_of, known_incomplete
 
 # No recording is nearly as large; what claims to be may be made to fill the memory.
-LARGEST = 64 * 2**20
+LARGEST = 16 * 2**20
 # What a file's own header in a zip ends with: the lengths of its name and of an extra field, which come before the content.
 _LOCAL_HEADER = struct.Struct("<26xHH")
 _ENCRYPTED = -1
@@ -63,7 +64,7 @@ class Index:
         members: to be read, ordered by name.
         skipped: why -> names of recordings that are left out on purpose.
         faults: of zips and names.
-        fingerprint: of all of it; another one means other files.
+        fingerprint: of all that was found, wherever it lies; another one means other files.
     """
 
     members: tuple[Member, ...]
@@ -75,35 +76,43 @@ class Index:
 def index_sources(sources: Sequence[Path], *, classes: int) -> Index:
     """Every recording in these zips and folders, of the first `classes` actions, without those known to be incomplete.
 
+    Of a recording that is there several times, the first source's is taken.
+
     Raises:
         PoseglotError: a source does not exist, or nothing is left.
     """
     faults: list[Fault] = []
-    found: list[Member] = []
-    for source in sources:
+    found: list[tuple[Member, tuple[str, int, int]]] = []
+    # A source that is named twice is one source.
+    for source in {source.resolve(): source for source in reversed(sources)}.values():
         if not source.exists():
             raise PoseglotError(
-                f"{source} does not exist; --source takes the zips of NTU RGB+D's skeletons, or folders of them."
+                f"{source} does not exist; --source takes the zips of NTU RGB+D's skeletons, or folders with {SUFFIX} files."
             )
         try:
-            listed = list(_files(source))
+            listed = sorted(_files(source))
         # zipfile says RuntimeError (NotImplementedError is one) of forms that it does not know.
-        except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
-            faults.append(
-                Fault(source.name, str(source), "unreadable", f"{source} is not a whole zip file ({error}); fetch it again.")
-            )
+        except (zipfile.BadZipFile, ValueError, RuntimeError) as error:
+            message = f"{source} is not a whole zip file ({error}); fetch it again."
+            faults.append(Fault(source.name, str(source), "unreadable", message))
+            continue
+        except OSError as error:
+            faults.append(Fault(source.name, str(source), "unreadable", f"could not read {source}: {error.strerror or error}."))
             continue
         if not listed:
             faults.append(Fault(source.name, str(source), "empty", f"{source} holds no {SUFFIX} file."))
-        found += listed
-    found.sort()
-    members, skipped, own_faults = _sift(found, classes)
+        # Where a source lies is no mark, so that a set may be moved.
+        marks = [(member.inner or os.path.relpath(member.source, source), member.size, member.mark) for member in listed]
+        found = [*zip(listed, marks, strict=True), *found]
+    found.sort(key=lambda pair: pair[0].name)
+    fingerprint = hashlib.sha256(repr([mark for _, mark in found]).encode()).hexdigest()
+    members, skipped, own_faults = _sift([member for member, _ in found], classes)
     faults += own_faults
     if not members:
         details = "".join(f"\n  {fault.message}" for fault in faults[:5])
         left_out = "".join(f"\n  {len(names):,} {why}" for why, names in skipped.items())
         raise PoseglotError(f"there is no recording of {classes} classes in {', '.join(map(str, sources))}.{details}{left_out}")
-    return Index(tuple(members), skipped, tuple(faults), hashlib.sha256(repr(found).encode()).hexdigest())
+    return Index(tuple(members), skipped, tuple(faults), fingerprint)
 
 
 def _sift(found: Iterable[Member], classes: int) -> tuple[list[Member], dict[str, list[str]], list[Fault]]:

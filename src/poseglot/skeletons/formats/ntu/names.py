@@ -24,7 +24,7 @@ class NameFields(TypedDict, total=False):
 def fields_of(name: str) -> NameFields:
     """Label, subject, camera and setup of a recording by its name; nothing where the name is not of NTU's form."""
     match = _NAME.fullmatch(name)
-    if match is None or int(match["action"]) == 0:
+    if match is None or "000" in match.groups():  # all are counted from 1
         return {}
     return {
         "label": int(match["action"]) - 1,
