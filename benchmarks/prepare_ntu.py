@@ -56,6 +56,10 @@ class Case:
     command: Sequence[str | Path]
     out: Path
 
+    def shown(self) -> str:
+        """The command without the folders that its files lie in for the time being."""
+        return " ".join(["python", *(part.name if isinstance(part, Path) else part for part in self.command[1:])])
+
 
 def ours(archive: Path, scratch: Path, workers: int) -> Case:
     out = scratch / f"store-{workers}"
@@ -65,7 +69,7 @@ def ours(archive: Path, scratch: Path, workers: int) -> Case:
 
 def theirs(archive: Path, scratch: Path, values: int) -> Case:
     out = scratch / f"field-{values}"
-    return Case(FIELD if values == 12 else LEAN, [sys.executable, field_ntu.__file__, archive, out, str(values)], out)
+    return Case(FIELD if values == 12 else LEAN, [sys.executable, Path(field_ntu.__file__), archive, out, str(values)], out)
 
 
 def cases(archive: Path, scratch: Path, workers: Sequence[int]) -> list[Case]:
@@ -236,7 +240,7 @@ def measure(given: argparse.Namespace, scratch: Path) -> None:
         "projected": projected(summed_up(turns)[:2], growing),
         "opening": opening,
     }
-    commands = [" ".join(map(str, ["python", *case.command[1:]])) for case in cases(archives[given.sample], scratch, workers)]
+    commands = [case.shown() for case in cases(archives[given.sample], scratch, workers)]
     write_results(given.out, "table", as_text(data, commands, len(generated)), data)
 
 
