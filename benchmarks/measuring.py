@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -121,11 +121,18 @@ def machine() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
-        **{name: version(name) for name in ("numpy", "torch", "poseglot")},
+        **{name: _version(name) for name in ("numpy", "torch", "isal", "poseglot")},
         "commit": _commit(),
         "when": time.strftime("%Y-%m-%d %H:%M"),
         "command": " ".join(["python", *sys.orig_argv[1:]]),
     }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _commit() -> str:

@@ -198,7 +198,7 @@ def raw_set(folder: Path, files: int, workers: int) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure how NTU RGB+D is prepared.")
     parser.add_argument("--files", type=int, nargs="+", default=[1000, 3000, 10000], help="sizes of the generated sets")
-    parser.add_argument("--sample", type=int, default=300, help="files that the field's way prepares, too")
+    parser.add_argument("--sample", type=int, default=1000, help="files that the field's way prepares, too")
     parser.add_argument("--texts", type=int, default=60, help="files for parsing alone")
     parser.add_argument("--raw", type=Path, help="a folder of real .skeleton files, for parsing alone")
     parser.add_argument("--workers", type=int, default=2, help="the most processes")
@@ -245,17 +245,20 @@ def measure(given: argparse.Namespace, scratch: Path) -> None:
 
 
 def projected(field: Sequence[dict[str, Any]], growing: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the whole set would take if time and memory grew with the number of files; of the field's memory, the padded array alone."""
+    """What the whole set would take if time grew with the number of files, and memory as between the two largest sets measured.
+
+    Below some thousand files memory grows faster, until as much is read ahead as ever is. Of the field's memory, the padded array alone.
+    """
     padded = WHOLE_SET * field_ntu.FRAMES * 2 * field_ntu.JOINTS * 3 * 4 / MB
-    largest = [row for row in growing if row["files"] == max(each["files"] for each in growing)]
     rows = []
-    for row in (*field, *largest):
-        first = next(each for each in (*field, *growing) if each["way"] == row["way"])
-        by_file = (row["peak MiB"] - first["peak MiB"]) / max(row["files"] - first["files"], 1)
+    for way in dict.fromkeys(row["way"] for row in (*field, *growing)):
+        own = [row for row in (*field, *growing) if row["way"] == way]
+        smaller, row = own[-2:][0], own[-1]
+        by_file = max(0.0, row["peak MiB"] - smaller["peak MiB"]) / max(row["files"] - smaller["files"], 1)
         each = row["seconds"] / row["files"]
         rows.append(
             {
-                "way": row["way"],
+                "way": way,
                 "measured on": row["files"],
                 "minutes": each * WHOLE_SET / 60,
                 "peak MiB": f"over {padded:,.0f}" if row in field else row["peak MiB"] + by_file * (WHOLE_SET - row["files"]),

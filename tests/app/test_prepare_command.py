@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -82,3 +84,13 @@ def test_bad_requests_are_refused(
     said = poseglot("prepare", *given, "--out", "store")
     assert said.status == 1 and message in said.error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_preparing_does_not_wait_for_torch_to_load(raw_zip: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys; from poseglot.app.cli import main\n"
+        "assert main(['prepare', 'ntu60', '--source', sys.argv[1], '--out', sys.argv[2], '--workers', '1']) == 0\n"
+        "assert main(['data', sys.argv[2], '--no-pictures']) == 0\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(raw_zip), str(tmp_path / "store")], check=True, capture_output=True)

@@ -16,12 +16,10 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from poseglot.errors import PoseglotError
 from poseglot.files import folder_written_atomically
@@ -30,6 +28,9 @@ from poseglot.skeletons.benchmarks import Benchmark, SplitRule
 from poseglot.skeletons.clip import Clip, Joints
 from poseglot.skeletons.layout import Layout
 from poseglot.skeletons.store_writer import DTYPES, FORMAT, DType, StoreWriter
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,8 @@ class PackedStore:
 
     def batch(self, places: npt.NDArray[np.int64]) -> Batch:
         """Some clips as one padded batch, by a single indexed read."""
+        import torch  # here, so that preparing and inspecting data do without the seconds that it takes to load
+
         rows = self.clips[places]
         frames, people = rows["frames"].astype(np.int64), rows["people"].astype(np.int64)
         person = np.minimum(np.arange(people.max()), people[:, None] - 1)

@@ -73,8 +73,8 @@ def test_motion_is_the_sum_of_the_variances_of_x_y_and_z() -> None:
     x[0, :, 0], x[1, :, 0] = 1, 3  # variance 1 over frames
     x[:, :5, 1] = 5  # mean 1, variance 4 over joints
     x[..., 2] = 7
-    (track,) = tracks(recording_of([{"a": x[0]}, {"a": x[1]}]))
-    assert track.motion == pytest.approx(1 + 4 + 0, rel=1e-12)
+    track, still = tracks(recording_of([{"a": x[0], "b": x[0] * 0 + 1}, {"a": x[1], "b": x[0] * 0 + 1}]))
+    assert track.motion == pytest.approx(1 + 4 + 0, rel=1e-12) and still.motion == 0
 
 
 # --- denoise ---------------------------------------------------------------------------------------------------------------

@@ -6,7 +6,9 @@ as reading the list of 57,000 files again in every process would take longer tha
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import importlib
 import os
 import struct
 import zipfile
@@ -14,6 +16,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.clip import Clip
@@ -170,7 +173,7 @@ def _read(member: Member) -> Clip | Fault:
         return parse_clip(_content(member), name=member.name, origin=member.origin)
     except ClipError as error:
         return Fault(member.name, member.origin, error.kind, str(error))
-    except (OSError, zlib.error) as error:
+    except OSError as error:
         message = f"{member.origin} could not be read ({error}); fetch it again."
         return Fault(member.name, member.origin, "unreadable", message)
 
@@ -192,8 +195,21 @@ def _content(member: Member) -> bytes:
             raise ClipError("unreadable", f"{member.origin} is not where the zip's list says; fetch it again.")
         file.seek(sum(_LOCAL_HEADER.unpack(header)), 1)
         content = file.read(member.packed)
-    if member.method == zipfile.ZIP_DEFLATED:
-        content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, member.size + 1)
-    if len(content) != member.size or zlib.crc32(content) != member.mark:
+    library = _zlib()
+    try:
+        if member.method == zipfile.ZIP_DEFLATED:
+            content = library.decompressobj(-zlib.MAX_WBITS).decompress(content, member.size + 1)
+    except library.error as error:
+        raise ClipError("unreadable", f"{member.origin} is damaged ({error}); fetch it again.") from error
+    if len(content) != member.size or library.crc32(content) != member.mark:
         raise ClipError("unreadable", f"{member.origin} is damaged (its checksum differs); fetch it again.")
-    return content
+    return bytes(content)
+
+
+@functools.cache
+def _zlib() -> Any:
+    """Python's own zlib, or ISA-L's (the extra `fast`), which does the same in half the time."""
+    try:
+        return importlib.import_module("isal.isal_zlib")
+    except ImportError:
+        return zlib

@@ -35,7 +35,8 @@ class Track:
         id: as the file has it.
         start: the frame in which it begins, frames without a body not counted.
         joints: (n, 25, 3), one frame after the other.
-        motion: how much it moves: the variances of x, y and z over all its frames and joints, added.
+        motion: how much it moves: the variances of x, y and z over all its frames and joints, added; of a lone body nobody
+            asks for it, and it is 0.
     """
 
     id: str
@@ -55,7 +56,11 @@ def tracks(recording: Recording) -> list[Track]:
     for body in recording.bodies:
         occupied[body.frames] = True
     frame_of = np.cumsum(occupied) - 1
-    return [Track(body.id, int(frame_of[body.frames[0]]), body.joints, _motion(body.joints)) for body in recording.bodies]
+    alone = len(recording.bodies) == 1
+    return [
+        Track(body.id, int(frame_of[body.frames[0]]), body.joints, 0.0 if alone else _motion(body.joints))
+        for body in recording.bodies
+    ]
 
 
 def denoise(found: Sequence[Track]) -> list[Track]:

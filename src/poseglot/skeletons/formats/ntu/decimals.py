@@ -58,14 +58,16 @@ def read_decimals(text: bytes, starts: Positions, ends: Positions) -> npt.NDArra
     unit = characters[units] - np.uint8(ord("0"))  # wraps around for other characters, to something above 9
     plain &= (unit <= 9) & (characters[units + 1] == ord("."))
 
-    late = np.where(plain, np.minimum(length, 8), 0)
-    late_digits = _digits(words[ends - 8], late)
-    early = np.where(plain, np.maximum(length - 8, 0), 0)
-    early_digits = _digits(words[ends - 16], early)
-    plain &= _are_digits(late_digits) & _are_digits(early_digits)
-
-    power = _POWERS[late + early]
-    whole = unit.astype(np.int64) * power + _value(early_digits) * 10**8 + _value(late_digits)
+    length = np.where(plain, length, 0)
+    digits = _digits(words[ends - 8], np.minimum(length, 8))
+    plain &= _are_digits(digits)
+    power = _POWERS[length]
+    whole = unit.astype(np.int64) * power + _value(digits)
+    # Few numbers have more than eight digits behind the point; the early ones of those lie eight characters before.
+    long = np.flatnonzero(length > 8)
+    digits = _digits(words[ends[long] - 16], length[long] - 8)
+    plain[long] &= _are_digits(digits)
+    whole[long] += _value(digits) * 10**8
     values: npt.NDArray[np.float64] = whole / power
     np.negative(values, out=values, where=negative)
     for place in np.flatnonzero(~plain):

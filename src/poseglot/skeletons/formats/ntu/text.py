@@ -76,7 +76,7 @@ def read_text(text: bytes, origin: str) -> Recording:
 def _read_at_once(text: bytes) -> Recording | None:
     """The recording, or None if anything is unusual: then the plain reader decides."""
     lines = _lines_of(text)
-    walked = _walk(text, lines.ends.tolist()) if lines is not None else None
+    walked = _walk(text, lines.starts.tolist(), lines.ends.tolist()) if lines is not None else None
     if lines is None or walked is None:
         return None
     frames, ids, body_frames, body_lines = walked
@@ -118,10 +118,10 @@ class _Places:
 def _lines_of(text: bytes) -> _Places | None:
     """None if anything but single spaces and line ends (LF or CRLF) separates the values."""
     characters = np.frombuffer(text, np.uint8)
-    blanks = np.flatnonzero(characters <= ord(" "))
-    kinds = characters[blanks]
-    spaces, breaks = blanks[kinds == ord(" ")], blanks[kinds == ord("\n")]
-    if len(text) <= WINDOW or not len(breaks) or (np.diff(spaces) == 1).any():
+    is_space = characters == ord(" ")
+    spaces, breaks = np.flatnonzero(is_space), np.flatnonzero(characters == ord("\n"))
+    blanks = np.count_nonzero(characters <= ord(" ")) - len(spaces) - len(breaks)
+    if len(text) <= WINDOW or not len(breaks) or (is_space[1:] & is_space[:-1]).any():
         return None
     starts = np.concatenate([[0], breaks + 1])
     if breaks[-1] == len(text) - 1:
@@ -129,22 +129,19 @@ def _lines_of(text: bytes) -> _Places | None:
     else:
         breaks = np.append(breaks, len(text))
     returned = characters[breaks - 1] == ord("\r")
-    if len(spaces) + np.count_nonzero(kinds == ord("\n")) + np.count_nonzero(returned) != len(blanks):
+    if np.count_nonzero(returned) != blanks:
         return None
     return _Places(starts, breaks - returned, spaces)
 
 
-def _walk(text: bytes, ends: list[int]) -> tuple[int, list[str], list[int], npt.NDArray[np.int64]] | None:
+def _walk(text: bytes, starts: list[int], ends: list[int]) -> tuple[int, list[str], list[int], npt.NDArray[np.int64]] | None:
     """From count to count through the file: how many frames, and of each body its id, its frame and its line."""
     ids: list[str] = []
     body_frames: list[int] = []
     body_lines: list[int] = []
 
-    def content(line: int) -> bytes:
-        return text[ends[line - 1] : ends[line]].lstrip(b"\r\n") if line else text[: ends[0]]
-
     def count(line: int) -> int:
-        digits = content(line)
+        digits = text[starts[line] : ends[line]]
         if not _is_count(digits):
             raise ValueError
         return int(digits)
@@ -158,9 +155,10 @@ def _walk(text: bytes, ends: list[int]) -> tuple[int, list[str], list[int], npt.
             bodies = count(line)
             line += 1
             for _ in range(bodies):
-                if content(line + 1) != b"25":
+                if text[starts[line + 1] : ends[line + 1]] != b"25":
                     return None
-                ids.append(content(line).split(b" ", 1)[0].decode("ascii"))
+                start = starts[line]
+                ids.append(text[start : text.index(b" ", start, ends[line])].decode("ascii"))
                 body_frames.append(frame)
                 body_lines.append(line)
                 line += 2 + JOINTS
