@@ -7,6 +7,7 @@ nothing is there at all.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -81,7 +82,7 @@ def folder_written_in_turns(path: Path, *, key: str, overwrite: bool = False) ->
         PoseglotError: as `folder_written_atomically`, or another process is filling the folder.
     """
     _refuse_taken(path, overwrite)
-    partial = path.parent / f".{path.name}.partial"
+    partial = _partial(path)
     try:
         partial.mkdir(parents=True, exist_ok=True)
         with (partial / "key").open("a+", encoding="utf-8") as file, _only_one(file, partial):
@@ -97,10 +98,23 @@ def folder_written_in_turns(path: Path, *, key: str, overwrite: bool = False) ->
             (partial / "key").unlink()
             _replace_folder(partial, path)
     except OSError as error:
+        kept = f"What is done so far is kept in {partial}: " if (partial / "key").exists() else ""
+        remedy = "free some space" if error.errno == errno.ENOSPC else "mend that, or choose another place,"
         raise PoseglotError(
-            f"could not write {path}: {error.strerror or error}. What is done so far is kept in {partial}: free some space and run the "
-            "command again, and it goes on from there."
+            f"could not write {path}: {error.strerror or error}. {kept}{remedy} and run the command again."
         ) from error
+
+
+def unfinished_key(path: Path) -> str | None:
+    """The key that an unfinished `folder_written_in_turns` for `path` was begun with; None if there is none."""
+    try:
+        return (_partial(path) / "key").read_text(encoding="utf-8") or None
+    except OSError:
+        return None
+
+
+def _partial(path: Path) -> Path:
+    return path.parent / f".{path.name}.partial"
 
 
 @contextlib.contextmanager

@@ -35,7 +35,7 @@ def test_ntu_from_the_zip(poseglot: Command, raw_zip: Path, tmp_path: Path) -> N
     assert (said.status, said.error) == (0, "")
     first, note = said.out.splitlines()
     assert "12 clips (6 train, 6 test of cross-subject)" in first and "60 classes, layout ntu25" in first
-    assert "the complete set has {'train': 40091, 'test': 16487}" in note
+    assert note == "note: the complete set has 40,091 train and 16,487 test clips (cross-subject)"
     store = open_store(tmp_path / "ntu60")
     assert store.joints.dtype == np.float16
     assert len(store.side("cross-view", "train")) == 8

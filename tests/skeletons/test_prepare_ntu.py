@@ -133,6 +133,7 @@ def test_an_interrupted_preparation_goes_on_and_gives_the_unbroken_store(raw: Pa
             open_store(partial)
     made = prepare("ntu60", source=raw, out=out, workers=workers)
     assert len(made.store) == 30 and not partial.exists()
+    assert made.notes == (f"went on from an unfinished preparation of {min(done, 30)} clips",)
     assert content(out) == content(tmp_path / "unbroken")
 
 
@@ -174,9 +175,10 @@ def test_other_files_begin_anew(raw: Path, tmp_path: Path) -> None:
     first = min(source.iterdir())
     first.write_bytes(raw_clip(first.stem, seed=2, faults=(), frames=31).text)
     bar = StopsAfter(KeyboardInterrupt(), 99)
-    store = prepare("ntu60", source=source, out=out, bar=bar).store
+    made = prepare("ntu60", source=source, out=out, bar=bar)
     assert bar.started_with == 0
-    assert store.clip(0).joints.shape[1] == 31
+    assert made.notes == ("an unfinished preparation of other files or with other settings was thrown away",)
+    assert made.store.clip(0).joints.shape[1] == 31
 
 
 def test_no_space_left_keeps_what_is_done(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +194,7 @@ def test_no_space_left_keeps_what_is_done(raw: Path, tmp_path: Path, monkeypatch
         patch.setattr(StoreWriter, "add", full)
         with pytest.raises(PoseglotError, match=r"could not write .*store: No space left.*partial: free some space") as caught:
             prepare("ntu60", source=raw, out=tmp_path / "store")
-    assert "goes on" in str(caught.value)
+    assert str(caught.value).endswith("and run the command again.")
     assert not (tmp_path / "store").exists()
     prepare("ntu60", source=raw, out=tmp_path / "store")
     assert content(tmp_path / "store") == content(tmp_path / "unbroken")

@@ -78,14 +78,14 @@ def check_joints(
             f"{origin}: {count} joints in a frame, but the layout has {joint_count}. Is the clip of another kind of skeleton?"
         )
     if channels - scored not in (2, 3):
-        score = " and a score" if scored else ""
+        score = " and a score" if scored else ", and with --scored one more for the confidence in the joint"
         raise PoseglotError(f"{origin}: {channels} numbers per joint; accepted are 2 (x, y) or 3 (x, y, z){score}.")
     finite = np.isfinite(array)
     if not finite.all():
         person, frame, joint, _ = np.argwhere(~finite)[0]
         raise PoseglotError(
             f"{origin}: {np.count_nonzero(~finite)} coordinates are not finite (NaN or infinity), the first at person {person}, "
-            f"frame {frame}, joint {joint} (counted from 0). Repair or drop those frames."
+            f"frame {frame}, joint {joint} (counted from 0). Repair or drop those frames; a joint that was not seen is written as zeros."
         )
     # Writable, because torch shares its memory; what came from a memory-mapped file is copied.
     return np.require(array, requirements=["C", "W"])

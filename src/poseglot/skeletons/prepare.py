@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,10 @@ from typing import Any
 
 from poseglot import __version__
 from poseglot.errors import PoseglotError
-from poseglot.files import folder_written_atomically, folder_written_in_turns, sha256_of
+from poseglot.files import folder_written_atomically, folder_written_in_turns, sha256_of, unfinished_key
 from poseglot.skeletons import synthetic
 from poseglot.skeletons.benchmarks import Benchmark, load_benchmark
+from poseglot.skeletons.doubts import doubts
 from poseglot.skeletons.fault import Fault
 from poseglot.skeletons.filling import Bar, add_all, fill
 from poseglot.skeletons.formats import FORMATS_OF_SETS, nw_ucla, open_source
@@ -64,6 +65,7 @@ class Prepared:
         incomplete: where those differ from the complete set, a line that says so; else None.
         faults: what is wrong with files and clips that should be in the store.
         skipped: why -> names of clips that were left out on purpose.
+        notes: what looks mistaken, or was gone on from, in sentences.
         seconds: how long it took.
     """
 
@@ -73,6 +75,7 @@ class Prepared:
     incomplete: str | None
     faults: tuple[Fault, ...]
     skipped: dict[str, list[str]]
+    notes: tuple[str, ...]
     seconds: float
 
 
@@ -123,22 +126,41 @@ def prepare(
         raise PoseglotError(
             f"{name} has its own layout, classes and splits; options for them go with {', '.join(FORMATS_OF_SETS)}."
         )
+    _refuse_to_lose(out, sources, overwrite)
     if name in ("ntu60", "ntu120"):
         benchmark = load_benchmark(name)
         index = index_sources(sources, classes=len(benchmark.classes))
-        faults = _write_ntu(benchmark, sources, index, out, overwrite=overwrite, dtype=dtype, workers=workers, bar=bar)
+        faults, notes = _write_ntu(benchmark, sources, index, out, overwrite=overwrite, dtype=dtype, workers=workers, bar=bar)
         skipped = index.skipped
     else:
         opened = _open(name, sources, own or OwnData(out.name))
-        benchmark, skipped = opened.benchmark, {}
+        benchmark, skipped, notes = opened.benchmark, dict(opened.skipped), list(opened.notes)
         faults = _write(opened, out, overwrite=overwrite, dtype=dtype, bar=bar)
     store = open_store(out)
+    if name in FORMATS_OF_SETS:
+        notes += doubts(store)
     split = next(iter(benchmark.splits))
     counts = {side: int(store.belongs(split, side).sum()) for side in ("train", "test")}
     incomplete = None
     if benchmark.expected and counts != benchmark.expected:
-        incomplete = f"the complete set has {dict(benchmark.expected)}, here are {counts}"
-    return Prepared(store, split, counts, incomplete, tuple(faults), skipped, time.monotonic() - started)
+        whole = " and ".join(f"{count:,} {side}" for side, count in benchmark.expected.items())
+        incomplete = f"the complete set has {whole} clips ({split})"
+    return Prepared(store, split, counts, incomplete, tuple(faults), skipped, tuple(notes), time.monotonic() - started)
+
+
+def _refuse_to_lose(out: Path, sources: Sequence[Path], overwrite: bool) -> None:
+    """See that nothing but a store is replaced, and no source with it.
+
+    Raises:
+        PoseglotError: `out` may not be replaced.
+    """
+    if not (overwrite and out.exists()):
+        return
+    if not out.is_dir() or (any(out.iterdir()) and not (out / "store.json").is_file()):
+        raise PoseglotError(f"{out} is not a store, so --overwrite does not replace it. Choose another folder.")
+    for source in sources:
+        if out.resolve() in (source.resolve(), *source.resolve().parents):
+            raise PoseglotError(f"{source} lies in {out}, which --overwrite would replace. Choose another folder.")
 
 
 def _open(format: str, sources: Sequence[Path], own: OwnData) -> Source:
@@ -175,7 +197,7 @@ def _write(source: Source, out: Path, *, overwrite: bool, dtype: DType, bar: Bar
         writer = StoreWriter(folder, joint_count=len(source.layout), class_count=len(source.benchmark.classes), dtype=dtype)
         with closing(writer):
             faults = list(add_all(writer, counted()))
-            _finish(writer, folder, source, faults, {})
+            _finish(writer, folder, source, faults, source.skipped)
     return faults
 
 
@@ -189,7 +211,8 @@ def _write_ntu(
     dtype: DType,
     workers: int,
     bar: Bar,
-) -> list[Fault]:
+) -> tuple[list[Fault], list[str]]:
+    """What is wrong with files, and how an earlier preparation was taken up."""
     layout = load_layout(benchmark.layout)
     described = {
         "files": [source.name for source in sources],
@@ -199,18 +222,25 @@ def _write_ntu(
     source = Source(benchmark, layout, False, iter(()), described)
     chunks = [index.members[start : start + _CHUNK] for start in range(0, len(index.members), _CHUNK)]
     key = json.dumps([__version__, benchmark.name, dtype, _CHUNK, index.fingerprint])
+    notes = []
+    if unfinished_key(out) not in (None, key):
+        notes.append("an unfinished preparation of other files or with other settings was thrown away")
     with folder_written_in_turns(out, key=key, overwrite=overwrite) as folder:
         writer = StoreWriter(folder, joint_count=len(layout), class_count=len(benchmark.classes), dtype=dtype)
+        if len(writer):
+            notes.append(f"went on from an unfinished preparation of {len(writer):,} clips")
         with closing(writer):
             faults = [*index.faults, *fill(writer, read_members, chunks, workers=workers, bar=bar)]
             _finish(writer, folder, source, faults, index.skipped)
-    return faults
+    return faults, notes
 
 
-def _finish(writer: StoreWriter, folder: Path, source: Source, faults: Sequence[Fault], skipped: dict[str, list[str]]) -> None:
+def _finish(
+    writer: StoreWriter, folder: Path, source: Source, faults: Sequence[Fault], skipped: Mapping[str, list[str]]
+) -> None:
     if not len(writer) and faults:
         shown = "".join(f"\n  {fault.message}" for fault in faults[:5])
         raise PoseglotError(f"none of the {len(faults):,} clips could be read:{shown}")
     writer.finish(store_info(source.benchmark, source.layout, source=source.described, scored=source.scored))
-    report = {"stored": len(writer), "skipped": skipped, "faults": [fault.as_dict() for fault in faults]}
+    report = {"stored": len(writer), "skipped": dict(skipped), "faults": [fault.as_dict() for fault in faults]}
     (folder / REPORT_FILE).write_text(json.dumps(report, indent=1) + "\n")

@@ -300,7 +300,7 @@ def test_table_of_labels_and_files_are_held_against_each_other(tmp_path: Path) -
         (b"clip,frame,joint,x\n", r"has no column 'y'; there are clip, frame, joint, x"),
         (b"frame,joint,x,y,label\n", r"has no column 'clip'"),
         (b"clip,frame,joint,x,y,x\n", r"more than one column named x"),
-        (b"clip,frame,joint,x,y,label\n", r"there is no clip with a label in .*set\.csv"),
+        (b"clip,frame,joint,x,y,label\n", r"no clip of .*set\.csv can be used: there are no rows"),
         (b"clip,frame,joint,x,y\na,0,nose,1,2\n", r"has no column `label`, and there is no .*labels\.csv"),
         (b"clip,frame,joint,x,y,label\n\xff,0,nose,1,2,a\n", r"is not a CSV table"),
         (b"clip,frame,joint,x,y,label\n" + b"a" * 200_000, r"is not a CSV table .*field larger"),
@@ -369,3 +369,12 @@ def test_what_is_not_one_clip_is_refused(tmp_path: Path) -> None:
     path.write_text("frame,joint,x,y\n")
     with pytest.raises(PoseglotError, match=r"there are no rows under the header"):
         read_clip(path)
+
+
+def test_columns_that_are_not_used_are_named(tmp_path: Path) -> None:
+    joints = make_clips(1)
+    rows = [row for name, clip in joints.items() for row in rows_of(name, clip, label="a", confidence="0.5", Zone="x")]
+    read_note = read(written(tmp_path / "a.csv", [header(3, False, "label", "confidence", "Zone"), *rows])).source.notes
+    assert read_note == ("columns that are not used: confidence, zone (the confidence in a joint is called score)",)
+    plain = [row for name, clip in joints.items() for row in rows_of(name, clip, label="a")]
+    assert read(written(tmp_path / "b.csv", [header(3, False, "label"), *plain])).source.notes == ()

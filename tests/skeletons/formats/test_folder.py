@@ -155,7 +155,7 @@ def test_a_bad_row_is_a_fault(row: str, kind: str, message: str, tmp_path: Path)
         ("file,class\na,b\n", r"clips\.csv has no column 'label'"),
         ("file,label,label\na,b,c\n", r"more than one column named label"),
         ("file,label\n", r"there is no clip with a class"),
-        ("file,label\na.npy,\n", r"there is no clip with a class .*clip a\.npy has no label"),
+        ("file,label\na.npy,\n", r"no clip of .* can be used; .*clip a\.npy has no label"),
     ],
 )
 def test_a_table_of_another_form_is_refused(table: str, match: str, tmp_path: Path) -> None:
@@ -220,17 +220,17 @@ def test_folders_that_hold_no_set_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PoseglotError, match=r"nowhere is not a folder"):
         read(tmp_path / "nowhere")
     with pytest.raises(
-        PoseglotError, match=r"there is no clip with a class .*put the files ending in \.npy into one folder for each"
+        PoseglotError, match=r"there is no clip with a class .*Put the files ending in \.npy into one folder for each"
     ):
         read(tmp_path)
     saved(tmp_path, "lost.npy")
-    with pytest.raises(PoseglotError, match=r"no clip with a class .*lost\.npy: clip lost has no label"):
+    with pytest.raises(PoseglotError, match=r"no clip of .* can be used; .*lost\.npy: clip lost has no label"):
         read(tmp_path)
     (tmp_path / "lost.npy").unlink()
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "x.npy").write_text("no array")
     with pytest.raises(
-        PoseglotError, match=r"none of 1 files could be read; of the first it is said: .*not a NumPy array file"
+        PoseglotError, match=r"none of 1 files from all over the folder could be read; of the first it is said: .*not a NumPy array file"
     ):
         read(tmp_path)
 
@@ -254,3 +254,13 @@ def read_set_lazily(folder: Path) -> object:
 
     source = open_source("npy", [folder], layout=LAYOUT, name="mine", classes=None, test_subjects=None, scored=False)
     return source.clips
+
+
+def test_files_that_the_table_does_not_name_are_left_out_by_name(tmp_path: Path) -> None:
+    saved(tmp_path, "1.npy", "more/2.npy", "3.npy")
+    (tmp_path / "clips.csv").write_text("file,label\n1.npy,a\n")
+    found = read(tmp_path)
+    assert [clip.name for clip in found.clips] == ["1"]
+    assert found.source.skipped == {"not in clips.csv": ["3.npy", "more/2.npy"]}
+    (tmp_path / "clips.csv").write_text("file,label\n1.npy,a\nmore/2,b\n3,a\n")
+    assert read(tmp_path).source.skipped == {}

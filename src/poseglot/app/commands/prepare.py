@@ -72,7 +72,8 @@ def _prepare(parsed: argparse.Namespace) -> None:
     _report(parsed.out, made)
     if made.faults:
         raise PoseglotError(
-            f"{len(made.faults):,} faults; everything else is stored. All of them are listed in {parsed.out / REPORT_FILE}."
+            f"{len(made.faults):,} {'fault' if len(made.faults) == 1 else 'faults'}; everything else is stored. All is listed in "
+            f"{parsed.out / REPORT_FILE}."
         )
 
 
@@ -114,6 +115,8 @@ def _report(out: Path, made: Prepared) -> None:
     )
     if made.incomplete:
         print(f"note: {made.incomplete}")
+    for note in made.notes:
+        print(f"note: {note}")
     for why, names in made.skipped.items():
         print(f"left out: {len(names):,} {why}")
     if not made.faults:

@@ -47,6 +47,7 @@ from poseglot.skeletons.layout import Layout
 
 LABELS = "labels.csv"
 ENDINGS = (".csv", ".csv.gz")
+_COLUMNS = {"clip", "frame", "person", "joint", "x", "y", "z", "score", *FIELDS}
 # Fewer rows than this share of people x frames x joints, and the numbers of people or frames cannot be meant.
 LEAST_FILLED = 0.01
 
@@ -118,15 +119,18 @@ def read_source(
     found = _list_clips(forms, table)
     clips = [entry for entry in found.values() if isinstance(entry, Listed)]
     if not clips:
-        reason = next((f": {entry.message}" for entry in found.values() if isinstance(entry, Fault)), ".")
-        raise PoseglotError(f"there is no clip with a label in {', '.join(map(str, sources))}{reason}")
+        first_fault = next((entry for entry in found.values() if isinstance(entry, Fault)), None)
+        reason = f"; of the first it is said: {first_fault.message}" if first_fault else ": there are no rows."
+        raise PoseglotError(f"no clip of {', '.join(map(str, sources))} can be used{reason}")
     known = make_benchmark(clips, name=name, layout=layout, axes=first.axes, classes=classes, test_subjects=test_subjects)
     described = {
         "files": [path.name for path in paths],
         "labels": labels.name if labels is not None else "column",
         "split": known.split,
     }
-    return Source(known.benchmark, layout, first.scored, _clips(forms, found, known, layout), described)
+    unused = sorted({column for form in forms.values() for column in form.columns} - _COLUMNS)
+    notes = (f"columns that are not used: {', '.join(unused)} (the confidence in a joint is called score)",) if unused else ()
+    return Source(known.benchmark, layout, first.scored, _clips(forms, found, known, layout), described, notes=notes)
 
 
 def read_clip(path: Path, *, joint_count: int | None = None, layout: Layout | None = None) -> Clip:

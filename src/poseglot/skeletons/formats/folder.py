@@ -91,9 +91,11 @@ def folder_source(
     found = _from_table(folder, table, ending) if table.is_file() else _from_folders(folder, ending)
     clips = [entry for entry in found if isinstance(entry, Listed)]
     if not clips:
-        reason = f" ({found[0].message})" if found and isinstance(found[0], Fault) else ""
+        reason = f"there is no clip with a class in {folder}."
+        if found and isinstance(found[0], Fault):
+            reason = f"no clip of {folder} can be used; of the first it is said: {found[0].message}"
         raise PoseglotError(
-            f"there is no clip with a class in {folder}{reason}: put the files ending in {ending} into one folder for each class, or "
+            f"{reason} Put the files ending in {ending} into one folder for each class, or "
             f"list them in {table}, with columns file and label."
         )
     channels = _channels(clips, read)
@@ -101,7 +103,19 @@ def folder_source(
         clips, name=name, layout=layout, axes=channels - scored, classes=classes, test_subjects=test_subjects
     )
     described = {"folder": folder.name, "labels": TABLE if table.is_file() else "folder names", "split": known.split}
-    return Source(known.benchmark, layout, scored, _clips(found, known, read, channels, scored), described)
+    skipped = _unlisted(folder, ending, found) if table.is_file() else {}
+    return Source(known.benchmark, layout, scored, _clips(found, known, read, channels, scored), described, skipped)
+
+
+def _unlisted(folder: Path, ending: str, found: Sequence[Listed | Fault]) -> dict[str, list[str]]:
+    """Files that the table does not name: left out, and said so."""
+    named = {Path(entry.origin).resolve() for entry in found}
+    left = sorted(path.relative_to(folder).as_posix() for path in _paths(folder, ending) if path.resolve() not in named)
+    return {f"not in {TABLE}": left} if left else {}
+
+
+def _paths(folder: Path, ending: str) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.suffix.lower() == ending and not path.name.startswith(".")]
 
 
 def _clips(
@@ -128,12 +142,14 @@ def _channels(clips: Sequence[Listed], read: Callable[[Path], Joints]) -> int:
         except PoseglotError as error:
             first = first or error
     if not found:
-        raise PoseglotError(f"none of {len(spread(clips))} files could be read; of the first it is said: {first}") from first
+        raise PoseglotError(
+            f"none of {len(spread(clips))} files from all over the folder could be read; of the first it is said: {first}"
+        ) from first
     return found.most_common(1)[0][0]
 
 
 def _from_folders(folder: Path, ending: str) -> list[Listed | Fault]:
-    paths = [path for path in folder.rglob("*") if path.suffix.lower() == ending and not path.name.startswith(".")]
+    paths = _paths(folder, ending)
     inside = {path: path.relative_to(folder) for path in paths}
     found: list[Listed | Fault] = []
     for path in sorted(paths, key=lambda path: inside[path].as_posix()):

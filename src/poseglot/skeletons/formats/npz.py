@@ -177,7 +177,8 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 def _stream(archive: zipfile.ZipFile, path: Path, name: str) -> Iterator[_Stream]:
     member = f"{name}.npy"
     if member not in archive.namelist():
-        held = ", ".join(entry.removesuffix(".npy") for entry in archive.namelist()[:10]) or "nothing"
+        entries = [entry.removesuffix(".npy") for entry in archive.namelist()]
+        held = ", ".join(entries[:3]) + f" and {len(entries) - 3:,} more" * (len(entries) > 3) if entries else "nothing"
         raise PoseglotError(f"{path} has no array {name}; expected x_train, y_train, x_test and y_test, and it has {held}.")
     with archive.open(member) as file:
         shape, fortran, dtype = _header(file, f"{path}: {name}")

@@ -22,6 +22,8 @@ class Source:
         scored: whether the last channel of every clip is the confidence in each joint.
         clips: every clip, or what is wrong with it, in the order in which they will be stored; read as they are asked for.
         described: where they come from, for people to read.
+        skipped: why -> names of files that were left out on purpose.
+        notes: what people should know before they rely on it, in sentences.
     """
 
     benchmark: Benchmark
@@ -29,3 +31,5 @@ class Source:
     scored: bool
     clips: Iterator[Clip | Fault]
     described: Mapping[str, Any] = field(default_factory=dict)
+    skipped: Mapping[str, list[str]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

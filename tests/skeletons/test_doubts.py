@@ -1,0 +1,70 @@
+"""Doubts: a forgotten or mistaken `scored`, millimetres for metres; and none about sets that are as they should be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from poseglot.skeletons.benchmarks import Benchmark
+from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.doubts import doubts
+from poseglot.skeletons.layout import load_layout
+from poseglot.skeletons.store import PackedStore, write_store
+from poseglot.skeletons.synthetic import make_clips
+
+Array = npt.NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def metres() -> list[Array]:
+    """Clips of people in metres, in front of a camera."""
+    return [clip.joints for clip in make_clips(persons=2, cameras=1, repeats=1)]
+
+
+def stored(path: Path, clips: list[Array], *, protocol: str, scored: bool = False) -> PackedStore:
+    splits = {"all": {"train": {"label": [0]}, "test": {"label": [0]}}}
+    return write_store(
+        path,
+        [Clip(joints, name=str(number), label=0, scored=scored) for number, joints in enumerate(clips)],
+        benchmark=Benchmark("own", "kinect20", protocol, ("class 0",), splits, {}),
+        layout=load_layout("kinect20"),
+        source={"synthetic": "here"},
+        scored=scored,
+    )
+
+
+def pixels(clips: list[Array]) -> list[Array]:
+    """x and y as in a picture of 640 x 480, and a confidence."""
+    rng = np.random.default_rng(0)
+    score = [rng.uniform(0.2, 1, (*joints.shape[:-1], 1)).astype(np.float32) for joints in clips]
+    return [
+        np.concatenate([320 + 200 * joints[..., :2], own], axis=-1, dtype=np.float32)
+        for joints, own in zip(clips, score, strict=True)
+    ]
+
+
+def test_nothing_is_doubted_of_metres_and_of_scored_pixels(metres: list[Array], tmp_path: Path) -> None:
+    assert doubts(stored(tmp_path / "a", metres, protocol="metric")) == []
+    assert doubts(stored(tmp_path / "b", pixels(metres), protocol="image", scored=True)) == []
+    assert doubts(stored(tmp_path / "c", [joints[..., :2] for joints in pixels(metres)], protocol="image")) == []
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(1000, "millimetres"), (100, "centimetres"), (0.01, "hundreds of metres")])
+def test_other_units_than_metres(metres: list[Array], tmp_path: Path, factor: float, unit: str) -> None:
+    (said,) = doubts(stored(tmp_path / "a", [factor * joints for joints in metres], protocol="metric"))
+    assert "from corner to corner" in said and "convert millimetres or centimetres" in said, unit
+    # Where metres are not asked for, nothing is said.
+    assert doubts(stored(tmp_path / "b", [factor * joints for joints in metres], protocol="nw-ucla")) == []
+
+
+def test_a_forgotten_score(metres: list[Array], tmp_path: Path) -> None:
+    said = doubts(stored(tmp_path / "a", pixels(metres), protocol="metric"))
+    assert len(said) == 2 and "prepare again with --scored" in said[0] and "units" in said[1]
+
+
+def test_a_coordinate_taken_for_a_score(metres: list[Array], tmp_path: Path) -> None:
+    (said,) = doubts(stored(tmp_path / "a", metres, protocol="image", scored=True))
+    assert "a confidence lies between 0 and 1" in said and "without --scored" in said
