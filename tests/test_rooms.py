@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 
 SOURCE = ROOT / "src" / "poseglot"
 # Everybody may know what says errors, writes files and finds packaged ones.
-GROUND = {"errors", "files", "packaged"}
+GROUND = {"errors", "files", "memory", "packaged"}
 MAY_KNOW = {
     "skeletons": set(),
     "descriptions": {"skeletons"},

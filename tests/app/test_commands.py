@@ -22,6 +22,7 @@ from poseglot.skeletons.layout import load_layout
 from poseglot.skeletons.store import PackedStore, open_store, write_store
 from poseglot.skeletons.synthetic import ACTIONS
 from poseglot.skeletons.transforms import test_view as view_of
+from poseglot.training.sides import names_hash
 
 Said = Any
 Command = Callable[..., Said]
@@ -88,6 +89,19 @@ def test_evaluate_counts_without_clips_that_were_learned_from(
     ]
     line = f"  top-1  {sum(own)}/21 = {100 * sum(own) / 21:.2f} % without 3 clips that the training side holds too, under other names"
     assert line in said.out.splitlines()
+
+
+def test_evaluate_warns_when_the_training_side_is_another_now(
+    poseglot: Command, make_run: MakeRun, small_store: PackedStore, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path / "run")
+    machine, places = run / "machine.json", small_store.side("cross-person", "train")
+    for hashed, warned in ((names_hash(small_store, places), False), (names_hash(small_store, places[1:]), True)):
+        machine.write_text(json.dumps({"learned_from": hashed}))
+        said = poseglot("evaluate", run)
+        assert said.status == 0 and ("learned from other clips" in said.error) == warned
+    machine.write_text("{")  # an older run, or a damaged note: nothing is known
+    assert poseglot("evaluate", run).error == ""
 
 
 def test_evaluate_counts_and_writes_scores(

@@ -80,6 +80,12 @@ def test_a_clean_store(poseglot: Command, store_path: Path, small_store: PackedS
     expected = f"{frames.min()} to {frames.max()} a clip, median {np.median(frames):g}; {frames.sum():,} in all"
     assert f"  frames      {expected}" in lines
     assert "hours" not in said.out
+    sizes = []
+    for place in range(len(small_store)):
+        for body in small_store.clip(place).joints[0]:
+            sizes.append(np.linalg.norm(body.max(axis=0) - body.min(axis=0)))
+    found = re.search(r"^  body        median (\d\.\d+) units across the box", said.out, flags=re.M)
+    assert found and float(found[1]) == pytest.approx(float(np.median(sizes)), rel=0.02)
     assert "  subjects    10: 1-10" in lines
     assert "  source      synthetic: tests" in lines
     assert "classes: 12" in lines
@@ -99,9 +105,9 @@ def test_what_is_worth_a_look(poseglot: Command, faulty: Path, small_store: Pack
     test = names[small_store.side("cross-person", "test")[0]]
     assert "worth a look: 3 of 120 clips (2.5 %; --checks says what is looked for)" in said.out
     assert re.search(rf"  jump: +1  {CHECKS['jump'].meaning[:30]}", said.out)
-    assert re.search(rf"^ +{names[3]}  \d\.\d+, frame (9|10), left_hand$", said.out, flags=re.M)
+    assert re.search(rf"^ +{names[3]}  \d\.\d+ bodies in a frame, frame (9|10), left_hand$", said.out, flags=re.M)
     assert re.search(r"  same content: +1  ", said.out)
-    assert f"{names[5]}  2, as {test}" in said.out
+    assert f"{names[5]}  2 clips, as {test}" in said.out
     assert re.search(r"warning: split cross-person: clips for testing that .* test nothing: 1 \(", " ".join(said.out.split()))
     assert "  source      file: some.zip\n              sha256: " + "c4" * 32 in said.out
     assert "members: 1,200" in said.out
@@ -253,13 +259,14 @@ def test_compare(poseglot: Command, numbered: Path, tmp_path: Path) -> None:
     assert lines[0] == (
         f"{numbered} against {tmp_path / 'same.npz'} (split cross-subject; equal: no coordinate differs by more than 0.0001)"
     )
-    assert lines[1:4] == [
+    assert lines[1] == "  tolerance     0.0001: the default for a store of float32"
+    assert lines[2:5] == [
         f"  clips here    {on_a_side:>9}",
         f"  rows there    {on_a_side:>9}",
         f"  equal         {on_a_side:>9}   ({on_a_side} of them to the last bit)",
     ]
     assert f"  note: clips here that are on neither side of the split and were left out: {40 - on_a_side}" in lines
-    assert lines[-1] == f"the same: each of the {on_a_side} clips equals a row, and each row a clip."
+    assert lines[-1] == f"the same: each clip ({on_a_side}) equals a row, and each row a clip."
 
     path = array_of(store, tmp_path / "other.npz", [place for place in order if place != 6])
     with np.load(path) as arrays:
@@ -275,11 +282,77 @@ def test_compare(poseglot: Command, numbered: Path, tmp_path: Path) -> None:
     )
     assert re.search(r"only here +\d+\n +clip ", other.out)
     assert "clip 6" in other.out
-    assert re.search(r"not the same: \d+ of 40 clips equal no row, 1 of \d+ rows equal no clip\.$", other.out.strip())
+    assert re.search(r"not the same: \d+ of 40 clips equal no row, 1 of \d+ rows equals no clip\.$", other.out.strip())
 
     loose = poseglot("data", numbered, "--compare", path, "--tolerance", 0.6, "--json", "--split", "cross-subject")
     read = json.loads(loose.out)
     assert (read["tolerance"], read["differing"], read["only_here"], read["same"]) == (0.6, [], ["clip 6"], False)
+
+
+def test_compare_a_store_of_half_precision(poseglot: Command, numbered: Path, tmp_path: Path) -> None:
+    store = open_store(numbered)
+    half = tmp_path / "half"
+    clips = [store.clip(place) for place in range(len(store))]
+    write_store(half, clips, benchmark=load_benchmark("ntu60"), layout=load_layout("ntu25"), source={}, dtype="float16")
+    array = array_of(store, tmp_path / "array.npz", list(range(40)))
+    on_a_side = int((store.belongs("cross-subject", "train") | store.belongs("cross-subject", "test")).sum())
+    said = poseglot("data", half, "--compare", array, "--split", "cross-subject")
+    assert said.out.splitlines()[-1] == f"the same: each clip ({on_a_side}) equals a row, and each row a clip."
+    assert re.search(r"^  tolerance     0\.00\d+: 0\.0001, and the 0\.00\d+ by which float16 rounds", said.out, flags=re.M)
+    strict = poseglot("data", half, "--compare", array, "--tolerance", 1e-4)
+    assert "  tolerance     0.0001: as asked for" in strict.out
+    assert "not the same: " in strict.out
+
+
+def test_compare_with_what_is_no_such_array(poseglot: Command, numbered: Path, tmp_path: Path) -> None:
+    members: dict[str, Any] = {f"member{number:02}": np.zeros(1) for number in range(30)}
+    np.savez(tmp_path / "raw.npz", **members)
+    said = poseglot("data", numbered, "--compare", tmp_path / "raw.npz")
+    assert said.status == 1
+    assert "and it has member00, member01, member02 and 27 more." in said.error
+    assert "member03" not in said.error
+
+
+def test_one_is_not_many(poseglot: Command, small_store: PackedStore, tmp_path: Path) -> None:
+    clip = small_store.clip(0)
+    path = tmp_path / "one"
+    write_store(
+        path,
+        [replace(clip, joints=clip.joints[:, :1])],
+        benchmark=load_benchmark("demo"),
+        layout=load_layout("kinect20"),
+        source={},
+    )
+    (path / "preparation.json").write_text(json.dumps({"stored": 1, "faults": [{"kind": "short"}]}))
+    said = poseglot("data", path, "--no-pictures").out
+    for words in ("demo, 1 clip\n", "1 in 1 clip\n", "1 of 1 clip (", f"{clip.name}  1 frame\n", "1 stored, 1 fault\n"):
+        assert words in said
+    assert not re.search(r"\b1 (clips|frames|people|faults)\b", said)
+    assert poseglot("data", path, "--export", "pyskl", tmp_path / "one.pkl").out.startswith(
+        f"{tmp_path / 'one.pkl'}: 1 clip of "
+    )
+
+
+def test_text_and_picture_count_the_same_clips(
+    poseglot: Command, faulty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from poseglot.report import store_pictures
+
+    titles: list[str] = []
+    monkeypatch.setattr(store_pictures, "draw_sheet", lambda *_, title: titles.append(title))
+    said = poseglot("data", faulty, "--pictures", tmp_path)
+    assert "worth a look: 3 of 120 clips" in said.out
+    assert titles == ["demo: some of its 120 clips", "demo: 2 of the 3 clips worth a look"]
+
+
+def test_export_overwrites_nothing(poseglot: Command, store_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "link.pkl").symlink_to(tmp_path / "absent")
+    for name in ("notes.txt", "link.pkl", "."):
+        said = poseglot("data", store_path, "--export", "pyskl", tmp_path / name)
+        assert (said.status, said.out) == (1, "")
+        assert "already exists. Choose another path, or remove it." in said.error
+    assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
 def test_export(poseglot: Command, numbered: Path, tmp_path: Path) -> None:

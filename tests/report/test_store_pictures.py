@@ -11,14 +11,18 @@ import matplotlib.image
 import numpy as np
 import numpy.typing as npt
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 
 from poseglot.errors import PoseglotError
+from poseglot.report import store_pictures
 from poseglot.report.pictures import PART_COLOURS
-from poseglot.report.store_pictures import Row, draw_sheet, said, some_clips, suspicious_clips
+from poseglot.report.store_pictures import Row, draw_sheet, some_clips, suspicious_clips
 from poseglot.skeletons.benchmarks import load_benchmark
 from poseglot.skeletons.clip import Clip
-from poseglot.skeletons.inspection import CHECKS, Finding
+from poseglot.skeletons.finding_words import finding_in_words
+from poseglot.skeletons.inspection import Finding
 from poseglot.skeletons.layout import PARTS, load_layout
 from poseglot.skeletons.store import PackedStore, write_store
 
@@ -91,6 +95,55 @@ def test_everybody_is_shown_and_nobody_who_is_not_there(small_store: PackedStore
     assert len(places_of(nobody, head)) == 0
 
 
+def drawn(store: PackedStore, rows: list[Row], path: Path, monkeypatch: pytest.MonkeyPatch) -> Figure:
+    """The figure of a sheet, before it is saved."""
+    figures: list[Figure] = []
+    monkeypatch.setattr(store_pictures, "save_figure", lambda figure, _: figures.append(figure))
+    draw_sheet(store, LAYOUT, rows, path, title="a sheet")
+    return figures[0]
+
+
+def test_where_nobody_is_it_says_so(small_store: PackedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    joints = small_store.clip(4).joints[:, :6].copy()
+    joints[:, 2] = 0
+    store = store_of([joints, 0 * joints, 0 * joints[:, :1]], tmp_path / "store")
+    figure = drawn(store, [Row(0), Row(1), Row(2)], tmp_path / "sheet.png", monkeypatch)
+    said = ["nobody" in [text.get_text() for text in axis.texts] for axis in figure.axes]
+    assert said == [place == 2 for place in range(6)] + [True] * 6 + [True] + [False] * 5
+
+
+def test_a_second_person_is_thinner(small_store: PackedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    joints = small_store.clip(4).joints
+    two = np.concatenate([joints, joints + np.array([1, 0, 0], dtype=np.float32)])
+    store = store_of([two, joints, np.concatenate([joints, 0 * joints])], tmp_path / "store")
+    figure = drawn(store, [Row(0), Row(1), Row(2)], tmp_path / "sheet.png", monkeypatch)
+    for axis in figure.axes[:6]:
+        lines = [collection for collection in axis.collections if isinstance(collection, LineCollection)]
+        first, second = (np.atleast_1d(line.get_linewidth())[0] for line in lines)
+        assert second <= 0.6 * first
+        left, right = (np.mean([segment[:, 0].mean() for segment in line.get_segments()]) for line in lines)
+        assert right - left == pytest.approx(1, abs=1e-3)
+    headings = [text.get_text() for text in figure.texts]
+    assert ["person 1 drawn thicker" in heading for heading in headings if "clip_" in heading] == [True, False, False]
+
+
+def test_a_slot_has_an_edge_and_a_row_one_scale(
+    small_store: PackedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joints = small_store.clip(4).joints[:, :6].copy()
+    joints[:, 3:] += np.array([4, 0, 0], dtype=np.float32)
+    store = store_of([joints, joints[:, :2]], tmp_path / "store")
+    figure = drawn(store, [Row(0), Row(1)], tmp_path / "sheet.png", monkeypatch)
+    assert [len(axis.patches) for axis in figure.axes] == [1] * 8 + [0] * 4
+    assert len({(*axis.get_xlim(), *axis.get_ylim()) for axis in figure.axes[:6]}) == 1
+    for axis in figure.axes[:8]:
+        low, high = axis.get_xlim()
+        for line in axis.collections:
+            if isinstance(line, LineCollection):
+                x = np.concatenate(line.get_segments())[:, 0]
+                assert low < x.min() and x.max() < high
+
+
 def test_heads_are_up_in_the_coordinates_of_a_picture_too(tmp_path: Path) -> None:
     layout = load_layout("coco17")
     numbers = np.random.default_rng(0)
@@ -143,11 +196,10 @@ def test_the_worst_of_every_check_in_turn(small_store: PackedStore) -> None:
     same = [Finding(names[5], "same content", 2, 1, others=(names[4],))]
     rows = suspicious_clips(small_store, [*short, *jumps, *same])
     assert [row.place for row in rows] == [4, 0, 5, 1, 2]
-    assert rows[1].about == f"{said(jumps[0])}; also short"
-    assert rows[2].about == f"{said(same[0])}"
+    assert rows[1].about == f"{finding_in_words(jumps[0])}; also short"
+    assert rows[2].about == finding_in_words(same[0])
     assert [row.frame for row in rows] == [0, 2, 0, 3, 4]
     assert [row.place for row in suspicious_clips(small_store, jumps, count=2)] == [0, 1]
-    assert said(jumps[0]) == f"jump: 3 {CHECKS['jump'].unit} (limit 0.6), frame 2, head"
 
 
 def test_a_refusing_disk_leaves_no_half_sheet(

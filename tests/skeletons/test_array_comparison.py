@@ -15,7 +15,7 @@ import pytest
 
 from poseglot.errors import PoseglotError
 from poseglot.skeletons import array_comparison
-from poseglot.skeletons.array_comparison import ArrayComparison, compare_with_array
+from poseglot.skeletons.array_comparison import ArrayComparison, compare_with_array, default_tolerance
 from poseglot.skeletons.benchmarks import load_benchmark
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
@@ -211,11 +211,25 @@ def test_only_what_a_row_can_hold_is_compared(clips: list[Clip], tmp_path: Path)
 
 def test_a_store_of_half_precision_is_near(clips: list[Clip], rows: dict[str, Row], tmp_path: Path) -> None:
     store = write_store(tmp_path / "half", clips, benchmark=NTU, layout=load_layout("ntu25"), source={}, dtype="float16")
-    compared = compare_with_array(store, rows.values())
+    compared = compare_with_array(store, rows.values(), tolerance=1e-4)
     assert {difference.kind for difference in compared.differing} == {"coordinates"}
     assert max(difference.value for difference in compared.differing) < 4e-3
     assert len(compared.differing) + compared.equal == 10
-    assert compare_with_array(store, rows.values(), tolerance=4e-3).same
+    half = compare_with_array(store, rows.values())
+    assert half.same and half.bit_equal < 10
+    largest = max(float(np.abs(clip.joints).max()) for clip in clips)
+    rounding = 2.0 ** (np.floor(np.log2(largest)) - 11)  # float16 keeps eleven digits of two, and rounds to the nearest
+    tolerance, why = default_tolerance(store)
+    assert tolerance == half.tolerance == pytest.approx(1e-4 + rounding)
+    assert "float16" in why
+    rows["S001C001P001R001A011"][2][3, 4] += 2 * rounding + 2e-4
+    changed = compare_with_array(store, rows.values())
+    assert [difference.clip for difference in changed.differing] == ["S001C001P001R001A011"]
+
+
+def test_the_tolerance_of_single_precision(store: PackedStore, rows: dict[str, Row]) -> None:
+    assert default_tolerance(store) == (1e-4, "the default for a store of float32")
+    assert compare_with_array(store, rows.values()).tolerance == 1e-4
 
 
 def test_empty_rows_and_rows_of_one_frame(clips: list[Clip], tmp_path: Path) -> None:

@@ -191,12 +191,20 @@ def test_unknown_joint_is_named(where: str, tmp_path: Path) -> None:
         load(table, tmp_path)
 
 
-def test_joint_in_two_parts_or_in_none_is_refused(tmp_path: Path) -> None:
-    for joints in (["belly", "crown"], []):
-        table = stick_figure()
-        table["parts"]["hip"] = joints
-        with pytest.raises(PoseglotError, match="every joint must be in exactly one part"):
-            load(table, tmp_path)
+@pytest.mark.parametrize(
+    ("hip", "found"),
+    [
+        (["belly", "crown"], "more than once: crown"),
+        (["belly", "belly"], "more than once: belly"),
+        ([], "in none: belly"),
+        (["crown", "knees"], "in none: belly; .*more than once: crown, knees"),
+    ],
+)
+def test_joint_in_two_parts_or_in_none_is_named(hip: list[str], found: str, tmp_path: Path) -> None:
+    table = stick_figure()
+    table["parts"]["hip"] = hip
+    with pytest.raises(PoseglotError, match=rf"every joint must be in exactly one part, found {found}\.$"):
+        load(table, tmp_path)
 
 
 def test_a_part_without_joints_is_in_no_partition_that_sets_it_apart(tmp_path: Path) -> None:
@@ -235,7 +243,7 @@ def test_two_roots_or_none_are_refused(tmp_path: Path) -> None:
 def test_joint_name_given_twice_is_refused(tmp_path: Path) -> None:
     table = stick_figure()
     table["joints"].append("crown")
-    with pytest.raises(PoseglotError, match="a joint name appears twice"):
+    with pytest.raises(PoseglotError, match=r"a joint name appears twice: crown"):
         load(table, tmp_path)
 
 
@@ -250,8 +258,59 @@ def test_wrong_part_names_are_refused(tmp_path: Path) -> None:
 def test_missing_key_is_named(key: str, tmp_path: Path) -> None:
     table = stick_figure()
     del table[key]
-    with pytest.raises(PoseglotError, match=rf"mine\.yaml is not a layout.*'{key}'"):
+    with pytest.raises(PoseglotError, match=rf"mine\.yaml is not a layout: missing: {key}\. A layout has"):
         load(table, tmp_path)
+
+
+def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    table = stick_figure() | {"joints": "belly", "bones": ["crown"], "colour": "red"}
+    del table["centre"], table["name"]
+    table["parts"]["hand"] = {"left_palm": 1}
+    with pytest.raises(PoseglotError) as refusal:
+        load(table, tmp_path)
+    for said in (
+        "missing: name, centre;",
+        "joints must be a list of names, found 'belly';",
+        "bones must be a table of pairs of joints, found a list;",
+        "the part hand must be a list of joints, found a table;",
+        "unknown: colour.",
+    ):
+        assert said in str(refusal.value)
+
+
+def test_an_unknown_key_is_named_beside_what_else_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(PoseglotError, match=r"mine\.yaml is not a layout: unknown: center, 3\. A layout has"):
+        load(stick_figure() | {"center": "belly", 3: 4}, tmp_path)
+    with pytest.raises(PoseglotError, match=r"unknown: centr; .*centre names unknown joints \['tail'\]\. A"):
+        load(stick_figure() | {"centr": "belly", "centre": "tail"}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("", "nothing"), ("just a sentence", "'just a sentence'"), ("- a\n- b\n", "a list"), ("3", "'3'")]
+)
+def test_a_file_that_is_no_table_is_told_so(text: str, found: str, tmp_path: Path) -> None:
+    with pytest.raises(PoseglotError, match=rf"mine\.yaml is not a layout: it holds {found}, not a table\."):
+        load(text, tmp_path)
+
+
+def test_a_changed_layout_needs_a_name_of_its_own_and_an_equal_one_does_not(tmp_path: Path) -> None:
+    table = load_layout("kinect20").table()
+    assert load(table, tmp_path) == load_layout("kinect20")
+    table["parts"]["foot"].append(table["parts"]["leg"].pop())
+    with pytest.raises(PoseglotError, match=r"mine\.yaml is named kinect20, .*differs from it\. Give it a name of its own"):
+        load(table, tmp_path)
+    assert load(table | {"name": "mine"}, tmp_path).described() == table | {"name": "mine"}
+
+
+def test_a_layout_file_ends_in_yaml(tmp_path: Path) -> None:
+    for ending in ("yaml", "yml"):
+        (tmp_path / f"l.{ending}").write_text(yaml.safe_dump(stick_figure()))
+        assert load_layout(str(tmp_path / f"l.{ending}")).name == "stick"
+    (tmp_path / "l.txt").write_text(yaml.safe_dump(stick_figure()))
+    with pytest.raises(PoseglotError, match=r"l\.txt is a file, but a layout file ends in \.yaml or \.yml; rename it"):
+        load_layout(str(tmp_path / "l.txt"))
+    with pytest.raises(PoseglotError, match=r"unknown layout '.*m\.txt'; there are .*kinect20"):
+        load_layout(str(tmp_path / "m.txt"))
 
 
 @pytest.mark.parametrize("text", ["", "just a sentence", "joints: [a, b", "- a\n- b\n", "name: x\njoints: 3\n"])
@@ -300,7 +359,7 @@ def test_a_packaged_layout_is_described_by_its_name(name: str) -> None:
     assert load_layout(layout.table()).described() == name
 
 
-@pytest.mark.parametrize("name", ["stick", "kinect20", "../kinect20", "kinect20.yaml"])
+@pytest.mark.parametrize("name", ["stick", "../kinect20", "../layouts/kinect20", "kinect20.yaml"])
 def test_a_users_layout_is_described_by_its_table(name: str, tmp_path: Path) -> None:
     """Whatever it is called: by its name it would not be found again, or another one would."""
     layout = load(stick_figure() | {"name": name}, tmp_path)

@@ -23,6 +23,7 @@ from poseglot.training.engine import Machine, train
 from poseglot.training.recipe import LossRecipe, Recipe
 from poseglot.training.recipe_file import read_recipe, recipe_yaml
 from poseglot.training.run import Run
+from poseglot.training.sides import names_hash
 from tests.conftest import ROOT
 from tests.training.helpers import small_recipe
 
@@ -142,6 +143,12 @@ def test_a_run_says_which_state_of_the_source_made_it(unbroken: Run) -> None:
     commit = json.loads(unbroken.machine.read_text())["commit"]
     head = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
     assert (commit or "").rstrip("+") == head
+
+
+def test_a_run_remembers_what_it_learned_from(recipe: Recipe, unbroken: Run) -> None:
+    train = build(recipe).train
+    assert unbroken.learned_from() == names_hash(train.store, train.places)
+    assert unbroken.learned_from() != names_hash(train.store, train.places[1:])
 
 
 def test_a_full_disk_while_saving_keeps_the_last_checkpoint(

@@ -8,15 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
-from poseglot.report.pictures import INK, PAPER, draw_people, name_parts, save_figure
+from poseglot.report.pictures import INK, LINE, PAPER, draw_people, name_parts, save_figure
+from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.finding_words import finding_in_words
 from poseglot.skeletons.inspection import CHECKS, Finding
 from poseglot.skeletons.layout import Layout
 from poseglot.skeletons.measures import seen_joints
 from poseglot.skeletons.store import PackedStore
 
 FRAMES = 6  # of a clip, in its row
+_FIRST, _FURTHER = 1.8, 0.9  # how wide, in points, the bones of a clip's first person and of all others are
 
 
 @dataclass(frozen=True)
@@ -53,18 +58,14 @@ def suspicious_clips(store: PackedStore, findings: Sequence[Finding], count: int
     for clip, (finding, *others) in list(of_clip.items())[:count]:
         also = f"; also {', '.join(other.what for other in others)}" if others else ""
         place = int(np.flatnonzero(store.clips["name"] == clip)[0])
-        rows.append(Row(place, said(finding) + also, finding.frame))
+        rows.append(Row(place, finding_in_words(finding) + also, finding.frame))
     return rows
-
-
-def said(finding: Finding) -> str:
-    """A finding in one line, without the clip."""
-    where = f", {finding.where}" if finding.where else ""
-    return f"{finding.what}: {finding.value:.4g} {CHECKS[finding.what].unit} (limit {finding.limit:g}){where}"
 
 
 def draw_sheet(store: PackedStore, layout: Layout, rows: Sequence[Row], path: Path, *, title: str) -> None:
     """Draw clips of a store into one PNG, six frames of each, all people of a clip, and as large as the clip allows.
+
+    The six are seen through the same window, or a jump could not be seen; a line around each tells them apart.
 
     Raises:
         PoseglotError: the disk refused.
@@ -82,17 +83,34 @@ def draw_sheet(store: PackedStore, layout: Layout, rows: Sequence[Row], path: Pa
             clip.joints[:, chosen], scored=clip.scored, ratio=box.width * width / (box.height * height)
         )
         for axis, frame in zip(axes, chosen, strict=False):
-            draw_people(axis, clip.joints[:, frame], layout, scored=clip.scored, width=1.8)
-            axis.text(0.5, 0, f"{frame + 1}", transform=axis.transAxes, ha="center", va="top", fontsize=7, color=INK)
+            _draw_frame(axis, clip, int(frame), layout)
         for axis in axes:
             axis.set_axis_off()
             axis.set(xlim=horizontal, ylim=vertical[::-1] if down else vertical)
         action = store.info.classes[clip.label] if clip.label >= 0 else "class unknown"
-        heading = " · ".join(part for part in (clip.name, action, row.about) if part)
+        thick = "person 1 drawn thicker" if _several(clip, chosen) else ""
+        heading = " · ".join(part for part in (clip.name, action, row.about, thick) if part)
         figure.text(0.02, box.y1 + 0.06 / height, heading, fontsize=9, color=INK, parse_math=False)  # a name is no formula
     name_parts(figure)
     figure.suptitle(title, y=1 - 0.12 / height, va="top", fontsize=11, color=INK, parse_math=False)
     save_figure(figure, path)
+
+
+def _draw_frame(axis: Axes, clip: Clip, frame: int, layout: Layout) -> None:
+    """One frame in its place in the sheet; the first person on thick bones, the others, above them, on thin ones."""
+    axis.add_patch(Rectangle((0, 0), 1, 1, transform=axis.transAxes, fill=False, edgecolor=LINE, linewidth=0.6, clip_on=False))
+    axis.text(0.5, -0.01, f"{frame + 1}", transform=axis.transAxes, ha="center", va="top", fontsize=7, color=INK)
+    people = clip.joints[:, frame]
+    if not seen_joints(people, scored=clip.scored)[1].any():
+        axis.text(0.5, 0.5, "nobody", transform=axis.transAxes, ha="center", va="center", fontsize=8, color=INK)
+    for number, person in enumerate(people):
+        draw_people(axis, person[None], layout, scored=clip.scored, width=_FURTHER if number else _FIRST)
+
+
+def _several(clip: Clip, chosen: npt.NDArray[np.int64]) -> bool:
+    """Whether more than one person is seen in some frames."""
+    people = clip.joints[:, chosen]
+    return sum(bool(seen_joints(person, scored=clip.scored)[1].any()) for person in people) > 1
 
 
 def _frames(length: int, around: int) -> npt.NDArray[np.int64]:

@@ -20,7 +20,7 @@ from poseglot.skeletons.measures import Array, chunks, typical_body
 from poseglot.skeletons.store import PackedStore
 
 FRAMES, PEOPLE = 300, 2  # of a row
-TOLERANCE = 1e-4  # in the units of the store
+TOLERANCE = 1e-4  # in the units of the store, to which comes the rounding of a store of half precision
 _SHIFTS = (-2, -1, 1, 2)
 _NEAR = 0.02  # of a body: half of the coordinates of the same recording are nearer than that
 _KEPT = 8  # clips that a row may come to differ from
@@ -96,14 +96,27 @@ class ArrayComparison:
         return self.equal == self.clips == self.rows
 
 
+def default_tolerance(store: PackedStore) -> tuple[float, str]:
+    """By how much a coordinate may differ and be equal, in the units of the store, and why so much."""
+    if store.joints.dtype != np.float16:
+        return TOLERANCE, f"the default for a store of {store.joints.dtype}"
+    largest = np.float16(0)
+    for _, rows in chunks(store):
+        largest = max(largest, np.abs(rows).max(initial=0, where=np.isfinite(rows)))
+    rounding = float(np.spacing(largest)) / 2
+    why = f"{TOLERANCE:g}, and the {rounding:.3g} by which float16 rounds the store's largest coordinate, {float(largest):.3g}"
+    return TOLERANCE + rounding, why
+
+
 def compare_with_array(
-    store: PackedStore, rows: Iterable[tuple[str, int, Array]], *, split: str | None = None, tolerance: float = TOLERANCE
+    store: PackedStore, rows: Iterable[tuple[str, int, Array]], *, split: str | None = None, tolerance: float | None = None
 ) -> ArrayComparison:
     """Hold the clips of a store against the rows of an array.
 
     Args:
         rows: side (`train` or `test`), label, and (300, people * joints * 3) frames: person, joint, coordinate.
         split: of the store, if a row's side is to be its clip's; without one, sides do not matter.
+        tolerance: by how much a coordinate may differ and be equal; by default as in `default_tolerance`.
 
     Raises:
         PoseglotError: the store's joints are not those of the rows, or there is no such split.
@@ -113,7 +126,7 @@ def compare_with_array(
         raise PoseglotError(
             f"{store.info.name} does not hold x, y, z alone, as the arrays of NTU RGB+D do; nothing to compare."
         )
-    search = _Search(store, split, tolerance)
+    search = _Search(store, split, default_tolerance(store)[0] if tolerance is None else tolerance)
     counted: dict[str, int] = defaultdict(int)
     for side, label, flat in rows:
         if flat.shape != (FRAMES, PEOPLE * joints * 3):

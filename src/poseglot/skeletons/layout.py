@@ -7,6 +7,7 @@ so a layout states each joint's part once. A store and a recognizer outlive a us
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -59,7 +60,8 @@ class Layout:
         known = set(self.joints)
         problems = []
         if len(known) != len(self.joints):
-            problems.append("a joint name appears twice")
+            twice = sorted(joint for joint, count in Counter(self.joints).items() if count > 1)
+            problems.append(f"a joint name appears twice: {', '.join(twice)}")
         named = {
             "bones": {*self.bones, *self.bones.values()},
             "mirror": {*self.mirror, *self.mirror.values()},
@@ -74,9 +76,13 @@ class Layout:
             problems.append(f"exactly one joint must have no parent, found {roots}")
         if set(self.parts) != set(PARTS):
             problems.append(f"parts must be {list(PARTS)}, found {sorted(self.parts)}")
-        in_parts = sorted(joint for joints in self.parts.values() for joint in joints)
-        if in_parts != sorted(self.joints):
-            problems.append("every joint must be in exactly one part")
+        in_parts = Counter(joint for joints in self.parts.values() for joint in joints)
+        for missed, where in (
+            ([joint for joint in self.joints if not in_parts[joint]], "in none"),
+            ([joint for joint in self.joints if in_parts[joint] > 1], "more than once"),
+        ):
+            if missed:
+                problems.append(f"every joint must be in exactly one part, found {where}: {', '.join(missed)}")
         if set(self.mirror) & set(self.mirror.values()):
             problems.append("mirror must name each pair once, left: right")
         for joint in self.joints:
@@ -153,14 +159,22 @@ def load_layout(source: str | Mapping[str, Any]) -> Layout:
     """A packaged layout by name, or a user's own.
 
     Args:
-        source: a packaged name, a path ending in .yaml, or a table as `Layout.described` gives it.
+        source: a packaged name, a path ending in .yaml or .yml, or a table as `Layout.described` gives it. A file may not have the name
+            of a packaged layout and be another; a table that was written down may, because those that hold one do not go by its name.
 
     Raises:
         PoseglotError: no such layout, or what is there is not one (the message says what is wrong with it).
     """
     if isinstance(source, Mapping):
         return _layout_from_table(source, "the layout table")
-    return _layout_from_yaml(packaged_yaml("poseglot.skeletons", "layouts", source, kind="layout"), source)
+    layout = _layout_from_yaml(packaged_yaml("poseglot.skeletons", "layouts", source, kind="layout"), source)
+    packaged = _packaged_layout(layout.name)
+    if packaged and packaged.name == layout.name and packaged != layout:
+        raise PoseglotError(
+            f"{source} is named {layout.name}, as a packaged layout is, but differs from it. Give it a name of its own, or take the "
+            f"packaged one: {layout.name}."
+        )
+    return layout
 
 
 def _packaged_layout(name: str) -> Layout | None:
@@ -178,31 +192,92 @@ def _layout_from_yaml(text: str, origin: str) -> Layout:
 
 
 def _layout_from_table(table: Any, origin: str) -> Layout:
-    try:
-        return Layout(
-            name=str(table["name"]),
-            joints=_names(table["joints"]),
-            bones=_pairs(table["bones"]),
-            mirror=_pairs(table.get("mirror") or {}),
-            centre=str(table["centre"]),
-            parts={str(part): _names(joints) for part, joints in table["parts"].items()},
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise PoseglotError(f"{origin} is not a layout: {type(error).__name__}: {error}. {_FORM}") from error
+    """The layout of a table of any content; first its form is looked at, then what it says."""
+    problems, whole = _problems_of_form(table)
+    if whole:
+        try:
+            layout = Layout(
+                name=str(table["name"]),
+                joints=_names(table["joints"]),
+                bones=_pairs(table["bones"]),
+                mirror=_pairs(table.get("mirror") or {}),
+                centre=str(table["centre"]),
+                parts={str(part): _names(joints) for part, joints in table["parts"].items()},
+            )
+        except PoseglotError as error:
+            if not problems:
+                raise
+            problems.append(str(error).removesuffix("."))
+        else:
+            if not problems:
+                return layout
+    raise PoseglotError(f"{origin} is not a layout: {'; '.join(problems)}. {_FORM}")
 
 
 _FORM = (
     "A layout has name, joints (list), bones (child: parent), mirror (left: right), centre and parts (head, hand, arm, hip, leg, foot: "
     "lists of joints)."
 )
+_KEYS = ("name", "joints", "bones", "mirror", "centre", "parts")
+
+
+def _problems_of_form(table: Any) -> tuple[list[str], bool]:
+    """What is wrong with a table before one asks what its joints are, and whether one may ask."""
+    if not isinstance(table, Mapping):
+        return [f"it holds {_kind(table)}, not a table"], False
+    missing = [key for key in _KEYS if key not in table and key != "mirror"]
+    unknown = [str(key) for key in table if key not in _KEYS]
+    problems = [f"missing: {', '.join(missing)}"] if missing else []
+    for key in ("name", "centre"):
+        if key in table and not _is_word(table[key]):
+            problems.append(f"{key} must be one word, found {_kind(table[key])}")
+    if "joints" in table and not _is_list_of_words(table["joints"]):
+        problems.append(f"joints must be a list of names, found {_kind(table['joints'])}")
+    for key in ("bones", "mirror"):
+        pairs = table.get(key, {})
+        if not ((_is_table(pairs) and all(map(_is_word, (*pairs, *pairs.values())))) or (key == "mirror" and pairs is None)):
+            problems.append(f"{key} must be a table of pairs of joints, found {_kind(pairs)}")
+    parts = table.get("parts", {})
+    if not _is_table(parts):
+        problems.append(f"parts must be a table of lists of joints, found {_kind(parts)}")
+    else:
+        problems += [
+            f"the part {part} must be a list of joints, found {_kind(joints)}"
+            for part, joints in parts.items()
+            if not _is_list_of_words(joints)
+        ]
+    whole = not problems
+    return problems + ([f"unknown: {', '.join(unknown)}"] if unknown else []), whole
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _is_word(value: Any) -> bool:
+    """Whatever YAML makes of a word: it reads some (1, no) as other things than text."""
+    return value is not None and not isinstance(value, (Mapping, list, tuple, set))
+
+
+def _is_list_of_words(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(map(_is_word, value))
+
+
+def _kind(value: Any) -> str:
+    """What a value is, for a message."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, Mapping):
+        return "a table" if all(map(_is_word, value.values())) else "a table of more than words"
+    if isinstance(value, (list, tuple, set)):
+        return "a list" if all(map(_is_word, value)) else "a list of more than words"
+    return f"{str(value)[:40]!r}"
 
 
 def _names(listed: Any) -> tuple[str, ...]:
-    """Joint names; YAML reads some (1, no) as other things than text, and JSON would tell them apart."""
-    if not isinstance(listed, (list, tuple)):
-        raise TypeError(f"a list of joints is needed, not {listed!r}")
+    """Joint names as text; JSON would tell 1 and "1" apart."""
     return tuple(map(str, listed))
 
 
 def _pairs(table: Any) -> dict[str, str]:
-    return {str(one): str(other) for one, other in dict(table).items()}
+    return {str(one): str(other) for one, other in table.items()}

@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from poseglot.errors import PoseglotError
+from poseglot.memory import keep_freed_memory
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -33,7 +34,7 @@ def in_order(function: Callable[[Task], Result], tasks: Sequence[Task], *, worke
         return
     # Not forked: the process that asks may have threads, and forked ones have hung on their locks.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_ctrl_c_to_the_parent)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
     waiting: deque[Future[Result]] = deque()
     try:
         for task in tasks:
@@ -50,5 +51,6 @@ def in_order(function: Callable[[Task], Result], tasks: Sequence[Task], *, worke
         pool.shutdown(cancel_futures=True)
 
 
-def _leave_ctrl_c_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _begin() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's matter
+    keep_freed_memory()

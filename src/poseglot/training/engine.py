@@ -37,7 +37,7 @@ from poseglot.training.recipe import Recipe
 from poseglot.training.recipe_file import recipe_yaml
 from poseglot.training.run import Run
 from poseglot.training.schedule import learning_rate
-from poseglot.training.sides import side_name
+from poseglot.training.sides import names_hash, side_name
 from poseglot.training.source import source_commit
 
 
@@ -283,6 +283,7 @@ class _Training:
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}{_processor()}",
             "processes": self.fabric.world_size,
             "threads": torch.get_num_threads(),
+            "learned_from": names_hash(self.built.train.store, self.built.train.places),
         }
 
     def _save(self, progress: Progress) -> None:

@@ -5,7 +5,7 @@ recognizer.safetensors    the result: the recognizer after the last epoch
 checkpoint.safetensors    where to go on from
 log.jsonl                 one line an epoch
 tensorboard/              the same, for TensorBoard
-machine.json              what it ran on, with which versions
+machine.json              what it ran on, with which versions, and a hash of the names of the clips that it learned from
 scores.npz                made of it later, by `poseglot evaluate`
 pictures/, report.html    made of these, by `poseglot draw` and `poseglot report`
 """
@@ -78,6 +78,14 @@ class Run:
         """Drop the log's lines beyond the first `epochs` epochs: a resumed run writes them again."""
         kept = [entry for entry in self.read_log() if entry["epoch"] <= epochs]
         write_atomically(self.log, "".join(json.dumps(entry) + "\n" for entry in kept))
+
+    def learned_from(self) -> str | None:
+        """The hash of the names of the clips that the run learned from (`sides.names_hash`); None if nobody wrote it down."""
+        try:
+            hashed = json.loads(self.machine.read_text()).get("learned_from")
+        except (OSError, ValueError, AttributeError):
+            return None
+        return hashed if isinstance(hashed, str) else None
 
     def add_to_log(self, entry: dict[str, Any]) -> None:
         try:

@@ -230,7 +230,8 @@ def test_folders_that_hold_no_set_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "x.npy").write_text("no array")
     with pytest.raises(
-        PoseglotError, match=r"none of 1 files from all over the folder could be read; of the first it is said: .*not a NumPy array file"
+        PoseglotError,
+        match=r"none of 1 files from all over the folder could be read; of the first it is said: .*not a NumPy array file",
     ):
         read(tmp_path)
 

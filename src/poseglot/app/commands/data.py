@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -42,7 +43,9 @@ def add(command: AddCommand) -> None:
     )
     other.add_argument("--split", help="of the store, if a clip is to be on the array's side of it (with --compare)")
     other.add_argument(
-        "--tolerance", type=float, help="by how much a coordinate may differ and be equal (1e-4; with --compare)"
+        "--tolerance",
+        type=float,
+        help="by how much a coordinate may differ and be equal (1e-4, and the rounding of float16; with --compare)",
     )
 
     export = command("export-clip", _export_clip, "write one clip of a store to a .npy file")
@@ -86,6 +89,8 @@ def _check_options(parsed: argparse.Namespace) -> None:
         raise PoseglotError(f"--findings takes a number from 0 on, not {parsed.findings}.")
     if parsed.export and parsed.export[0] != "pyskl":
         raise PoseglotError(f"cannot export to {parsed.export[0]!r}; the format is pyskl.")
+    if parsed.export and os.path.lexists(parsed.export[1]):
+        raise PoseglotError(f"{parsed.export[1]} already exists. Choose another path, or remove it.")
 
 
 def _look(store: PackedStore, parsed: argparse.Namespace) -> None:
@@ -93,9 +98,10 @@ def _look(store: PackedStore, parsed: argparse.Namespace) -> None:
     from poseglot.skeletons.contents import describe, trained_and_tested
     from poseglot.skeletons.inspection import CHECKS, inspect_store
     from poseglot.skeletons.layout import load_layout
+    from poseglot.skeletons.measures import typical_body
 
     layout = load_layout(store.info.layout)
-    contents = describe(store, layout, parsed.store)
+    contents = {**describe(store, layout, parsed.store), "body": typical_body(store)}
     if not parsed.json:
         print(contents_text(contents, parsed.store, every_class=parsed.classes))
     findings = inspect_store(store, layout)
@@ -127,12 +133,14 @@ def _draw(
         from poseglot.report.store_pictures import draw_sheet, some_clips, suspicious_clips
     except ImportError as error:
         return [], missing_package("drawing", error)
+    from poseglot.skeletons.finding_words import counted, found_clips
+
     folder, name = parsed.pictures or parsed.store / "pictures", store.info.name
-    sheets = {"clips.png": (some_clips(store), f"{name}: some of its {len(store):,} clips")}
+    sheets = {"clips.png": (some_clips(store), f"{name}: some of its {counted(len(store), 'clip')}")}
     if findings:
         rows = suspicious_clips(store, findings)
-        count = len({finding.clip for finding in findings})
-        sheets["worth-a-look.png"] = (rows, f"{name}: {len(rows):,} of the {count:,} clips worth a look")
+        count = counted(len(found_clips(findings)), "clip")
+        sheets["worth-a-look.png"] = (rows, f"{name}: {len(rows):,} of the {count} worth a look")
     made: list[Path] = []
     for file, (rows, title) in sheets.items():
         try:
@@ -146,29 +154,30 @@ def _draw(
 
 
 def _export(store: PackedStore, request: Sequence[str]) -> None:
+    from poseglot.skeletons.finding_words import counted
     from poseglot.skeletons.formats.pyskl import write_pyskl
 
     out = Path(request[1])
     write_pyskl(store, out)
-    print(f"{out}: {len(store):,} clips of {store.info.name} ({out.stat().st_size / 1e6:,.1f} MB)")
+    print(f"{out}: {counted(len(store), 'clip')} of {store.info.name} ({out.stat().st_size / 1e6:,.1f} MB)")
 
 
 def _compare(store: PackedStore, parsed: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from poseglot.app.commands.data_text import comparison_text
-    from poseglot.skeletons.array_comparison import TOLERANCE, compare_with_array
+    from poseglot.skeletons.array_comparison import compare_with_array, default_tolerance
     from poseglot.skeletons.formats.npz import stored_rows
     from poseglot.skeletons.layout import load_layout
 
-    tolerance = TOLERANCE if parsed.tolerance is None else parsed.tolerance
+    tolerance, why = default_tolerance(store) if parsed.tolerance is None else (parsed.tolerance, "as asked for")
     rows = tqdm(stored_rows(parsed.compare), unit=" rows", desc="comparing", disable=not sys.stderr.isatty())
     compared = compare_with_array(store, rows, split=parsed.split, tolerance=tolerance)
     if parsed.json:
-        print(json.dumps({**asdict(compared), "same": compared.same}, indent=1))
+        print(json.dumps({**asdict(compared), "why_tolerance": why, "same": compared.same}, indent=1))
         return
     heading = f"{parsed.store} against {parsed.compare}"
-    print(comparison_text(compared, heading, split=parsed.split, layout=load_layout(store.info.layout)))
+    print(comparison_text(compared, heading, why=why, split=parsed.split, layout=load_layout(store.info.layout)))
 
 
 def _export_clip(parsed: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from poseglot.skeletons.array_comparison import ArrayComparison, Difference, LoneRow
+from poseglot.skeletons.finding_words import counted, found_clips, value_in_words
 from poseglot.skeletons.inspection import CHECKS, Finding
 from poseglot.skeletons.layout import Layout
 
@@ -18,12 +19,12 @@ _SHOWN = 10  # of a longer list, in a comparison
 
 
 def contents_text(contents: Mapping[str, Any], folder: Path, *, every_class: bool = False) -> str:
-    """What a store holds, from `contents.describe`."""
+    """What a store holds, from `contents.describe`, and `body`, its typical body."""
     frames = contents["frames"]
-    people = ", ".join(f"{number} in {count:,} clips" for number, count in contents["people"].items())
+    people = ", ".join(f"{number} in {counted(count, 'clip')}" for number, count in contents["people"].items())
     hours = f" ({contents['hours']:.3g} hours at 30 frames/s)" if "hours" in contents else ""
     lines = [
-        f"{folder}: {contents['name']}, {contents['clips']:,} clips",
+        f"{folder}: {contents['name']}, {counted(contents['clips'], 'clip')}",
         *_entry(
             "layout",
             f"{contents['layout']}, {contents['joints']} joints with {', '.join(contents['channels'])} ({contents['dtype']}); "
@@ -35,6 +36,7 @@ def contents_text(contents: Mapping[str, Any], folder: Path, *, every_class: boo
             f"{frames['min']:,} to {frames['max']:,} a clip, median {frames['median']:,g}; {frames['total']:,} in all{hours}",
         ),
     ]
+    lines += _entry("body", _body(contents["body"]))
     lines += [
         line for field in ("subjects", "cameras", "setups") if contents[field] for line in _numbers(field, contents[field])
     ]
@@ -53,15 +55,18 @@ def findings_text(findings: Sequence[Finding], *, clips: int, listed: int, twice
     """What is worth a look, by check; `twice`: split -> clips for testing whose content is trained on."""
     if not findings:
         return "\nworth a look: no clip (--checks says what is looked for)"
-    count = len({finding.clip for finding in findings} | {other for finding in findings for other in finding.others})
-    lines = ["", f"worth a look: {count:,} of {clips:,} clips ({100 * count / clips:.1f} %; --checks says what is looked for)"]
+    count = len(found_clips(findings))
+    lines = [
+        "",
+        f"worth a look: {count:,} of {counted(clips, 'clip')} ({100 * count / clips:.1f} %; --checks says what is looked for)",
+    ]
     for what, check in CHECKS.items():
         own = [finding for finding in findings if finding.what == what]
         if not own:
             continue
         lines += _wrapped(f"  {what + ':':<14}{len(own):>6,}  ", check.meaning)
         for finding in own[:listed]:
-            lines.append(f"{'':24}{finding.clip}  {finding.value:.4g}{', ' if finding.where else ''}{finding.where}")
+            lines.append(f"{'':24}{finding.clip}  {value_in_words(finding)}{', ' if finding.where else ''}{finding.where}")
         if len(own) > listed:
             lines.append(f"{'':24}... and {len(own) - listed:,} more (--findings {len(own)})")
     for split, names in twice.items():
@@ -79,11 +84,12 @@ def checks_text() -> str:
     return "\n".join(lines)
 
 
-def comparison_text(compared: ArrayComparison, heading: str, *, split: str | None, layout: Layout) -> str:
-    """How many clips equal a row, what differs, and a verdict."""
+def comparison_text(compared: ArrayComparison, heading: str, *, why: str, split: str | None, layout: Layout) -> str:
+    """How many clips equal a row, what differs, and a verdict; `why` the tolerance is what it is."""
     sides = f"split {split}" if split else "whatever their side"
     lines = [
-        f"{heading} ({sides}; equal: no coordinate differs by more than {compared.tolerance:g})",
+        f"{heading} ({sides}; equal: no coordinate differs by more than {compared.tolerance:.3g})",
+        *_wrapped("  tolerance     ", f"{compared.tolerance:.3g}: {why}"),
         f"  clips here    {compared.clips:>9,}",
         f"  rows there    {compared.rows:>9,}",
         f"  equal         {compared.equal:>9,}   ({compared.bit_equal:,} of them to the last bit)",
@@ -99,14 +105,25 @@ def comparison_text(compared: ArrayComparison, heading: str, *, split: str | Non
         if count:
             lines.append(f"  note: {what}: {count:,}")
     if compared.same:
-        lines.append(f"the same: each of the {compared.clips:,} clips equals a row, and each row a clip.")
+        lines.append(f"the same: each clip ({compared.clips:,}) equals a row, and each row a clip.")
     else:
-        unequal = compared.clips - compared.equal
+        lone_clips, lone_rows = compared.clips - compared.equal, compared.rows - compared.equal
         lines.append(
-            f"not the same: {unequal:,} of {compared.clips:,} clips equal no row, {compared.rows - compared.equal:,} of "
-            f"{compared.rows:,} rows equal no clip."
+            f"not the same: {lone_clips:,} of {counted(compared.clips, 'clip')} {'equals' if lone_clips == 1 else 'equal'} no row, "
+            f"{lone_rows:,} of {counted(compared.rows, 'row')} {'equals' if lone_rows == 1 else 'equal'} no clip."
         )
     return "\n".join(lines)
+
+
+def _body(size: float) -> str:
+    """The size of a body, so that a reader sees which unit the store is in."""
+    if not size:
+        return "nobody is seen"
+    number = f"{size:{',.0f' if size >= 1000 else '.3g'}}"
+    return (
+        f"median {number} units across the box around a person's joints, from corner to corner (a standing adult: about 1.7 in metres, "
+        "1,700 in millimetres; more than a hundred may be pixels)"
+    )
 
 
 def _entry(key: str, value: str) -> list[str]:
@@ -146,7 +163,7 @@ def _numbers(field: str, values: Sequence[int]) -> list[str]:
 
 def _classes(contents: Mapping[str, Any], *, every: bool) -> list[str]:
     classes: Mapping[str, int] = contents["classes"]
-    unlabelled = f", {contents['unlabelled']:,} clips without one" if contents["unlabelled"] else ""
+    unlabelled = f", {counted(contents['unlabelled'], 'clip')} without one" if contents["unlabelled"] else ""
     heading = f"classes: {len(classes):,}{unlabelled}"
     if not every and len(classes) > _FEW:
         ranked = sorted(classes.items(), key=lambda item: item[1])
@@ -181,7 +198,7 @@ def _preparation(report: Mapping[str, Any]) -> list[str]:
     faults = [fault for fault in listed if isinstance(fault, Mapping)] if isinstance(listed, list) else []
     skipped = report["skipped"] if isinstance(report.get("skipped"), Mapping) else {}
     counts = [f"{value:,} {key}" for key, value in report.items() if isinstance(value, int)]
-    lines = [f"preparation: {', '.join([*counts, f'{len(faults):,} faults'])}"]
+    lines = [f"preparation: {', '.join([*counts, counted(len(faults), 'fault')])}"]
     for reason, names in skipped.items():
         names = list(map(str, names)) if isinstance(names, list) else []
         lines += _wrapped("  left out: ", f"{len(names):,} {reason} ({_some(names)})")
@@ -205,8 +222,7 @@ def _difference(difference: Difference, layout: Layout) -> str:
     if difference.kind == "people swapped":
         return f"{what}the people are swapped"
     if difference.kind == "frames shifted":
-        frames = f"{abs(difference.shift)} frame{'s' if abs(difference.shift) > 1 else ''}"
-        return f"{what}the row is {frames} {'later' if difference.shift > 0 else 'earlier'}"
+        return f"{what}the row is {counted(abs(difference.shift), 'frame')} {'later' if difference.shift > 0 else 'earlier'}"
     person, frame, joint, axis = difference.place
     place = f"person {person + 1}, frame {frame + 1}, {layout.joints[joint]}, {'xyz'[axis]}"
     count = f"{difference.count:,} coordinates differ" if difference.count != 1 else "1 coordinate differs"
@@ -214,4 +230,5 @@ def _difference(difference: Difference, layout: Layout) -> str:
 
 
 def _lone(row: LoneRow) -> str:
-    return f"{row.side} row {row.row} (label {row.label}, {row.frames} frames, {row.people} people)"
+    size = f"{counted(row.frames, 'frame')}, {counted(row.people, 'person', 'people')}"
+    return f"{row.side} row {row.row} (label {row.label}, {size})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,8 @@ def _scores_and_repeated(run: Path, store_path: Path | None, split: str | None) 
     from poseglot.skeletons.store import open_store
     from poseglot.skeletons.transforms import protocol_named
     from poseglot.skeletons.views import Views
-    from poseglot.training.sides import side_name, sides
+    from poseglot.training.run import Run
+    from poseglot.training.sides import names_hash, side_name, sides
 
     predictor = Predictor(run)
     data = _data(run, store_path, split)
@@ -70,6 +72,12 @@ def _scores_and_repeated(run: Path, store_path: Path | None, split: str | None) 
             f"({store.info.classes[0]}, ...) in {load_layout(store.info.layout).name}."
         )
     learned, places = sides(data, store)
+    if store_path is None and split is None and Run(run).learned_from() not in (None, names_hash(store, learned)):
+        print(
+            f"warning: {run} learned from other clips than are on the training side of {data.store} now (was it prepared anew?), so that "
+            "clips may be counted here that it has learned from",
+            file=sys.stderr,
+        )
     views = Views(store, places, protocol_named(spec.protocol), spec.stream, predictor.layout)
     logits = np.concatenate(list(predictor.logits_of(views)))
     scores = SavedScores(

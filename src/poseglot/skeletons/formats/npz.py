@@ -178,7 +178,8 @@ def _stream(archive: zipfile.ZipFile, path: Path, name: str) -> Iterator[_Stream
     member = f"{name}.npy"
     if member not in archive.namelist():
         entries = [entry.removesuffix(".npy") for entry in archive.namelist()]
-        held = ", ".join(entries[:3]) + f" and {len(entries) - 3:,} more" * (len(entries) > 3) if entries else "nothing"
+        more = f" and {len(entries) - 3:,} more" if len(entries) > 3 else ""
+        held = ", ".join(entries[:3]) + more or "nothing"
         raise PoseglotError(f"{path} has no array {name}; expected x_train, y_train, x_test and y_test, and it has {held}.")
     with archive.open(member) as file:
         shape, fortran, dtype = _header(file, f"{path}: {name}")

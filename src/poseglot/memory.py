@@ -1,8 +1,8 @@
-"""Let the C library keep the memory that torch frees.
+"""Let the C library keep the memory that torch and numpy free.
 
 By default glibc returns every large block to the system and asks for it again a moment later, page by page: on a CPU a training
-step then spends much of its time in page faults. This is a setting of the whole process, so only the command line makes it, never
-the library.
+step then spends much of its time in page faults. This is a setting of the whole process, so only the command line makes it, and
+processes that are ours alone; never the library in somebody's own.
 """
 
 from __future__ import annotations
