@@ -32,7 +32,7 @@ import torch
 from measuring import machine, shown, table, write_results
 from torch import Tensor
 
-from poseglot.app.memory import keep_freed_memory
+from poseglot.memory import keep_freed_memory
 from poseglot.skeletons.benchmarks import load_benchmark
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
