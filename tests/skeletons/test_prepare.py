@@ -136,3 +136,14 @@ def test_a_set_without_a_test_side_is_packed_and_said_to_be_incomplete(real_zip:
     made = prepare("nw-ucla", source=tmp_path, out=tmp_path / "store")
     assert made.counts == {"train": 2, "test": 0}
     assert made.incomplete is not None
+
+
+def test_a_broken_clip_does_not_stop_the_others(real_zip: Path, tmp_path: Path) -> None:
+    source = tmp_path / "part"
+    with zipfile.ZipFile(real_zip) as archive:
+        archive.extractall(source, [f"all_sqe/a01_s01_e0{take}_v0{view}.json" for take in (0, 1) for view in (1, 2, 3)])
+    broken = source / "all_sqe" / "a01_s01_e01_v03.json"
+    broken.write_bytes(broken.read_bytes()[:-100])
+    made = prepare("nw-ucla", source=source, out=tmp_path / "store")
+    assert made.counts == {"train": 4, "test": 1}
+    assert [(fault.name, fault.kind) for fault in made.faults] == [("a01_s01_e01_v03", "cut short")]

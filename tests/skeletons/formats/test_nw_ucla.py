@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.fault import Fault
 from poseglot.skeletons.formats.nw_ucla import parse_clip, read_source
 
 NAME = "a08_s03_e01_v02"  # action 8 has label 7 in the file
@@ -25,7 +27,9 @@ def real_zip(shared: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def real_clips(real_zip: Path) -> list[Clip]:
-    return list(read_source(real_zip))
+    clips = list(read_source(real_zip))
+    assert all(isinstance(clip, Clip) for clip in clips)
+    return clips  # type: ignore[return-value]
 
 
 def content(**changed: object) -> dict[str, Any]:
@@ -83,6 +87,7 @@ def test_folder_and_zip_give_the_same_clips(real_clips: list[Clip], real_zip: Pa
     (tmp_path / "readme.txt").write_text("neither")
     for folder in (tmp_path, tmp_path / "all_sqe"):
         for read, clip in zip(read_source(folder), some, strict=True):
+            assert isinstance(read, Clip)
             assert (read.name, read.label, read.subject, read.camera) == (clip.name, clip.label, clip.subject, clip.camera)
             np.testing.assert_array_equal(read.joints, clip.joints)
 
@@ -93,7 +98,7 @@ def test_folder_and_zip_give_the_same_clips(real_clips: list[Clip], real_zip: Pa
 def test_zip_is_read_whatever_its_folders_and_what_else_is_in_it(tmp_path: Path) -> None:
     members = {"__MACOSX/x/._a01_s01_e00_v01.json": b"\x00", "x/": "", "x/notes.json": "{}"}
     (clip,) = read_source(zipped(tmp_path / "a.zip", {**members, f"x/y/{NAME}.json": json.dumps(content())}))
-    assert (clip.name, clip.label, clip.subject, clip.camera) == (NAME, 6, 3, 2)
+    assert isinstance(clip, Clip) and (clip.name, clip.label, clip.subject, clip.camera) == (NAME, 6, 3, 2)
 
 
 def test_source_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -142,20 +147,24 @@ def test_source_without_clips_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("label", [8, 0, 11, None, "7", True, 7.0])
 def test_label_that_does_not_fit_the_name_is_refused(label: object, tmp_path: Path) -> None:
     (tmp_path / f"{NAME}.json").write_text(json.dumps(content(label=label)))
-    with pytest.raises(PoseglotError, match=rf"{NAME}\.json: label .* does not fit action 8 in its name"):
-        list(read_source(tmp_path))
+    (fault,) = read_source(tmp_path)
+    assert isinstance(fault, Fault) and (fault.name, fault.kind) == (NAME, "malformed")
+    assert re.search(rf"{NAME}\.json: label .* does not fit action 8 in its name", fault.message)
 
 
 def test_action_that_the_set_does_not_have_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a07_s01_e00_v01.json").write_text(json.dumps(content()))
-    with pytest.raises(PoseglotError, match="does not fit action 7"):
-        list(read_source(tmp_path))
+    (fault,) = read_source(tmp_path)
+    assert isinstance(fault, Fault) and "does not fit action 7" in fault.message
 
 
 def test_wrong_number_of_joints_names_the_file(tmp_path: Path) -> None:
     (tmp_path / f"{NAME}.json").write_text(json.dumps(content(skeletons=np.zeros((4, 25, 3)).tolist())))
-    with pytest.raises(PoseglotError, match=rf"{NAME}\.json: 25 joints in a frame, but the layout has 20"):
-        list(read_source(tmp_path))
+    (tmp_path / "a09_s01_e00_v01.json").write_text(json.dumps(content())[:-30])
+    fault, cut = read_source(tmp_path)
+    assert isinstance(fault, Fault) and (fault.name, fault.kind) == (NAME, "joint count")
+    assert f"{NAME}.json: 25 joints in a frame, but the layout has 20" in fault.message
+    assert isinstance(cut, Fault) and (cut.name, cut.kind) == ("a09_s01_e00_v01", "cut short")
 
 
 # --- one file --------------------------------------------------------------------------------------------------------------

@@ -11,27 +11,30 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from poseglot.errors import PoseglotError
-from poseglot.skeletons.clip import Clip, check_joints
+from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.fault import ClipError, Fault
+from poseglot.skeletons.formats.listing import clip_joints, clip_or_fault
 
 JOINTS = 20
 _NAME = re.compile(r"a(?P<action>\d\d)_s(?P<subject>\d\d)_e(?P<take>\d\d)_v(?P<view>\d\d)")
 _ACTIONS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12)
 
 
-def read_source(source: Path) -> Iterator[Clip]:
-    """Every clip of the zip or folder, ordered by name.
+def read_source(source: Path) -> Iterator[Clip | Fault]:
+    """Every clip of the zip or folder, ordered by name, or what is wrong with it.
 
     Raises:
-        PoseglotError: not there, not a zip, cut short, without clips, or a file in it is not a clip of NW-UCLA.
+        PoseglotError: not there, not a zip, cut short, or without clips.
     """
     found = False
     for origin, stem, content in _files(source):
         found = True
-        yield _named_clip(content, origin, stem)
+        yield clip_or_fault(partial(_named_clip, content, origin, stem), name=stem, origin=origin)
     if not found:
         raise PoseglotError(f"{source} holds no file named like a01_s01_e00_v01.json; is it NW-UCLA's all_sqe.zip?")
 
@@ -40,17 +43,19 @@ def parse_clip(content: bytes, *, origin: str, joint_count: int | None = None) -
     """A clip in NW-UCLA's JSON form, whatever its file is called and whatever joints it has.
 
     Raises:
-        PoseglotError: not JSON, not of that form, or not a valid clip.
+        ClipError: not JSON, not of that form, or not a valid clip.
     """
     try:
         table: Any = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise PoseglotError(f"{origin} is not valid JSON ({error}); it may be cut short. Fetch or export it again.") from error
+        message = f"{origin} is not valid JSON ({error}); it may be cut short. Fetch or export it again."
+        raise ClipError("cut short", message) from error
     if not isinstance(table, dict) or "skeletons" not in table:
-        raise PoseglotError(
-            f'{origin} is not a clip: expected an object with "skeletons" (frames x joints x 3) and no such key is there.'
+        raise ClipError(
+            "malformed",
+            f'{origin} is not a clip: expected an object with "skeletons" (frames x joints x 3) and no such key is there.',
         )
-    joints = check_joints(table["skeletons"], joint_count=joint_count, origin=origin)
+    joints = clip_joints(table["skeletons"], joint_count=joint_count, origin=origin)
     label = table.get("label")
     name = table.get("file_name")
     return Clip(
@@ -67,7 +72,7 @@ def _named_clip(content: bytes, origin: str, stem: str) -> Clip:
     clip = parse_clip(content, origin=origin, joint_count=JOINTS)
     action = int(match["action"])
     if action not in _ACTIONS or clip.label != _ACTIONS.index(action):
-        raise PoseglotError(f"{origin}: label {clip.label + 1} in the file does not fit action {action} in its name.")
+        raise ClipError("malformed", f"{origin}: label {clip.label + 1} in the file does not fit action {action} in its name.")
     return Clip(clip.joints, name=stem, label=clip.label, subject=int(match["subject"]), camera=int(match["view"]))
 
 
