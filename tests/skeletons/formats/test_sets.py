@@ -69,4 +69,4 @@ def test_readers_are_loaded_when_they_are_asked_for() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
     names = {name.removeprefix("poseglot.skeletons.formats.") for name in done.stdout.split()}
-    assert names == {"nw_ucla", "sets", "source"}
+    assert names == {"listing", "nw_ucla", "sets", "source"}
