@@ -12,6 +12,7 @@ import numpy as np
 from poseglot.skeletons.inspection import Finding
 from poseglot.skeletons.layout import Layout
 from poseglot.skeletons.store import PackedStore
+from poseglot.skeletons.store_writer import FILES, REPORT_FILE
 
 # Recordings whose frame rate their authors state.
 _FRAME_RATES = {"ntu60": 30, "ntu120": 30}
@@ -59,11 +60,9 @@ def describe(store: PackedStore, layout: Layout, folder: Path) -> dict[str, Any]
         "unlabelled": int((clips["label"] < 0).sum()),
         **{f"{field}s": [int(value) for value in np.unique(clips[field]) if value] for field in ("subject", "camera", "setup")},
         "splits": {split: describe_split(store, split) for split in info.splits},
-        "bytes": sum(
-            file.stat().st_size for name in ("store.json", "clips.npy", "joints.npy") if (file := folder / name).is_file()
-        ),
+        "bytes": sum(file.stat().st_size for name in FILES if (file := folder / name).is_file()),
         "source": dict(info.source),
-        **_preparation(folder / "preparation.json"),
+        **_preparation(folder / REPORT_FILE),
     }
 
 

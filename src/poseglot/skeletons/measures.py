@@ -24,7 +24,7 @@ SEEN_FROM = 0.3  # a joint with a lower score is not seen; without scores, one w
 _PERSON = [("clip", "i8"), ("person", "i4"), ("frames", "i4"), ("stuck", "i4"), ("collapsed", "i4")]
 _PERSON += [(name, "f8") for name in ("size", "jump", "speed", "bones", "double")]
 # Of each clip: how many coordinates are NaN or infinite; the share of its frames in the longest run with nobody there, and in the longest
-# run in which nobody moves; what it holds, as a number that is equal for equal frames.
+# run in which nobody moves.
 _CLIP = [("infinite", "i8"), ("absent", "f8"), ("still", "f8")]
 
 

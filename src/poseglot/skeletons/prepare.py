@@ -27,10 +27,9 @@ from poseglot.skeletons.formats.ntu.archive import Index, index_sources, read_me
 from poseglot.skeletons.formats.source import Source
 from poseglot.skeletons.layout import load_layout
 from poseglot.skeletons.store import PackedStore, open_store, store_info
-from poseglot.skeletons.store_writer import DType, StoreWriter
+from poseglot.skeletons.store_writer import REPORT_FILE, DType, StoreWriter
 
 SETS = ("nw-ucla", "ntu60", "ntu120", "demo")
-REPORT_FILE = "preparation.json"
 # Recordings between two notes of how far a preparation is; some ten megabytes.
 _CHUNK = 256
 

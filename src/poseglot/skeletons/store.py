@@ -27,7 +27,7 @@ from poseglot.skeletons.arrays import load_array
 from poseglot.skeletons.benchmarks import Benchmark, SplitRule
 from poseglot.skeletons.clip import Clip, Joints
 from poseglot.skeletons.layout import Layout
-from poseglot.skeletons.store_writer import DTYPES, FORMAT, DType, StoreWriter
+from poseglot.skeletons.store_writer import DTYPES, FILES, FORMAT, DType, StoreWriter
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -195,7 +195,7 @@ def open_store(path: Path) -> PackedStore:
     Raises:
         PoseglotError: not a store, or its files do not fit together.
     """
-    for name in ("store.json", "clips.npy", "joints.npy"):
+    for name in FILES:
         if not (path / name).is_file():
             raise PoseglotError(
                 f"{path} is not a packed store ({name} is missing). Make one with `poseglot prepare NAME --source ... --out {path}`."

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from poseglot.skeletons.store import StoreInfo
 
 FORMAT = "poseglot-store/1"
+# What a store's folder holds, and what `prepare` says beside it of how the store was made.
+FILES = ("store.json", "clips.npy", "joints.npy")
+REPORT_FILE = "preparation.json"
 # How coordinates are stored: float16 takes half the space and is exact to half a millimetre within a metre of the origin.
 DType = Literal["float32", "float16"]
 DTYPES = {"float32": "<f4", "float16": "<f2"}

@@ -53,7 +53,8 @@ def add(command: AddCommand) -> None:
 def _prepare(parsed: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from poseglot.skeletons.prepare import REPORT_FILE, prepare
+    from poseglot.skeletons.prepare import prepare
+    from poseglot.skeletons.store_writer import REPORT_FILE
 
     workers = _cores() if parsed.workers is None else parsed.workers
     if workers < 1:

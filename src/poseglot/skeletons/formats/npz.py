@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,7 +24,7 @@ from poseglot.errors import PoseglotError
 from poseglot.skeletons.benchmarks import Benchmark, load_benchmark
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.fault import ClipError, Fault
-from poseglot.skeletons.formats.listing import class_names, clip_joints
+from poseglot.skeletons.formats.listing import class_names, clip_joints, clip_or_fault
 from poseglot.skeletons.formats.source import Source
 from poseglot.skeletons.layout import load_layout
 from poseglot.skeletons.own_split import by_names
@@ -125,11 +126,7 @@ def _clips(path: Path) -> Iterator[Clip | Fault]:
     for side, label, row in stored_rows(path):
         name = _name(side, counts[side])
         counts[side] += 1
-        try:
-            clip: Clip | Fault = _clip(row, label, name, f"{path}, {name}")
-        except ClipError as error:
-            clip = Fault(name, str(path), error.kind, str(error))
-        yield clip
+        yield clip_or_fault(partial(_clip, row, label, name, f"{path}, {name}"), name=name, origin=str(path))
 
 
 def _clip(row: npt.NDArray[np.float32], label: int, name: str, origin: str) -> Clip:

@@ -15,12 +15,14 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.fault import ClipError, Fault
+from poseglot.skeletons.formats.listing import clip_or_fault
 from poseglot.skeletons.formats.ntu import SUFFIX, parse_clip
 from poseglot.skeletons.formats.ntu.names import fields_of, known_incomplete
 
@@ -165,17 +167,14 @@ def _files(source: Path) -> Iterator[Member]:
 
 def read_members(members: Sequence[Member]) -> list[Clip | Fault]:
     """These recordings after the whole chain, each a clip or what is wrong with it."""
-    return [_read(member) for member in members]
+    return [clip_or_fault(partial(_clip, member), name=member.name, origin=member.origin) for member in members]
 
 
-def _read(member: Member) -> Clip | Fault:
+def _clip(member: Member) -> Clip:
     try:
         return parse_clip(_content(member), name=member.name, origin=member.origin)
-    except ClipError as error:
-        return Fault(member.name, member.origin, error.kind, str(error))
     except OSError as error:
-        message = f"{member.origin} could not be read ({error}); fetch it again."
-        return Fault(member.name, member.origin, "unreadable", message)
+        raise ClipError("unreadable", f"{member.origin} could not be read ({error}); fetch it again.") from error
 
 
 def _content(member: Member) -> bytes:
