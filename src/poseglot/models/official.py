@@ -142,6 +142,8 @@ def recognizer_from_official(
         ),
         seed=0,
     )
+    # Of the state's own precision, though never less than single.
+    recognizer = recognizer.to(torch.promote_types(names.get("fc.weight").dtype, torch.float32))
     ours = {name: names.tensor_for(name, heads) for name in recognizer.state_dict()}
     names.refuse_leftovers()
     try:
