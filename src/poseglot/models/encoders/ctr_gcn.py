@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from poseglot.models.encoders import backbone
+from poseglot.models.encoders import backbone, ctr_gcn_rows
 from poseglot.models.encoders.backbone import SUBSETS, Backbone, shortcut
 from poseglot.models.encoders.temporal import KERNEL, MULTI, SINGLE, temporal_modules
 from poseglot.skeletons.graph import spatial_subsets
@@ -56,6 +56,12 @@ class CTRGCN(Backbone):
             graph=partial(GraphUnit, subsets=torch.from_numpy(spatial_subsets(layout))),
             temporal=temporal_modules(temporal, kernel),
         )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, M, T, V, C) -> joint features (N, M, T', V, F), by our own kernels where there are such (`ctr_gcn_rows`)."""
+        if self.training and ctr_gcn_rows.unusable(self, x) is None:
+            return ctr_gcn_rows.train_in_rows(self, x)
+        return super().forward(x)
 
 
 def ctr_gcn_single(layout: Layout, *, people: int = 1, channels: int = 3, width: int = 64, kernel: int = KERNEL) -> CTRGCN:
