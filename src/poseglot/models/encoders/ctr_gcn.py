@@ -59,9 +59,11 @@ class CTRGCN(Backbone):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, M, T, V, C) -> joint features (N, M, T', V, F), by our own kernels where there are such (`ctr_gcn_rows`)."""
-        if self.training and ctr_gcn_rows.unusable(self, x) is None:
+        if ctr_gcn_rows.unusable(self, x) is not None:
+            return super().forward(x)
+        if self.training:
             return ctr_gcn_rows.train_in_rows(self, x)
-        return super().forward(x)
+        return ctr_gcn_rows.PreparedRows(self, x.dtype)(x)
 
 
 def ctr_gcn_single(layout: Layout, *, people: int = 1, channels: int = 3, width: int = 64, kernel: int = KERNEL) -> CTRGCN:

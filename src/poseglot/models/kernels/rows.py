@@ -55,7 +55,7 @@ def vector(dtype: torch.dtype, channels: int) -> int | None:
     return next((size for size in (64, 32, 16) if size <= widest and channels % (size // dtype.itemsize) == 0), None)
 
 
-def _call(name: str, like: Tensor, *arguments: int | Tensor | None) -> None:
+def call(name: str, like: Tensor, *arguments: int | Tensor | None) -> None:
     """A kernel; tensors go in as pointers and must be contiguous from where they begin."""
     taken = [
         ctypes.c_void_p(None if argument is None else argument.data_ptr())
@@ -104,7 +104,7 @@ def moments(x: Tensor, channels: int) -> Tensor:
     out = x.new_empty(b, channels, 2)
     size = vector(x.dtype, channels)
     assert size is not None
-    _call("moments", x, size, b, t * v, channels, x, stride, out)
+    call("moments", x, size, b, t * v, channels, x, stride, out)
     return out
 
 
@@ -135,13 +135,13 @@ class _Collect(Function):
         assert size is not None
         panels = ValuePanels.of(value_weight, value_bias, size)
         ctx.given, ctx.incoming = (size, *panels.sizes(x), relation.shape[-1]), x.shape[-1]
-        x = _fill(x, panels.weight.shape[1])
+        x = fill(x, panels.weight.shape[1])
         b, t, v, _ = x.shape
         y = x.new_empty(b, t, v, value_bias.shape[1])
         found = x.new_empty(b, y.shape[-1], 2)
         values = x.new_empty(b, t * v, 3, y.shape[-1])
         relation, weight, bias, adjacency = (each.contiguous() for each in (relation, weight, bias, adjacency))
-        _call(
+        call(
             "collect_forward", x, *ctx.given, x, panels.weight, panels.bias, relation, weight, bias, adjacency, y, values, found,
             None, None, 0,
         )  # fmt: skip
@@ -158,7 +158,7 @@ class _Collect(Function):
         d_x, d_weight = torch.empty_like(x), torch.empty_like(panels.weight)
         d_bias = torch.empty_like(panels.bias)
         others = [torch.empty_like(each) for each in (relation, weight, bias, adjacency)]
-        _call(
+        call(
             "collect_backward", x, *ctx.given, gradients[0].contiguous(), x, values, panels.weight.mT.contiguous(), relation, weight,
             weight.mT.contiguous(), bias, adjacency, d_x, d_weight, d_bias, *others,
         )  # fmt: skip
@@ -178,7 +178,7 @@ class ValuePanels:
     def of(weight: Tensor, bias: Tensor, size: int) -> ValuePanels:
         """From (S, C, I) and (S, C), for vectors of so many bytes."""
         lanes = size // weight.dtype.itemsize
-        weight = _fill(weight, -(-weight.shape[-1] // lanes) * lanes)
+        weight = fill(weight, -(-weight.shape[-1] // lanes) * lanes)
         subsets, channels, incoming = weight.shape
         split = weight.view(subsets, channels // lanes, lanes, incoming).permute(1, 3, 0, 2)
         return ValuePanels(split.flatten(2).contiguous(), bias.view(subsets, -1, lanes).transpose(0, 1).contiguous())
@@ -195,7 +195,7 @@ class ValuePanels:
         return turned.flatten(1, 2)[..., :incoming], bias.transpose(0, 1).flatten(1)
 
 
-def _fill(x: Tensor, channels: int) -> Tensor:
+def fill(x: Tensor, channels: int) -> Tensor:
     """Zeros behind the last axis, up to so many channels; contiguous."""
     return x.contiguous() if x.shape[-1] == channels else F.pad(x, (0, channels - x.shape[-1]))
 
@@ -219,7 +219,7 @@ class _Temporal(Function):
         out = entry.new_empty(b, after, v, 4 * quarter)
         found = entry.new_empty(b, 4 * quarter, 2)
         taps = [kernel.squeeze(-1).permute(2, 1, 0).contiguous() for kernel in (narrow, wide)]  # (taps, in, out)
-        _call("temporal_forward", entry, *ctx.given, 1, entry, scale, shift, *taps, fourth, out, found, None, None, None, 0)
+        call("temporal_forward", entry, *ctx.given, 1, entry, scale, shift, *taps, fourth, out, found, None, None, None, 0)
         ctx.save_for_backward(entry, point, weight, scale, shift, narrow, wide)
         ctx.normed = normed
         ctx.mark_non_differentiable(found)
@@ -237,13 +237,13 @@ class _Temporal(Function):
         d_taps = [entry.new_empty(5, quarter, quarter) for _ in turned]
         sums = entry.new_empty(b, 3 * quarter, 2)
         fourth = d_entry.view(-1)[3 * quarter :] if d_point is None else d_point
-        _call(
+        call(
             "temporal_backward", entry, *ctx.given, gradients[0].contiguous(), entry, scale, shift, normed.mean, normed.inverse, *turned,
             d_entry, fourth, *d_taps, sums,
         )  # fmt: skip
         total, product = sums.double().sum(dim=0).unbind(dim=-1)
         by = _back_through_norm(total, product, normed, weight)
-        _call(
+        call(
             "normalise_backward", entry, size, b, frames * v, 3 * quarter, d_entry, None, entry, by, row, d_entry, None, 0, None
         )
         d_narrow, d_wide = (taps.permute(2, 1, 0)[..., None] for taps in d_taps)
@@ -268,7 +268,7 @@ class _Normalise(Function):
             others = residual_normed.scale_and_shift(residual_weight, residual_bias)
         out = torch.empty_like(x)
         residual = None if residual is None else residual.contiguous()
-        _call("normalise_forward", x, size, b, t * v, channels, x, *scales, residual, *others, out)
+        call("normalise_forward", x, size, b, t * v, channels, x, *scales, residual, *others, out)
         # The residual itself is wanted again only behind a BatchNorm.
         ctx.save_for_backward(x, out, weight, residual if residual_normed is not None else None, residual_weight)
         ctx.size, ctx.normed, ctx.residual_normed, ctx.has_residual = size, normed, residual_normed, residual is not None
@@ -283,7 +283,7 @@ class _Normalise(Function):
         d_out = gradients[0].contiguous()
         sums = x.new_empty(b, channels, 3)
         centre, scale = (None, None) if other is None else (other.mean, other.inverse)
-        _call(
+        call(
             "normalise_sums",
             x,
             ctx.size,
@@ -305,7 +305,7 @@ class _Normalise(Function):
         if other is not None:
             by = torch.cat([by, _back_through_norm(total, residual_product, other, residual_weight)])
         d_x, d_residual = torch.empty_like(x), torch.empty_like(x) if ctx.has_residual else None
-        _call(
+        call(
             "normalise_backward", x, ctx.size, b, t * v, channels, d_out, out, x, by, channels, d_x, residual, int(other is not None),
             d_residual,
         )  # fmt: skip
