@@ -87,9 +87,9 @@ class Recognizer(nn.Module):
         if GLOBAL in levels:
             # As in the authors' code: the whole body's head starts larger than the parts' heads.
             nn.init.kaiming_normal_(self.heads[f"{GLOBAL}_head"].get_parameter("weight"), mode="fan_out")
-        # A constant of the spec, not of the state; `pooling[k, v]` averages over the joints of level k.
-        self.register_buffer("pooling", _pooling(levels, len(self.layout)), persistent=False)
-        self.pooling: Tensor
+        # A constant of the spec, not of the state.
+        self.register_buffer("members", _members(levels, len(self.layout)), persistent=False)
+        self.members: Tensor
         transform = None if spec.input_transform is None else torch.tensor(spec.input_transform)
         self.register_buffer("input_transform", transform, persistent=False)
         self.input_transform: Tensor | None
@@ -100,7 +100,8 @@ class Recognizer(nn.Module):
             x = self.input_transform.to(x.dtype) @ x
         joints = self.encoder(x).mean(dim=(1, 2))  # (N, V, F)
         logits = self.classifier(joints.mean(dim=1))
-        pooled = self.pooling.to(joints.dtype) @ joints  # (N, levels, F)
+        members = self.members.to(joints.dtype)
+        pooled = (members / members.sum(dim=1, keepdim=True)) @ joints  # (N, levels, F)
         alignment = {
             name.removesuffix("_head"): head(pooled[:, place]) for place, (name, head) in enumerate(self.heads.items())
         }
@@ -111,7 +112,7 @@ class Recognizer(nn.Module):
         with torch.device("meta"):  # nothing is allocated or drawn: everything that has numbers is taken over
             bare = Recognizer(replace(self.spec, levels=None, text_width=0))
         bare.encoder, bare.classifier = self.encoder, self.classifier
-        bare.pooling, bare.input_transform = self.pooling[:0], self.input_transform
+        bare.members, bare.input_transform = self.members[:0], self.input_transform
         return bare.train(self.training)
 
 
@@ -122,10 +123,11 @@ def new_recognizer(spec: RecognizerSpec, *, seed: int) -> Recognizer:
         return Recognizer(spec)
 
 
-def _pooling(levels: Mapping[str, Sequence[int]], joints: int) -> Tensor:
+def _members(levels: Mapping[str, Sequence[int]], joints: int) -> Tensor:
+    """(levels, V): 1 where a level pools a joint. Not yet divided by their number: a third has other digits in another precision."""
     matrix = torch.zeros(len(levels), joints)
     for row, members in zip(matrix, levels.values(), strict=True):
-        row[list(members)] = 1 / len(members)
+        row[list(members)] = 1
     return matrix
 
 

@@ -28,8 +28,8 @@ def scrambled(module: nn.Module, *, seed: int = 1) -> nn.Module:
     return module
 
 
-def clips(count: int, people: int, frames: int, layout: str) -> Tensor:
-    generator = torch.Generator().manual_seed(2)
+def clips(count: int, people: int, frames: int, layout: str, *, seed: int = 2) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
     return torch.randn(count, people, frames, len(load_layout(layout)), 3, generator=generator)
 
 
