@@ -155,7 +155,7 @@ class FrozenRefinedGraph(nn.Module):
 
     Buffers: theta, phi (3 R, C_in), theta_bias (3 R, 1); project (3 C, R, 1, 1) in groups of subsets, alpha in it, project_bias (3 C,);
     adjacency (V, 3, V), rows first; value (C * 3, C_in, 1, 1) ordered (channel, subset), value_bias (C * 3,), BatchNorm's scale in them;
-    residual (C, C_in, 1, 1), or None for the identity; residual_bias (C, 1, 1), BatchNorm's shift in it.
+    residual (C, C_in, 1, 1), or None for the identity; residual_bias (C,), BatchNorm's shift in it.
     """
 
     def __init__(self, unit: ctr_gcn.GraphUnit, like: Tensor) -> None:
@@ -176,7 +176,7 @@ class FrozenRefinedGraph(nn.Module):
                 "value": (scale[:, None] * unit.value.weight.double()).transpose(0, 1).flatten(0, 1)[..., None, None],
                 "value_bias": (scale * unit.value.bias.double()).T.flatten(),
                 "residual": residual,
-                "residual_bias": (shift + residual_bias)[:, None, None],
+                "residual_bias": shift + residual_bias,
             },
             like,
         )
@@ -193,8 +193,10 @@ class FrozenRefinedGraph(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         value = F.conv2d(x, self.value, self.value_bias).unflatten(1, (self.outgoing, SUBSETS)).flatten(2, 3)
-        y = self.topology(x.mean(dim=3)) @ value + self.residual_bias
-        return F.relu(y + (x if self.residual is None else F.conv2d(x, self.residual)))
+        y = self.topology(x.mean(dim=3)) @ value
+        if self.residual is None:
+            return F.relu(y + self.residual_bias[:, None, None] + x)
+        return F.relu(y + F.conv2d(x, self.residual, self.residual_bias))
 
     def topology(self, mean: Tensor) -> Tensor:
         """(B, C_in, V), the mean over time -> (B, C, V, 3 V)."""
