@@ -8,12 +8,25 @@ import sys
 from collections.abc import Callable, Sequence
 
 from poseglot import __version__
-from poseglot.app.commands import compare, data, draw, ensemble, evaluate, predict, prepare, report, study, train, weights
+from poseglot.app.commands import (
+    compare,
+    data,
+    draw,
+    ensemble,
+    evaluate,
+    export,
+    predict,
+    prepare,
+    report,
+    study,
+    train,
+    weights,
+)
 from poseglot.errors import PoseglotError
 from poseglot.memory import keep_freed_memory
 
 # In the order of `poseglot --help`.
-_COMMANDS = (prepare, data, train, evaluate, study, compare, ensemble, predict, draw, report, weights)
+_COMMANDS = (prepare, data, train, evaluate, study, compare, ensemble, predict, draw, report, export, weights)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

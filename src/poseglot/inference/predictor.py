@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +11,11 @@ import numpy.typing as npt
 import torch
 
 from poseglot.errors import PoseglotError
-from poseglot.models.recognizer import RECOGNIZER_FILE, Recognizer, load_recognizer
+from poseglot.models.frozen import prepare
+from poseglot.models.recognizer import RECOGNIZER_FILE, Recognizer, RecognizerSpec, load_recognizer
 from poseglot.skeletons.clip import Clip, Joints, check_joints
 from poseglot.skeletons.formats import read_clip
+from poseglot.skeletons.layout import Layout
 from poseglot.skeletons.transforms import test_view
 from poseglot.skeletons.views import Views
 
@@ -43,8 +45,12 @@ class Predictor:
     """A trained recognizer, ready for clips.
 
     Args:
-        path: a run's folder, or a recognizer's .safetensors file.
+        path: a run's folder, a recognizer's .safetensors file, or what `poseglot export` made of it, an .onnx file.
         device: where to run; by default a GPU if there is one.
+
+    Attributes:
+        spec, layout, classes: of the recognizer.
+        device: where it runs.
 
     Raises:
         PoseglotError: no recognizer there, or it is damaged.
@@ -52,24 +58,21 @@ class Predictor:
 
     def __init__(self, path: str | Path, *, device: str | None = None) -> None:
         path = Path(path)
-        if path.is_dir():
-            if not (path / RECOGNIZER_FILE).exists():
-                raise PoseglotError(
-                    f"{path} holds no {RECOGNIZER_FILE}. It takes the folder of a run whose training has ended; one that was stopped "
-                    "goes on by --resume."
-                )
-            path = path / RECOGNIZER_FILE
-        recognizer = load_recognizer(path).without_words()
-        try:
-            self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-            self.recognizer: Recognizer = recognizer.to(self.device)
-        except (RuntimeError, AssertionError) as error:  # torch's: no such kind of device; none of it here
-            raise PoseglotError(
-                f"cannot run on device {device!r}: {str(error).splitlines()[0].split('Expected one of')[0].rstrip('. ')}. Try cpu."
-            ) from error
-        self.spec = self.recognizer.spec
+        self.spec: RecognizerSpec
+        self.layout: Layout
+        self.device: torch.device
+        # (N, M, T, V, C), on the device -> (N, classes).
+        self._logits: Callable[[torch.Tensor], torch.Tensor]
+        if path.suffix == ".onnx":
+            from poseglot.inference.export import ExportedRecognizer
+
+            exported = ExportedRecognizer(path, device=device)
+            self.spec, self.layout, self.device, self._logits = exported.spec, exported.layout, torch.device("cpu"), exported
+        else:
+            recognizer = _recognizer(path, device)
+            self.spec, self.layout, self.device = recognizer.spec, recognizer.layout, recognizer.classifier.weight.device
+            self._logits = prepare(recognizer)
         self.classes = self.spec.classes
-        self.layout = self.recognizer.layout
 
     def predict(
         self, clips: Sequence[Clip | npt.ArrayLike | str | Path], *, top: int = 5, batch_size: int = 64
@@ -98,7 +101,7 @@ class Predictor:
     def logits(self, views: torch.Tensor) -> npt.NDArray[np.float32]:
         """(N, M, T, V, C) views -> (N, classes)."""
         with torch.inference_mode():
-            result: npt.NDArray[np.float32] = self.recognizer(views.to(self.device))["logits"].cpu().numpy()
+            result: npt.NDArray[np.float32] = self._logits(views.to(self.device)).cpu().numpy()
         return result
 
     def logits_of(self, views: Views, *, batch_size: int = 64) -> Iterator[npt.NDArray[np.float32]]:
@@ -147,6 +150,24 @@ class Predictor:
             Answer(self.classes[place], probability)
             for probability, place in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         )
+
+
+def _recognizer(path: Path, device: str | None) -> Recognizer:
+    """What is saved there, without words, on the device."""
+    if path.is_dir():
+        if not (path / RECOGNIZER_FILE).exists():
+            raise PoseglotError(
+                f"{path} holds no {RECOGNIZER_FILE}. It takes the folder of a run whose training has ended; one that was stopped "
+                "goes on by --resume."
+            )
+        path = path / RECOGNIZER_FILE
+    recognizer = load_recognizer(path).without_words()
+    try:
+        return recognizer.to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+    except (RuntimeError, AssertionError) as error:  # torch's: no such kind of device; none of it here
+        raise PoseglotError(
+            f"cannot run on device {device!r}: {str(error).splitlines()[0].split('Expected one of')[0].rstrip('. ')}. Try cpu."
+        ) from error
 
 
 def _numbers(channels: int, scored: bool) -> str:

@@ -1,11 +1,12 @@
 """A recognizer as it runs once training is over: the same answers from fewer operations.
 
-    freeze(recognizer): clips (N, M, T, V, C) -> logits (N, classes)
+    freeze(recognizer), prepare(recognizer): clips (N, M, T, V, C) -> logits (N, classes)
 
 No heads, no BatchNorm, no parameter: every BatchNorm is folded into the convolution before it, the input's and the graph's topology
 factors likewise, in double precision. Inside, a person's features are (B, C, V, T), joints before time, so that the three subsets of a
 graph convolution are *one* matrix product over K = 3 V: a value convolution whose output channels are ordered (channel, subset) writes
-(B, C * 3, V, T), which without moving anything is (B, C, 3 V, T). This form is what is exported, and what the predictor runs.
+(B, C * 3, V, T), which without moving anything is (B, C, 3 V, T). This form is what is exported, and what the predictor runs where the
+encoder has no kernels of its own (`prepare`).
 
 An encoder whose blocks are not made of the units of this package is kept as it is, in evaluation mode.
 """
@@ -13,7 +14,7 @@ An encoder whose blocks are not made of the units of this package is kept as it 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from poseglot.errors import PoseglotError
-from poseglot.models.encoders import ctr_baseline, ctr_gcn, st_gcn
+from poseglot.models.encoders import ctr_baseline, ctr_gcn, ctr_gcn_rows, st_gcn
 from poseglot.models.encoders.backbone import SUBSETS, Backbone, Block
 from poseglot.models.encoders.temporal import MultiScaleTemporal, SingleScaleTemporal
 from poseglot.models.recognizer import Recognizer, RecognizerSpec
@@ -31,6 +32,35 @@ from poseglot.skeletons.layout import Layout
 def freeze(recognizer: Recognizer) -> FrozenRecognizer:
     """The frozen form of a recognizer, of its dtype and on its device. Nothing is shared with it."""
     return FrozenRecognizer(recognizer)
+
+
+def prepare(recognizer: Recognizer) -> Callable[[Tensor], Tensor]:
+    """What answers fastest where the recognizer is: its encoder in rows if that can be (see `ctr_gcn_rows`), else the frozen form.
+
+    Later changes to its weights are not seen.
+    """
+    encoder, classifier = recognizer.encoder, recognizer.classifier
+    if isinstance(encoder, ctr_gcn.CTRGCN):
+        encoder.eval()
+        with torch.no_grad():
+            if ctr_gcn_rows.unusable(encoder, classifier.weight) is None:
+                return _InRows(recognizer)
+    return freeze(recognizer)
+
+
+class _InRows:
+    """Clips -> logits by the kernels of `ctr_gcn_rows`."""
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        assert isinstance(recognizer.encoder, ctr_gcn.CTRGCN)
+        self.transform = recognizer.input_transform
+        self.encoder = ctr_gcn_rows.PreparedRows(recognizer.encoder, recognizer.classifier.weight.dtype)
+        self.classifier, self.bias = (each.detach().clone() for each in recognizer.classifier.parameters())
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.transform is not None:
+            x = self.transform.to(x.dtype) @ x
+        return F.linear(self.encoder(x).mean(dim=(1, 2, 3)), self.classifier, self.bias)
 
 
 class FrozenRecognizer(nn.Module):
@@ -98,7 +128,8 @@ class FrozenBackbone(nn.Module):
         x = self.enter(x)
         for block in self.blocks:
             x = block(x)
-        return x.mean(dim=(2, 3)).unflatten(0, (-1, self.people)).mean(dim=1)
+        pooled: Tensor = x.mean(dim=(2, 3)).unflatten(0, (-1, self.people))
+        return pooled.mean(dim=1)
 
     def enter(self, x: Tensor) -> Tensor:
         """Clips (N, M, T, V, C) -> (N * people, C, V, T), transformed and normalised. A missing person is one of zeros."""
@@ -133,9 +164,11 @@ class FrozenBlock(nn.Module):
         self.residual: Tensor | None
         self.residual_bias: Tensor | None
         if isinstance(block.residual, nn.Sequential):
+            conv = block.residual[0]
+            assert isinstance(conv, nn.Conv2d)
             weight, bias = fold(*block.residual)
             _register(self, {"residual": weight, "residual_bias": bias}, like)
-            self.stride = block.residual[0].stride[0]
+            self.stride = conv.stride[0]
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.temporal(self.graph(x))
@@ -204,7 +237,8 @@ class FrozenRefinedGraph(nn.Module):
         relation = torch.tanh(theta[..., :, None] - phi[..., None, :])
         refined = F.conv2d(relation, self.project, self.project_bias, groups=SUBSETS)
         by_row = refined.unflatten(1, (SUBSETS, self.outgoing)).permute(0, 2, 3, 1, 4)  # (B, C, V, 3, V)
-        return (by_row + self.adjacency).flatten(3)
+        topology: Tensor = by_row + self.adjacency
+        return topology.flatten(3)
 
 
 class FrozenPlainGraph(nn.Module):
@@ -254,7 +288,8 @@ class FrozenSingleScale(nn.Module):
 
     def __init__(self, unit: SingleScaleTemporal, like: Tensor) -> None:
         super().__init__()
-        (self.stride, _), (self.padding, _) = unit.conv.stride, unit.conv.padding
+        assert not isinstance(unit.conv.padding, str)
+        self.stride, self.padding = unit.conv.stride[0], unit.conv.padding[0]
         weight, bias = fold(unit.conv, unit.norm)
         _register(self, {"conv": weight.transpose(2, 3), "conv_bias": bias}, like)
         self.conv: Tensor
@@ -326,7 +361,7 @@ _FROZEN: Mapping[type[nn.Module], type[nn.Module]] = {
 
 def _is_known(encoder: Backbone) -> bool:
     """Whether it is a plain backbone of units that have a frozen form; a subclass of any of them may compute something else."""
-    return type(encoder).forward is Backbone.forward and all(
+    return type(encoder).forward in (Backbone.forward, ctr_gcn.CTRGCN.forward) and all(
         type(block) is Block and type(block.graph) in _FROZEN and type(block.temporal) in _FROZEN for block in encoder.blocks
     )
 

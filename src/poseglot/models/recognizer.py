@@ -137,10 +137,15 @@ def save_recognizer(recognizer: Recognizer, path: Path) -> None:
     Raises:
         PoseglotError: the disk refused.
     """
-    described = {"format": FORMAT, **asdict(recognizer.spec), "layout_table": recognizer.layout.table()}
-    del described["layout"]  # the table says it, even if the packaged one should change some day
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in recognizer.state_dict().items()}
-    write_atomically(path, save(tensors, metadata={"poseglot": json.dumps(described)}))
+    write_atomically(path, save(tensors, metadata={"poseglot": json.dumps(described(recognizer.spec, recognizer.layout))}))
+
+
+def described(spec: RecognizerSpec, layout: Layout) -> dict[str, Any]:
+    """A spec as a table that JSON can hold, the layout written out: it says what was meant even if a packaged one should change."""
+    table = {"format": FORMAT, **asdict(spec), "layout_table": layout.table()}
+    del table["layout"]
+    return table
 
 
 def load_recognizer(path: Path) -> Recognizer:
@@ -149,15 +154,8 @@ def load_recognizer(path: Path) -> Recognizer:
     Raises:
         PoseglotError: not there, cut short, not one of ours, or its weights do not fit its spec.
     """
-    described, tensors = read_safetensors(path)
-    if described.pop("format", None) != FORMAT:
-        raise PoseglotError(
-            f"{path} is not a Poseglot recognizer ({FORMAT}). Foreign weights come in with `poseglot import-weights`."
-        )
-    try:
-        spec = _spec_of(described)
-    except (KeyError, TypeError, ValueError, AttributeError, PoseglotError) as error:
-        raise PoseglotError(f"{path} does not say how to build its recognizer ({type(error).__name__}: {error}).") from error
+    table, tensors = read_safetensors(path)
+    spec = spec_of(table, path)
     recognizer = new_recognizer(spec, seed=0)
     try:
         recognizer.load_state_dict(tensors)
@@ -166,15 +164,31 @@ def load_recognizer(path: Path) -> Recognizer:
     return recognizer.eval()
 
 
-def _spec_of(described: dict[str, Any]) -> RecognizerSpec:
-    """The inverse of what `save_recognizer` writes: JSON has lists where we have tuples."""
-    described["layout"] = load_layout(dict(described.pop("layout_table"))).described()
-    described["classes"] = tuple(described["classes"])
-    if described["levels"] is not None:
-        described["levels"] = {level: tuple(joints) for level, joints in described["levels"].items()}
-    if described["input_transform"] is not None:
-        described["input_transform"] = tuple(map(tuple, described["input_transform"]))
-    return RecognizerSpec(**described)
+def spec_of(table: Mapping[str, Any], origin: Path) -> RecognizerSpec:
+    """The inverse of `described`.
+
+    Raises:
+        PoseglotError: it is no such table, or something in it is missing or wrong.
+    """
+    if table.get("format") != FORMAT:
+        raise PoseglotError(
+            f"{origin} is not a Poseglot recognizer ({FORMAT}). Foreign weights come in with `poseglot import-weights`."
+        )
+    try:
+        return _spec_of({name: value for name, value in table.items() if name != "format"})
+    except (KeyError, TypeError, ValueError, AttributeError, PoseglotError) as error:
+        raise PoseglotError(f"{origin} does not say how to build its recognizer ({type(error).__name__}: {error}).") from error
+
+
+def _spec_of(table: dict[str, Any]) -> RecognizerSpec:
+    """JSON has lists where we have tuples."""
+    table["layout"] = load_layout(dict(table.pop("layout_table"))).described()
+    table["classes"] = tuple(table["classes"])
+    if table["levels"] is not None:
+        table["levels"] = {level: tuple(joints) for level, joints in table["levels"].items()}
+    if table["input_transform"] is not None:
+        table["input_transform"] = tuple(map(tuple, table["input_transform"]))
+    return RecognizerSpec(**table)
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -15,6 +15,7 @@ from poseglot.errors import PoseglotError
 
 if TYPE_CHECKING:
     from poseglot.evaluation.scores import SavedScores
+    from poseglot.inference import Predictor
     from poseglot.training.recipe import DataRecipe
 
 
@@ -28,10 +29,11 @@ def add(command: AddCommand) -> None:
 def run(parsed: argparse.Namespace) -> None:
     from poseglot.evaluation.metrics import per_class, top_k
     from poseglot.evaluation.scores import TEST, save_scores
+    from poseglot.inference import Predictor
     from poseglot.training.run import Run
 
     check_run_folder(parsed.run, "evaluate")
-    scores, repeated = _scores_and_repeated(parsed.run, parsed.store, parsed.split)
+    scores, repeated = scores_and_repeated(Predictor(parsed.run), parsed.run, parsed.store, parsed.split)
     save_scores(scores, Run(parsed.run).scores)
     counts = {f"top-{k}": top_k(scores.logits, scores.labels, k) for k in (1, 5) if k < len(scores.classes)}
     looked_at = "" if scores.side == TEST else f", {scores.side} of the training side"
@@ -47,14 +49,15 @@ def run(parsed: argparse.Namespace) -> None:
     print(f"scores: {Run(parsed.run).scores}")
 
 
-def _scores_and_repeated(run: Path, store_path: Path | None, split: str | None) -> tuple[SavedScores, npt.NDArray[np.bool_]]:
-    """Run a recognizer over the clips that its recipe looks at, or over the test side of another store or split.
+def scores_and_repeated(
+    predictor: Predictor, run: Path, store_path: Path | None, split: str | None
+) -> tuple[SavedScores, npt.NDArray[np.bool_]]:
+    """Run the recognizer of a run over the clips that its recipe looks at, or over the test side of another store or split.
 
     Returns:
         The scores, and which of their clips are equal to clips that were learned from.
     """
     from poseglot.evaluation.scores import SavedScores
-    from poseglot.inference import Predictor
     from poseglot.skeletons.layout import load_layout
     from poseglot.skeletons.store import open_store
     from poseglot.skeletons.transforms import protocol_named
@@ -62,9 +65,8 @@ def _scores_and_repeated(run: Path, store_path: Path | None, split: str | None) 
     from poseglot.training.run import Run
     from poseglot.training.sides import names_hash, side_name, sides
 
-    predictor = Predictor(run)
-    data = _data(run, store_path, split)
-    store, spec = open_store(Path(data.store)), predictor.recognizer.spec
+    data = data_of(run, store_path, split)
+    store, spec = open_store(Path(data.store)), predictor.spec
     if store.info.classes != spec.classes or store.info.layout != spec.layout:
         raise PoseglotError(
             f"{run} was trained on another data set than {data.store} ({store.info.name}): it knows {len(spec.classes)} classes "
@@ -93,7 +95,7 @@ def _scores_and_repeated(run: Path, store_path: Path | None, split: str | None) 
     return scores, np.isin(store.contents(places), store.contents(learned))
 
 
-def _data(run: Path, store: Path | None, split: str | None) -> DataRecipe:
+def data_of(run: Path, store: Path | None, split: str | None) -> DataRecipe:
     """What to look at: as the run's recipe has it, unless told otherwise."""
     from poseglot.training.recipe import DataRecipe
     from poseglot.training.recipe_file import read_recipe

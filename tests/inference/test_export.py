@@ -1,0 +1,129 @@
+"""ONNX files: torch's answers in ONNX Runtime, for any number of clips, people and frames; and files that are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from poseglot.errors import PoseglotError
+from poseglot.inference import Predictor, export
+from poseglot.inference.export import ExportedRecognizer, export_onnx
+from poseglot.models.encoders import ENCODERS
+from poseglot.models.recognizer import Recognizer, RecognizerSpec, load_recognizer, new_recognizer
+from poseglot.skeletons.clip import Clip
+from tests.models.encoders.helpers import clips as random_clips
+from tests.models.encoders.helpers import scrambled
+
+onnx = pytest.importorskip("onnx")
+
+
+@pytest.fixture(scope="module")
+def exported(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recognizer of the run, exported."""
+    path = tmp_path_factory.mktemp("exported") / "recognizer.onnx"
+    difference = export_onnx(load_recognizer(run_folder / "recognizer.safetensors"), path)
+    assert 0 < difference < 1e-4
+    return path
+
+
+def test_the_file_alone_gives_the_predictions_of_the_run(exported: Path, run_folder: Path, clips: Sequence[Clip]) -> None:
+    theirs, ours = Predictor(exported), Predictor(run_folder, device="cpu")
+    assert (theirs.spec.classes, theirs.layout) == (ours.spec.classes, ours.layout)
+    for mine, other in zip(ours.predict(clips), theirs.predict(clips, batch_size=3), strict=True):
+        assert [answer.action for answer in mine.answers] == [answer.action for answer in other.answers]
+        np.testing.assert_allclose(
+            [a.probability for a in mine.answers], [a.probability for a in other.answers], rtol=1e-3, atol=1e-6
+        )
+
+
+@pytest.mark.parametrize(("count", "frames"), [(1, 52), (7, 33), (2, 1)])
+def test_clips_and_frames_are_free_in_number(exported: Path, recognizer: Recognizer, count: int, frames: int) -> None:
+    x = random_clips(count, 1, frames, "kinect20")
+    with torch.no_grad():
+        wanted = recognizer(x)["logits"]
+    torch.testing.assert_close(ExportedRecognizer(exported)(x), wanted, rtol=1e-3, atol=1e-3 * float(wanted.abs().max()))
+
+
+def test_the_file_is_well_formed_and_holds_no_heads(exported: Path, recognizer: Recognizer) -> None:
+    model = onnx.load(exported)
+    onnx.checker.check_model(model, full_check=True)
+    assert [given.name for given in model.graph.input] == ["clips"]
+    assert [given.name for given in model.graph.output] == ["logits"]
+    assert not {"BatchNormalization", "Loop", "If"} & {node.op_type for node in model.graph.node}
+    numbers = sum(np.prod(tensor.dims) for tensor in model.graph.initializer)
+    assert numbers < sum(p.numel() for p in recognizer.without_words().parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_every_encoder_with_two_people(encoder: str, tmp_path: Path) -> None:
+    spec = RecognizerSpec(layout="ntu25", classes=("a", "b"), people=2, encoder=encoder, options={"width": 8}, protocol="ntu")
+    recognizer = new_recognizer(spec, seed=0).eval()
+    scrambled(recognizer)
+    export_onnx(recognizer, tmp_path / "r.onnx")
+    made = ExportedRecognizer(tmp_path / "r.onnx")
+    for people in (1, 2):
+        x = random_clips(3, people, 21, "ntu25")
+        with torch.no_grad():
+            wanted = recognizer(x)["logits"]
+        torch.testing.assert_close(made(x), wanted, rtol=1e-3, atol=1e-3 * float(wanted.abs().max()))
+
+
+@pytest.mark.parametrize("int8", ["dynamic", pytest.param("static", marks=pytest.mark.slow)])
+def test_eight_bits_are_smaller_and_near(
+    exported: Path,
+    recognizer: Recognizer,
+    clips: Sequence[Clip],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    int8: export.Int8,
+) -> None:
+    monkeypatch.setattr(export, "_write", lambda frozen, path, opset: path.write_bytes(exported.read_bytes()))
+    x = random_clips(8, 1, 52, "kinect20").clamp(-1, 1)
+    export_onnx(recognizer.without_words(), tmp_path / "r.onnx", int8=int8, calibration=[x.numpy()])
+    rounded = ExportedRecognizer(tmp_path / "r.onnx")
+    assert rounded.int8 == int8
+    assert (tmp_path / "r.onnx").stat().st_size < exported.stat().st_size
+    with torch.no_grad():
+        wanted = recognizer(x)["logits"]
+    got = rounded(x)
+    assert not torch.equal(got, wanted)
+    assert float((got - wanted).abs().mean() / wanted.std()) < 0.5
+
+
+def test_a_file_that_differs_from_torch_is_not_kept(
+    exported: Path, build: Callable[..., Recognizer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "_write", lambda frozen, path, opset: path.write_bytes(exported.read_bytes()))
+    with pytest.raises(PoseglotError, match="not kept"):
+        export_onnx(build(seed=1), tmp_path / "r.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_read_is_refused(tmp_path: Path, exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(PoseglotError, match="does not exist"):
+        Predictor(tmp_path / "none.onnx")
+    (tmp_path / "short.onnx").write_bytes(exported.read_bytes()[:500])
+    with pytest.raises(PoseglotError, match="cannot read"):
+        Predictor(tmp_path / "short.onnx")
+    model = onnx.load(exported)
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "foreign.onnx")
+    with pytest.raises(PoseglotError, match="not a Poseglot recognizer"):
+        Predictor(tmp_path / "foreign.onnx")
+    with pytest.raises(PoseglotError, match="cannot run on device 'tpu'"):
+        Predictor(exported, device="tpu")
+    with pytest.raises(PoseglotError, match="calibrate"):
+        export_onnx(load_recognizer_of(exported), tmp_path / "r.onnx", int8="static")
+    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    with pytest.raises(PoseglotError, match=r"pip install '.\[export\]'"):
+        Predictor(exported)
+
+
+def load_recognizer_of(exported: Path) -> Recognizer:
+    """One of the same kind, with other weights."""
+    return new_recognizer(ExportedRecognizer(exported).spec, seed=0)
