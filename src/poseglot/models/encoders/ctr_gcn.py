@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from poseglot.models.encoders import backbone, ctr_gcn_rows
 from poseglot.models.encoders.backbone import SUBSETS, Backbone, shortcut
 from poseglot.models.encoders.temporal import KERNEL, MULTI, SINGLE, temporal_modules
+from poseglot.models.kernels import topology as on_gpu
 from poseglot.skeletons.graph import spatial_subsets
 from poseglot.skeletons.layout import Layout
 
@@ -98,20 +99,28 @@ class GraphUnit(backbone.GraphUnit):
 
     def forward(self, x: Tensor) -> Tensor:
         b, _, t, v = x.shape
-        topology = self.topology(x.mean(dim=2))
+        mean = x.mean(dim=2)
         value = F.conv2d(x, self.value.weight.flatten(0, 1)[..., None, None], self.value.bias.flatten())
         value = value.view(b, SUBSETS, self.outgoing, t, v)
-        y = value[:, 0] @ topology[:, 0].mT
-        for subset in range(1, SUBSETS):
-            y = y + value[:, subset] @ topology[:, subset].mT
+        if on_gpu.unusable(value) is None:
+            weight, bias = self.alpha * self.project.weight, self.alpha * self.project.bias
+            y = on_gpu.collect(self.relation(mean).to(value.dtype), weight, bias, self.adjacency, value)
+        else:
+            topology = self.topology(mean)
+            y = value[:, 0] @ topology[:, 0].mT
+            for subset in range(1, SUBSETS):
+                y = y + value[:, subset] @ topology[:, subset].mT
         return F.relu(self.norm(y) + self.residual(x))
+
+    def relation(self, mean: Tensor) -> Tensor:
+        """(B, C_in, V), the mean over time -> (B, subsets, R, V * V)."""
+        theta, phi = self.theta(mean[:, None]), self.phi(mean[:, None])
+        return torch.tanh(theta[..., :, None] - phi[..., None, :]).flatten(-2)
 
     def topology(self, mean: Tensor) -> Tensor:
         """(B, C_in, V), the mean over time -> (B, subsets, C_out, V, V)."""
         b, _, v = mean.shape
-        theta, phi = self.theta(mean[:, None]), self.phi(mean[:, None])
-        relation = torch.tanh(theta[..., :, None] - phi[..., None, :]).flatten(-2)
-        refined = self.project(relation).view(b, SUBSETS, self.outgoing, v, v)
+        refined = self.project(self.relation(mean)).view(b, SUBSETS, self.outgoing, v, v)
         topology: Tensor = refined * self.alpha + self.adjacency[:, None]
         return topology
 

@@ -1,6 +1,7 @@
 """Kernels written by hand for what the encoders spend their time on. Everything works without them, and comes to the same.
 
   - `rows.cpp`, `rows.py`: CTR-GCN's blocks on a CPU, in C++. Compiled when first wanted, by the machine's own compiler; `native.py`.
+  - `topology.py`, `topology_triton.py`: CTR-GC's collecting on an NVIDIA GPU, in Triton.
 
 POSEGLOT_KERNELS=off in the environment turns them off; each way says in words why it is not taken (`unusable`).
 """
