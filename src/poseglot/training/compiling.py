@@ -58,7 +58,8 @@ def naming_the_way_out(compiled: bool) -> Iterator[None]:
     try:
         yield
     except TorchDynamoException as error:
-        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        # The first lines say what failed and why; behind them is advice for the authors of compilers.
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         raise PoseglotError(
-            f"torch.compile failed on the skeleton encoder: {first} Train with --compile off; it is slower and comes to the same."
+            f"torch.compile failed on the skeleton encoder: {' '.join(lines[:2])}. Train with --compile off; it is slower and comes to the same."
         ) from error

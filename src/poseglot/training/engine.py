@@ -193,7 +193,9 @@ class _Training:
             losses = self.step(index, epoch)
             own = own_share(len(index))
             hits = (losses["logits"].argmax(dim=1) == losses["labels"][own]).sum()
-            parts = torch.stack([losses["loss"].detach(), losses["classification"], losses["alignment"]]) * len(losses["logits"])
+            parts = torch.stack([losses["loss"].detach(), losses["classification"], losses["alignment"]]) * len(
+                losses["logits"]
+            )
             sums += torch.cat([parts.float(), hits[None].float()])
             clips += len(losses["logits"])
             bar.update(len(index))
