@@ -10,8 +10,8 @@ import pytest
 from tests.conftest import ROOT
 
 SOURCE = ROOT / "src" / "poseglot"
-# Everybody may know what says errors, writes files and finds packaged ones.
-GROUND = {"errors", "files", "memory", "packaged"}
+# Everybody may know what says errors, writes files, finds packaged ones and moves tensors.
+GROUND = {"devices", "errors", "files", "memory", "packaged"}
 MAY_KNOW = {
     "skeletons": set(),
     "descriptions": {"skeletons"},

@@ -43,8 +43,8 @@ def uniform(seed: int, epoch: int, index: Tensor, purpose: Purpose, count: int) 
         (N, count) float64 on the device of `index`, each a multiple of 2^-53.
     """
     key = torch.full_like(index, seed)
-    for part in (epoch, index, purpose):
-        key = _mix(key + _GOLDEN) ^ torch.as_tensor(part, dtype=torch.int64, device=index.device)
+    for part in (epoch, index, int(purpose)):
+        key = _mix(key + _GOLDEN) ^ part
     counter = torch.arange(1, count + 1, device=index.device)
     bits = _mix(_mix(key + _GOLDEN)[:, None] + counter * _GOLDEN)
     return _shift_right(bits, 11).to(torch.float64) * 2.0**-53

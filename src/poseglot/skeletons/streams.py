@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from poseglot.devices import to_device
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.layout import Layout
 
@@ -37,7 +38,8 @@ def to_stream(joints: Tensor, stream: str, layout: Layout, *, scored: bool = Fal
 
 def bones(joints: Tensor, layout: Layout, *, scored: bool = False) -> Tensor:
     """Each joint minus its parent; the root's bone is zero, and its score the root's own."""
-    return _difference(joints, joints[..., list(layout.parents), :], scored)
+    parents = to_device(torch.tensor(layout.parents), joints.device)
+    return _difference(joints, joints.index_select(-2, parents), scored)
 
 
 def motion(joints: Tensor, *, scored: bool = False) -> Tensor:

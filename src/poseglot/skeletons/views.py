@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from poseglot.devices import to_device
 from poseglot.skeletons.layout import Layout
 from poseglot.skeletons.store import PackedStore
 from poseglot.skeletons.transforms import Augmentation, Protocol, make_view
@@ -47,13 +48,13 @@ class Views:
         """(N,) sample numbers, on the CPU -> their views (N, M, T, V, C) on the device."""
         batch = self.store.batch(self.places[index.numpy() % len(self.places)])
         return make_view(
-            batch.joints.to(device, non_blocking=True),
-            batch.frames.to(device, non_blocking=True),
-            batch.people.to(device, non_blocking=True),
+            to_device(batch.joints, device),
+            to_device(batch.frames, device),
+            to_device(batch.people, device),
             protocol=self.protocol,
             stream=self.stream,
             layout=self.layout,
-            index=index.to(device, non_blocking=True),
+            index=to_device(index, device),
             augmentation=augmentation,
             scored=self.store.info.scored,
         )

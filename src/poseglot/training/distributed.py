@@ -90,7 +90,7 @@ class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
         dims = [0, *range(2, x.ndim)]
         shape = [1, -1] + [1] * (x.ndim - 2)
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        count = wide.new_tensor([wide.numel() / wide.shape[1]])
+        count = wide.new_full((1,), wide.numel() / wide.shape[1])
         sums: Tensor = _AllSum.apply(torch.cat([wide.sum(dims), count]))  # type: ignore[no-untyped-call]
         total = sums[-1].detach()
         mean = sums[:-1] / total

@@ -2,6 +2,9 @@
 
 An epoch's order, its augmentation and its texts follow from (seed, epoch, sample), so a run that was stopped and resumed, and one
 spread over several processes, compute the same. The batch size is that of all processes together.
+
+Within a step nothing waits for a GPU: what has to be known (labels, texts, their lengths) is known on the CPU, and sums stay on the device
+until somebody looks.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from poseglot import __version__
+from poseglot.devices import to_device
 from poseglot.errors import PoseglotError
 from poseglot.evaluation.metrics import Count, top_k
 from poseglot.files import write_atomically
@@ -32,6 +36,7 @@ from poseglot.models.recognizer import save_recognizer
 from poseglot.skeletons.transforms import Augmentation
 from poseglot.training.build import Built, build
 from poseglot.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from poseglot.training.compiling import as_it_is, compile_in_place, naming_the_way_out, wanted
 from poseglot.training.distributed import own_share, synchronise_batch_norm
 from poseglot.training.recipe import Recipe
 from poseglot.training.recipe_file import recipe_yaml
@@ -49,11 +54,13 @@ class Machine:
         accelerator: auto, cpu, cuda, mps.
         devices: how many (processes), or auto.
         nodes: machines; start the command on each, through torchrun or SLURM.
+        compile: the skeleton encoder by torch.compile: auto (on a GPU), on or off.
     """
 
     accelerator: str = "auto"
     devices: str = "1"
     nodes: int = 1
+    compile: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -83,8 +90,13 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, machine: Machine |
     if not (resume and run.checkpoint.exists()):
         run.refuse_to_overwrite(resume=resume)
     fabric = _fabric(machine, recipe.precision)
+    compiled = wanted(machine.compile, fabric.device)
     fabric.launch()
-    return _Training(fabric, recipe, build(recipe), run).go(resume)
+    return _Training(fabric, recipe, build(recipe), run, compiled=compiled).go(resume)
+
+
+# Seconds between two looks of the progress bar at numbers on the device: each look waits for it.
+_LOOK_EVERY = 0.5
 
 
 def _fabric(machine: Machine, precision: Any) -> Fabric:
@@ -111,8 +123,8 @@ def _fabric(machine: Machine, precision: Any) -> Fabric:
 class _Training:
     """One process's part of a run."""
 
-    def __init__(self, fabric: Fabric, recipe: Recipe, built: Built, run: Run) -> None:
-        self.fabric, self.recipe, self.built, self.run = fabric, recipe, built, run
+    def __init__(self, fabric: Fabric, recipe: Recipe, built: Built, run: Run, *, compiled: bool = False) -> None:
+        self.fabric, self.recipe, self.built, self.run, self.compiled = fabric, recipe, built, run, compiled
         self.task = built.task
         if recipe.precision == "16-mixed" and fabric.device.type == "cpu":
             raise PoseglotError("precision 16-mixed needs a GPU; on a CPU use --precision bf16-mixed or --precision 32-true.")
@@ -120,6 +132,8 @@ class _Training:
             raise PoseglotError(f"{fabric.world_size} processes cannot share a batch of {recipe.optim.batch_size}.")
         if fabric.world_size > 1:
             synchronise_batch_norm(self.task.recognizer)
+        if compiled:
+            compile_in_place(self.task.recognizer.encoder)
         optim = recipe.optim
         self.optimizer = torch.optim.SGD(
             self.task.parameter_groups(lr=optim.lr, text_lr_scale=recipe.words.lr_scale),
@@ -127,9 +141,11 @@ class _Training:
             momentum=optim.momentum,
             nesterov=optim.nesterov,
             weight_decay=optim.weight_decay,
+            # All parameters in one kernel, which also takes 16-mixed's scale without asking for it; elsewhere torch's own choice.
+            fused=True if fabric.device.type == "cuda" else None,
         )
         self.wrapped, self.wrapped_optimizer = fabric.setup(self.task, self.optimizer)
-        self.labels = built.train.labels.to(fabric.device)
+        self.labels = built.train.labels
 
     def go(self, resume: bool) -> Result:
         """Train from where the run stands to the last epoch."""
@@ -172,20 +188,23 @@ class _Training:
         started = time.monotonic()
         # Sums over the epoch, kept on the device: loss, classification, alignment (weighted by clips), correct.
         sums = torch.zeros(4, device=self.fabric.device)
-        clips = 0
+        clips, look = 0, started
         for index in self._batches(epoch):
             losses = self.step(index, epoch)
-            own = index[own_share(len(index))]
-            hits = (losses["logits"].argmax(dim=1) == self.labels[own % len(self.labels)]).sum()
-            parts = torch.stack([losses["loss"].detach(), losses["classification"], losses["alignment"]]) * len(own)
+            own = own_share(len(index))
+            hits = (losses["logits"].argmax(dim=1) == losses["labels"][own]).sum()
+            parts = torch.stack([losses["loss"].detach(), losses["classification"], losses["alignment"]]) * len(
+                losses["logits"]
+            )
             sums += torch.cat([parts.float(), hits[None].float()])
-            clips += len(own)
+            clips += len(losses["logits"])
             bar.update(len(index))
-            if not bar.disable:
+            if not bar.disable and time.monotonic() >= look:
                 loss, *_, correct = sums.tolist()
                 bar.set_postfix_str(
                     f"epoch {epoch + 1}, loss {loss / clips:.3f}, accuracy {correct / clips:.1%}", refresh=False
                 )
+                look = time.monotonic() + _LOOK_EVERY
         sums = torch.cat([sums, sums.new_tensor([clips])])
         sums = torch.as_tensor(self.fabric.all_reduce(sums, reduce_op="sum"))
         loss, classification, alignment, correct, clips = sums.tolist()
@@ -210,35 +229,37 @@ class _Training:
         return entry
 
     def step(self, index: Tensor, epoch: int) -> Any:
-        """One optimiser step on the samples `index` (of all processes together)."""
+        """One optimiser step on the samples `index` (of all processes together), on the CPU; returns the task's losses and `labels`."""
         recipe, train = self.recipe, self.built.train
         same_views = recipe.data.official_repeated_augmentation
         augmentation = Augmentation(recipe.seed, 0 if same_views else epoch, recipe.data.effective_scale)
         device = self.fabric.device
         view = train.view(index[own_share(len(index))], augmentation, device)
-        labels = self.labels[index.to(device) % len(self.labels)]
+        labels = self.labels[index % len(self.labels)]
         places = None
         if self.built.prompts is not None:
-            places = self.built.prompts.draw(labels, seed=recipe.seed, epoch=epoch, index=index.to(device))
-        losses = self.wrapped(view, labels, places)
-        self.wrapped_optimizer.zero_grad()
-        self.fabric.backward(losses["loss"])
+            places = self.built.prompts.draw(labels, seed=recipe.seed, epoch=epoch, index=index).numpy()
+        labels = to_device(labels, device)
+        with naming_the_way_out(self.compiled):
+            losses = self.wrapped(view, labels, places)
+            self.wrapped_optimizer.zero_grad()
+            self.fabric.backward(losses["loss"])
         self.wrapped_optimizer.step()
-        return losses
+        return {**losses, "labels": labels}
 
     def test(self) -> Count:
         """Top-1 on the test side, in the weights' own precision, with each process taking its share."""
         self.wrapped.eval()
         views = self.built.test
-        correct = torch.zeros(1, dtype=torch.int64, device=self.fabric.device)
         share = torch.arange(len(views))[own_share(len(views))]
-        labels = views.labels
-        with torch.inference_mode():
+        logits = []
+        with torch.inference_mode(), as_it_is(self.compiled):
             for index in share.split(self.recipe.optim.batch_size):
                 view = views.view(index, None, self.fabric.device).to(self.task.recognizer.classifier.weight.dtype)
-                logits = self.task.recognizer(view)["logits"]
-                correct += top_k(logits.cpu().numpy(), labels[index].numpy(), 1).correct
-        correct = torch.as_tensor(self.fabric.all_reduce(correct, reduce_op="sum"))
+                logits.append(self.task.recognizer(view)["logits"])
+        # Looked at when all are there: until then the device need not be waited for.
+        own = top_k(torch.cat(logits).cpu().numpy(), views.labels[share].numpy(), 1).correct if logits else 0
+        correct = torch.as_tensor(self.fabric.all_reduce(torch.tensor([own], device=self.fabric.device), reduce_op="sum"))
         return Count(int(correct), len(views))
 
     def _batches(self, epoch: int) -> Iterator[Tensor]:
@@ -283,6 +304,7 @@ class _Training:
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}{_processor()}",
             "processes": self.fabric.world_size,
             "threads": torch.get_num_threads(),
+            "compiled": self.compiled,
             "learned_from": names_hash(self.built.train.store, self.built.train.places),
         }
 

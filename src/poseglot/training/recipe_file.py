@@ -100,7 +100,8 @@ def _check_file(path: Path) -> None:
 def _refuse_unknown_options(options: Sequence[str]) -> None:
     settings = _settings()
     accepted = {f"--{name}" for name in settings | {name.split(".")[0] for name in settings}} | {"--config", "--print_config"}
-    offered = {f"--{name}" for name in settings} | {"--config", "--out", "--resume", "--accelerator", "--devices", "--nodes"}
+    machine = {"--accelerator", "--devices", "--nodes", "--compile"}
+    offered = {f"--{name}" for name in settings} | {"--config", "--out", "--resume"} | machine
     for option in options:
         name = option.split("=")[0]
         if name not in accepted:

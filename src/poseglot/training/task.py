@@ -6,10 +6,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from poseglot.devices import to_device
 from poseglot.losses import alignment_loss
 from poseglot.models.recognizer import Recognizer
 from poseglot.models.text import TextEncoder
@@ -48,18 +51,17 @@ class TextBank(nn.Module):
         self.table: Tensor | None
 
     def forward(self, places: Tensor) -> Tensor:
-        """Places in the list of texts, any shape, the same in every process -> features (*shape, width)."""
+        """Places in the list of texts, any shape, on the CPU, the same in every process -> features (*shape, width)."""
         if self.table is not None:
-            return self.table[places]
+            return self.table[to_device(places, self.table.device)]
         assert self.encoder is not None
         distinct, which = places.unique(return_inverse=True)
         # Each process encodes its share; at least one text each, so that all of them take part in the step.
         if len(distinct) < world_size():
             distinct = distinct.repeat(world_size())
-        tokens = self.tokens.select(distinct[own_share(len(distinct))].cpu()).to(places.device)
-        features = gather(self.encoder(tokens), len(distinct))
+        features = gather(self.encoder(self.tokens.select(distinct[own_share(len(distinct))])), len(distinct))
         # index_select, because its gradient adds up in a fixed order on a CPU: a resumed run is bit for bit the unbroken one.
-        return features.index_select(0, which.flatten()).view(*places.shape, -1)
+        return features.index_select(0, to_device(which.flatten(), features.device)).view(*places.shape, -1)
 
 
 class LearnedWeight(nn.Module):
@@ -110,13 +112,14 @@ class Task(nn.Module):
         else:
             self.register_buffer("scale", scale, persistent=False)
 
-    def forward(self, view: Tensor, labels: Tensor, places: Tensor | None) -> Mapping[str, Tensor]:
+    def forward(self, view: Tensor, labels: Tensor, places: Tensor | npt.NDArray[np.int64] | None) -> Mapping[str, Tensor]:
         """One step's losses.
 
         Args:
             view: (n, M, T, V, C), this process's share of the batch.
             labels: (B,), of the whole batch.
-            places: (K, B), the text of each level and clip of the whole batch; None without words.
+            places: (K, B), the text of each level and clip of the whole batch, on the CPU (as an array it stays there, where
+                DistributedDataParallel would move a tensor to the GPU); None without words.
 
         Returns:
             loss (to be averaged over processes), classification, alignment (mean over levels), logits (n, classes).
@@ -129,7 +132,7 @@ class Task(nn.Module):
         loss, alignment = classification, torch.zeros_like(classification)
         if self.levels:
             features = gather(torch.stack([output["alignment"][level] for level in self.levels]), len(labels), dim=1)
-            alignment = self._alignment(features, labels, places)
+            alignment = self._alignment(features, labels, None if places is None else torch.as_tensor(places))
             weighed = self.learned_weight(alignment) if self.learned_weight is not None else self.loss.weight * alignment
             loss = classification + weighed
         return {

@@ -9,7 +9,7 @@ from poseglot.app.commands.register import AddCommand, missing_package
 from poseglot.errors import PoseglotError
 
 _TRAIN_USAGE = """usage: poseglot train --config RECIPE.yaml [--out RUN] [--resume] [SETTING ...]
-                      [--accelerator auto] [--devices 1] [--nodes 1]
+                      [--accelerator auto] [--devices 1] [--nodes 1] [--compile auto]
 
 Trains a recipe into the folder RUN; the recognizer of its last epoch is the result.
 
@@ -18,6 +18,7 @@ Trains a recipe into the folder RUN; the recognizer of its last epoch is the res
   --accelerator    auto, cpu, cuda or mps
   --devices        how many processes, or auto; the batch is shared among them
   --nodes          how many machines; start the same command on each through torchrun or SLURM
+  --compile        the skeleton encoder by torch.compile: auto (on a GPU), on or off
 
 Every setting of the recipe can be given here, for example --data.stream bone --seed 3:
 
@@ -32,6 +33,7 @@ def add(command: AddCommand) -> None:
     train.add_argument("--accelerator", default="auto")
     train.add_argument("--devices", default="1")
     train.add_argument("--nodes", type=int, default=1)
+    train.add_argument("--compile", default="auto")
     train.add_argument("-h", "--help", action="store_true")
 
 
@@ -55,7 +57,7 @@ def run(parsed: argparse.Namespace) -> None:
     out = (
         parsed.out or Path("runs") / f"{parsed.config.parent.name}-{parsed.config.stem}-{recipe.data.stream}-seed{recipe.seed}"
     )
-    machine = Machine(parsed.accelerator, parsed.devices, parsed.nodes)
+    machine = Machine(parsed.accelerator, parsed.devices, parsed.nodes, parsed.compile)
     result = train(recipe, out, resume=parsed.resume, machine=machine)
     if rank() != 0:
         return

@@ -26,6 +26,8 @@ from poseglot.models.kernels import native, switched_off
 
 def unusable(x: Tensor, encoder: nn.Module) -> str | None:
     """Why the encoder cannot take these clips in rows, or None if it can."""
+    if torch.compiler.is_compiling():  # first, so that nothing below is compiled
+        return "somebody looks at torch's operations"
     if reason := switched_off():
         return reason
     weight = next(encoder.parameters())
@@ -37,7 +39,7 @@ def unusable(x: Tensor, encoder: nn.Module) -> str | None:
         return "mixed precision"
     if torch.is_grad_enabled() and not encoder.training:
         return "gradients in evaluation mode"
-    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or torch._C._len_torch_dispatch_stack() > 0:
+    if torch._C._get_tracing_state() is not None or torch._C._len_torch_dispatch_stack() > 0:
         return "somebody looks at torch's operations"
     for module in encoder.modules():
         if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks:

@@ -1,4 +1,7 @@
-"""The contract of a text encoder, and the part that all families share: tokens, pooling, dropout off."""
+"""The contract of a text encoder, and the part that all families share: tokens, pooling, dropout off.
+
+Tokens stay on the CPU, where lengths can be looked at, until what goes through the model together is known; then they follow the model.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from poseglot.devices import to_device
+from poseglot.models.text.attention import stop_looking_at_masks
+
 # (what the transformers model returned, attention mask) -> (texts, width)
 Pooling = Callable[[Any, Tensor], Tensor]
 
@@ -17,7 +23,7 @@ LENGTH_GROUPS = 4
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """Tokenised texts: ids and attention mask, both (texts, longest) int64."""
+    """Tokenised texts: ids and attention mask, both (texts, longest) int64, on the CPU."""
 
     ids: Tensor
     mask: Tensor
@@ -30,9 +36,6 @@ class Tokens:
         mask = self.mask[places]
         longest = int(mask.sum(dim=1).max())
         return Tokens(self.ids[places, :longest], mask[:, :longest])
-
-    def to(self, device: torch.device) -> Tokens:
-        return Tokens(self.ids.to(device), self.mask.to(device))
 
 
 class TextEncoder(nn.Module):
@@ -53,6 +56,7 @@ class TextEncoder(nn.Module):
         self.pooling = pooling
         self.width = width
         self.longest = longest
+        self._believes = stop_looking_at_masks(model)
 
     def tokenize(self, texts: Sequence[str], *, room: int = 0) -> Tokens:
         """Texts longer than the model reads are cut, leaving room for so many more tokens."""
@@ -62,14 +66,18 @@ class TextEncoder(nn.Module):
         return Tokens(encoded["input_ids"], encoded["attention_mask"])
 
     def forward(self, tokens: Tokens) -> Tensor:
-        """(texts, width). Texts of similar length go through the model together, so that little is spent on padding."""
+        """(texts, width), where the model is. Texts of similar length go through it together, so that little is spent on padding."""
         order = tokens.mask.sum(dim=1).argsort(stable=True)
         groups = [tokens.select(places) for places in order.tensor_split(min(LENGTH_GROUPS, len(tokens)))]
         features = torch.cat([self._encode(group) for group in groups])
-        return torch.zeros_like(features).index_copy(0, order, features)
+        return torch.zeros_like(features).index_copy(0, to_device(order, features.device), features)
 
     def _encode(self, tokens: Tokens) -> Tensor:
-        return self.pooling(self.model(input_ids=tokens.ids, attention_mask=tokens.mask), tokens.mask)
+        device = next(self.model.parameters()).device
+        ids, mask = to_device(tokens.ids, device), to_device(tokens.mask, device)
+        # See `attention`: no mask where there is no padding, which is known here without asking the device.
+        plain = self._believes and bool(tokens.mask.all())
+        return self.pooling(self.model(input_ids=ids, attention_mask=None if plain else mask), mask)
 
     def train(self, mode: bool = True) -> TextEncoder:
         """Gradients flow in either mode; dropout stays off in both."""

@@ -1,0 +1,42 @@
+"""Attention that never asks the device whether a batch of texts has padding.
+
+transformers leaves the mask out where nothing is padded, and finds out by looking at it: on a GPU every forward pass would wait there.
+Whoever tokenised the texts knows it on the CPU already. So a text encoder hands over no mask where there is no padding, and one that is
+never looked at where there is. Same masks, same numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+# transformers treats whatever has sdpa in its name as torch's scaled_dot_product_attention.
+NAME = "poseglot-sdpa"
+
+
+def stop_looking_at_masks(model: nn.Module) -> bool:
+    """Give a transformers model attention that takes the word of whoever calls it; whether it took it.
+
+    Models without scaled_dot_product_attention (T5), and versions of transformers without exchangeable attention, stay as they are.
+    """
+    config: Any = getattr(model, "config", None)
+    if getattr(config, "_attn_implementation", None) not in ("sdpa", NAME):
+        return False
+    try:
+        from transformers import AttentionInterface, AttentionMaskInterface
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+        from transformers.masking_utils import sdpa_mask
+    except ImportError:
+        return False
+
+    def mask(*arguments: Any, attention_mask: Tensor | None = None, **options: Any) -> Tensor | None:
+        if attention_mask is not None:
+            options |= {"allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
+        made: Tensor | None = sdpa_mask(*arguments, attention_mask=attention_mask, **options)
+        return made
+
+    AttentionInterface.register(NAME, sdpa_attention_forward)
+    AttentionMaskInterface.register(NAME, mask)
+    model.set_attn_implementation(NAME)  # type: ignore[operator]
+    return bool(config._attn_implementation == NAME)
