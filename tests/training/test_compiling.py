@@ -137,7 +137,7 @@ def test_compiling_is_for_gpus_unless_asked_for(recipe: Recipe, tmp_path: Path) 
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     assert [wanted(choice, cpu) for choice in ("auto", "on", "off")] == [False, True, False]
     assert [wanted(choice, gpu) for choice in ("auto", "on", "off")] == [True, True, False]
-    with pytest.raises(PoseglotError, match="--compile takes auto .*, on or off, not 'yes'"):
+    with pytest.raises(PoseglotError, match=r"--compile takes auto .*, on or off, not 'yes'"):
         train(recipe, tmp_path / "run", machine=Machine("cpu", compile="yes"))
     assert not (tmp_path / "run").exists()
 
