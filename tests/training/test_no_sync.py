@@ -1,8 +1,8 @@
 """A training step never waits for the device: it asks for no value that is computed there, and copies nothing there in a way that waits.
 
 There is a GPU on few machines that test, so torch's meta device stands in for one: it computes shapes and has no values, so whoever asks
-for one fails (`.item()`, `.cpu()`, a boolean mask, `nonzero`, `unique`). What a GPU would wait for and meta lets pass, a copy from the
-CPU that is not `non_blocking`, an index or a number made a tensor on the way, is refused by two modes.
+for one fails (`.item()`, `.cpu()`, a boolean mask, `nonzero`, `unique`). What a GPU would wait for and meta lets pass, a copy from the CPU
+that is not `non_blocking`, an index or a number made a tensor on the way, is refused by two modes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.training.helpers import small_recipe
 GPU = torch.device("meta")
 
 
-class WaitsError(AssertionError):
+class WaitError(AssertionError):
     """Something in the step would wait for a GPU."""
 
 
@@ -47,9 +47,9 @@ class NoWaitingCopies(TorchDispatchMode):
         name = function.overloadpacket.__name__
         if name == "_to_copy":
             if near and kwargs.get("device") == GPU and not kwargs.get("non_blocking"):
-                raise WaitsError(f"{function}: a copy that waits")
+                raise WaitError(f"{function}: a copy that waits")
         elif near and far:
-            raise WaitsError(f"{function}: tensors of the CPU beside those of the GPU")
+            raise WaitError(f"{function}: tensors of the CPU beside those of the GPU")
         return function(*args, **kwargs)
 
 
@@ -61,11 +61,11 @@ class NoTensorsOfNumbers(TorchFunctionMode):
         result = function(*args, **kwargs)
         name = getattr(function, "__name__", "")
         if name in ("tensor", "as_tensor", "new_tensor", "asarray") and result.device == GPU and result is not args[0]:
-            raise WaitsError(f"{name}: a tensor made of numbers")
+            raise WaitError(f"{name}: a tensor made of numbers")
         if name in ("__getitem__", "__setitem__") and args[0].device == GPU:
             index = args[1] if isinstance(args[1], tuple) else (args[1],)
             if any(isinstance(each, list) for each in index):
-                raise WaitsError(f"{name}: an index that is a list")
+                raise WaitError(f"{name}: an index that is a list")
         return result
 
 
@@ -169,7 +169,7 @@ def test_a_step_that_waits_is_caught(wordless: _Training, way: str, monkeypatch:
         return forward(self, x)
 
     monkeypatch.setattr(Recognizer, "forward", waiting)
-    with nobody_waits(), pytest.raises((WaitsError, RuntimeError), match=CAUGHT):
+    with nobody_waits(), pytest.raises((WaitError, RuntimeError), match=CAUGHT):
         wordless.step(torch.arange(20), 0)
 
 

@@ -34,7 +34,7 @@ def compile_in_place(encoder: nn.Module) -> None:
     for module in encoder.modules():
         if isinstance(module, SynchronisedBatchNorm):
             # Processes talk to each other here: between the compiled pieces, not in them.
-            module.forward = torch.compiler.disable(module.forward)
+            module.forward = torch.compiler.disable(module.forward)  # type: ignore[method-assign]
     encoder.compile(mode="default", dynamic=False)
 
 
@@ -61,5 +61,6 @@ def naming_the_way_out(compiled: bool) -> Iterator[None]:
         # The first lines say what failed and why; behind them is advice for the authors of compilers.
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         raise PoseglotError(
-            f"torch.compile failed on the skeleton encoder: {' '.join(lines[:2])}. Train with --compile off; it is slower and comes to the same."
+            f"torch.compile failed on the skeleton encoder: {' '.join(lines[:2])}. "
+            "Train with --compile off; it is slower and comes to the same."
         ) from error

@@ -30,10 +30,10 @@ def stop_looking_at_masks(model: nn.Module) -> bool:
     except ImportError:
         return False
 
-    def mask(*arguments: Any, attention_mask: Tensor | None = None, **options: Any) -> Tensor | None:
-        if attention_mask is not None:
+    def mask(**options: Any) -> Tensor | None:
+        if options.get("attention_mask") is not None:
             options |= {"allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
-        made: Tensor | None = sdpa_mask(*arguments, attention_mask=attention_mask, **options)
+        made: Tensor | None = sdpa_mask(**options)
         return made
 
     AttentionInterface.register(NAME, sdpa_attention_forward)
