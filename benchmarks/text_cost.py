@@ -81,6 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=200, help="clips of a step")
     parser.add_argument("--clips", type=int, default=25, help="clips of the whole steps that are timed")
+    parser.add_argument("--classes", type=int, default=120, help="of NTU RGB+D 120, the first ones")
     parser.add_argument("--repeats", type=int, default=3, help="turns; one more warms up")
     parser.add_argument("--width", type=int, default=64, help="of CTR-GCN")
     parser.add_argument("--seed", type=int, default=0, help="of labels, texts, clips and weights")
@@ -97,16 +98,16 @@ def main() -> None:
 
 def measure(given: argparse.Namespace) -> None:
     """Everything, and the page."""
-    descriptions = load_descriptions("ntu120")
-    prompts = make_prompts(list(descriptions.classes.values()), prompt="synonym+parts", partition="four")
+    descriptions = list(load_descriptions("ntu120").classes.values())[: given.classes]
+    prompts = make_prompts(descriptions, prompt="synonym+parts", partition="four")
     tuned = TextBank(prompts.texts, load_text_encoder("minilm"), frozen=False)
     banks = {
         "plain": PlainBank(tuned),
         "ours": tuned,
         "frozen": TextBank(prompts.texts, load_text_encoder("minilm"), frozen=True),
     }
-    tasks = {way: new_task(way, banks.get(way), prompts, len(descriptions.classes), given) for way in (WITHOUT, *WAYS)}
-    batch = draw(prompts, len(descriptions.classes), given)
+    tasks = {way: new_task(way, banks.get(way), prompts, len(descriptions), given) for way in (WITHOUT, *WAYS)}
+    batch = draw(prompts, len(descriptions), given)
     few = Batch(batch.view, batch.labels[: given.clips], batch.places[:, : given.clips])
     check_same(tasks, few)
     words = {way: partial(learn_words, tasks[way], sgd(tasks[way]), pooled(given, few), few.labels, few.places) for way in WAYS}
@@ -138,7 +139,8 @@ def measure(given: argparse.Namespace) -> None:
     }
     about = {
         "machine": machine() | {"threads": torch.get_num_threads(), "device": given.device},
-        "batch": given.batch, "clips": given.clips, "repeats": given.repeats, "width": given.width, "seed": given.seed,
+        "batch": given.batch, "classes": len(descriptions), "clips": given.clips, "repeats": given.repeats,
+        "width": given.width, "seed": given.seed,
         "classes drawn": len(batch.labels.unique()), "levels": len(batch.places),
         "texts of the set": len(prompts.texts), "minutes": (time.perf_counter() - began) / 60,
     }  # fmt: skip

@@ -123,7 +123,7 @@ def test_a_command_that_fails_is_not_measured(scripts: dict[str, ModuleType]) ->
 
 
 def test_text_cost_times_every_way_and_counts_what_it_reads(tmp_path: Path) -> None:
-    run("text_cost.py", tmp_path, *["--batch", "6", "--clips", "2", "--repeats", "1", "--width", "16"])
+    run("text_cost.py", tmp_path, *["--batch", "6", "--clips", "2", "--classes", "3", "--repeats", "1", "--width", "8"])
     data = json.loads((tmp_path / "table.json").read_text())
     without, plain, ours, frozen = data["rows"]
     assert [row["words"] for row in data["rows"]] == ["without", "plain", "ours", "frozen"]
