@@ -87,10 +87,8 @@ def recipes(store_path: Path, tiny_bert: Path) -> dict[str, Recipe]:
     words = recipe.words
     return {
         "tuned": recipe,
-        "wide": replace(recipe, model=ModelRecipe(width=24)),
         "frozen": replace(recipe, words=replace(words, learning="frozen")),
-        "no-words": replace(recipe, words=replace(words, prompt="none")),
-        "part-classes": replace(recipe, words=replace(words, prompt="part-classes")),
+        "wide": replace(recipe, model=ModelRecipe(width=24), words=replace(words, prompt="none")),
     }
 
 
