@@ -1,94 +1,281 @@
-"""What several processes say to each other in a step, and what a model of their wires makes of it. Nothing is measured but the counts.
+"""What the processes of a training send each other in a step, and what a model of their wires makes of it: the tables of docs/scaling.md.
 
-Data parallel, as the engine does it: gradients are averaged (DistributedDataParallel), every BatchNorm sees the whole batch, the features to
-be aligned are gathered. `traffic` counts that; `tests/training/test_scaling.py` counts the same in two real processes.
-The model of time is a ring's: 2 (p - 1) / p * bytes / bandwidth for what is reduced, and a latency for each collective.
+    python benchmarks/scaling.py
+
+Data parallel, as the engine does it: gradients are averaged (DistributedDataParallel), every BatchNorm sees the whole batch, the features
+to be aligned are gathered. `messages` lists every collective of a step; `tests/training/test_scaling.py` counts those of two real
+processes and finds the same. Counts and bytes are facts, texts are drawn as a step draws them; times are a model's, except for the seconds
+of computing, which `text_cost.py` measured.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import torch
 from measuring import table
-from torch import nn
+from text_cost import balanced_labels, padded
+from torch import Tensor, nn
 
+from poseglot.descriptions import load_descriptions, make_prompts
 from poseglot.models.recognizer import RecognizerSpec, new_recognizer
-from poseglot.skeletons.layout import load_layout
+from poseglot.models.text import load_text_encoder
+from poseglot.skeletons.layout import GLOBAL, load_layout
+from poseglot.training.recipe import LossRecipe
+from poseglot.training.task import Task, TextBank
 
-TEXT = {"none or frozen": (0, 384), "MiniLM, tuned": (22_713_216, 384), "CLIP ViT-B/32's, tuned": (63_428_096, 512)}
-# bytes a second that each process can send, and seconds that the smallest collective of two takes
-WIRES = {"1 GbE": (0.117e9, 50e-6), "25 GbE": (2.9e9, 30e-6), "within a machine": (150e9, 15e-6)}
+MIB = 2**20
+PROCESSES = (2, 8, 64)
+GPU = 3000  # clips/s of NTU RGB+D, as assumed in `feed_ntu.py`
 
 
 @dataclass(frozen=True)
-class Traffic:
-    """Of one step and one process: numbers reduced or gathered, and collectives."""
+class Message:
+    """A collective.
 
-    gradients: int
-    statistics: int
-    features: int
-    collectives: int
+    Attributes:
+        what: gradients, statistics, features, texts or buffers.
+        kind: all_reduce, all_gather or broadcast.
+        size: bytes that every process has of it afterwards.
+    """
 
-    @property
-    def numbers(self) -> int:
-        return self.gradients + self.statistics + self.features
+    what: str
+    kind: str
+    size: int
 
 
-def traffic(module: nn.Module, *, levels: int, width: int, batch: int, texts: int = 0, buckets: int = 1) -> Traffic:
-    """What a step sends.
+@dataclass(frozen=True)
+class Wire:
+    """Between processes: bytes/s that each can send, and seconds that a message takes however short it is, for each hop."""
+
+    name: str
+    bandwidth: float
+    latency: float
+
+
+# Round figures of such wires, of no particular machine.
+WIRES = (Wire("1 GbE", 0.117e9, 50e-6), Wire("25 GbE", 2.9e9, 20e-6), Wire("NVLink-like", 150e9, 10e-6))
+
+
+def messages(module: nn.Module, *, levels: int, width: int, batch: int, texts: int, processes: int) -> list[Message]:
+    """Every collective of a step, from the third on (DistributedDataParallel arranges its buckets in the first two).
 
     Args:
-        module: everything that learns.
-        levels, width: of the aligned features; 0 levels without words.
-        batch: of all processes.
-        texts: distinct ones in a step, whose features are gathered where their encoder learns.
-        buckets: in which gradients go.
+        module: all that DistributedDataParallel holds.
+        levels, width: of the features that are gathered; 0 levels without words.
+        batch: clips of all processes.
+        texts: distinct ones in the step where their encoder learns, not fewer than processes; 0 where it does not.
+        processes: how many share the batch.
     """
-    norms = [norm.num_features for norm in module.modules() if isinstance(norm, nn.modules.batchnorm._BatchNorm)]
-    gradients = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-    # Forward: sums and a count, then squares; backward: the gradients of both.
-    statistics = sum(2 * (channels + 1) + 2 * channels for channels in norms)
-    features = (levels * batch + texts) * width
-    return Traffic(gradients, statistics, features, 4 * len(norms) + (levels > 0) + (texts > 0) + buckets)
+    learned = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    size = learned[0].element_size()
+    sent = [Message("buffers", "broadcast", total) for total in _by_dtype(module.buffers())]
+    norms = [norm for norm in module.modules() if isinstance(norm, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        # Sums and a count, then squares; and the gradients of both on the way back, which ends before the clips themselves.
+        ways = 1 if norm is norms[0] else 2
+        sent += ways * [
+            Message("statistics", "all_reduce", count * size) for count in (norm.num_features + 1, norm.num_features)
+        ]
+    if levels:
+        sent.append(Message("features", "all_gather", _shared(batch, processes) * levels * width * size))
+    if texts:
+        sent.append(Message("texts", "all_gather", _shared(texts, processes) * width * size))
+    # Gradients come last layer first, and go when there are enough of them.
+    sizes = [parameter.numel() * parameter.element_size() for parameter in reversed(learned)]
+    return sent + [Message("gradients", "all_reduce", bucket) for bucket in _buckets(sizes)]
 
 
-def seconds(traffic: Traffic, processes: int, bandwidth: float, latency: float) -> float:
-    """Of a step's communication, if none of it hid behind computing."""
+def _shared(count: int, processes: int) -> int:
+    """Of things that are gathered: every share is padded to the largest."""
+    return -(-count // processes) * processes
+
+
+def _by_dtype(buffers: Iterable[Tensor]) -> list[int]:
+    """Bytes of what is broadcast in one piece."""
+    sizes: dict[torch.dtype, int] = {}
+    for buffer in buffers:
+        sizes[buffer.dtype] = sizes.get(buffer.dtype, 0) + buffer.numel() * buffer.element_size()
+    return list(sizes.values())
+
+
+def _buckets(sizes: Iterable[int]) -> list[int]:
+    """DistributedDataParallel's: the first goes at 1 MiB, so that something is on its way early, the others at 25 MiB."""
+    full = [0]
+    for size in sizes:
+        if full[-1] >= (MIB if len(full) == 1 else 25 * MIB):
+            full.append(0)
+        full[-1] += size
+    return full
+
+
+def seconds(message: Message, processes: int, wire: Wire) -> tuple[float, float]:
+    """What a message takes, for its bytes (in a ring) and for being one (hops of a tree, at the least)."""
     if processes == 1:
-        return 0.0
-    reduced = 4 * (traffic.gradients + traffic.statistics) * 2 * (processes - 1) / processes
-    gathered = 4 * traffic.features * (processes - 1) / processes
-    steps = max(1, (processes - 1).bit_length())
-    return (reduced + gathered) / bandwidth + traffic.collectives * latency * steps
+        return 0.0, 0.0
+    share = (processes - 1) / processes
+    sent = {"all_reduce": 2 * share, "all_gather": share, "broadcast": 1.0}[message.kind] * message.size
+    return sent / wire.bandwidth, (processes - 1).bit_length() * wire.latency
+
+
+def total(sent: Sequence[Message], processes: int, wire: Wire) -> tuple[float, float]:
+    """The same of a step's messages, if none of them hid behind computing."""
+    each = [seconds(message, processes, wire) for message in sent]
+    return sum(for_bytes for for_bytes, _ in each), sum(for_being for _, for_being in each)
+
+
+# --- the tables ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """A data set of the paper, as its recipes have it."""
+
+    name: str
+    descriptions: str
+    layout: str
+    people: int
+    batch: int
+
+
+NW_UCLA, NTU = Case("NW-UCLA", "nw-ucla", "kinect20", 1, 64), Case("NTU RGB+D 120", "ntu120", "ntu25", 2, 200)
+NONE, FROZEN, MINILM, CLIP = "no words", "MiniLM, frozen", "MiniLM, tuned", "CLIP ViT-B/32, tuned"
+
+
+class Words:
+    """A case's texts in a step, and MiniLM that reads them."""
+
+    def __init__(self, case: Case) -> None:
+        descriptions = list(load_descriptions(case.descriptions).classes.values())
+        self.case, self.classes = case, tuple(each.label for each in descriptions)
+        prompts = make_prompts(descriptions, prompt="synonym+parts", partition="four")
+        self.levels, self.texts = prompts.levels, prompts.texts
+        self.encoder = load_text_encoder("minilm")
+        labels = balanced_labels(len(self.classes), case.batch, 0)
+        self.distinct = prompts.draw(labels, seed=0, epoch=0, index=torch.arange(case.batch)).unique()
+        tokens = self.encoder.tokenize(self.texts)
+        self.lengths = tokens.mask.sum(dim=1)[self.distinct]
+
+    def messages(self, words: str, processes: int) -> list[Message]:
+        """Of a step with these words."""
+        case, width = self.case, {NONE: 0, CLIP: 512}.get(words, self.encoder.width)
+        layout = load_layout(case.layout)
+        joints = {GLOBAL: tuple(range(len(layout))), **{name: tuple(part) for name, part in layout.partition("four").items()}}
+        spec = RecognizerSpec(
+            layout=case.layout,
+            people=case.people,
+            classes=self.classes,
+            levels={level: joints[level] for level in self.levels} if width else None,
+            text_width=width,
+        )
+        task = Task(new_recognizer(spec, seed=0), LossRecipe())
+        self.encoder.requires_grad_(words == MINILM)
+        if words == FROZEN:
+            task.bank = TextBank(("a text",), self.encoder, frozen=True)
+            task.bank.table = torch.empty(len(self.texts), width)
+        reader = {MINILM: self.encoder.model, CLIP: clip() if words == CLIP else None}.get(words)
+        everything = nn.ModuleList([task] if reader is None else [task, reader])
+        texts = 0 if reader is None else len(self.distinct)
+        return messages(everything, levels=len(task.levels), width=width, batch=case.batch, texts=texts, processes=processes)
+
+
+def clip() -> nn.Module:
+    """CLIP ViT-B/32's text tower, its shapes alone (they are the defaults of transformers)."""
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    with torch.device("meta"):
+        return CLIPTextModelWithProjection(CLIPTextConfig())
+
+
+def what_is_sent(words: Words) -> list[dict[str, Any]]:
+    """A line for every text encoder: bytes and collectives of a step of two processes."""
+    rows = []
+    for name in (NONE, FROZEN, MINILM, CLIP):
+        sent = words.messages(name, 2)
+        size = {
+            what: sum(m.size for m in sent if m.what == what)
+            for what in ("gradients", "statistics", "features", "texts", "buffers")
+        }
+        rows.append(
+            {"words": name}
+            | {f"{what}, MB": round(bytes_ / 1e6, 3) for what, bytes_ in size.items()}
+            | {"collectives": len(sent), "of BatchNorm": sum(m.what == "statistics" for m in sent)}
+        )
+    return rows
+
+
+def what_it_takes(words: Words) -> list[dict[str, Any]]:
+    """A line for every wire: ms of a step for bytes + for being many messages."""
+    rows = []
+    for name in (NONE, MINILM, CLIP):
+        for wire in WIRES:
+            times = {p: total(words.messages(name, p), p, wire) for p in PROCESSES}
+            rows.append({"words": name, "wire": wire.name} | {f"p = {p}": _ms(*found) for p, found in times.items()})
+    return rows
+
+
+def _ms(for_bytes: float, for_being: float) -> str:
+    return f"{1e3 * for_bytes:,.1f} + {1e3 * for_being:,.1f}"
+
+
+def how_much_faster(words: Words, computing: dict[str, float]) -> list[dict[str, Any]]:
+    """A line for every machine and wire: one process's time over that of p, if computing divides and nothing overlaps."""
+    rows = []
+    for machine, alone in computing.items():
+        for wire in WIRES:
+            speedups = {p: alone / (alone / p + sum(total(words.messages(MINILM, p), p, wire))) for p in PROCESSES}
+            rows.append(
+                {"a process computes on": machine, "wire": wire.name} | {f"p = {p}": f"{s:.1f}" for p, s in speedups.items()}
+            )
+    return rows
+
+
+def who_reads_what(words: Words) -> list[dict[str, Any]]:
+    """A line for every number of processes: tokens of the busiest, of its texts, in the order in which they are shared."""
+    rows = []
+    for processes in PROCESSES:
+        shares = {
+            "by number, as now": words.lengths.tensor_split(processes),
+            "every p-th by length": [words.lengths.sort().values[place::processes] for place in range(processes)],
+        }
+        fair = padded(words.lengths) / processes
+        most = {how: max(padded(share) for share in parts) for how, parts in shares.items()}
+        rows.append(
+            {"p": processes, "an equal part": round(fair), **most, "now / equal": f"{most['by number, as now'] / fair:.2f}"}
+        )
+    return rows
+
+
+def tables(measured: dict[str, Any]) -> dict[str, str]:
+    """Heading -> table, all that docs/scaling.md quotes.
+
+    Args:
+        measured: what `text_cost.py` wrote.
+    """
+    ntu = Words(NTU)
+    reading = next(row["of it words, s"] for row in measured["rows"] if row["words"] == "ours")
+    alone = measured["found"]["without words by torch, s"] + reading
+    computing = {f"two cores of a CPU ({alone:.0f} s a step)": alone, f"a GPU ({GPU:,} clips/s, assumed)": NTU.batch / GPU}
+    return {
+        f"{NTU.name}, batch {NTU.batch}: what a step of two processes sends": table(what_is_sent(ntu)),
+        f"{NW_UCLA.name}, batch {NW_UCLA.batch}: what a step of two processes sends": table(what_is_sent(Words(NW_UCLA))),
+        f"{NTU.name}: ms a step for bytes + for latency (model)": table(what_it_takes(ntu)),
+        f"{NTU.name}, MiniLM tuned: times one process (model)": table(how_much_faster(ntu, computing)),
+        f"{NTU.name}: tokens that the busiest process reads in a step": table(who_reads_what(ntu)),
+    }
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    for name, layout, people, classes, batch in (("NW-UCLA", "kinect20", 1, 10, 64), ("NTU RGB+D 120", "ntu25", 2, 120, 200)):
-        rows, times = [], []
-        table_of = load_layout(layout)
-        levels = {"global": tuple(range(len(table_of))), **table_of.partition("four")}
-        for text, (learned, width) in TEXT.items():
-            spec = RecognizerSpec(
-                layout=layout, people=people, classes=tuple(map(str, range(classes))), levels=levels, text_width=width
-            )
-            recognizer = new_recognizer(spec, seed=0)
-            texts = 0 if not learned else min(5 * batch, 450)
-            found = traffic(recognizer, levels=len(levels), width=width, batch=batch, texts=texts)
-            found = Traffic(found.gradients + learned, found.statistics, found.features, found.collectives)
-            rows.append(
-                {
-                    "text encoder": text, "gradients, MB": 4 * found.gradients / 1e6, "statistics, MB": 4 * found.statistics / 1e6,
-                    "features, MB": 4 * found.features / 1e6, "collectives": found.collectives,
-                }
-            )  # fmt: skip
-            for wire, (bandwidth, latency) in WIRES.items():
-                times.append(
-                    {"text encoder": text, "wire": wire}
-                    | {f"{p} processes, ms": 1e3 * seconds(found, p, bandwidth, latency) for p in (2, 8, 64)}
-                )
-        print(f"{name}, batch {batch}: one step\n\n{table(rows)}\nmodel, not measured:\n\n{table(times)}")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--measured", type=Path, default=Path("results/text-cost/table.json"), help="what text_cost.py wrote")
+    given = parser.parse_args()
+    for heading, rows in tables(json.loads(given.measured.read_text())).items():
+        print(f"{heading}\n\n{rows}")
 
 
 if __name__ == "__main__":

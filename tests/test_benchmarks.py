@@ -166,3 +166,22 @@ def test_a_command_that_fails_is_not_measured(scripts: dict[str, ModuleType]) ->
     with pytest.raises(SystemExit, match=r"ended with 1:\nno such set"):
         scripts["measuring"].cost_of(command)
     scripts["measuring"].cost_of(command, accepted=(0, 1))
+
+
+def test_text_cost_times_every_way_and_counts_what_it_reads(tmp_path: Path) -> None:
+    run("text_cost.py", tmp_path, *["--batch", "6", "--clips", "2", "--classes", "3", "--repeats", "1", "--width", "8"])
+    data = json.loads((tmp_path / "table.json").read_text())
+    without, plain, ours, frozen = data["rows"]
+    assert [row["words"] for row in data["rows"]] == ["without", "plain", "ours", "frozen"]
+    assert (without["texts"], plain["texts"], frozen["texts"]) == (0, 6 * 5, 0)
+    assert 0 < ours["texts"] <= plain["texts"] and ours["without padding"] <= ours["tokens read"] <= plain["tokens read"]
+    assert plain["without padding"] <= plain["tokens read"]
+    alone = 3 * data["seconds"]["whole, without"][0]
+    for row in (plain, ours, frozen):
+        (words,) = data["seconds"][f"words, {row['words']}"]
+        assert row["step, s"] == pytest.approx(alone + words)
+        assert row["share"] == f"{words / (alone + words):.1%}"
+    ratio = data["seconds"]["words, plain"][0] / data["seconds"]["words, ours"][0]
+    assert data["found"]["plain / ours, words"] == pytest.approx(ratio)
+    page = (tmp_path / "table.md").read_text()
+    assert f"The plain way's words take {ratio:.2f} times ours" in page and "## Do they add up?" in page

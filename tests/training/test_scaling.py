@@ -1,27 +1,33 @@
-"""The cost model of `benchmarks/scaling.py` against what two real processes send."""
+"""The cost model of `benchmarks/scaling.py` against what two real processes send, and docs/scaling.md against the model."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from unittest import mock
 
 import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from poseglot.skeletons.transforms import Augmentation
 from poseglot.training.build import build
-from poseglot.training.distributed import synchronise_batch_norm
-from poseglot.training.recipe import Recipe
+from poseglot.training.distributed import own_share, synchronise_batch_norm
+from poseglot.training.recipe import ModelRecipe, Recipe
 from tests.conftest import ROOT
 from tests.training.helpers import small_recipe
-from tests.training.test_distributed import BATCH, one_step
+
+BATCH = torch.arange(0, 96, 14)[:5]  # odd, so that shares are padded
+KINDS = {"allreduce_": "all_reduce", "allgather_": "all_gather", "broadcast_": "broadcast"}
 
 
 @pytest.fixture
@@ -30,63 +36,118 @@ def scaling(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     import scaling
 
     yield scaling
-    sys.modules.pop("scaling", None)
+    for name in ("scaling", "text_cost", "speed", "plain", "measuring"):
+        sys.modules.pop(name, None)
 
 
-def process(rank: int, recipe: Recipe, folder: str) -> None:
+class Listening(TorchDispatchMode):
+    """Hears every collective, those that DistributedDataParallel starts in C++ among them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[tuple[str, int]] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function.namespace == "c10d":
+            self.heard.append((KINDS.get(function.overloadpacket.__name__, str(function)), bytes_of(args[0])))
+        return function(*args, **(kwargs or {}))
+
+
+def bytes_of(tensors: Any) -> int:
+    """Of what a collective leaves in every process; its first argument, lists of tensors."""
+    if isinstance(tensors, Tensor):
+        return tensors.numel() * tensors.element_size()
+    return sum(map(bytes_of, tensors))
+
+
+def process(rank: int, world: int, recipes: dict[str, Recipe], folder: str) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    sent: dict[str, list[int]] = {"reduced": [], "gathered": [], "gradients": []}
-    reduce, gather = dist.all_reduce, dist.all_gather
-
-    def counted_reduce(tensor: torch.Tensor, *arguments: Any, **options: Any) -> Any:
-        sent["reduced"].append(tensor.numel())
-        return reduce(tensor, *arguments, **options)
-
-    def counted_gather(everyone: list[torch.Tensor], own: torch.Tensor) -> Any:
-        sent["gathered"].append(sum(tensor.numel() for tensor in everyone))
-        return gather(everyone, own)
-
-    def hook(_: Any, bucket: Any) -> torch.futures.Future[torch.Tensor]:
-        sent["gradients"].append(bucket.buffer().numel())
-        return reduce(bucket.buffer().div_(2), async_op=True).get_future().then(lambda done: done.value()[0])
-
-    task = build(recipe).task.double().train()
-    synchronise_batch_norm(task.recognizer)
-    wrapped = DistributedDataParallel(task)
-    wrapped.register_comm_hook(None, hook)
-    with mock.patch.object(dist, "all_reduce", counted_reduce), mock.patch.object(dist, "all_gather", counted_gather):
-        one_step(task, recipe, wrapped)
-    if rank == 0:
-        Path(folder, "sent.json").write_text(json.dumps(sent))
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=world)
+    for case, recipe in recipes.items():
+        built = build(recipe)
+        task = built.task.double().train()
+        synchronise_batch_norm(task.recognizer)
+        wrapped = DistributedDataParallel(task)
+        labels = built.train.labels[BATCH]
+        places = built.prompts.draw(labels, seed=0, epoch=0, index=BATCH) if built.prompts is not None else None
+        view = built.train.view(BATCH[own_share(len(BATCH))], Augmentation(0, 0), torch.device("cpu")).double()
+        for _ in range(2):  # in which buckets are arranged
+            wrapped(view, labels, places)["loss"].backward()
+        with Listening() as listening:
+            wrapped(view, labels, places)["loss"].backward()
+        if rank == 0:
+            Path(folder, f"{case}.json").write_text(json.dumps(listening.heard))
     dist.destroy_process_group()
 
 
-def test_two_processes_send_what_the_model_says(scaling: ModuleType, store_path: Path, tiny_bert: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def recipes(store_path: Path, tiny_bert: Path) -> dict[str, Recipe]:
+    """With one bucket of gradients and with two; the odd batch makes padded shares."""
     recipe = small_recipe(store_path, tiny_bert)
-    multiprocessing.spawn(process, args=(recipe, str(tmp_path)), nprocs=2)
-    sent = json.loads((tmp_path / "sent.json").read_text())
-    built = build(recipe)
-    assert built.prompts is not None and built.task.bank is not None
-    places = built.prompts.draw(built.train.labels[BATCH], seed=0, epoch=0, index=BATCH)
-    texts = len(places.unique())
-    wanted = scaling.traffic(
-        built.task,
-        levels=len(places),
-        width=built.task.bank.width,
-        batch=len(BATCH),
-        texts=texts,
-        buckets=len(sent["gradients"]),
-    )
-    assert sum(sent["gradients"]) == wanted.gradients
-    assert sum(sent["reduced"]) == wanted.statistics
-    # Shares of odd numbers are padded to the larger one.
-    assert wanted.features <= sum(sent["gathered"]) <= wanted.features + (len(places) + 1) * built.task.bank.width
-    assert len(sent["reduced"]) + len(sent["gathered"]) + len(sent["gradients"]) == wanted.collectives
+    words = recipe.words
+    return {
+        "tuned": recipe,
+        "frozen": replace(recipe, words=replace(words, learning="frozen")),
+        "wide": replace(recipe, model=ModelRecipe(width=24), words=replace(words, prompt="none")),
+    }
 
 
-def test_time_grows_with_processes_and_vanishes_with_one(scaling: ModuleType) -> None:
-    found = scaling.Traffic(1_000_000, 10_000, 50_000, 200)
-    one, two, eight = (scaling.seconds(found, p, 1e9, 1e-5) for p in (1, 2, 8))
-    assert one == 0 < two < eight
-    assert two == pytest.approx(4 * 1_010_000 / 1e9 + 4 * 50_000 / 2 / 1e9 + 200 * 1e-5)
+def test_two_processes_send_what_the_model_says(scaling: ModuleType, recipes: dict[str, Recipe], tmp_path: Path) -> None:
+    multiprocessing.spawn(process, args=(2, recipes, str(tmp_path)), nprocs=2)
+    buckets = {}
+    for case, recipe in recipes.items():
+        heard = Counter((kind, size) for kind, size in json.loads((tmp_path / f"{case}.json").read_text()))
+        built = build(recipe)
+        texts = 0
+        if built.prompts is not None and recipe.words.learning == "tuned":
+            texts = len(built.prompts.draw(built.train.labels[BATCH], seed=0, epoch=0, index=BATCH).unique())
+        sent = scaling.messages(
+            built.task.double(),
+            levels=len(built.task.levels),
+            width=built.task.recognizer.spec.text_width,
+            batch=len(BATCH),
+            texts=texts,
+            processes=2,
+        )
+        apart = {what: Counter((m.kind, m.size) for m in sent if (m.what == "gradients") == what) for what in (True, False)}
+        # The order in which gradients come decides which of them share a bucket, not how many buckets there are or how much they hold.
+        gradients = heard - apart[False]
+        assert heard == gradients + apart[False], case
+        assert gradients.total() == apart[True].total(), case
+        assert {kind for kind, _ in gradients} == {"all_reduce"}
+        assert sum(size * count for (_, size), count in gradients.items()) == sum(m.size for m in sent if m.what == "gradients")
+        buckets[case] = gradients.total()
+    assert buckets["tuned"] < buckets["wide"]
+
+
+def test_every_kind_of_message_is_in_the_model(scaling: ModuleType) -> None:
+    module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    sent = scaling.messages(module, levels=2, width=5, batch=7, texts=9, processes=4)
+    assert Counter(m.what for m in sent) == {"gradients": 1, "statistics": 2, "features": 1, "texts": 1, "buffers": 2}
+    size = {m.what: m.size for m in sent if m.what != "buffers"}
+    assert size["gradients"] == 4 * (3 * 4 + 4 + 4 + 4)
+    assert (size["features"], size["texts"]) == (4 * 8 * 2 * 5, 4 * 12 * 5)  # shares of 7 and of 9 padded
+    assert [m.size for m in sent if m.what == "statistics"] == [4 * 5, 4 * 4]
+    assert sorted(m.size for m in sent if m.what == "buffers") == [8, 4 * 8]
+
+
+def test_gradients_go_in_buckets(scaling: ModuleType) -> None:
+    mib = 2**20
+    assert scaling._buckets([mib - 1, 1, 24 * mib, 2 * mib, 5]) == [mib, 26 * mib, 5]
+
+
+def test_a_ring_sends_everything_about_twice_and_waits_for_every_hop(scaling: ModuleType) -> None:
+    wire = scaling.Wire("", bandwidth=100.0, latency=0.5)
+    reduced, gathered = scaling.Message("gradients", "all_reduce", 1000), scaling.Message("texts", "all_gather", 1000)
+    assert scaling.total([reduced, gathered], 1, wire) == (0, 0)
+    assert scaling.total([reduced, gathered], 2, wire) == (10 + 5, 2 * 0.5)
+    assert scaling.total([reduced, gathered], 8, wire) == pytest.approx((20 * 7 / 8 + 10 * 7 / 8, 2 * 3 * 0.5))
+    assert scaling.seconds(scaling.Message("buffers", "broadcast", 1000), 64, wire) == (10, 6 * 0.5)
+
+
+def test_the_page_has_the_tables_of_the_command(scaling: ModuleType) -> None:
+    page = (ROOT / "docs" / "scaling.md").read_text()
+    found = scaling.tables(json.loads((ROOT / "results" / "text-cost" / "table.json").read_text()))
+    assert len(found) == 5
+    for heading, rows in found.items():
+        assert rows in page, heading
