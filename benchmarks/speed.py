@@ -18,16 +18,17 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import json
 import math
+import multiprocessing
 import os
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -67,8 +68,6 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, help="torch's; by default as many as it takes by itself")
     parser.add_argument("--out", type=Path, default=Path("results/speed"))
-    parser.add_argument("--exports", type=Path, help=argparse.SUPPRESS)  # where exported files lie
-    parser.add_argument("--alone", nargs=4, metavar=("SHAPE", "MODE", "BATCH", "WAY"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if min([given.repeats, *given.batches]) < 1:
         parser.error("--repeats and --batches take numbers from 1 on")
@@ -77,12 +76,8 @@ def main() -> None:
         torch.set_num_threads(given.threads)
     if given.device.startswith("cuda"):
         torch.backends.cudnn.allow_tf32 = False  # all of it in single precision, like the product it is compared with
-    if given.alone:
-        name, mode, batch, way = given.alone
-        print(json.dumps(first_step(shape_of(name, given), mode, int(batch), way, given)))
-        return
     with tempfile.TemporaryDirectory(prefix="speed-") as folder:
-        given.exports = Path(folder)
+        given.exports = Path(folder)  # where exported files lie
         compare(given)
 
 
@@ -139,7 +134,7 @@ def measure(
             continue
         try:
             built = build(way, shape, mode, batch, width=given.width, device=given.device, exports=given.exports)
-            alone[way] = step_alone(name, mode, batch, way, given)
+            alone[way] = step_alone(shape, mode, batch, way, given)
         except PoseglotError as error:
             left_out.append(f"{what}, {way}: not available: {error}")
             continue
@@ -216,27 +211,30 @@ def timed(step: Callable[[], Any], device: str, steps: int = 1) -> float:
     return (time.perf_counter() - start) / steps
 
 
-def step_alone(name: str, mode: str, batch: int, way: str, given: argparse.Namespace) -> dict[str, float]:
+def step_alone(shape: Shape, mode: str, batch: int, way: str, given: argparse.Namespace) -> dict[str, float]:
     """The first step of a way in a process of its own: its seconds and its memory.
 
     Raises:
         PoseglotError: it does not fit into the memory that is free.
     """
-    command = [sys.executable, __file__, "--alone", name, mode, str(batch), way, "--exports", str(given.exports)]
-    command += ["--width", str(given.width), "--device", given.device, "--threads", str(torch.get_num_threads())]
-    command += ["--frames", str(given.frames)] if given.frames else []
     free = free_memory()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode > 0:
-        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
-    found = {} if done.returncode else json.loads(done.stdout.splitlines()[-1])
-    if not found:  # refused, or ended by a signal
-        raise PoseglotError(f"a step does not fit into the memory that is free, {free / 2**30:.1f} GiB.")
-    return found
+    context = multiprocessing.get_context("forkserver")  # starts from one that has everything loaded and has done nothing yet
+    context.set_forkserver_preload(["torch.optim", "poseglot.models.frozen", "poseglot.models.official"])
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        try:
+            return pool.submit(first_step, shape, mode, batch, way, given, torch.get_num_threads()).result()
+        except (BrokenProcessPool, MemoryError) as error:  # killed, or refused
+            raise PoseglotError(f"a step does not fit into the memory that is free, {free / 2**30:.1f} GiB.") from error
 
 
-def first_step(shape: Shape, mode: str, batch: int, way: str, given: argparse.Namespace) -> dict[str, float]:
-    """What `step_alone` is told; nothing if memory is refused."""
+def first_step(shape: Shape, mode: str, batch: int, way: str, given: argparse.Namespace, threads: int) -> dict[str, float]:
+    """What `step_alone` is told.
+
+    Raises:
+        MemoryError: there is too little.
+    """
+    keep_freed_memory()
+    torch.set_num_threads(threads)
     on_gpu = given.device.startswith("cuda")
     if not on_gpu:  # rather be refused than have the system end somebody else's process
         limit = int(0.9 * free_memory())
@@ -250,10 +248,10 @@ def first_step(shape: Shape, mode: str, batch: int, way: str, given: argparse.Na
             restart_own_peak()
             before = own_memory()["now"]
         seconds = timed(built.step, given.device)
-    except (RuntimeError, MemoryError) as error:
-        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "allocate memory" not in str(error):
-            raise
-        return {}
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+            raise MemoryError from error
+        raise
     most = torch.cuda.max_memory_allocated() if on_gpu else own_memory()["most"]
     return {"seconds": seconds, "peak MiB": (most - before) / MB}
 
@@ -261,7 +259,7 @@ def first_step(shape: Shape, mode: str, batch: int, way: str, given: argparse.Na
 def matrix_peak(device: str) -> float:
     """GFLOP/s of the best of several square products in single precision."""
     best = 0.0
-    for size in (2048, 4096, 8192) if device.startswith("cuda") else (512, 1024, 1536, 2048):
+    for size in (2048, 4096, 8192) if device.startswith("cuda") else (512, 1024, 1536):
         a, b = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
         step = partial(torch.mm, a, b)
         timed(step, device)
