@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -44,11 +45,9 @@ def measured(out: Path, *options: str, **environment: str) -> tuple[dict[str, An
 
 
 def test_all_ways_are_timed_in_turns(tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
-    wanted = ["plain", "torch", "onnxruntime"]
-    data, page = measured(tmp_path, "--ways", *wanted, "--repeats", "3")
+    data, page = measured(tmp_path, "--ways", "plain", "torch", "--repeats", "3")
     assert [(row["mode"], row["way"]) for row in data["rows"]] == [
-        ("train", "plain"), ("train", "torch"), ("infer", "plain"), ("infer", "torch"), ("infer", "onnxruntime"),
+        ("train", "plain"), ("train", "torch"), ("infer", "plain"), ("infer", "torch"),
     ]  # fmt: skip
     peak = data["matrix product, GFLOP/s"]
     assert peak["least"] <= peak["median"] <= peak["most"]
@@ -76,16 +75,26 @@ def test_what_is_not_to_be_had_is_said(tmp_path: Path) -> None:
     assert "- nw-ucla, infer, batch 2, ours: not available: no C++ compiler was found" in page
 
 
-def test_a_step_that_takes_too_long_is_left_out(tmp_path: Path) -> None:
-    data, page = measured(tmp_path, "--modes", "infer", "--ways", "plain", "--longest", "0")
-    assert data["rows"] == [] and "the first step of plain took" in page
+@pytest.mark.slow
+def test_the_ways_that_compile_answer_too(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    data, _ = measured(tmp_path, "--ways", "plain", "compiled", "onnxruntime")
+    assert [row["way"] for row in data["rows"]] == ["plain", "compiled", "plain", "compiled", "onnxruntime"]
+
+
+def test_a_step_that_would_take_too_long_is_left_out(speed: Any) -> None:
+    given = argparse.Namespace(ways=["plain", "torch"], frames=8, longest=10.0)
+    earlier = [{"shape": "ntu", "mode": "train", "batch": 16, "way": "plain", "ms": 3000.0}]
+    left_out: list[str] = []
+    assert speed.measure("ntu", "train", 64, given, earlier, left_out) == []
+    assert left_out == ["ntu, train, batch 64: a step of plain would take longer than 10 s"]
 
 
 def test_a_way_that_computes_something_else_is_not_timed(speed: Any, ways: Any, tmp_path: Path) -> None:
     shape = ways.Shape("kinect20", 1, 8, 10)
     options = {"width": 16, "device": "cpu", "exports": tmp_path}
     said = {way: ways.build(way, shape, "train", 3, **options).answer() for way in ("plain", "torch", "ours")}
-    assert len(said["plain"]) > 300
+    assert len(said["plain"]) == 1 + len(list(ways.networks(shape, 16, heads=True)[1].parameters()))
     speed.check_same("all", speed.CLOSE["train"], said)
     for name in ("loss", "the gradient of encoder.blocks.4.graph.alpha", "the gradient of heads.hip_head.weight"):
         for factor in (0.9, float("nan")):
@@ -123,7 +132,7 @@ def test_memory_is_the_steps_own(speed: Any) -> None:
     )
     held = bytearray(b"x") * (200 * 2**20)
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, cwd=FOLDER, check=True)
-    assert 40 <= int(done.stdout) / 2**20 < 50 and held
+    assert 39 < int(done.stdout) / 2**20 < 50 and held
 
 
 def test_memory_that_is_not_there_is_refused(ways: Any) -> None:
