@@ -56,7 +56,17 @@ class Way:
     answer: Callable[[], dict[str, Tensor]]
 
 
-def build(way: str, shape: Shape, mode: str, batch: int, *, width: int, device: str, exports: Path) -> Way:
+def build(
+    way: str,
+    shape: Shape,
+    mode: str,
+    batch: int,
+    *,
+    width: int,
+    device: str,
+    exports: Path,
+    dtype: torch.dtype = torch.float32,
+) -> Way:
     """A way that trains on, or answers, the same batch every time.
 
     Args:
@@ -68,8 +78,9 @@ def build(way: str, shape: Shape, mode: str, batch: int, *, width: int, device: 
         PoseglotError: it cannot be had here; why.
     """
     plain, ours = networks(shape, width, heads=mode == "train")
-    plain.to(device), ours.to(device)
-    x, labels, texts = (each.to(device) for each in batch_of(shape, batch))
+    plain.to(device, dtype), ours.to(device, dtype)
+    x, labels, texts = batch_of(shape, batch)
+    x, labels, texts = x.to(device, dtype), labels.to(device), texts.to(device, dtype)
     kernels = "on" if way == "ours" else "off"
     if way == "ours" and device == "cpu" and (reason := native.reason_unavailable(x.dtype)):
         raise PoseglotError(reason)
@@ -87,7 +98,7 @@ def build(way: str, shape: Shape, mode: str, batch: int, *, width: int, device: 
         else:
             answer = lambda x: ours(x)["logits"]  # noqa: E731
         step = partial(_answer, answer, x, kernels)
-        return Way(step, lambda: {"logits": step().float().cpu()})
+        return Way(step, lambda: {"logits": step().cpu()})
     plain.train(), ours.train()
     loss = partial(_plain_loss, plain) if way == "plain" else partial(_our_loss, ours)
     loss = partial(_gradients, loss, plain if way == "plain" else ours, x, labels, texts, kernels)
