@@ -49,7 +49,7 @@ def cost_of(command: Sequence[str | Path], *, accepted: Sequence[int] = (0,)) ->
     Raises:
         SystemExit: it ended with another status than those accepted; what it said is shown.
     """
-    load, busy, cpu, started = os.getloadavg()[0], _busy(), _children_cpu(), time.perf_counter()
+    load, busy, cpu, started = os.getloadavg()[0], busy_seconds(), _children_cpu(), time.perf_counter()
     process = subprocess.Popen(
         [str(part) for part in command], env=ENVIRONMENT, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
@@ -61,7 +61,7 @@ def cost_of(command: Sequence[str | Path], *, accepted: Sequence[int] = (0,)) ->
     if process.returncode not in accepted:
         sys.exit(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{said}")
     cpu = _children_cpu() - cpu
-    others = max(0.0, (_busy() - busy - cpu) / seconds)
+    others = max(0.0, (busy_seconds() - busy - cpu) / seconds)
     return Cost(seconds, cpu, memory.peak / MB, sum(memory.largest.values()) / MB, others, load)
 
 
@@ -102,12 +102,30 @@ def _kilobytes(path: str, field: str) -> int:
         return next((int(line.split()[1]) * 1024 for line in file if line.startswith(field)), 0)
 
 
+def own_memory() -> dict[str, int]:
+    """Bytes of this process in memory: `now`, and the `most` since it began or since `restart_own_peak`.
+
+    Not `ru_maxrss`, which begins with what the process that started this one ever had.
+    """
+    return {"now": _kilobytes("/proc/self/status", "VmRSS:"), "most": _kilobytes("/proc/self/status", "VmHWM:")}
+
+
+def restart_own_peak() -> None:
+    """From now on `own_memory` knows the most of what comes."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def free_memory() -> int:
+    """Bytes that could be had without ending or swapping anything."""
+    return _kilobytes("/proc/meminfo", "MemAvailable:")
+
+
 def _children_cpu() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
-def _busy() -> float:
+def busy_seconds() -> float:
     """Seconds that all cores together were busy, since the system started."""
     user, nice, system, _, _, interrupts, soft, *_ = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:])
     return (user + nice + system + interrupts + soft) / os.sysconf("SC_CLK_TCK")

@@ -6,60 +6,49 @@
   compiled     torch's operations through torch.compile (only if asked for by --ways)
   onnxruntime  what `poseglot export` writes (at test time, on a CPU)
 
+    python benchmarks/speed.py --out results/speed
+
 A training step is forward, cross-entropy, alignment of five levels with given text features (what texts cost is asked by
-`text_cost.py`), backward, SGD. Before anything is timed, all ways are seen to give the same numbers.
+`text_cost.py`), backward, SGD; at test time there are no heads. Before anything is timed, all ways are seen to give the same logits, or
+the same loss and gradients, with weights in which nothing is zero or one: to 1e-8 in double precision on up to four clips, roughly in single
+precision on the batch that is timed. Then they take turns (A, B, C, A, B, C, ...), and a ratio is
+one of two turns of the same round. Freed memory is kept, in every way, as the command line does for all of ours. Linux only.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
+import math
+import multiprocessing
 import os
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from measuring import machine, table, write_results
-from plain import PlainGAP, plain_loss
+from measuring import MB, busy_seconds, free_memory, machine, own_memory, restart_own_peak, shown, table, write_results
 from torch import Tensor
-from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
+from ways import SEED, SHAPES, WAYS, Shape, Way, build, flops_of_a_clip
 
 from poseglot.errors import PoseglotError
-from poseglot.losses import alignment_loss
-from poseglot.models.frozen import prepare
-from poseglot.models.official import OFFICIAL_PARTS, recognizer_from_official
-from poseglot.models.recognizer import Recognizer
-from poseglot.skeletons.layout import load_layout
+from poseglot.memory import keep_freed_memory
 
-HEADS = ("head", "hand", "foot", "hip")  # the order of the public heads
-LEVELS = ("global", *HEADS)
-TEXT_WIDTH = 512  # CLIP's
-WAYS = ("plain", "torch", "ours", "compiled", "onnxruntime")
-Step = Callable[[], Any]
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Clips of a data set: layout, people, frames, classes."""
-
-    layout: str
-    people: int
-    frames: int
-    classes: int
-
-
-SHAPES = {"nw-ucla": Shape("kinect20", 1, 52, 10), "ntu": Shape("ntu25", 2, 64, 120)}
+# How far logits, the loss or a gradient may be from the first way's, as a share of its length. In single precision rounding decides on which side
+# of a ReLU's edge a number falls, and the plain way's own gradients are up to a hundredth away from those in double precision.
+CLOSE = {"exact": 1e-8, "infer": 1e-3, "train": 5e-2}
+FLOOR = 0.05  # of the longest gradient: one that cancels out to less is measured by this
+IN_DOUBLE = ("plain", "torch", "ours")  # ways that come in double precision, too, without being made once more
+TURN = 0.1  # seconds that a turn of the plain way takes at least, so that a short step is not timed alone
 
 
 def main() -> None:
@@ -68,247 +57,217 @@ def main() -> None:
     parser.add_argument("--modes", nargs="+", choices=("train", "infer"), default=["train", "infer"])
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=["plain", "torch", "ours", "onnxruntime"])
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 16, 64, 200])
+    parser.add_argument("--repeats", type=int, default=15, help="rounds of a configuration, at most")
     parser.add_argument(
-        "--seconds", type=float, default=25.0, help="of a configuration; at least two rounds are done, at most 15"
+        "--seconds",
+        type=float,
+        default=25.0,
+        help="of a configuration; where they do not suffice for --repeats, two rounds or more",
     )
     parser.add_argument(
-        "--longest", type=float, default=60.0, help="seconds: a configuration whose plain step would take longer is left out"
+        "--longest", type=float, default=60.0, help="seconds: a configuration whose first step takes longer is left out"
     )
     parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--frames", type=int, help="of a clip; by default as the data set's clips are trained on")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, help="torch's; by default as many as it takes by itself")
     parser.add_argument("--out", type=Path, default=Path("results/speed"))
-    parser.add_argument("--exports", type=Path, help=argparse.SUPPRESS)  # where exported files lie
-    parser.add_argument("--peak-of", nargs=4, metavar=("SHAPE", "MODE", "BATCH", "WAY"), help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.peak_of:
-        name, mode, batch, way = given.peak_of
-        print(peak_memory(SHAPES[name], mode, int(batch), way, given))
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        given.exports = Path(folder)
+    if min([given.repeats, *given.batches]) < 1:
+        parser.error("--repeats and --batches take numbers from 1 on")
+    keep_freed_memory()  # as the command line does
+    if given.threads is not None:
+        torch.set_num_threads(given.threads)
+    if given.device.startswith("cuda"):
+        torch.backends.cudnn.allow_tf32 = False  # all of it in single precision, like the product it is compared with
+    with tempfile.TemporaryDirectory(prefix="speed-") as folder:
+        given.exports = Path(folder)  # where exported files lie
         compare(given)
+
+
+def shape_of(name: str, given: argparse.Namespace) -> Shape:
+    shape = SHAPES[name]
+    return Shape(shape.layout, shape.people, given.frames or shape.frames, shape.classes)
 
 
 def compare(given: argparse.Namespace) -> None:
     """The whole grid."""
+    about = {
+        "machine": machine(),
+        "device": torch.cuda.get_device_name(given.device) if given.device.startswith("cuda") else given.device,
+        "threads": torch.get_num_threads(),
+        "load": f"{os.getloadavg()[0]:.2f} when it began",
+        "width": given.width,
+        "seed": SEED,
+    }
     peaks = [matrix_peak(given.device)]
     rows: list[dict[str, Any]] = []
-    grid = [(name, mode, batch) for name in given.shapes for mode in given.modes for batch in given.batches]
-    for name, mode, batch in tqdm(grid, desc="configurations", unit="one"):
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        if mode == "train" and given.device == "cpu" and plain_bytes(SHAPES[name], batch, given.width) > 0.7 * free:
-            tqdm.write(f"{name}, {mode}, batch {batch}: left out, the plain way would want more memory than is free")
-            continue
-        before = next(
-            (row for row in reversed(rows) if (row["shape"], row["mode"], row["way"]) == (name, mode, given.ways[0])), None
-        )
-        if before and before["ms"] / 1e3 * batch / before["batch"] > given.longest:
-            tqdm.write(f"{name}, {mode}, batch {batch}: left out, a step would take longer than --longest")
-            continue
-        rows += measure(name, mode, batch, given)
-        peaks.append(matrix_peak(given.device))
+    left_out: list[str] = []
+    grid = [(name, mode, batch) for name in given.shapes for mode in given.modes for batch in sorted(given.batches)]
+    with tqdm(grid, desc="configurations", unit="one", disable=not sys.stderr.isatty()) as bar:
+        for name, mode, batch in bar:
+            bar.set_postfix_str(f"{name}, {mode}, batch {batch}")
+            rows += measure(name, mode, batch, given, rows, left_out)
+            peaks.append(matrix_peak(given.device))
     peak = statistics.median(peaks)
     for row in rows:
         row["of the peak"] = row["GFLOP/s"] / peak
-    about = {
-        "machine": machine(), "threads": torch.get_num_threads(), "width": given.width, "seed": 0,
-        "matrix product, GFLOP/s": {"median": peak, "least": min(peaks), "most": max(peaks)},
-    }  # fmt: skip
-    write_results(given.out, "table", page(rows, about), {**about, "rows": rows})
-    picture(rows, given.out / "speed.png")
+    about["matrix product, GFLOP/s"] = {"median": peak, "least": min(peaks), "most": max(peaks)}
+    write_results(given.out, "table", page(rows, left_out, about), {**about, "rows": rows, "left out": left_out})
+    if rows:
+        picture(rows, given.out / "speed.png")
 
 
-def measure(name: str, mode: str, batch: int, given: argparse.Namespace) -> list[dict[str, Any]]:
-    """All ways of one configuration, in turns."""
-    shape = SHAPES[name]
-    steps = dict[str, Step]()
+def measure(
+    name: str, mode: str, batch: int, given: argparse.Namespace, earlier: list[dict[str, Any]], left_out: list[str]
+) -> list[dict[str, Any]]:
+    """All ways of one configuration, in turns. What cannot be measured is noted in `left_out`.
+
+    Args:
+        earlier: rows of smaller batches, by which a step that would take too long is foreseen.
+    """
+    shape, what = shape_of(name, given), f"{name}, {mode}, batch {batch}"
+    before = [row for row in earlier if (row["shape"], row["mode"], row["way"]) == (name, mode, given.ways[0])]
+    if before and before[-1]["ms"] / 1e3 * batch / before[-1]["batch"] > given.longest:
+        left_out.append(f"{what}: a step of {given.ways[0]} would take longer than {given.longest:g} s")
+        return []
+    ways, alone = dict[str, Way](), dict[str, dict[str, float]]()
+    torch.compiler.reset()  # it compiles a module a few times only, and then no more
     for way in given.ways:
         if mode == "train" and way == "onnxruntime":
             continue
         try:
-            steps[way] = build(way, shape, mode, batch, given)
+            built = build(way, shape, mode, batch, width=given.width, device=given.device, exports=given.exports)
+            alone[way] = step_alone(shape, mode, batch, way, given)
         except PoseglotError as error:
-            tqdm.write(f"{way}: not available here: {error}")
-    # The first call of each warms up, and all must say the same: logits, or the loss before any step.
-    said = {way: step() for way, step in steps.items()}
-    reference = next(iter(said.values())).float()
-    for way, value in said.items():
-        if not torch.allclose(value.float(), reference, rtol=1e-2, atol=1e-3 * float(reference.abs().max())):
-            sys.exit(f"{name}, {mode}, batch {batch}: {way} computes something else; nothing is timed.")
-    seconds = {way: list[float]() for way in steps}
-    until = time.perf_counter() + given.seconds
-    rounds = 0
-    while rounds < 2 or (rounds < 15 and time.perf_counter() < until):
-        for way, step in steps.items():
-            seconds[way].append(timed(step, given.device))
+            left_out.append(f"{what}, {way}: not available: {error}")
+            continue
+        if way == given.ways[0] and alone[way]["seconds"] > given.longest:
+            left_out.append(
+                f"{what}: the first step of {way} took {alone[way]['seconds']:.0f} s, longer than {given.longest:g} s"
+            )
+            return []
+        ways[way] = built
+    if not ways:
+        return []
+    options = {"width": given.width, "device": given.device, "exports": given.exports, "dtype": torch.float64}
+    exact = {way: build(way, shape, mode, min(batch, 4), **options).answer() for way in ways if way in IN_DOUBLE}
+    check_same(f"{what}, in double precision", CLOSE["exact"], exact)
+    check_same(what, CLOSE[mode], {way: each.answer() for way, each in ways.items()})
+    warm = {way: timed(each.step, given.device) for way, each in ways.items()}
+    steps = max(1, math.ceil(TURN / next(iter(warm.values()))))
+    seconds = {way: list[float]() for way in ways}
+    busy_before, cpu, began, rounds = busy_seconds(), time.process_time(), time.perf_counter(), 0
+    while rounds < min(2, given.repeats) or (rounds < given.repeats and time.perf_counter() - began < given.seconds):
+        for way, each in ways.items():
+            if steps > 1:  # what the last way left in the caches, and its threads that still wait, are not this one's
+                each.step()
+            seconds[way].append(timed(each.step, given.device, steps))
         rounds += 1
+    took = time.perf_counter() - began
+    others = max(0.0, (busy_seconds() - busy_before - (time.process_time() - cpu)) / took)
+    ctypes.CDLL(None).malloc_trim(0)  # the processes that come next have a use for it
     counted = flops_of_a_clip(shape, mode, given.width)
     rows = []
     for way, times in seconds.items():
         middle = statistics.median(times)
-        ratio = statistics.median(p / t for p, t in zip(seconds["plain"], times, strict=True)) if "plain" in seconds else None
+        ratio = statistics.median(p / t for p, t in zip(seconds["plain"], times, strict=True)) if "plain" in seconds else "-"
         rows.append(
             {
                 "shape": name, "mode": mode, "batch": batch, "way": way, "ms": 1e3 * middle, "least": 1e3 * min(times),
-                "most": 1e3 * max(times), "clips/s": batch / middle, "times plain": ratio if ratio is not None else "-",
-                "peak MiB": alone(name, mode, batch, way, given), "GFLOP/s": batch * counted[way != "plain"] / middle / 1e9,
-                "rounds": rounds,
+                "most": 1e3 * max(times), "clips/s": batch / middle, "times plain": ratio, "peak MiB": alone[way]["peak MiB"],
+                "GFLOP/s": batch * counted[way != "plain"] / middle / 1e9, "rounds": rounds, "steps a round": steps,
+                "others": others,
             }
         )  # fmt: skip
     return rows
 
 
-def timed(step: Step, device: str) -> float:
+def check_same(what: str, close: float, said: dict[str, dict[str, Tensor]]) -> None:
+    """See that all ways say what the first does; `close` as in `CLOSE`.
+
+    Raises:
+        SystemExit: one computes something else.
+    """
+    if not said:
+        return
+    (first, wanted), *others = said.items()
+    floor = FLOOR * max(float(tensor.norm()) for tensor in wanted.values())
+    for way, got in others:
+        if got.keys() != wanted.keys():
+            sys.exit(f"{what}: {way} and {first} do not compute the same things; nothing is timed.")
+        for name, tensor in wanted.items():
+            apart = float((got[name] - tensor).norm()) / max(float(tensor.norm()), floor)
+            if not apart <= close:  # nor is NaN
+                sys.exit(f"{what}: {name} by {way} is {apart:.1e} away from {first}, more than {close:g}; nothing is timed.")
+
+
+def timed(step: Callable[[], Any], device: str, steps: int = 1) -> float:
+    """Seconds of a step: of several in a row, a share."""
     if device.startswith("cuda"):
+        began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         torch.cuda.synchronize()
-    began = time.perf_counter()
-    step()
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-    return time.perf_counter() - began
-
-
-def build(way: str, shape: Shape, mode: str, batch: int, given: argparse.Namespace) -> Step:
-    """A step that trains on, or answers, the same batch every time; it returns what it computed."""
-    plain, ours = networks(shape, given.width)
-    plain.to(given.device), ours.to(given.device)
-    x, labels, texts = (each.to(given.device) for each in batch_of(shape, batch))
-    kernels = "on" if way == "ours" else "off"
-    if mode == "infer":
-        answer: Callable[[Tensor], Tensor]
-        plain.eval(), ours.eval()
-        if way == "plain":
-            answer = lambda x: plain(x)[0]  # noqa: E731
-        elif way == "ours":
-            answer = prepare(ours)
-        elif way == "onnxruntime":
-            from poseglot.inference.export import ExportedRecognizer, export_onnx
-
-            path = given.exports / f"{shape.layout}.onnx"
-            if not path.exists():
-                export_onnx(ours.without_words(), path)
-            answer = ExportedRecognizer(path)
-        else:
-            bare = ours.without_words()
-            if way == "compiled":
-                bare.encoder.compile()
-            answer = lambda x: bare(x)["logits"]  # noqa: E731
-        return partial(_answer, answer, x, kernels)
-    plain.train(), ours.train()
-    if way == "compiled":
-        ours.encoder.compile()
-    module = plain if way == "plain" else ours
-    optimizer = torch.optim.SGD(module.parameters(), lr=1e-6, momentum=0.9, nesterov=True, weight_decay=4e-4)
-    loss = partial(_plain_loss, plain) if way == "plain" else partial(_our_loss, ours)
-    return partial(_train, loss, optimizer, x, labels, texts, kernels)
-
-
-def _answer(answer: Callable[[Tensor], Tensor], x: Tensor, kernels: str) -> Tensor:
-    with torch.inference_mode(), switched(kernels):
-        return answer(x)
-
-
-def _train(
-    loss_of: Callable[..., Tensor], optimizer: torch.optim.Optimizer, x: Tensor, labels: Tensor, texts: Tensor, kernels: str
-) -> Tensor:
-    with switched(kernels):
-        optimizer.zero_grad()
-        loss = loss_of(x, labels, texts)
-        loss.backward()
-        optimizer.step()
-    return loss.detach()
-
-
-def _plain_loss(network: PlainGAP, x: Tensor, labels: Tensor, texts: Tensor) -> Tensor:
-    return plain_loss(network(x), labels, list(texts), weight=0.8, scale=10.0)
-
-
-def _our_loss(recognizer: Recognizer, x: Tensor, labels: Tensor, texts: Tensor) -> Tensor:
-    output = recognizer(x)
-    aligned = [
-        alignment_loss(output["alignment"][level], text, labels, scale=10.0) for level, text in zip(LEVELS, texts, strict=True)
-    ]
-    return F.cross_entropy(output["logits"], labels) + 0.8 * torch.stack(aligned).mean()
-
-
-@contextmanager
-def switched(kernels: str) -> Iterator[None]:
-    before = os.environ.get("POSEGLOT_KERNELS")
-    os.environ["POSEGLOT_KERNELS"] = kernels
-    try:
-        yield
-    finally:
-        os.environ.pop("POSEGLOT_KERNELS") if before is None else os.environ.update(POSEGLOT_KERNELS=before)
-
-
-def networks(shape: Shape, width: int) -> tuple[PlainGAP, Recognizer]:
-    """The plain network and ours with its weights."""
-    torch.manual_seed(0)
-    parts = [OFFICIAL_PARTS[shape.layout]["joint"][name] for name in HEADS]
-    plain = PlainGAP(
-        load_layout(shape.layout), people=shape.people, classes=shape.classes, width=width, text_width=TEXT_WIDTH, parts=parts
-    )
-    return plain, recognizer_from_official(plain.state_dict(), layout=shape.layout, people=shape.people)
-
-
-def batch_of(shape: Shape, batch: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Random clips (N, M, T, V, C), labels, and text features (levels, N, width)."""
-    generator = torch.Generator().manual_seed(1)
-    x = torch.rand(batch, shape.people, shape.frames, len(load_layout(shape.layout)), 3, generator=generator) * 2 - 1
-    labels = torch.randint(shape.classes, (batch,), generator=generator)
-    return x, labels, torch.randn(len(LEVELS), batch, TEXT_WIDTH, generator=generator)
-
-
-def flops_of_a_clip(shape: Shape, mode: str, width: int) -> list[int]:
-    """Operations as torch counts them (a multiply-add is two), of the plain way and of ours, the same in rows as by torch."""
-    plain, ours = networks(shape, width)
-    x, labels, texts = batch_of(shape, 2)
-    found = []
-    for way, module in (("plain", plain), ("ours", ours)):
-        module.train(mode == "train")
-        counter = FlopCounterMode(display=False)
-        with switched("off"), counter:
-            if mode == "train":
-                (_plain_loss(plain, x, labels, texts) if way == "plain" else _our_loss(ours, x, labels, texts)).backward()
-            else:
-                module.requires_grad_(False)
-                module(x)
-        found.append(counter.get_total_flops() // 2)
-    return found
-
-
-def plain_bytes(shape: Shape, batch: int, width: int) -> float:
-    """About what the plain way keeps for its backward pass: some 20 tensors of a block's size in each of ten blocks."""
-    return batch * shape.people * shape.frames * len(load_layout(shape.layout)) * width * 4 * 20 * 10 * 1.2
-
-
-def alone(name: str, mode: str, batch: int, way: str, given: argparse.Namespace) -> float | str:
-    """MiB that one step of a way adds to what a process has before it, measured in one of its own; for one middle batch only."""
-    if batch != min(given.batches, key=lambda size: abs(size - 64)):
-        return "-"
-    command = [
-        sys.executable, __file__, "--peak-of", name, mode, str(batch), way, "--width", str(given.width), "--device", given.device,
-        "--exports", str(given.exports),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return float(done.stdout.split()[-1])
-
-
-def peak_memory(shape: Shape, mode: str, batch: int, way: str, given: argparse.Namespace) -> float:
-    step = build(way, shape, mode, batch, given)
-    if given.device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats()
+        began.record()
+        for _ in range(steps):
+            step()
+        ended.record()
+        ended.synchronize()
+        return began.elapsed_time(ended) / 1e3 / steps
+    start = time.perf_counter()
+    for _ in range(steps):
         step()
-        return torch.cuda.max_memory_allocated() / 2**20
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    step()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10
+    return (time.perf_counter() - start) / steps
+
+
+def step_alone(shape: Shape, mode: str, batch: int, way: str, given: argparse.Namespace) -> dict[str, float]:
+    """The first step of a way in a process of its own: its seconds and its memory.
+
+    Raises:
+        PoseglotError: it does not fit into the memory that is free.
+    """
+    free = free_memory()
+    context = multiprocessing.get_context("forkserver")  # starts from one that has everything loaded and has done nothing yet
+    context.set_forkserver_preload(["torch.optim", "poseglot.models.frozen", "poseglot.models.official"])
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        try:
+            return pool.submit(first_step, shape, mode, batch, way, given, torch.get_num_threads()).result()
+        except (BrokenProcessPool, MemoryError) as error:  # killed, or refused
+            raise PoseglotError(f"a step does not fit into the memory that is free, {free / 2**30:.1f} GiB.") from error
+
+
+def first_step(shape: Shape, mode: str, batch: int, way: str, given: argparse.Namespace, threads: int) -> dict[str, float]:
+    """What `step_alone` is told.
+
+    Raises:
+        MemoryError: there is too little.
+    """
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    on_gpu = given.device.startswith("cuda")
+    if not on_gpu:  # rather be refused than have the system end somebody else's process
+        limit = int(0.9 * free_memory())
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    try:
+        built = build(way, shape, mode, batch, width=given.width, device=given.device, exports=given.exports)
+        if on_gpu:
+            before = torch.cuda.memory_allocated()
+            torch.cuda.reset_peak_memory_stats()
+        else:
+            restart_own_peak()
+            before = own_memory()["now"]
+        seconds = timed(built.step, given.device)
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+            raise MemoryError from error
+        raise
+    most = torch.cuda.max_memory_allocated() if on_gpu else own_memory()["most"]
+    return {"seconds": seconds, "peak MiB": (most - before) / MB}
 
 
 def matrix_peak(device: str) -> float:
     """GFLOP/s of the best of several square products in single precision."""
     best = 0.0
-    for size in (512, 1024, 1536):
+    for size in (2048, 4096, 8192) if device.startswith("cuda") else (512, 1024, 1536):
         a, b = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
         step = partial(torch.mm, a, b)
         timed(step, device)
@@ -316,51 +275,77 @@ def matrix_peak(device: str) -> float:
     return best
 
 
-def page(rows: list[dict[str, Any]], about: dict[str, Any]) -> str:
+def page(rows: list[dict[str, Any]], left_out: list[str], about: dict[str, Any]) -> str:
     """The tables, one for each mode and shape."""
-    peak = about["matrix product, GFLOP/s"]
-    parts = []
+    peak, parts = about["matrix product, GFLOP/s"], []
     for name, mode in dict.fromkeys((row["shape"], row["mode"]) for row in rows):
-        some = [row for row in rows if (row["shape"], row["mode"]) == (name, mode)]
-        shown = [{key: value for key, value in row.items() if key not in ("shape", "mode")} for row in some]
-        for row in shown:
-            row["of the peak"] = f"{row['of the peak']:.0%}"
-        parts.append(f"## {'Training' if mode == 'train' else 'Inference'}, {name}\n\n{table(shown)}")
+        some = [
+            {
+                "batch": row["batch"], "way": row["way"], "ms": row["ms"], "spread": f"{shown(row['least'])} to {shown(row['most'])}",
+                "clips/s": row["clips/s"], "times plain": row["times plain"], "peak MiB": row["peak MiB"],
+                "GFLOP/s": row["GFLOP/s"], "of the peak": f"{row['of the peak']:.0%}", "n": row["rounds"],
+            }
+            for row in rows
+            if (row["shape"], row["mode"]) == (name, mode)
+        ]  # fmt: skip
+        parts.append(f"## {'Training' if mode == 'train' else 'Inference'}, {name}\n\n{table(some)}")
+    if left_out:
+        parts.append("## Not measured\n\n" + "".join(f"- {each}\n" for each in left_out))
+    busiest = max((row["others"] for row in rows), default=0.0)
     foot = (
-        f"Median, least and most of the rounds; `times plain` is the median of ratios within a round. `peak MiB` is what one step adds "
-        f"to a process of its own. GFLOP/s: torch's count of the plain way's operations for it, of our torch way's for the others (rows do "
-        f"the same algebra; ONNX Runtime fewer still) - so a way that needs fewer shows fewer. This machine's matrix product: "
-        f"{peak['median']:.0f} GFLOP/s (median of measurements between the configurations; {peak['least']:.0f} to {peak['most']:.0f}). "
-        f"{about['threads']} threads, {about['machine']['processor']}, torch {about['machine']['torch']}, commit "
-        f"{about['machine']['commit']}, {about['machine']['when']}.\n\n`{about['machine']['command']}`\n"
+        "The median of n rounds in which the ways took turns, and the least and the most of them; `times plain` is the median of the "
+        "ratios within a round. Fewer rounds are those of steps so long that --seconds did not suffice for more. "
+        "`peak MiB` is what the first step adds to a process of its own (of `compiled`, the compiler as well). "
+        "GFLOP/s: of products and convolutions as torch counts them, forward and backward; the plain way's own count for it, our torch "
+        "way's for all others, which do the same algebra (folding leaves out a little more). A way that needs fewer operations shows "
+        "fewer, and is not credited with what it avoids. "
+        f"This machine's matrix product: {peak['median']:.0f} GFLOP/s, the median of measurements before, between and after "
+        f"({peak['least']:.0f} to {peak['most']:.0f}). "
+        f"Width {about['width']}, {about['threads']} threads, {about['device']}, {about['machine']['processor']}, torch "
+        f"{about['machine']['torch']}, commit {about['machine']['commit']}, seed {about['seed']}, {about['machine']['when']}; load "
+        f"{about['load']}, other work kept at most {busiest:.2f} cores busy.\n\n`{about['machine']['command']}`\n"
     )
     return "# Speed\n\n" + "\n".join(parts) + "\n" + foot
 
 
-def picture(rows: list[dict[str, Any]], path: Path) -> None:
-    """Clips a second by batch, a panel for each mode and shape."""
-    import matplotlib.pyplot as plt
+# Of Okabe and Ito's colours, told apart by people with any kind of colour vision.
+COLOURS = dict(zip(WAYS, ("#222222", "#E69F00", "#0072B2", "#CC79A7", "#009E73"), strict=True))
 
-    panels = list(dict.fromkeys((row["shape"], row["mode"]) for row in rows))
-    figure, axes = plt.subplots(1, len(panels), figsize=(4 * len(panels), 3.6), squeeze=False)
-    for axis, (name, mode) in zip(axes[0], panels, strict=True):
-        some = [row for row in rows if (row["shape"], row["mode"]) == (name, mode)]
-        for way in dict.fromkeys(row["way"] for row in some):
-            mine = [row for row in some if row["way"] == way]
-            axis.plot([row["batch"] for row in mine], [row["clips/s"] for row in mine], marker="o", label=way)
-        axis.set_title(f"{'training' if mode == 'train' else 'inference'}, {name}", fontsize=10)
-        batches = sorted({row["batch"] for row in some})
-        axis.set_xscale("log")
-        axis.set_xticks(batches, map(str, batches))
-        axis.minorticks_off()
+
+def picture(rows: list[dict[str, Any]], path: Path) -> None:
+    """Clips a second by batch: a line of panels for each shape, training and inference side by side."""
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    from poseglot.report.pictures import INK, LINE, PAPER, save_figure
+
+    names, modes = (list(dict.fromkeys(row[key] for row in rows)) for key in ("shape", "mode"))
+    size = (0.8 + 4.2 * len(modes), 0.7 + 3 * len(names))
+    figure = Figure(figsize=size, facecolor=PAPER, layout="constrained")
+    axes = figure.subplots(len(names), len(modes), squeeze=False)
+    batches = sorted({row["batch"] for row in rows})
+    for name, line in zip(names, axes, strict=True):
+        for mode, axis in zip(modes, line, strict=True):
+            for way, colour in COLOURS.items():
+                mine = [row for row in rows if (row["shape"], row["mode"], row["way"]) == (name, mode, way)]
+                axis.plot(
+                    [row["batch"] for row in mine], [row["clips/s"] for row in mine], color=colour, marker="o", markersize=4
+                )
+            axis.set_title(f"{'training' if mode == 'train' else 'inference'}, {name}", fontsize=10, color=INK)
+            axis.set_xscale("log")
+            axis.set_xticks(batches, map(str, batches))
+            axis.minorticks_off()
+            axis.set_ylim(bottom=0)
+            axis.grid(axis="y", color=LINE, linewidth=0.5)
+            axis.set_axisbelow(True)
+            axis.spines[["top", "right"]].set_visible(False)
+        line[0].set_ylabel("clips/s")
+    for axis in axes[-1]:
         axis.set_xlabel("batch")
-        axis.set_ylim(bottom=0)
-        axis.grid(alpha=0.3)
-    axes[0][0].set_ylabel("clips / s")
-    axes[0][-1].legend(fontsize=8, frameon=False)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    there = [way for way in WAYS if any(row["way"] == way for row in rows)]
+    handles = [Line2D([], [], color=COLOURS[way], marker="o", markersize=4, label=way) for way in there]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(there), frameon=False, fontsize=9)
+    save_figure(figure, path)
 
 
 if __name__ == "__main__":
