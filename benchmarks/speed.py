@@ -9,9 +9,9 @@
     python benchmarks/speed.py --out results/speed
 
 A training step is forward, cross-entropy, alignment of five levels with given text features (what texts cost is asked by
-`text_cost.py`), backward, SGD; at test time there are no heads. Before anything is timed, all ways are seen to give the same logits, or
-the same loss and gradients, with weights in which nothing is zero or one: to 1e-8 in double precision on up to four clips, roughly in single
-precision on the batch that is timed. Then they take turns (A, B, C, A, B, C, ...), and a ratio is
+`text_cost.py`), backward, SGD; at test time there are no heads. Before anything is timed, all ways are seen to give the same logits,
+or the same loss and gradients, with weights in which nothing is zero or one: to 1e-8 in double precision on up to four clips, roughly in
+single precision on the batch that is timed. Then they take turns (A, B, C, A, B, C, ...), and a ratio is
 one of two turns of the same round. Freed memory is kept, in every way, as the command line does for all of ours. Linux only.
 """
 
@@ -43,8 +43,8 @@ from ways import SEED, SHAPES, WAYS, Shape, Way, build, flops_of_a_clip
 from poseglot.errors import PoseglotError
 from poseglot.memory import keep_freed_memory
 
-# How far logits, the loss or a gradient may be from the first way's, as a share of its length. In single precision rounding decides on which side
-# of a ReLU's edge a number falls, and the plain way's own gradients are up to a hundredth away from those in double precision.
+# How far logits, the loss or a gradient may be from the first way's, as a share of its length. In single precision rounding decides on
+# which side of a ReLU's edge a number falls, and the plain way's own gradients are up to a hundredth away from those in double precision.
 CLOSE = {"exact": 1e-8, "infer": 1e-3, "train": 5e-2}
 FLOOR = 0.05  # of the longest gradient: one that cancels out to less is measured by this
 IN_DOUBLE = ("plain", "torch", "ours")  # ways that come in double precision, too, without being made once more

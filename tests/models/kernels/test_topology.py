@@ -43,9 +43,9 @@ def test_the_same_call_gives_the_same_bits(interpreted: Any) -> None:
     assert interpreted["same bits"] is True
 
 
-@pytest.mark.parametrize("capability", [80, 90])
+@pytest.mark.parametrize("capability", [pytest.param(80, marks=pytest.mark.slow), 90])
 @pytest.mark.parametrize("name", ["forward_kernel", "back_values_kernel", "back_relation_kernel"])
-@pytest.mark.parametrize("number", ["fp32", "bf16"])
+@pytest.mark.parametrize("number", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
 def test_every_kernel_compiles_for_a_gpu(
     name: str, capability: int, number: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,6 +108,10 @@ def _shortcut(module: nn.Module | None, x: Tensor) -> tuple[Tensor | None, nn.Ba
     return y, norm, normed
 
 
+# Bytes of features that go through the blocks together: some of them fit a processor's last cache.
+_BETWEEN_BLOCKS = 2**21
+
+
 class PreparedRows:
     """The encoder at test time: every BatchNorm folded, every weight laid out as the kernels read it.
 
@@ -126,10 +130,17 @@ class PreparedRows:
         """Clips (N, M, T, V, C) -> joint features (N, people, T', V, F)."""
         with torch.no_grad():
             y = self.enter(x).permute(0, 2, 3, 1).contiguous()
-            for block in self.blocks:
-                y = block(y)
-        features: Tensor = y.unflatten(0, (-1, self.people))
+            # A few at a time through all blocks: what lies between two blocks stays in the cache, and no memory is asked for anew.
+            _, frames, joints, _ = y.shape
+            size = frames * joints * self.blocks[0].channels * y.element_size()
+            some = max(torch.get_num_threads(), _BETWEEN_BLOCKS // size)
+            features: Tensor = torch.cat([self._through(part) for part in y.split(some)]).unflatten(0, (-1, self.people))
         return features
+
+    def _through(self, y: Tensor) -> Tensor:
+        for block in self.blocks:
+            y = block(y)
+        return y
 
 
 class _PreparedBlock:
@@ -139,7 +150,7 @@ class _PreparedBlock:
         unit, module = block.graph, block.temporal
         assert isinstance(module, MultiScaleTemporal)
         self.graph = _PreparedGraph(unit, dtype)  # type: ignore[arg-type]
-        self.stride, self.quarter = module.stride, module.quarter
+        self.stride, self.quarter, self.channels = module.stride, module.quarter, 4 * module.quarter
         self.size = _vector(dtype, self.quarter)
         self.entry, self.point = module.entry.weight.flatten(1), module.point.weight.flatten(1)
         if self.stride == 1:
