@@ -29,11 +29,11 @@ lint: setup
 	.venv/bin/mypy
 
 test: lint
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n auto
 
 # Everything, also what takes minutes: the demo recipe trained and measured, every recipe's first steps, long resumes.
 test-all: lint
-	.venv/bin/python -m pytest -m ''
+	.venv/bin/python -m pytest -n auto -m ''
 
 clean:
 	rm -rf .venv data/demo $(DEMO)

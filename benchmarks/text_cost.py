@@ -30,9 +30,10 @@ from typing import Any
 
 import torch
 from measuring import machine, table, write_results
-from speed import switched, timed
+from speed import timed
 from torch import Tensor, nn
 from tqdm import tqdm
+from ways import switched
 
 from poseglot.descriptions import PromptTable, load_descriptions, make_prompts
 from poseglot.devices import to_device

@@ -106,44 +106,6 @@ def test_a_difference_from_the_fields_arrays_is_noticed(tmp_path: Path, scripts:
         check_same(tmp_path / "fewer.npz", store)
 
 
-def test_speed_times_every_way_in_turns(tmp_path: Path) -> None:
-    options = [
-        "--width",
-        "16",
-        "--batches",
-        "1",
-        "2",
-        "--seconds",
-        "0",
-        "--shapes",
-        "nw-ucla",
-        "--ways",
-        "plain",
-        "torch",
-        "ours",
-    ]
-    run("speed.py", tmp_path, *options)
-    data = json.loads((tmp_path / "table.json").read_text())
-    assert len(data["rows"]) == 2 * 2 * 3
-    assert {row["rounds"] for row in data["rows"]} == {2}
-    for row in data["rows"]:
-        assert row["least"] <= row["ms"] <= row["most"]
-        assert row["clips/s"] == pytest.approx(1e3 * row["batch"] / row["ms"])
-        assert 0 < row["of the peak"] < 1
-        assert row["way"] != "plain" or row["times plain"] == 1
-    assert (tmp_path / "speed.png").stat().st_size > 10_000
-
-
-def test_text_cost_counts_texts_and_tokens(tmp_path: Path) -> None:
-    run("text_cost.py", tmp_path, "--batch", "6", "--clips", "1", "--repeats", "1", "--width", "16")
-    data = json.loads((tmp_path / "table.json").read_text())
-    without, plain, ours, frozen = data["rows"]
-    assert (without["texts"], plain["texts"], frozen["texts"]) == (0, 6 * 5, 0)
-    assert ours["texts"] <= plain["texts"]
-    assert plain["without padding"] <= plain["tokens read"]
-    assert ours["without padding"] <= ours["tokens read"] < plain["tokens read"]
-
-
 def test_accuracy_trains_both_ways_alike(tmp_path: Path, store_path: Path) -> None:
     command = [sys.executable, str(FOLDER / "accuracy.py"), str(store_path), "--split", "cross-person", "--seeds", "3"]
     done = subprocess.run([*command, "--epochs", "1", "--width", "8", "--out", str(tmp_path)], capture_output=True, text=True)

@@ -113,7 +113,7 @@ def test_a_second_call_runs_nothing_and_changes_nothing(study: Study, capsys: py
     assert "4 runs, 0 done already, 4 to do" in said
     for name in ("without-joint-seed0", "four-parts-joint-seed1"):
         assert f"started   {name}\n" in said
-        assert f"finished  {name}, 00:0" in said
+        assert f"finished  {name}, 00:" in said
     before = contents(runs)
     tables = [(runs / name).read_text() for name in ("table.md", "table.csv")]
     assert len(pids(runs)) == 4
