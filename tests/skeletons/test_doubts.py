@@ -10,7 +10,7 @@ import pytest
 
 from poseglot.skeletons.benchmarks import Benchmark
 from poseglot.skeletons.clip import Clip
-from poseglot.skeletons.doubts import doubts
+from poseglot.skeletons.doubts import doubts, doubts_of_sides
 from poseglot.skeletons.layout import load_layout
 from poseglot.skeletons.store import PackedStore, write_store
 from poseglot.skeletons.synthetic import make_clips
@@ -68,3 +68,50 @@ def test_a_forgotten_score(metres: list[Array], tmp_path: Path) -> None:
 def test_a_coordinate_taken_for_a_score(metres: list[Array], tmp_path: Path) -> None:
     (said,) = doubts(stored(tmp_path / "a", metres, protocol="image", scored=True))
     assert "a confidence lies between 0 and 1" in said and "without --scored" in said
+
+
+def sided(path: Path, train: dict[int, int], test: dict[int, int], *, subjects: tuple[int, int] = (1, 2)) -> list[str]:
+    """Notes about sides with so many clips of each class."""
+    rng = np.random.default_rng(0)
+    clips = [
+        Clip(rng.normal(size=(1, 2, 20, 3)).astype(np.float32), name=f"{side} {label} {number}", label=label, subject=subject)
+        for side, counts, subject in (("train", train, subjects[0]), ("test", test, subjects[1]))
+        for label, count in counts.items()
+        for number in range(count)
+    ]
+    names = {side: {"name": [clip.name for clip in clips if clip.name.startswith(side)]} for side in ("train", "test")}
+    store = write_store(
+        path,
+        clips,
+        benchmark=Benchmark("own", "kinect20", "metric", ("jog", "walk", "sit"), {"all": names}, {}),
+        layout=load_layout("kinect20"),
+        source={"synthetic": "here"},
+    )
+    return doubts_of_sides(store, store.side("all", "train"), store.side("all", "test"))
+
+
+def test_nothing_is_doubted_of_sides_that_are_large_and_even(tmp_path: Path) -> None:
+    assert sided(tmp_path / "a", {0: 30, 1: 20, 2: 10}, {0: 40, 1: 40, 2: 40}) == []
+
+
+def test_classes_with_too_little_are_named(tmp_path: Path) -> None:
+    notes = sided(tmp_path / "a", {0: 40, 1: 4}, {0: 100, 2: 7})
+    assert [note.split(": ")[0].split(";")[0] for note in notes] == [
+        "1 class (sit) has no clip to learn from",
+        "1 class (walk) has fewer than 5 clips to learn from",
+        "1 class (walk) has no test clip",
+        "the classes have from 4 to 40 clips to learn from",
+    ]
+    assert "the 7 test clips of it can only be answered wrong" in notes[0] and "loss.balanced: true" in notes[3]
+    assert sided(tmp_path / "b", {0: 40}, {0: 100})[:2] == [
+        "2 classes (walk, sit) have no clip at all.",
+        "there is one class to learn; a recognizer needs at least two.",
+    ]
+
+
+def test_small_test_sides_and_people_on_both_sides_are_mentioned(tmp_path: Path) -> None:
+    few, both = sided(tmp_path / "a", {0: 30, 1: 30, 2: 30}, {0: 8, 1: 8, 2: 9}, subjects=(4, 4))
+    assert (
+        few.startswith("25 test clips tell an accuracy of 90 % to within 12 points") and "--data.folds" in few
+    )  # 1.96 sqrt(.09 / 25)
+    assert both.startswith("1 of 1 people are on both sides")

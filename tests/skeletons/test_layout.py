@@ -391,3 +391,33 @@ def test_names_that_yaml_takes_for_other_things_survive_being_written_down(tmp_p
 def test_a_table_that_is_no_layout_is_refused(table: dict[str, Any]) -> None:
     with pytest.raises(PoseglotError, match="the layout table is not a layout"):
         load_layout(table)
+
+
+# --- some of a layout's joints, or another order ---------------------------------------------------------------------------
+
+
+def test_the_same_joints_in_another_order_are_the_same_body() -> None:
+    whole = load_layout("kinect20")
+    turned = whole.taking(whole.joints[::-1], name="turned")
+    assert turned.joints == whole.joints[::-1] and (turned.bones, turned.mirror, turned.parts) == (
+        whole.bones,
+        whole.mirror,
+        whole.parts,
+    )
+    assert load_layout(turned.described()) == turned
+
+
+def test_a_joint_whose_parent_is_left_out_hangs_on_the_next_one_inwards() -> None:
+    whole = load_layout("kinect20")
+    some = whole.taking(["head", "spine", "left_hand", "left_elbow", "right_hand", "left_hip", "right_foot"], name="some")
+    assert some.bones == {
+        "spine": "head", "left_hand": "left_elbow", "left_elbow": "head", "right_hand": "head", "left_hip": "spine", "right_foot": "spine",
+    }  # fmt: skip
+    assert some.mirror == {"left_hand": "right_hand"} and some.parts["leg"] == () and some.parts["hip"] == ("spine", "left_hip")
+
+
+def test_joints_that_are_not_there_are_refused() -> None:
+    with pytest.raises(PoseglotError, match="has no joint nose; its joints are hip_centre"):
+        load_layout("kinect20").taking(["nose", "spine"], name="some")
+    with pytest.raises(PoseglotError, match="needs its centre, spine"):
+        load_layout("kinect20").taking(["head", "left_hand"], name="some")

@@ -18,7 +18,7 @@ from poseglot.models.text.encoder import Tokens
 from poseglot.skeletons.transforms import Augmentation
 from poseglot.training.build import Built, build
 from poseglot.training.recipe import LossRecipe, ModelRecipe, Recipe
-from poseglot.training.task import LearnedWeight, TextBank
+from poseglot.training.task import LearnedWeight, Task, TextBank, balance
 from tests.training.helpers import small_recipe
 
 
@@ -260,3 +260,26 @@ def test_an_option_of_the_encoder_reaches_it(recipe: Recipe) -> None:
     assert counts[1] > counts[0]
     with pytest.raises(PoseglotError, match="dilation"):
         build(replace(recipe, model=ModelRecipe(width=8, options={"dilation": 3})))
+
+
+def test_balanced_classes_weigh_the_same_however_many_clips_they_have(recipe: Recipe) -> None:
+    """Against every class's mean loss by itself: over the whole training side they all have the same share."""
+    counts = torch.tensor([40, 10, 0, 50])
+    weights = balance(counts)
+    torch.testing.assert_close(weights * counts, torch.tensor([100 / 3, 100 / 3, 0, 100 / 3]))
+    without = replace(recipe, words=replace(recipe.words, prompt="none"), loss=LossRecipe(balanced=True))
+    built = build(without)
+    task = Task(built.task.recognizer, without.loss, clips=torch.arange(len(built.train.store.info.classes)) + 1).eval()
+    view, labels, _ = one_batch_without_words(built)
+    with torch.no_grad():
+        found = task(view, labels, None)
+        each = F.cross_entropy(found["logits"], labels, reduction="none")
+    wanted = (each * balance(torch.arange(len(built.train.store.info.classes)) + 1)[labels]).mean()
+    torch.testing.assert_close(found["classification"], wanted)
+    even = build(without).task  # the synthetic set has as many clips of every class
+    torch.testing.assert_close(even.class_weights, torch.ones(len(built.train.store.info.classes)))
+
+
+def one_batch_without_words(built: Built) -> tuple[Tensor, Tensor, None]:
+    index = torch.arange(0, 96, 2)
+    return built.train.view(index, Augmentation(0, 0), torch.device("cpu")), built.train.labels[index], None

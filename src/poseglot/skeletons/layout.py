@@ -8,7 +8,7 @@ so a layout states each joint's part once. A store and a recognizer outlive a us
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -118,6 +118,37 @@ class Layout:
     @property
     def centre_index(self) -> int:
         return self.index[self.centre]
+
+    def taking(self, joints: Sequence[str], *, name: str) -> Layout:
+        """The same body with some of its joints, or with all of them in another order: whose files begin with the head.
+
+        A joint whose parent is not taken hangs on the nearest ancestor that is; where there is none, on the first joint without one.
+
+        Raises:
+            PoseglotError: a joint that is not there, or the centre is not taken.
+        """
+        unknown = [joint for joint in joints if joint not in self.index]
+        if unknown or self.centre not in joints:
+            wrong = f"has no joint {', '.join(unknown)}" if unknown else f"needs its centre, {self.centre}"
+            raise PoseglotError(f"layout {self.name} {wrong}; its joints are {', '.join(self.joints)}.")
+        bones, roots = {}, []
+        for joint in joints:
+            parent = self.bones.get(joint)
+            while parent is not None and parent not in joints:
+                parent = self.bones.get(parent)
+            if parent is None:
+                roots.append(joint)
+            else:
+                bones[joint] = parent
+        bones |= dict.fromkeys(roots[1:], roots[0])
+        return Layout(
+            name=name,
+            joints=tuple(joints),
+            bones=bones,
+            mirror={left: right for left, right in self.mirror.items() if left in joints and right in joints},
+            centre=self.centre,
+            parts={part: tuple(joint for joint in there if joint in joints) for part, there in self.parts.items()},
+        )
 
     def table(self) -> dict[str, Any]:
         """All of it as plain dicts and lists, from which `load_layout` makes it again."""

@@ -7,29 +7,36 @@ store's `preparation.json`.
 from __future__ import annotations
 
 import json
+import tempfile
 import time
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from poseglot import __version__
 from poseglot.errors import PoseglotError
 from poseglot.files import folder_written_atomically, folder_written_in_turns, sha256_of, unfinished_key
 from poseglot.skeletons import synthetic
 from poseglot.skeletons.benchmarks import Benchmark, load_benchmark
-from poseglot.skeletons.doubts import doubts
+from poseglot.skeletons.doubts import doubts, doubts_of_sides
 from poseglot.skeletons.fault import Fault
 from poseglot.skeletons.filling import Bar, add_all, fill
 from poseglot.skeletons.formats import FORMATS_OF_SETS, nw_ucla, open_source
 from poseglot.skeletons.formats.ntu.archive import Index, index_sources, read_members
 from poseglot.skeletons.formats.source import Source
-from poseglot.skeletons.layout import load_layout
+from poseglot.skeletons.layout import Layout, load_layout
 from poseglot.skeletons.store import PackedStore, open_store, store_info
 from poseglot.skeletons.store_writer import REPORT_FILE, DType, StoreWriter
 
 SETS = ("nw-ucla", "ntu60", "ntu120", "demo")
+# Formats of people's own data that are a folder of files.
+FOLDERS = ("npy", "mat", "txt", "bvh")
 # Recordings between two notes of how far a preparation is; some ten megabytes.
 _CHUNK = 256
 
@@ -41,16 +48,25 @@ class OwnData:
     Attributes:
         name: of the data set.
         layout: of the joints: a packaged one, or a path ending in .yaml.
+        joints: those of the files in their order, if they are not all of the layout in its order; by the layout's names.
         classes: their names, in the order of the labels.
         test_subjects: the people of the test side.
         scored: whether the last number of every joint is the confidence in it.
+        names: what the names of files say (`poseglot.skeletons.formats.names`).
+        axes, skip: what the axes of arrays are (`poseglot.skeletons.formats.axes`).
+        variable: of MATLAB files, which holds the joints.
     """
 
     name: str
     layout: str | None = None
+    joints: tuple[str, ...] | None = None
     classes: tuple[str, ...] | None = None
     test_subjects: tuple[int, ...] | None = None
     scored: bool = False
+    names: str | None = None
+    axes: str | None = None
+    skip: int = 0
+    variable: str | None = None
 
 
 @dataclass(frozen=True)
@@ -132,14 +148,16 @@ def prepare(
         faults, notes = _write_ntu(benchmark, sources, index, out, overwrite=overwrite, dtype=dtype, workers=workers, bar=bar)
         skipped = index.skipped
     else:
-        opened = _open(name, sources, own or OwnData(out.name))
-        benchmark, skipped, notes = opened.benchmark, dict(opened.skipped), list(opened.notes)
-        faults = _write(opened, out, overwrite=overwrite, dtype=dtype, bar=bar)
+        with _unpacked(name, sources) as found:
+            opened = _open(name, found, own or OwnData(out.name))
+            benchmark, skipped, notes = opened.benchmark, dict(opened.skipped), list(opened.notes)
+            faults = _write(opened, out, overwrite=overwrite, dtype=dtype, bar=bar)
     store = open_store(out)
-    if name in FORMATS_OF_SETS:
-        notes += doubts(store)
     split = next(iter(benchmark.splits))
-    counts = {side: int(store.belongs(split, side).sum()) for side in ("train", "test")}
+    places = {side: np.flatnonzero(store.belongs(split, side)) for side in ("train", "test")}
+    counts = {side: len(found) for side, found in places.items()}
+    if name in FORMATS_OF_SETS:
+        notes += doubts(store) + doubts_of_sides(store, **places)
     incomplete = None
     if benchmark.expected and counts != benchmark.expected:
         whole = " and ".join(f"{count:,} {side}" for side, count in benchmark.expected.items())
@@ -162,17 +180,43 @@ def _refuse_to_lose(out: Path, sources: Sequence[Path], overwrite: bool) -> None
             raise PoseglotError(f"{source} lies in {out}, which --overwrite would replace. Choose another folder.")
 
 
+@contextmanager
+def _unpacked(format: str, sources: Sequence[Path]) -> Iterator[list[Path]]:
+    """The sources; of formats that are folders, zips as folders that are gone afterwards.
+
+    Raises:
+        PoseglotError: a zip is damaged.
+    """
+    with ExitStack() as stack:
+        found = []
+        for source in sources:
+            if format in FOLDERS and source.suffix.lower() == ".zip" and source.is_file():
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="poseglot-"))) / source.stem
+                try:
+                    with zipfile.ZipFile(source) as archive:
+                        archive.extractall(folder)
+                except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, zlib.error) as error:
+                    raise PoseglotError(f"could not unpack {source}: {error}. Unpack it, and give the folder.") from error
+                source = folder
+            found.append(source)
+        yield found
+
+
 def _open(format: str, sources: Sequence[Path], own: OwnData) -> Source:
     """A source that is read from beginning to end."""
     if format in FORMATS_OF_SETS:
         return open_source(
             format,
             sources,
-            layout=load_layout(own.layout) if own.layout else None,
+            layout=_own_layout(own),
             name=own.name,
             classes=own.classes,
             test_subjects=own.test_subjects,
             scored=own.scored,
+            names=own.names,
+            axes=own.axes,
+            skip=own.skip,
+            variable=own.variable,
         )
     benchmark = load_benchmark(format)
     layout = load_layout(benchmark.layout)
@@ -184,6 +228,20 @@ def _open(format: str, sources: Sequence[Path], own: OwnData) -> Source:
     (source,) = sources
     described = {"file": source.name, **({"sha256": sha256_of(source)} if source.is_file() else {})}
     return Source(benchmark, layout, False, nw_ucla.read_source(source), described)
+
+
+def _own_layout(own: OwnData) -> Layout | None:
+    """What the joints of the files are; None if nobody said.
+
+    Raises:
+        PoseglotError: no such layout or joint.
+    """
+    if own.layout is None:
+        if own.joints:
+            raise PoseglotError("the order of joints goes by a layout's names; name the layout, too (--layout).")
+        return None
+    layout = load_layout(own.layout)
+    return layout if not own.joints or own.joints == layout.joints else layout.taking(own.joints, name=own.name)
 
 
 def _write(source: Source, out: Path, *, overwrite: bool, dtype: DType, bar: Bar) -> list[Fault]:

@@ -65,7 +65,8 @@ def build(recipe: Recipe) -> Built:
             f"an epoch has {len(train) * recipe.data.repeat} samples, fewer than one batch of {recipe.optim.batch_size}, and "
             "optim.drop_last would leave them all out. Lower optim.batch_size, raise data.repeat, or set optim.drop_last false."
         )
-    return Built(train, test, Task(recognizer, recipe.loss, bank=bank), prompts)
+    clips = train.labels.bincount(minlength=len(store.info.classes))
+    return Built(train, test, Task(recognizer, recipe.loss, bank=bank, clips=clips), prompts)
 
 
 def _words(recipe: Recipe, classes: Sequence[str]) -> tuple[PromptTable, TextBank]:

@@ -33,6 +33,7 @@ from poseglot.errors import PoseglotError
 from poseglot.evaluation.metrics import Count, top_k
 from poseglot.files import write_atomically
 from poseglot.models.recognizer import save_recognizer
+from poseglot.skeletons.doubts import doubts_of_sides
 from poseglot.skeletons.transforms import Augmentation
 from poseglot.training.build import Built, build
 from poseglot.training.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -285,6 +286,9 @@ class _Training:
             f"{side_name(self.recipe.data)} clips, {words}; {optim.epochs} epochs of {self._samples():,} samples, "
             f"{self.fabric.world_size} x {self.fabric.device.type}"
         )
+        for note in doubts_of_sides(built.train.store, built.train.places, built.test.places):
+            if not (self.recipe.loss.balanced and "loss.balanced" in note):
+                print(f"note: {note}")
         if resume:
             print(
                 f"going on after epoch {progress.epochs}"

@@ -115,6 +115,7 @@ class LossRecipe:
         target: `normalized` (the paper) or `soft10` (the authors' code).
         scale: what cosines are multiplied by, 1 / tau; the paper's tau is 0.1.
         learned_scale: learn the scale of each level, starting at `scale` (the authors' code, which uses it without exp).
+        balanced: in L_cls every class weighs the same, however many clips it has to learn from.
     """
 
     weight: float = 0.8
@@ -122,6 +123,7 @@ class LossRecipe:
     target: Literal["normalized", "soft10"] = "normalized"
     scale: float = 10.0
     learned_scale: bool = False
+    balanced: bool = False
 
     def __post_init__(self) -> None:
         if self.learned_weight and self.weight <= 0:

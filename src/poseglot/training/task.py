@@ -86,6 +86,13 @@ class LearnedWeight(nn.Module):
         return self.log.exp() * alignment - self.start * self.log
 
 
+def balance(clips: Tensor | None) -> Tensor:
+    """Weights of classes with so many clips, inversely to them, so that the mean over clips is 1; of a class without clips it is 0."""
+    assert clips is not None
+    there = clips > 0
+    return torch.where(there, clips.sum() / (there.sum() * clips.clamp(min=1)), 0)
+
+
 class Task(nn.Module):
     """Model and loss of one training step.
 
@@ -96,15 +103,20 @@ class Task(nn.Module):
         recognizer: with a head for every level, in the order of the prompts.
         loss: see `LossRecipe`.
         bank: the texts; None without words.
+        clips: (classes,) how many clips each class has to learn from, by which `loss.balanced` weighs them.
     """
 
-    def __init__(self, recognizer: Recognizer, loss: LossRecipe, *, bank: TextBank | None = None) -> None:
+    def __init__(
+        self, recognizer: Recognizer, loss: LossRecipe, *, bank: TextBank | None = None, clips: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.recognizer = recognizer
         self.loss = loss
         self.bank = bank
         self.levels = tuple(recognizer.spec.levels or ())
         self.learned_weight = LearnedWeight(loss.weight) if loss.learned_weight and self.levels else None
+        self.register_buffer("class_weights", balance(clips) if loss.balanced else None, persistent=False)
+        self.class_weights: Tensor | None
         scale = torch.full((len(self.levels),), loss.scale)
         self.scale: Tensor
         if loss.learned_scale and bank is not None:
@@ -127,7 +139,8 @@ class Task(nn.Module):
         output = self.recognizer(view)
         with torch.autocast(view.device.type, enabled=False):
             logits = output["logits"].float() if output["logits"].dtype != torch.float64 else output["logits"]
-            own = F.cross_entropy(logits, labels[own_share(len(labels))], reduction="sum")
+            weights = None if self.class_weights is None else self.class_weights.to(logits.dtype)
+            own = F.cross_entropy(logits, labels[own_share(len(labels))], weight=weights, reduction="sum")
             classification = own * world_size() / len(labels)
         loss, alignment = classification, torch.zeros_like(classification)
         if self.levels:

@@ -23,7 +23,9 @@ _DESCRIPTION = """Check and pack a data set into a store.
   ntu60, ntu120   nturgbd_skeletons_s001_to_s017.zip (and s018_to_s032 for ntu120), not unpacked, or folders of .skeleton files
   pyskl           a .pkl of PYSKL or MMAction2
   npz             an .npz of CTR-GCN (NTU60_CS.npz)
-  npy, bvh        a folder of files, one a clip, in a sub-folder for each class or listed in clips.csv
+  npy, mat, txt, bvh
+                  a folder (or a zip) of files, one a clip, in a sub-folder for each class, with names that say it (--names), or
+                  listed in clips.csv; txt: tables of numbers
   csv             long form: clip, frame, person, joint, x, y[, z][, score]
 
 What could not be read is listed at the end and in OUT/preparation.json, and makes the exit status 1; the rest is stored all the
@@ -40,13 +42,32 @@ def add(command: AddCommand) -> None:
     prepare.add_argument("--overwrite", action="store_true", help="replace an existing store")
     prepare.add_argument("--dtype", choices=["float32", "float16"], default="float32", help="float16 takes half the space")
     prepare.add_argument("--workers", type=int, help="processes that read ntu60 and ntu120 (default: one for each core)")
-    own = prepare.add_argument_group("of one's own data (pyskl, npz, npy, bvh, csv)")
+    add_own(prepare)
+
+
+def add_own(command: argparse.ArgumentParser) -> None:
+    """What is to be known of one's own data."""
+    own = command.add_argument_group("of one's own data (pyskl, npz, npy, mat, txt, bvh, csv)")
     own.add_argument("--layout", help="of the joints: a packaged one (coco17, ...), or a path ending in .yaml")
+    own.add_argument(
+        "--joints",
+        help="the joints of the files in their order, by the layout's names, if it is another order or fewer: with commas, or a text file",
+    )
     own.add_argument(
         "--classes", type=Path, help="a text file with the name of a class in each line, in the order of the labels"
     )
     own.add_argument("--test-subjects", type=int, nargs="+", help="numbers of the people for the test side")
     own.add_argument("--scored", action="store_true", help="the last number of every joint is the confidence in it")
+    own.add_argument(
+        "--names",
+        help="what the names of files say, without ending: 'a{label}_s{subject}_*' (label, subject, camera, setup, split)",
+    )
+    own.add_argument(
+        "--axes",
+        help="what the axes of arrays are, m people, t frames, v joints, c channels: v,c,t or t,mvc (default: what fits)",
+    )
+    own.add_argument("--skip", type=int, help="numbers at the beginning of every row of a table that are no joints")
+    own.add_argument("--variable", help="the variable of MATLAB files (default: the only array)")
     own.add_argument("--set-name", help="what to call the data set (default: the folder's name)")
 
 
@@ -65,12 +86,12 @@ def _prepare(parsed: argparse.Namespace) -> None:
             source=parsed.source,
             out=parsed.out,
             overwrite=parsed.overwrite,
-            own=_own(parsed),
+            own=own_data(parsed),
             dtype=parsed.dtype,
             workers=workers,
             bar=bar,
         )
-    _report(parsed.out, made)
+    report(parsed.out, made)
     if made.faults:
         raise PoseglotError(
             f"{len(made.faults):,} {'fault' if len(made.faults) == 1 else 'faults'}; everything else is stored. All is listed in "
@@ -83,29 +104,42 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _own(parsed: argparse.Namespace) -> OwnData | None:
+def own_data(parsed: argparse.Namespace) -> OwnData | None:
     """What was said of one's own data; None if nothing was."""
     from poseglot.skeletons.prepare import OwnData
 
     said: dict[str, Any] = {}
     if parsed.layout:
         said["layout"] = parsed.layout
+    if parsed.joints:
+        file = Path(parsed.joints)
+        said["joints"] = (
+            _lines(file, "joints") if file.suffix else tuple(name.strip() for name in parsed.joints.split(",") if name.strip())
+        )
     if parsed.classes:
-        try:
-            lines = parsed.classes.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise PoseglotError(f"could not read the class names in {parsed.classes}: {error}.") from error
-        said["classes"] = tuple(line.strip() for line in lines if line.strip())
+        said["classes"] = _lines(parsed.classes, "class names")
     if parsed.test_subjects:
         said["test_subjects"] = tuple(parsed.test_subjects)
     if parsed.scored:
         said["scored"] = True
+    for option in ("names", "axes", "skip", "variable"):
+        if getattr(parsed, option):
+            said[option] = getattr(parsed, option)
     if parsed.set_name:
         said["name"] = parsed.set_name
     return OwnData(**{"name": parsed.out.name, **said}) if said else None
 
 
-def _report(out: Path, made: Prepared) -> None:
+def _lines(path: Path, what: str) -> tuple[str, ...]:
+    """The lines of a text file that are not empty, without blanks around them."""
+    try:
+        return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise PoseglotError(f"could not read the {what} in {path}: {error}.") from error
+
+
+def report(out: Path, made: Prepared) -> None:
+    """Say what a preparation made, and what is wrong with it."""
     from poseglot.skeletons.layout import load_layout
 
     store = made.store

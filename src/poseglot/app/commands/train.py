@@ -8,11 +8,13 @@ from pathlib import Path
 from poseglot.app.commands.register import AddCommand, missing_package
 from poseglot.errors import PoseglotError
 
-_TRAIN_USAGE = """usage: poseglot train --config RECIPE.yaml [--out RUN] [--resume] [SETTING ...]
+OWN_RECIPE = "recipe.yaml"  # as `poseglot new` calls it
+_TRAIN_USAGE = """usage: poseglot train [--config RECIPE.yaml] [--out RUN] [--resume] [SETTING ...]
                       [--accelerator auto] [--devices 1] [--nodes 1] [--compile auto]
 
 Trains a recipe into the folder RUN; the recognizer of its last epoch is the result.
 
+  --config RECIPE  a YAML file; in a folder that `poseglot new` made it is recipe.yaml, unless given
   --out RUN        folder of the run (runs/RECIPE-STREAM-seedN, named after the recipe, unless given)
   --resume         go on from the run's last checkpoint; give the same settings, or --config RUN/recipe.yaml
   --accelerator    auto, cpu, cuda or mps
@@ -48,15 +50,17 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.help:
         print(_TRAIN_USAGE + recipe_help())
         return
+    if parsed.config is None and Path(OWN_RECIPE).is_file():
+        parsed.config = Path(OWN_RECIPE)
     if parsed.config is None:
         given = f", not {' '.join(parsed.rest)}" if parsed.rest else ""
         raise PoseglotError(
-            f"training needs a recipe: --config recipes/nw-ucla/paper.yaml{given} (see `poseglot train --help`)."
+            f"training needs a recipe: --config recipes/nw-ucla/paper.yaml{given} (see `poseglot train --help`); only in a folder that "
+            f"`poseglot new` made it is {OWN_RECIPE} without being said."
         )
     recipe = parse_recipe(["--config", str(parsed.config), *parsed.rest])
-    out = (
-        parsed.out or Path("runs") / f"{parsed.config.parent.name}-{parsed.config.stem}-{recipe.data.stream}-seed{recipe.seed}"
-    )
+    name = "-".join(filter(None, (parsed.config.parent.name, parsed.config.stem, recipe.data.stream, f"seed{recipe.seed}")))
+    out = parsed.out or Path("runs") / name
     machine = Machine(parsed.accelerator, parsed.devices, parsed.nodes, parsed.compile)
     result = train(recipe, out, resume=parsed.resume, machine=machine)
     if rank() != 0:

@@ -10,15 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from poseglot.errors import PoseglotError
-from poseglot.skeletons.arrays import load_array
 from poseglot.skeletons.clip import Clip, check_joints
-from poseglot.skeletons.formats import nw_ucla
+from poseglot.skeletons.formats import array_files, nw_ucla
 from poseglot.skeletons.formats.sets import FORMATS_OF_SETS, open_source
 from poseglot.skeletons.layout import Layout
 
 FORMATS = (
     ".json (NW-UCLA), .npy (joints of one clip: people, frames, joints, channels), .skeleton (NTU RGB+D), "
-    ".csv and .csv.gz (a row for each joint), .bvh (motion capture)"
+    ".csv and .csv.gz (a row for each joint), .bvh (motion capture), .mat (MATLAB), .txt (rows of numbers)"
 )
 
 
@@ -29,7 +28,7 @@ def read_clip(path: Path, *, joint_count: int | None = None, layout: Layout | No
         path: the file.
         joint_count: how many joints a frame must have, if that is known.
         layout: which joints; finds them by name in `.csv` and `.bvh` files, which without it are taken by number or in their order.
-        scored: whether the last channel of a `.npy` file is the confidence in each joint.
+        scored: whether the last channel of an array (.npy, .mat, .txt) is the confidence in each joint.
 
     Raises:
         PoseglotError: no such file, another format, or not a valid clip.
@@ -39,9 +38,8 @@ def read_clip(path: Path, *, joint_count: int | None = None, layout: Layout | No
     try:
         if ending == ".json":
             return nw_ucla.parse_clip(path.read_bytes(), origin=str(path), joint_count=joint_count)
-        if ending == ".npy":
-            joints = check_joints(load_array(path), joint_count=joint_count, scored=scored, origin=str(path))
-            return Clip(joints, name=path.stem, scored=scored)
+        if ending in (".npy", ".mat", ".txt"):
+            return array_files.read_clip(path, joint_count=joint_count, scored=scored)
         # What few need is loaded when it is needed.
         if ending == ".skeleton":
             from poseglot.skeletons.formats import ntu

@@ -32,6 +32,7 @@ def read_source(
     layout: Layout,
     classes: Sequence[str] | None = None,
     test_subjects: Sequence[int] | None = None,
+    names: str | None = None,
 ) -> Source:
     """The `.bvh` files of a folder.
 
@@ -39,14 +40,23 @@ def read_source(
         sources: the folder.
         name: of the data set.
         layout: its joint names are those of the files; joints that it does not name are left out.
-        classes, test_subjects: as in `folder_source`.
+        classes, test_subjects, names: as in `folder_source`.
 
     Raises:
         PoseglotError: as `folder_source`, or pybvh is not installed.
     """
     _pybvh()  # better missed now than at the first file
     read = partial(read_joints, layout=layout)
-    return folder_source(sources[0], ".bvh", read, name=name, layout=layout, classes=classes, test_subjects=test_subjects)
+    return folder_source(
+        sources[0],
+        (".bvh",),
+        lambda paths: read,
+        name=name,
+        layout=layout,
+        classes=classes,
+        test_subjects=test_subjects,
+        names=names,
+    )
 
 
 def read_clip(path: Path, *, joint_count: int | None = None, layout: Layout | None = None) -> Clip:

@@ -1,8 +1,8 @@
-"""A folder of files, one clip each: `.npy` arrays here, motion capture in `bvh`.
+"""A folder of files, one clip each: arrays in `array_files`, motion capture in `bvh`.
 
 A clip's class is the name of the folder that its file lies in (`walk/0001.npy`; under `train/` and `test/`, where the owner has split
-the set: `train/walk/0001.npy`), or what a table `clips.csv` in the folder says: columns `file` and `label`, and `subject`, `camera`,
-`setup` and `split` where they are known. With a table, only the files it lists are read.
+the set: `train/walk/0001.npy`), or what a pattern finds in its name (`names`), or what a table `clips.csv` in the folder says: columns
+`file` and `label`, and `subject`, `camera`, `setup` and `split` where they are known. With a table, only the files it lists are read.
 """
 
 from __future__ import annotations
@@ -14,13 +14,11 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from poseglot.errors import PoseglotError
-from poseglot.skeletons.arrays import load_array
 from poseglot.skeletons.clip import Clip, Joints
 from poseglot.skeletons.fault import ClipError, Fault
 from poseglot.skeletons.formats.listing import (
     Known,
     Listed,
-    clip_joints,
     clip_or_fault,
     listed,
     make_benchmark,
@@ -28,6 +26,7 @@ from poseglot.skeletons.formats.listing import (
     same_channels,
     spread,
 )
+from poseglot.skeletons.formats.names import NamePattern, numbered
 from poseglot.skeletons.formats.source import Source
 from poseglot.skeletons.layout import Layout
 from poseglot.skeletons.own_split import SIDES
@@ -35,87 +34,71 @@ from poseglot.skeletons.own_split import SIDES
 TABLE = "clips.csv"
 
 
-def read_source(
-    sources: Sequence[Path],
-    *,
-    name: str,
-    layout: Layout,
-    classes: Sequence[str] | None = None,
-    test_subjects: Sequence[int] | None = None,
-    scored: bool = False,
-) -> Source:
-    """The `.npy` files of a folder: (people, frames, joints, channels) or (frames, joints, channels).
-
-    Args:
-        sources: the folder.
-        name: of the data set.
-        layout, classes, test_subjects: as in `folder_source`.
-        scored: whether the last channel is the confidence in each joint.
-
-    Raises:
-        PoseglotError: as `folder_source`, or no file holds joints.
-    """
-
-    def read(path: Path) -> Joints:
-        return clip_joints(load_array(path), joint_count=len(layout), scored=scored, origin=str(path))
-
-    return folder_source(
-        sources[0], ".npy", read, name=name, layout=layout, classes=classes, test_subjects=test_subjects, scored=scored
-    )
-
-
 def folder_source(
     folder: Path,
-    ending: str,
-    read: Callable[[Path], Joints],
+    endings: tuple[str, ...],
+    reader: Callable[[Sequence[Path]], Callable[[Path], Joints]],
     *,
     name: str,
     layout: Layout,
     classes: Sequence[str] | None,
     test_subjects: Sequence[int] | None,
     scored: bool = False,
+    names: str | None = None,
 ) -> Source:
     """The files of a folder, one clip each; named by where they lie in it, without the ending.
 
     Args:
-        read: the joints (M, T, V, C) in a file; every clip must have as many channels as most have.
+        endings: of the files, in lower case.
+        reader: makes, of all files, what reads the joints (M, T, V, C) of one; every clip must have as many channels as most have.
         layout: of the joints.
         classes, test_subjects: as in `make_benchmark`.
+        names: what the files' names say (see `NamePattern`), where there is no table; None goes by folders.
 
     Raises:
         PoseglotError: no such folder, nothing in it that can be read, or `make_benchmark` refuses it.
     """
+    ending = " or ".join(endings)
     if not folder.is_dir():
         raise PoseglotError(f"{folder} is not a folder; expected one with files ending in {ending}.")
     table = folder / TABLE
-    found = _from_table(folder, table, ending) if table.is_file() else _from_folders(folder, ending)
+    pattern = None if names is None else NamePattern(names)
+    if table.is_file():
+        found, by = _from_table(folder, table, endings), TABLE
+    else:
+        found, by = _from_names(folder, endings, pattern), "folder names" if names is None else names
     clips = [entry for entry in found if isinstance(entry, Listed)]
     if not clips:
         reason = f"there is no clip with a class in {folder}."
         if found and isinstance(found[0], Fault):
             reason = f"no clip of {folder} can be used; of the first it is said: {found[0].message}"
         raise PoseglotError(
-            f"{reason} Put the files ending in {ending} into one folder for each class, or "
-            f"list them in {table}, with columns file and label."
+            f"{reason} Put the files ending in {ending} into one folder for each class, list them in {table} with columns file and label, "
+            "or say what their names mean: --names 'a{label}_s{subject}_*'."
         )
+    read = reader([Path(entry.origin) for entry in clips])
     channels = _channels(clips, read)
     known = make_benchmark(
         clips, name=name, layout=layout, axes=channels - scored, classes=classes, test_subjects=test_subjects
     )
-    described = {"folder": folder.name, "labels": TABLE if table.is_file() else "folder names", "split": known.split}
-    skipped = _unlisted(folder, ending, found) if table.is_file() else {}
+    described = {"folder": folder.name, "labels": by, "split": known.split}
+    skipped = _unlisted(folder, endings, found) if table.is_file() else {}
     return Source(known.benchmark, layout, scored, _clips(found, known, read, channels, scored), described, skipped)
 
 
-def _unlisted(folder: Path, ending: str, found: Sequence[Listed | Fault]) -> dict[str, list[str]]:
+def _unlisted(folder: Path, endings: tuple[str, ...], found: Sequence[Listed | Fault]) -> dict[str, list[str]]:
     """Files that the table does not name: left out, and said so."""
     named = {Path(entry.origin).resolve() for entry in found}
-    left = sorted(path.relative_to(folder).as_posix() for path in _paths(folder, ending) if path.resolve() not in named)
+    left = sorted(path.relative_to(folder).as_posix() for path in _paths(folder, endings) if path.resolve() not in named)
     return {f"not in {TABLE}": left} if left else {}
 
 
-def _paths(folder: Path, ending: str) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.suffix.lower() == ending and not path.name.startswith(".")]
+def _paths(folder: Path, endings: tuple[str, ...]) -> list[Path]:
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in endings and not path.name.startswith(".") and path.name != TABLE
+    ]
 
 
 def _clips(
@@ -148,25 +131,36 @@ def _channels(clips: Sequence[Listed], read: Callable[[Path], Joints]) -> int:
     return found.most_common(1)[0][0]
 
 
-def _from_folders(folder: Path, ending: str) -> list[Listed | Fault]:
-    paths = _paths(folder, ending)
-    inside = {path: path.relative_to(folder) for path in paths}
-    found: list[Listed | Fault] = []
-    for path in sorted(paths, key=lambda path: inside[path].as_posix()):
+def _from_names(folder: Path, endings: tuple[str, ...], pattern: NamePattern | None) -> list[Listed | Fault]:
+    """The files by the folders that they lie in or, with a pattern, by their names; with a pattern, too, folders give the side."""
+    inside = {path: path.relative_to(folder) for path in _paths(folder, endings)}
+    paths = sorted(inside, key=lambda path: inside[path].as_posix())
+    names = {path: inside[path].with_suffix("").as_posix() for path in paths}
+    cells, found = dict[Path, dict[str, str]](), list[Listed | Fault]()
+    for path in paths:
         *folders, _ = inside[path].parts
         side = folders[0] if len(folders) > 1 and folders[0] in SIDES else ""
-        cells = {"label": folders[-1] if folders else "", "split": side}
+        said = {"label": folders[-1] if folders else "", "split": side}
+        told = {} if pattern is None else pattern.read(names[path])
+        if told is not None:
+            cells[path] = said | told
+    cells = dict(zip(cells, numbered(cells.values()), strict=True)) if pattern is not None else cells
+    for path in paths:
+        origin = str(path)
         try:
-            found.append(listed(inside[path].with_suffix("").as_posix(), cells, origin=str(path)))
+            if path not in cells:
+                assert pattern is not None
+                raise ClipError("malformed", f"{origin}: the name does not fit the pattern {pattern.text!r}.")
+            found.append(listed(names[path], cells[path], origin=origin))
         except ClipError as error:
-            found.append(Fault(inside[path].stem, str(path), error.kind, str(error)))
+            found.append(Fault(names[path], origin, error.kind, str(error)))
     return found
 
 
-def _from_table(folder: Path, table: Path, ending: str) -> list[Listed | Fault]:
+def _from_table(folder: Path, table: Path, endings: tuple[str, ...]) -> list[Listed | Fault]:
     found: list[Listed | Fault] = []
     for file, entry in read_table(table, "file").items():
-        path = folder / (file if file.lower().endswith(ending) else file + ending)
+        path = folder / (file if file.lower().endswith(endings) else file + endings[0])
         if isinstance(entry, Fault):
             found.append(entry)
         else:

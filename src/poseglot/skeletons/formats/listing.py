@@ -196,10 +196,10 @@ def _classes(labels: set[str], classes: Sequence[str] | None) -> tuple[tuple[str
         return class_names(highest + 1), {label: int(label) for label in labels}
     names = tuple(classes) if classes is not None else tuple(sorted(labels))
     numbers = {name: number for number, name in enumerate(names)}
-    # A class may also be given by its number, where that is not some class's name.
-    numbers |= {
-        label: int(label) for label in labels - set(numbers) if label.isascii() and label.isdigit() and int(label) < len(names)
-    }
+    # A class may also be given by its number, where that is not some class's name; from 1 on where only that can be meant.
+    by_number = {label: int(label) for label in labels - set(numbers) if label.isascii() and label.isdigit()}
+    first = int(len(names) in by_number.values() and 0 not in by_number.values())
+    numbers |= {label: number - first for label, number in by_number.items() if number - first < len(names)}
     unknown = sorted(labels - set(numbers))
     if unknown:
         raise PoseglotError(

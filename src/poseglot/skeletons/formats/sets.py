@@ -21,6 +21,7 @@ class SetFormat:
         described: what its sources are, for help.
         module: where its `read_source` is; imported when it is asked for.
         options: of `open_source`, which it takes.
+        kind: where a module reads several formats, which of them.
         needs_layout: whether nothing in it says what the joints are.
         several: whether it may be spread over several sources.
     """
@@ -28,23 +29,31 @@ class SetFormat:
     described: str
     module: str
     options: frozenset[str]
+    kind: str | None = None
     needs_layout: bool = False
     several: bool = False
 
 
 _OWN = frozenset({"layout", "classes", "test_subjects"})
+_FILES = _OWN | {"scored", "names", "axes", "skip"}
 FORMATS_OF_SETS: Mapping[str, SetFormat] = {
     "pyskl": SetFormat("a .pkl file of PYSKL", "pyskl", frozenset({"layout", "classes"})),
     "npz": SetFormat("an .npz file of CTR-GCN (x_train, y_train, x_test, y_test)", "npz", frozenset({"classes"})),
-    "npy": SetFormat("a folder of .npy files, one clip each", "folder", _OWN | {"scored"}, needs_layout=True),
+    "npy": SetFormat("a folder of .npy files, one clip each", "array_files", _FILES, "npy", needs_layout=True),
+    "mat": SetFormat("a folder of MATLAB files, one clip each", "array_files", _FILES | {"variable"}, "mat", needs_layout=True),
+    "txt": SetFormat("a folder of text files of numbers, one clip each", "array_files", _FILES, "txt", needs_layout=True),
     "csv": SetFormat(".csv or .csv.gz files, one row for each joint", "csv_clips", _OWN, needs_layout=True, several=True),
-    "bvh": SetFormat("a folder of .bvh files, one clip each", "bvh", _OWN, needs_layout=True),
+    "bvh": SetFormat("a folder of .bvh files, one clip each", "bvh", _OWN | {"names"}, needs_layout=True),
 }
 # Why a format does not take an option.
 _WHY_NOT = {
     "layout": "its joints are known",
     "test_subjects": "it brings its own split, or does not know people by number",
     "scored": "it says itself whether joints have scores",
+    "names": "it does not go by names of files",
+    "axes": "it says itself what is what",
+    "skip": "it says itself what is what",
+    "variable": "it has none",
 }
 
 
@@ -57,6 +66,10 @@ def open_source(
     classes: Sequence[str] | None,
     test_subjects: Sequence[int] | None,
     scored: bool,
+    names: str | None = None,
+    axes: str | None = None,
+    skip: int = 0,
+    variable: str | None = None,
 ) -> Source:
     """A data set in one of `FORMATS_OF_SETS`, its clips not yet read.
 
@@ -68,6 +81,9 @@ def open_source(
         classes: the class names in the order of their numbers; None takes them from the data.
         test_subjects: the people who are for testing; None takes the split of the set, or makes one (`own_split`).
         scored: whether the last channel is the confidence in each joint, where the format does not say.
+        names: what the names of files say (`poseglot.skeletons.formats.names`).
+        axes, skip: what the axes of arrays are (`poseglot.skeletons.formats.axes`).
+        variable: of MATLAB files.
 
     Raises:
         PoseglotError: unknown format, an option that it cannot use or lacks, or its reader refuses the sources.
@@ -80,6 +96,10 @@ def open_source(
         "classes": classes or None,
         "test_subjects": test_subjects or None,
         "scored": scored,
+        "names": names,
+        "axes": axes,
+        "skip": skip,
+        "variable": variable,
     }
     for option, value in options.items():
         if value and option not in rules.options:
@@ -96,5 +116,6 @@ def open_source(
     if classes and len(set(classes)) != len(classes):
         raise PoseglotError("two classes have the same name; every class needs one of its own.")
     reader = importlib.import_module(f"poseglot.skeletons.formats.{rules.module}")
-    source: Source = reader.read_source(sources, name=name, **{option: options[option] for option in rules.options})
+    taken = {option: options[option] for option in rules.options} | ({"kind": rules.kind} if rules.kind else {})
+    source: Source = reader.read_source(sources, name=name, **taken)
     return source

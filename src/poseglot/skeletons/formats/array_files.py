@@ -1,0 +1,146 @@
+"""Folders of files that hold one array each, one clip a file: `.npy`, MATLAB's `.mat`, and tables of numbers (`.txt`, `.csv`, ...).
+
+What the axes of the arrays are is said, or is the one order that fits (`axes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from poseglot.errors import PoseglotError
+from poseglot.skeletons.arrays import load_array
+from poseglot.skeletons.clip import Clip, Joints
+from poseglot.skeletons.fault import ClipError
+from poseglot.skeletons.formats.axes import Axes, arranged, one_that_fits, rows_of
+from poseglot.skeletons.formats.folder import folder_source
+from poseglot.skeletons.formats.listing import clip_joints, spread
+from poseglot.skeletons.formats.matlab import load_variable
+from poseglot.skeletons.formats.source import Source
+from poseglot.skeletons.layout import Layout
+
+ENDINGS: Mapping[str, tuple[str, ...]] = {"npy": (".npy",), "mat": (".mat",), "txt": (".txt", ".csv", ".tsv", ".dat")}
+
+
+def read_source(
+    sources: Sequence[Path],
+    *,
+    kind: str,
+    name: str,
+    layout: Layout,
+    classes: Sequence[str] | None = None,
+    test_subjects: Sequence[int] | None = None,
+    scored: bool = False,
+    names: str | None = None,
+    axes: str | None = None,
+    skip: int = 0,
+    variable: str | None = None,
+) -> Source:
+    """The array files of a folder.
+
+    Args:
+        sources: the folder.
+        kind: of `ENDINGS`.
+        name: of the data set.
+        layout, classes, test_subjects, names: as in `folder_source`.
+        scored: whether the last channel is the confidence in each joint.
+        axes, skip: see `Axes`.
+        variable: of MATLAB files (`load_variable`).
+
+    Raises:
+        PoseglotError: as `folder_source`, or no file holds joints.
+    """
+    load = partial(load_file, kind=kind, variable=variable)
+    wanted = Axes(axes, skip)
+
+    def prepare(paths: Sequence[Path]) -> Callable[[Path], Joints]:
+        order = wanted if axes is not None else Axes(_order_of(paths, load, layout, scored, skip), skip)
+        return partial(_joints, load=load, axes=order, joint_count=len(layout), scored=scored)
+
+    return folder_source(
+        sources[0],
+        ENDINGS[kind],
+        prepare,
+        name=name,
+        layout=layout,
+        classes=classes,
+        test_subjects=test_subjects,
+        scored=scored,
+        names=names,
+    )
+
+
+def read_clip(path: Path, *, joint_count: int | None = None, scored: bool = False) -> Clip:
+    """The clip in a file, its axes in the only order that fits.
+
+    Raises:
+        ClipError: no such file, or not joints.
+    """
+    kind = next(kind for kind, endings in ENDINGS.items() if path.suffix.lower() in endings)
+    joints = _joints(path, load=partial(load_file, kind=kind), axes=Axes(), joint_count=joint_count, scored=scored)
+    return Clip(joints, name=path.stem, scored=scored)
+
+
+def load_file(path: Path, *, kind: str, variable: str | None = None) -> npt.NDArray[Any]:
+    """The array in a file.
+
+    Raises:
+        PoseglotError: it cannot be read.
+    """
+    if kind == "npy":
+        return load_array(path)
+    if kind == "mat":
+        return load_variable(path, variable)
+    try:
+        return rows_of(path.read_text(encoding="utf-8"), origin=str(path))
+    except OSError as error:
+        raise ClipError("unreadable", f"could not read {path}: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise ClipError("malformed", f"{path} is not text: {error}.") from error
+
+
+def _order_of(
+    paths: Sequence[Path], load: Callable[[Path], npt.NDArray[Any]], layout: Layout, scored: bool, skip: int
+) -> str | None:
+    """The order that some files all over the set have in common; None where none of them can be read, which is said later."""
+    shapes, first = list[tuple[int, ...]](), None
+    for path in spread(paths):
+        try:
+            shapes.append(load(path).shape)
+        except ClipError:
+            continue
+        first = first or path
+    if first is None:
+        return None
+    known = {"joint_count": len(layout), "scored": scored, "skip": skip}
+    likely = []
+    for shape in shapes:
+        try:
+            one_that_fits([shape], origin="", **known)
+        except ClipError as error:
+            if error.kind == "joint count":
+                continue  # one file of another kind is its own fault
+        likely.append(shape)
+    try:
+        return one_that_fits(likely or shapes, origin=str(first), **known)
+    except ClipError as error:
+        if error.kind == "joint count":
+            return None  # what is wrong with each file says more
+        raise PoseglotError(str(error)) from error
+
+
+def _joints(
+    path: Path, *, load: Callable[[Path], npt.NDArray[Any]], axes: Axes, joint_count: int | None, scored: bool
+) -> Joints:
+    array = load(path)
+    try:
+        array = arranged(array, axes, joint_count=joint_count, scored=scored, origin=str(path))
+    except ClipError as error:
+        if axes.order is not None or array.ndim not in (3, 4) or error.kind != "joint count":
+            raise
+        # As an array in the usual order it is at least understood what is wrong with it.
+    return clip_joints(array, joint_count=joint_count, scored=scored, origin=str(path))
