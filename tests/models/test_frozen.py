@@ -10,7 +10,8 @@ from torch import nn
 
 from poseglot.errors import PoseglotError
 from poseglot.models.encoders import ENCODERS
-from poseglot.models.frozen import FrozenRecognizer, KeptEncoder, freeze, prepare
+from poseglot.models.frozen import FrozenRecognizer, KeptEncoder, RowsRecognizer, freeze, prepare
+from poseglot.models.kernels import native
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, new_recognizer
 from tests.models.encoders.helpers import clips, scrambled
 
@@ -92,3 +93,12 @@ def test_what_does_not_fit_is_refused_in_words() -> None:
         frozen(clips(2, 1, 8, "ntu25").double())
     with pytest.raises(PoseglotError, match="up to 1 people"):
         frozen(clips(2, 2, 8, "kinect20").double())
+
+
+def test_what_can_be_prepared_in_rows_is() -> None:
+    """It answers the same either way; only the clock would tell."""
+    encoder = recognizer_of("ctr-gcn", dtype=torch.float32)
+    if reason := native.reason_unavailable(torch.float32):
+        pytest.skip(reason)
+    assert isinstance(prepare(encoder), RowsRecognizer)
+    assert isinstance(prepare(recognizer_of("ctr-baseline")), FrozenRecognizer)

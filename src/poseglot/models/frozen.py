@@ -43,12 +43,12 @@ def prepare(recognizer: Recognizer) -> Callable[[Tensor], Tensor]:
     if isinstance(encoder, ctr_gcn.CTRGCN):
         encoder.eval()
         with torch.no_grad():
-            if ctr_gcn_rows.unusable(encoder, classifier.weight) is None:
-                return _InRows(recognizer)
+            if ctr_gcn_rows.unusable(encoder, classifier.weight.detach()) is None:
+                return RowsRecognizer(recognizer)
     return freeze(recognizer)
 
 
-class _InRows:
+class RowsRecognizer:
     """Clips -> logits by the kernels of `ctr_gcn_rows`."""
 
     def __init__(self, recognizer: Recognizer) -> None:
