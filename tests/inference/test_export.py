@@ -54,6 +54,7 @@ def test_the_file_is_well_formed_and_holds_no_heads(exported: Path, recognizer: 
     assert [given.name for given in model.graph.input] == ["clips"]
     assert [given.name for given in model.graph.output] == ["logits"]
     assert not {"BatchNormalization", "Loop", "If"} & {node.op_type for node in model.graph.node}
+    assert b"site-packages" not in exported.read_bytes() and b".py" not in exported.read_bytes()  # the exporter's notes
     numbers = sum(np.prod(tensor.dims) for tensor in model.graph.initializer)
     assert numbers < sum(p.numel() for p in recognizer.without_words().parameters())
 

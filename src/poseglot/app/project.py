@@ -108,8 +108,8 @@ def readme(name: str, store: PackedStore, split: str) -> str:
     return "\n".join(
         [
             f"# {name}: {len(store):,} clips ({counts}, split `{split}`) of {len(info.classes)} actions; `poseglot data data` shows them.",
-            "`poseglot train --out runs/first` learns by recipe.yaml; `poseglot evaluate runs/first` and `poseglot report runs/first` say how "
-            "well.",
+            "`poseglot train --out runs/first` learns by recipe.yaml; `poseglot evaluate runs/first` and `poseglot report runs/first` "
+            "say how well.",
             "For words fill descriptions.yaml in (or `poseglot describe --labels classes.txt --out descriptions.yaml --model NAME`), see "
             "`poseglot words descriptions.yaml`, then add `--words.prompt synonym+parts` or change recipe.yaml.",
             "`poseglot study words.yaml --jobs 2` compares with and without words; `--data.folds 5 --data.fold 1` looks at people of the "

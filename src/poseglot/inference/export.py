@@ -71,10 +71,19 @@ def export_onnx(
         if int8 != "none":
             made = _rounded(made, int8, calibration)
         model = onnx.load(made)
+        _forget(model)
         table = json.dumps({**described(frozen.spec, frozen.layout), "int8": int8})
         onnx.helper.set_model_props(model, {"poseglot": table})
         write_atomically(path, model.SerializeToString())
     return difference
+
+
+def _forget(model: Any) -> None:
+    """Leave out the exporter's notes: they hold lines of source and paths of this machine."""
+    graph = model.graph
+    for each in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        each.ClearField("doc_string")
+        each.ClearField("metadata_props")
 
 
 class ExportedRecognizer:
@@ -178,12 +187,16 @@ def _rounded(path: Path, int8: Int8, calibration: Sequence[npt.NDArray[np.float3
             str(path), str(prepared), skip_symbolic_shape=True
         )
         if int8 == "dynamic":
-            quantization.quantize_dynamic(str(prepared), str(rounded), op_types_to_quantize=["Conv", "Gemm"])
+            # Unsigned: convolutions with signed dynamic weights are missing in ONNX Runtime for CPUs.
+            quantization.quantize_dynamic(
+                str(prepared), str(rounded), op_types_to_quantize=["Conv", "Gemm"], weight_type=quantization.QuantType.QUInt8
+            )
         else:
             quantization.quantize_static(
                 str(prepared), str(rounded), _Calibration(calibration), quant_format=quantization.QuantFormat.QDQ,
                 op_types_to_quantize=["Conv"], per_channel=True, activation_type=quantization.QuantType.QUInt8,
                 weight_type=quantization.QuantType.QInt8,
+                reduce_range=True,  # seven bits of a weight: two products of eight overflow where a CPU adds them up in sixteen
             )  # fmt: skip
     finally:
         quiet.setLevel(level)
