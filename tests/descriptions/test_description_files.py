@@ -15,7 +15,7 @@ from poseglot.errors import PoseglotError
 from poseglot.skeletons.benchmarks import load_benchmark
 from poseglot.skeletons.synthetic import ACTIONS
 
-PACKAGED = ("demo", "nw-ucla", "ntu120")
+PACKAGED = ("demo", "nw-ucla", "ntu120", "utd-mhad")
 SIX = ("head", "hand", "arm", "hip", "leg", "foot")
 
 
