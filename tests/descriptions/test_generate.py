@@ -8,6 +8,7 @@ import re
 import socket
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,7 @@ def test_an_asked_rest_is_kept_by_every_thread(describe: Command) -> None:
     with Loopback(KNOWN, lambda asked, before: None if before else "429 and Retry-After", rest=rest) as server:
         assert describe(server, "--concurrency", 2).status == 0
     times = [time for time, _, _ in server.requests]
-    assert any(later - earlier >= rest for earlier, later in zip(times, times[1:], strict=False))
+    assert any(later - earlier >= rest for earlier, later in pairwise(times))
     # At most two calls are under way when the first 429 comes; then nobody asks before the rest is over.
     assert sum(time < times[0] + rest for time in times) <= 2 + 1
 
