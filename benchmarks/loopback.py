@@ -92,7 +92,7 @@ class Loopback(AbstractContextManager["Loopback"]):
         self._server.server_close()
 
     def answer(self, asked: Asked, sample: int) -> Any:
-        """The right one; further samples differ from the first."""
+        """The right one; further samples, which have further seeds, differ from the first."""
         label, kind = asked
         told, more = self.known[label], f", take {sample + 1}" if sample else ""
         if kind == "paragraph":
@@ -125,10 +125,9 @@ class _Handler(BaseHTTPRequestHandler):
             if fault:
                 owner.faults[fault] += 1
             else:
-                sample = owner.answered[asked]
                 owner.answered[asked] += 1
         with suppress(BrokenPipeError, ConnectionResetError):  # who waited is gone
-            self._err(fault, asked) if fault else self._say({asked[1]: owner.answer(asked, sample)})
+            self._err(fault, asked) if fault else self._say({asked[1]: owner.answer(asked, body.get("seed", 0))})
 
     def _err(self, fault: str, asked: Asked) -> None:
         label, kind = asked

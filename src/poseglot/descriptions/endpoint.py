@@ -135,7 +135,7 @@ class OpenAIEndpoint:
     def _clean(self, text: str, most: int | None = _SHOWN) -> str:
         """Without the key; messages on one line and not too long."""
         if len(self._key) >= _SHORTEST_SECRET:
-            text = text.replace(self._key, "***")
+            text = text.replace(self._key, "(key)")
         return text if most is None else " ".join(text.split())[:most]
 
 
@@ -155,7 +155,9 @@ def check_address(url: str) -> None:
             f"--base-url must be without user name, password and query; a key belongs in the environment ({KEY})."
         )
     if not whole:
-        raise PoseglotError(f"--base-url takes an address such as http://localhost:8000/v1, not {url!r}.")
+        raise PoseglotError(
+            f"--base-url takes an address such as http://localhost:8000/v1, not {url if not set('@?') & set(url) else 'what was given'}."
+        )
 
 
 def asked_wait(headers: Mapping[str, str]) -> float | None:

@@ -256,7 +256,7 @@ class _Asker:
         self._pace, self._lock, self._reached = _Pace(manners.per_minute, self.stop), threading.Lock(), False
 
     def answer(self, question: Question) -> Answer:
-        messages, last = question.messages, ""
+        messages, last, troubles = question.messages, "", 0  # troubles in a row; a faulty answer is none
         for attempt in range(1 + self._manners.retries):
             self._pace.wait()
             if self.stop.is_set():
@@ -266,11 +266,13 @@ class _Asker:
                 answer = _read(question, reply)
             except TroubleError as trouble:
                 self._count(trouble.kind)
-                self._after(trouble, attempt, question)
+                troubles += 1
+                self._after(trouble, question, troubles, more=attempt < self._manners.retries)
                 last = f"{trouble.kind} ({trouble})"
                 continue
             except FaultyAnswerError as fault:
                 self._count(fault.kind)
+                troubles = 0
                 last = str(fault)
                 messages = [*question.messages, *_complaint(reply, last)]
                 continue
@@ -294,25 +296,27 @@ class _Asker:
         with self._lock:
             self._tally.faults[kind] += 1
 
-    def _after(self, trouble: TroubleError, attempt: int, question: Question) -> None:
+    def _after(self, trouble: TroubleError, question: Question, troubles: int, *, more: bool) -> None:
         """Wait as long as this trouble wants, or give everything up."""
         with self._lock:
             self._reached |= trouble.reached
-            nobody = not self._reached and attempt > 0
-        too_long = trouble.wait is not None and trouble.wait > _LONGEST_ASKED
-        if trouble.final or nobody or too_long:
+            nobody = not self._reached and troubles > 1
+        if trouble.final or nobody:
             self.stop.set()
             raise PoseglotError(str(trouble)) from trouble
+        if trouble.wait is not None and trouble.wait > _LONGEST_ASKED:
+            self.stop.set()
+            raise PoseglotError(f"the endpoint asks to wait {trouble.wait / 60:,.0f} minutes ({trouble}).") from trouble
         # Random, so that threads that failed together do not come again together; from the question, so that a run can be repeated.
-        jitter = random.Random(f"{question.label} {question.kind} {question.sample} {attempt}").uniform(0.5, 1)
-        seconds = jitter * min(self._manners.longest_wait, self._manners.first_wait * 2**attempt)
+        jitter = random.Random(f"{question.label} {question.kind} {question.sample} {troubles}").uniform(0.5, 1)
+        seconds = jitter * min(self._manners.longest_wait, self._manners.first_wait * 2 ** (troubles - 1))
         if trouble.wait is not None:
             seconds = max(seconds, trouble.wait)
             with self._lock:
                 self._tally.waited += trouble.wait
         if trouble.wait is not None or trouble.kind == "429":
             self._pace.hold(seconds)  # a limit is everybody's
-        elif attempt < self._manners.retries:
+        elif more:
             self.stop.wait(seconds)
 
 
