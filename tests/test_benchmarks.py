@@ -147,3 +147,20 @@ def test_text_cost_times_every_way_and_counts_what_it_reads(tmp_path: Path) -> N
     assert data["found"]["plain / ours, words"] == pytest.approx(ratio)
     page = (tmp_path / "table.md").read_text()
     assert f"The plain way's words take {ratio:.2f} times ours" in page and "## Do they add up?" in page
+
+
+def test_describe_faults_counts_what_it_injects_and_loses_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("openai")
+    run("describe_faults.py", tmp_path, *["--classes", "6", "--broken-off", "5"])
+    data = json.loads((tmp_path / "table.json").read_text())
+    result, (first, *others) = data["result"], data["runs"]
+    assert (result["classes asked"], result["questions"], result["classes complete"], result["equal, text by text"]) == (
+        6,
+        18,
+        6,
+        6,
+    )
+    assert (result["lost"], result["answers asked for twice"]) == (0, 0)
+    assert result["faults injected"] == sum(fault["injected"] for fault in data["faults"]) > 0
+    assert first["exit status"] == 1 and first["refused as revoked"] > 0 and 5 <= first["answers kept"] < 18
+    assert others[-1]["exit status"] == 0 and others[-1]["answers kept"] == 18

@@ -91,6 +91,29 @@ def test_reads_a_users_file_from_its_path(tmp_path: Path) -> None:
     assert juggle.parts == {part: f"{part} of juggle" for part in SIX}
 
 
+def test_several_texts_are_samples(tmp_path: Path) -> None:
+    parts = {**{part: f"{part} always" for part in SIX}, "hand": ["up", " down ", "up"], "leg": ["bent", "straight"]}
+    mine = parse_descriptions(file_of(entry("juggle", paragraph=["One.", "Two.\n"], parts=parts)), origin="mine.yaml")
+    juggle = mine.classes["juggle"]
+    assert (juggle.paragraph, juggle.more_paragraphs) == ("One.", ("Two.",))
+    samples = (juggle.parts, *juggle.more_parts)
+    assert [(sample["head"], sample["hand"], sample["leg"]) for sample in samples] == [
+        ("head always", "up", "bent"),
+        ("head always", "down", "straight"),
+        ("head always", "up", "bent"),
+    ]
+    one = {part: [text] if isinstance(text, str) else text[0] for part, text in parts.items()}
+    same = parse_descriptions(file_of(entry("juggle", paragraph=["One."], parts=one)), origin="mine.yaml").classes["juggle"]
+    assert (same.parts, same.paragraph, same.more_parts, same.more_paragraphs) == (juggle.parts, "One.", (), ())
+
+
+@pytest.mark.parametrize("texts", [[], ["", "up"], ["up", 3], [["up"]]])
+def test_samples_must_be_texts(texts: list[Any]) -> None:
+    assert "paragraph must be a text, or a list of texts" in complaint(file_of(entry("juggle", paragraph=texts)))
+    parts = {**{part: part for part in SIX}, "arm": texts}
+    assert "parts has no text for arm" in complaint(file_of(entry("juggle", parts=parts)))
+
+
 def test_of_names_every_missing_class() -> None:
     mine = parse_descriptions(file_of(entry("juggle")), origin="mine.yaml")
     with pytest.raises(PoseglotError, match=r"mine.*2 classes.*'Juggle'.*'crawl'"):

@@ -234,6 +234,28 @@ def test_parts_of_the_whole_body_are_all_six_sentences() -> None:
     assert texts_of(table, "global", 0) == ["put on a shoe, H1, A1, B1, C1, L1, F1"]
 
 
+def test_samples_are_candidates_and_are_not_mixed() -> None:
+    second, third = ({part: f"{part} {take}" for part in SIX} for take in (2, 3))
+    sampled = replace(SHOE, more_paragraphs=("p2", "paragraph one"), more_parts=(second, {**third, "head": "H1"}))
+    classes = (sampled, *CLASSES[1:])
+    paragraphs = make_prompts(classes, prompt="paragraph", partition="global")
+    assert texts_of(paragraphs, "global", 0) == ["put on a shoe: paragraph one", "put on a shoe: p2"]
+    table, single = (make_prompts(each, prompt="synonym+parts", partition="four") for each in (classes, CLASSES))
+    assert texts_of(table, "hand", 0) == [
+        "put on a shoe, A1, B1",
+        "put on a shoe, hand 2, arm 2",
+        "put on a shoe, hand 3, arm 3",
+    ]
+    assert texts_of(table, "head", 0) == ["put on a shoe, H1", "put on a shoe, head 2"], "a text twice is one candidate"
+    assert [texts_of(table, level, 1) for level in table.levels] == [texts_of(single, level, 1) for level in single.levels]
+    drawn = table.draw(torch.zeros(300, dtype=torch.int64), seed=0, epoch=0, index=torch.arange(300))
+    for place, level in enumerate(table.levels):
+        assert {table.texts[number] for number in drawn[place].tolist()} == set(texts_of(table, level, 0))
+    hand, foot = (drawn[table.levels.index(level)] for level in ("hand", "foot"))
+    pairs = set(zip(hand.tolist(), foot.tolist(), strict=True))
+    assert len(pairs) == 9, "each level draws on its own"
+
+
 def test_manual_names_the_classes_that_lack_it() -> None:
     with pytest.raises(PoseglotError, match="'don', 'nod' has none"):
         make_prompts([MANUAL[0], *CLASSES[1:]], prompt="manual", partition="global")

@@ -11,6 +11,7 @@ from poseglot import __version__
 from poseglot.app.commands import (
     compare,
     data,
+    describe,
     draw,
     ensemble,
     evaluate,
@@ -27,7 +28,7 @@ from poseglot.errors import PoseglotError
 from poseglot.memory import keep_freed_memory
 
 # In the order of `poseglot --help`.
-_COMMANDS = (new, prepare, data, train, evaluate, study, compare, ensemble, predict, draw, report, export, weights)
+_COMMANDS = (new, prepare, data, describe, train, evaluate, study, compare, ensemble, predict, draw, report, export, weights)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

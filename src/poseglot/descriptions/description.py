@@ -1,7 +1,8 @@
 """The description file: one entry a class, with label, synonyms, a paragraph, and a sentence for each of the six body parts.
 
 `manual`, which may be missing, describes the action the way the paper's annotators did: atomic movements of the parts that matter most,
-in the order in which they happen.
+in the order in which they happen. The paragraph and every part take a list of texts as well, of which training draws one (as a language
+model asked several times gives them, see `poseglot.descriptions.generate`); the first texts of the parts belong together, and so on.
 
 format: poseglot-descriptions/1
 name: my-actions
@@ -47,6 +48,7 @@ class Description:
         paragraph: the whole movement.
         parts: each of the six body parts -> a sentence.
         manual: atomic movements in the order in which they happen; may be empty.
+        more_paragraphs, more_parts: further samples of `paragraph` and `parts`; may be empty.
     """
 
     label: str
@@ -54,6 +56,8 @@ class Description:
     paragraph: str
     parts: Mapping[str, str]
     manual: tuple[str, ...] = ()
+    more_paragraphs: tuple[str, ...] = ()
+    more_parts: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,10 +133,16 @@ def parse_descriptions(text: str, *, origin: str) -> DescriptionSet:
             seen.add(entry["label"])
         faults += [f"{where}: {fault}" for fault in found]
         if not found:
-            parts = {part: entry["parts"][part].strip() for part in PARTS}
-            manual = tuple(entry.get("manual", ()))
+            paragraph, *more_paragraphs = _samples(entry["paragraph"])
+            parts, *more_parts = _parts(entry["parts"])
             classes[entry["label"]] = Description(
-                entry["label"], tuple(entry["synonyms"]), entry["paragraph"].strip(), parts, manual
+                entry["label"],
+                tuple(entry["synonyms"]),
+                paragraph,
+                parts,
+                tuple(entry.get("manual", ())),
+                tuple(more_paragraphs),
+                tuple(more_parts),
             )
     if faults:
         raise PoseglotError("\n  ".join([f"{origin} has {len(faults)} faults:", *faults]))
@@ -145,9 +155,10 @@ def _faults(entry: Any) -> list[str]:
         return [f"expected keys {sorted(_KEYS)}, found {entry!r}"]
     faults = [f"unknown key {key!r} (there are {sorted(_KEYS)})" for key in entry if key not in _KEYS]
     faults += [f"{key} is missing" for key in sorted(_REQUIRED) if key not in entry]
-    for key in ("label", "paragraph"):
-        if key in entry and not _is_text(entry[key]):
-            faults.append(f"{key} must be a text, found {entry[key]!r}")
+    if "label" in entry and not _is_text(entry["label"]):
+        faults.append(f"label must be a text, found {entry['label']!r}")
+    if "paragraph" in entry and not _is_text_or_texts(entry["paragraph"]):
+        faults.append(f"paragraph must be a text, or a list of texts, found {entry['paragraph']!r}")
     if "synonyms" in entry:
         synonyms = entry["synonyms"]
         if not _are_texts(synonyms):
@@ -161,7 +172,7 @@ def _faults(entry: Any) -> list[str]:
         if not isinstance(parts, dict):
             faults.append(f"parts must have a text for each of {', '.join(PARTS)}")
         else:
-            missing = [part for part in PARTS if not _is_text(parts.get(part))]
+            missing = [part for part in PARTS if not _is_text_or_texts(parts.get(part))]
             unknown = [repr(part) for part in parts if part not in PARTS]
             if missing:
                 faults.append(f"parts has no text for {', '.join(missing)}")
@@ -170,8 +181,24 @@ def _faults(entry: Any) -> list[str]:
     return faults
 
 
+def _samples(value: str | list[str]) -> list[str]:
+    """One text or several as a list."""
+    return [text.strip() for text in ([value] if isinstance(value, str) else value)]
+
+
+def _parts(table: Mapping[str, str | list[str]]) -> list[dict[str, str]]:
+    """As many samples as the part with the most texts has; the texts of a part with fewer come again."""
+    texts = {part: _samples(table[part]) for part in PARTS}
+    most = max(map(len, texts.values()))
+    return [{part: own[sample % len(own)] for part, own in texts.items()} for sample in range(most)]
+
+
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
+
+
+def _is_text_or_texts(value: Any) -> bool:
+    return _is_text(value) or _are_texts(value)
 
 
 def _are_texts(value: Any) -> bool:

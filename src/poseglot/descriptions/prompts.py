@@ -1,6 +1,6 @@
 """Prompts: how descriptions become the texts that the text encoder reads (paper, figures 4 and 5, tables 1b, 1e and 1f).
 
-Each alignment level has, for each class, one or more candidate texts; a training step draws one per clip.
+Each alignment level has, for each class, one or more candidate texts; a training step draws one per clip, each level on its own.
 
     label           the class name in the paper's prefixes and suffixes ("Human action of ..."), one at random
     synonym         the class name or one of its synonyms, at random
@@ -11,13 +11,13 @@ Each alignment level has, for each class, one or more candidate texts; a trainin
     parts           for each part of the partition the class name followed by the part's sentences
     synonym+parts   both: the whole body as `synonym`, and each part of the partition as `parts`; the paper's best
 
-The first six describe the whole body and go with the partition `global`. All distinct texts are numbered once, so that a step encodes
-each distinct text once, however many clips use it.
+The first six describe the whole body and go with the partition `global`. A description with several samples of its paragraph or parts
+has a candidate for each. All distinct texts are numbered once, so that a step encodes each distinct text once, however many clips use it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -95,7 +95,7 @@ def make_prompts(
     if prompt in ("parts", "synonym+parts"):
         for part, pieces in PARTITIONS[partition].items():
             # In `synonym+parts` the whole body has its level already.
-            levels.setdefault(part, [[_part_text(each, part, pieces, official_format)] for each in descriptions])
+            levels.setdefault(part, [_part_texts(each, part, pieces, official_format) for each in descriptions])
     return _numbered(levels)
 
 
@@ -123,7 +123,10 @@ def _whole_body(descriptions: Sequence[Description], prompt: str, states: Sequen
     if prompt == "synonym":
         return [[each.label, *each.synonyms] for each in descriptions]
     if prompt == "paragraph":
-        return [[f"{each.label}: {each.paragraph}"] for each in descriptions]
+        return [
+            _distinct(f"{each.label}: {paragraph}" for paragraph in (each.paragraph, *each.more_paragraphs))
+            for each in descriptions
+        ]
     if prompt == "states":
         assert len(states) == len(descriptions)
         return [[f"{each.label}: {', '.join(own)}"] for each, own in zip(descriptions, states, strict=True)]
@@ -139,9 +142,16 @@ def _whole_body(descriptions: Sequence[Description], prompt: str, states: Sequen
     return [[each.label] for each in descriptions]
 
 
-def _part_text(description: Description, part: str, pieces: Sequence[str], official_format: bool) -> str:
+def _part_texts(description: Description, part: str, pieces: Sequence[str], official_format: bool) -> list[str]:
+    """A text for each sample: sentences of different samples are not mixed, which would multiply the texts."""
     after_label = " " if official_format and part == "hand" else ", "
-    return description.label + after_label + ", ".join(description.parts[piece] for piece in pieces)
+    samples = (description.parts, *description.more_parts)
+    return _distinct(description.label + after_label + ", ".join(sample[piece] for piece in pieces) for sample in samples)
+
+
+def _distinct(texts: Iterable[str]) -> list[str]:
+    """Each text once, in the order in which they come."""
+    return list(dict.fromkeys(texts))
 
 
 def _numbered(levels: Mapping[str, list[list[str]]]) -> PromptTable:

@@ -1,0 +1,182 @@
+"""A language model behind the protocol that OpenAI began and many servers speak (vLLM, llama.cpp, Ollama, ...), by the package `openai`.
+
+The package's own retries are off: `poseglot.descriptions.generate` repeats, counts and paces. The key comes from the environment
+variable OPENAI_API_KEY alone, and whatever the endpoint says is freed of it before anybody else sees it.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import openai
+from openai.types.chat import ChatCompletion
+
+from poseglot.descriptions.generate import Reply, TroubleError
+from poseglot.errors import PoseglotError
+
+KEY = "OPENAI_API_KEY"
+URL = "OPENAI_BASE_URL"
+OUTPUTS = ("schema", "json", "text")
+_SHOWN = 300
+_SHORTEST_SECRET = 8  # "none" or "EMPTY", which local servers are given, may well be a word of an answer
+_NO_KEY = "no-key"  # the client insists on one; local servers do not look at it
+
+
+class OpenAIEndpoint:
+    """See the module.
+
+    Args:
+        model: its name.
+        base_url: such as http://localhost:8000/v1; None: OPENAI_BASE_URL, or else OpenAI's own.
+        output: how JSON is asked for: `schema` (structured output), `json` (a JSON mode without schema), `text` (by words alone).
+        temperature, seed, max_tokens: are sent if they are given; sample k of a question is asked with seed + k.
+        timeout: seconds that a call may be silent.
+
+    Raises:
+        PoseglotError: no key for OpenAI's own address, or an address that is none or has a key in it.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        base_url: str | None = None,
+        *,
+        output: str = "schema",
+        temperature: float | None = None,
+        seed: int | None = None,
+        max_tokens: int | None = None,
+        timeout: float = 120.0,
+    ) -> None:
+        given = base_url or os.environ.get(URL)
+        self._key = os.environ.get(KEY, "").strip()
+        if not (self._key.isascii() and self._key.isprintable()):
+            raise PoseglotError(f"the key in {KEY} has characters that no key has; set it again.")
+        if given:
+            check_address(given)
+        elif not self._key:
+            raise PoseglotError(
+                f"no endpoint to ask: neither --base-url (or {URL}) says where one is, such as http://localhost:8000/v1, nor is there a "
+                f"key for OpenAI's in the environment ({KEY})."
+            )
+        try:
+            self._client = openai.OpenAI(api_key=self._key or _NO_KEY, base_url=given, max_retries=0, timeout=timeout)
+        except (openai.OpenAIError, ValueError) as error:
+            raise PoseglotError(f"could not make a client for {given}: {self._clean(str(error))}") from error
+        self.address = str(self._client.base_url)
+        self._output = output
+        self._sent: dict[str, Any] = {"model": model}
+        self._sent |= {} if temperature is None else {"temperature": temperature}
+        self._sent |= {} if max_tokens is None else {"max_completion_tokens": max_tokens}
+        self._seed = seed
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {**self._sent, "address": self.address, "seed": self._seed, "output": self._output}
+
+    def ask(self, messages: Sequence[dict[str, str]], schema: dict[str, Any], sample: int) -> Reply:
+        asked = {**self._sent, "messages": list(messages)}
+        if self._output == "schema":
+            described = {"name": "answer", "schema": schema, "strict": True}
+            asked["response_format"] = {"type": "json_schema", "json_schema": described}
+        elif self._output == "json":
+            asked["response_format"] = {"type": "json_object"}
+        if self._seed is not None:
+            asked["seed"] = self._seed + sample
+        try:
+            return self._reply(self._client.chat.completions.create(**asked))
+        except openai.APITimeoutError:
+            raise TroubleError("time-out", "no answer within --timeout seconds") from None
+        except openai.APIConnectionError as error:
+            cause = error.__cause__
+            reached = type(cause).__name__ != "ConnectError"
+            message = "the connection broke off" if reached else f"nothing answers at {self.address}"
+            raise TroubleError("connection", f"{message} ({self._clean(str(cause or error))})", reached=reached) from None
+        except openai.APIStatusError as error:
+            raise self._trouble(error) from None
+        except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
+            # The reply was no JSON, or JSON of another form.
+            raise TroubleError("broken reply", self._clean(f"the reply could not be read: {error}")) from None
+
+    def _reply(self, completion: ChatCompletion) -> Reply:
+        choice = completion.choices[0] if completion.choices else None
+        if choice is None or choice.message is None:
+            raise ValueError("it has no choices")
+        usage, message = completion.usage, choice.message
+        filtered = "stopped by a content filter" if choice.finish_reason == "content_filter" else ""
+        return Reply(
+            text=self._clean(message.content or "", most=None),
+            refusal=self._clean(message.refusal or filtered),
+            cut_off=choice.finish_reason == "length",
+            tokens_in=(usage and usage.prompt_tokens) or 0,
+            tokens_out=(usage and usage.completion_tokens) or 0,
+        )
+
+    def _trouble(self, error: openai.APIStatusError) -> TroubleError:
+        status, said = error.status_code, self._clean(_said(error))
+        if status == 429 and error.code != "insufficient_quota":
+            return TroubleError("429", said, wait=asked_wait(error.response.headers))
+        if status >= 500 or status in (408, 409):
+            return TroubleError(str(status), said, wait=asked_wait(error.response.headers))
+        advice = {
+            400: "If it does not know structured output, try --output json or text; some models take no --temperature or --max-tokens.",
+            401: f"The key in {KEY} is missing or not accepted.",
+            403: f"The key in {KEY} may not use this model.",
+            404: "See whether the model's name is right, and the address: most end in /v1.",
+            429: "The account has nothing left.",
+        }.get(status, "")
+        return TroubleError(str(status), f"{self.address} answered {status}: {said} {advice}".strip(), final=True)
+
+    def _clean(self, text: str, most: int | None = _SHOWN) -> str:
+        """Without the key; messages on one line and not too long."""
+        if len(self._key) >= _SHORTEST_SECRET:
+            text = text.replace(self._key, "(key)")
+        return text if most is None else " ".join(text.split())[:most]
+
+
+def check_address(url: str) -> None:
+    """See that it is an address of the web without a secret in it.
+
+    Raises:
+        PoseglotError: it is not; a secret is not repeated.
+    """
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        whole = False
+    if whole and (parts.username or parts.password or parts.query):
+        raise PoseglotError(
+            f"--base-url must be without user name, password and query; a key belongs in the environment ({KEY})."
+        )
+    if not whole:
+        raise PoseglotError(
+            f"--base-url takes an address such as http://localhost:8000/v1, not {url if not set('@?') & set(url) else 'what was given'}."
+        )
+
+
+def asked_wait(headers: Mapping[str, str]) -> float | None:
+    """Seconds that `Retry-After` asks for, which may be a number or a date; None if it does not."""
+    value = headers.get("retry-after", "")
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+        except (TypeError, ValueError):
+            return None
+    return max(0.0, seconds) if seconds == seconds else None
+
+
+def _said(error: openai.APIStatusError) -> str:
+    """The endpoint's own words, from the forms that errors come in."""
+    body = error.body
+    if isinstance(body, dict):
+        inner = body.get("message") or body.get("error") or body
+        return inner if isinstance(inner, str) else json.dumps(inner)
+    return str(body or error.message)
