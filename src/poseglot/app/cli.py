@@ -21,12 +21,13 @@ from poseglot.app.commands import (
     study,
     train,
     weights,
+    words,
 )
 from poseglot.errors import PoseglotError
 from poseglot.memory import keep_freed_memory
 
 # In the order of `poseglot --help`.
-_COMMANDS = (prepare, data, train, evaluate, study, compare, ensemble, predict, draw, report, export, weights)
+_COMMANDS = (prepare, data, train, evaluate, study, compare, ensemble, predict, draw, report, export, weights, words)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
