@@ -89,6 +89,11 @@ class Lengths:
     label: str
     too_long: tuple[TooLong, ...]
 
+    @property
+    def joined(self) -> bool:
+        """Whether a text joins the sentences of several parts: then its length is the partition's doing, not that of who wrote it."""
+        return self.prompt == "parts" and self.partition != "six"
+
 
 @dataclass(frozen=True)
 class Pair:

@@ -41,7 +41,11 @@ def add(command: AddCommand) -> None:
     words.add_argument("--pair", nargs=2, metavar=("CLASS", "CLASS"), help="two classes side by side, part by part")
     words.add_argument("--picture", type=Path, metavar="FILE.png", help="draw how similar each class is to each, by level")
     words.add_argument("--json", type=Path, metavar="FILE.json", help="write every number")
-    words.add_argument("--strict", action="store_true", help="exit with 1 if something is missing, too long or identical")
+    words.add_argument(
+        "--strict",
+        action="store_true",
+        help="exit with 1 if something is missing, too long (as written, not joined by a coarse partition) or identical",
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -397,7 +401,8 @@ def _clip_tokenizer() -> Any:
 
 
 def _too_long(reading: Reading) -> bool:
-    return any(lengths.too_long for several in reading.lengths.values() for lengths in several)
+    """Whether a text as written is too long; how many sentences a partition joins is a recipe's choice."""
+    return any(lengths.too_long and not lengths.joined for several in reading.lengths.values() for lengths in several)
 
 
 def _draw(reading: Reading, parsed: argparse.Namespace) -> None:
