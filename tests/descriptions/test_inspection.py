@@ -107,7 +107,7 @@ def test_fewest_clip_tokens(text: str, tokens: int) -> None:
 
 
 def test_prompt_lengths_find_what_is_cut() -> None:
-    descriptions = [described("hop"), described("crawl", leg="word " * 30)]
+    descriptions = [described("hop"), described("crawl", leg=" ".join(["word"] * 30))]
     found = {
         (each.prompt, each.partition): each for each in prompt_lengths(descriptions, lambda text: len(text.split()), limit=30)
     }
