@@ -23,12 +23,15 @@ from poseglot.app.commands import (
     study,
     train,
     weights,
+    words,
 )
 from poseglot.errors import PoseglotError
 from poseglot.memory import keep_freed_memory
 
 # In the order of `poseglot --help`.
-_COMMANDS = (new, prepare, data, describe, train, evaluate, study, compare, ensemble, predict, draw, report, export, weights)
+_COMMANDS = (
+    new, prepare, data, describe, words, train, evaluate, study, compare, ensemble, predict, draw, report, export, weights
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

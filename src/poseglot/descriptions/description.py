@@ -107,6 +107,18 @@ def parse_descriptions(text: str, *, origin: str) -> DescriptionSet:
     Raises:
         PoseglotError: every fault found, one a line.
     """
+    read, faults = read_descriptions(text, origin=origin)
+    if faults:
+        raise PoseglotError("\n  ".join([f"{origin} has {len(faults)} faults:", *faults]))
+    return read
+
+
+def read_descriptions(text: str, *, origin: str) -> tuple[DescriptionSet, list[str]]:
+    """What can be read of a file that may have faults: the classes without, and the faults of the others.
+
+    Raises:
+        PoseglotError: it is no description set at all.
+    """
     try:
         table: Any = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -144,9 +156,7 @@ def parse_descriptions(text: str, *, origin: str) -> DescriptionSet:
                 tuple(more_paragraphs),
                 tuple(more_parts),
             )
-    if faults:
-        raise PoseglotError("\n  ".join([f"{origin} has {len(faults)} faults:", *faults]))
-    return DescriptionSet(str(table.get("name", origin)), str(table.get("about", "")).strip(), origin, classes)
+    return DescriptionSet(str(table.get("name", origin)), str(table.get("about", "")).strip(), origin, classes), faults
 
 
 def _faults(entry: Any) -> list[str]:
