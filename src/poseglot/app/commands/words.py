@@ -262,11 +262,6 @@ def encode(encoder: TextEncoder, texts: Iterable[str]) -> dict[str, npt.NDArray[
 
 def reading_numbers(reading: Reading) -> dict[str, Any]:
     """A reading for JSON."""
-    from poseglot.descriptions.inspection import Pair
-
-    def pair(each: Pair) -> dict[str, Any]:
-        return asdict(each)
-
     return {
         "set": reading.described.origin,
         "classes": list(reading.described.classes),
@@ -282,7 +277,7 @@ def reading_numbers(reading: Reading) -> dict[str, Any]:
         ],
         "identical": [asdict(each) for each in reading.shared],
         "near": [asdict(each) for each in reading.near],
-        "levels": [{**asdict(each), "pairs": [pair(own) for own in each.pairs]} for each in reading.spreads],
+        "levels": [asdict(each) for each in reading.spreads],
         "pair": None if reading.pair is None else [*reading.pair[:2], [asdict(each) for each in reading.pair[2]]],
         "similarity": _rounded(reading.similarity),
     }
