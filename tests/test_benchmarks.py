@@ -147,3 +147,12 @@ def test_text_cost_times_every_way_and_counts_what_it_reads(tmp_path: Path) -> N
     assert data["found"]["plain / ours, words"] == pytest.approx(ratio)
     page = (tmp_path / "table.md").read_text()
     assert f"The plain way's words take {ratio:.2f} times ours" in page and "## Do they add up?" in page
+
+
+def test_shares_of_a_step_are_of_the_whole(tmp_path: Path) -> None:
+    run("shares.py", tmp_path, "--width", "16", "--batches", "1", "--steps", "1")
+    rows = json.loads((tmp_path / "shares.json").read_text())["rows"]
+    assert [row["mode"] for row in rows] == ["train", "infer"]
+    for row in rows:
+        parts = [int(row[name].rstrip("%")) for name in ("collect", "temporal", "BatchNorm", "products and all else")]
+        assert 98 <= sum(parts) <= 102 and min(parts[0], parts[1], parts[3]) > 0
