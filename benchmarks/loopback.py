@@ -92,7 +92,7 @@ class Loopback(AbstractContextManager["Loopback"]):
         self._server.server_close()
 
     def answer(self, asked: Asked, sample: int) -> Any:
-        """The right one; further samples, which have further seeds, differ from the first."""
+        """The right one; further samples, which have seeds of their own, differ from the first."""
         label, kind = asked
         told, more = self.known[label], f", take {sample + 1}" if sample else ""
         if kind == "paragraph":
@@ -128,7 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 owner.answered[asked] += 1
         with suppress(BrokenPipeError, ConnectionResetError):  # who waited is gone
-            self._err(fault, asked) if fault else self._say({asked[1]: owner.answer(asked, body.get("seed", 0))})
+            self._err(fault, asked) if fault else self._say({asked[1]: owner.answer(asked, body.get("seed", 0) % 1000)})
 
     def _err(self, fault: str, asked: Asked) -> None:
         label, kind = asked
