@@ -57,7 +57,7 @@ class Loopback(AbstractContextManager["Loopback"]):
         url: for --base-url.
         faults: fault -> how often it was made.
         asked, answered: calls and good answers for each question; a second sample counts with the first.
-        requests: (start on the clock, headers, body) of each call.
+        requests: (start on the clock, headers by lower-case name, body) of each call.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Loopback(AbstractContextManager["Loopback"]):
         self._server.server_close()
 
     def answer(self, asked: Asked, sample: int) -> Any:
-        """The right one; further samples, which have further seeds, differ from the first."""
+        """The right one; further samples, which have seeds of their own, differ from the first."""
         label, kind = asked
         told, more = self.known[label], f", take {sample + 1}" if sample else ""
         if kind == "paragraph":
@@ -114,7 +114,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, {"error": {"message": f"no such model or path: {self.path}"}})
             return
         with owner.lock:
-            owner.requests.append((time.monotonic(), dict(self.headers), body))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            owner.requests.append((time.monotonic(), headers, body))
             before = owner.asked[asked]
             owner.asked[asked] += 1
         fault = owner.decide(asked, before)
@@ -127,7 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 owner.answered[asked] += 1
         with suppress(BrokenPipeError, ConnectionResetError):  # who waited is gone
-            self._err(fault, asked) if fault else self._say({asked[1]: owner.answer(asked, body.get("seed", 0))})
+            self._err(fault, asked) if fault else self._say({asked[1]: owner.answer(asked, body.get("seed", 0) % 1000)})
 
     def _err(self, fault: str, asked: Asked) -> None:
         label, kind = asked

@@ -35,7 +35,7 @@ class OpenAIEndpoint:
         model: its name.
         base_url: such as http://localhost:8000/v1; None: OPENAI_BASE_URL, or else OpenAI's own.
         output: how JSON is asked for: `schema` (structured output), `json` (a JSON mode without schema), `text` (by words alone).
-        temperature, seed, max_tokens: are sent if they are given; sample k of a question is asked with seed + k.
+        temperature, seed, max_tokens: are sent if they are given; draw k of a question is asked with seed + k.
         timeout: seconds that a call may be silent.
 
     Raises:
@@ -79,7 +79,7 @@ class OpenAIEndpoint:
     def identity(self) -> dict[str, Any]:
         return {**self._sent, "address": self.address, "seed": self._seed, "output": self._output}
 
-    def ask(self, messages: Sequence[dict[str, str]], schema: dict[str, Any], sample: int) -> Reply:
+    def ask(self, messages: Sequence[dict[str, str]], schema: dict[str, Any], draw: int) -> Reply:
         asked = {**self._sent, "messages": list(messages)}
         if self._output == "schema":
             described = {"name": "answer", "schema": schema, "strict": True}
@@ -87,7 +87,7 @@ class OpenAIEndpoint:
         elif self._output == "json":
             asked["response_format"] = {"type": "json_object"}
         if self._seed is not None:
-            asked["seed"] = self._seed + sample
+            asked["seed"] = self._seed + draw
         try:
             return self._reply(self._client.chat.completions.create(**asked))
         except openai.APITimeoutError:

@@ -31,6 +31,7 @@ from poseglot.files import write_atomically
 
 _LONGEST_ASKED = 600.0  # seconds that an endpoint may have us wait
 _LOOK = 0.2  # seconds between two looks at the progress
+_DRAWS = 1000  # more than anybody's samples
 _QUOTED = 2000  # characters of a faulty answer that the model is shown
 
 
@@ -76,8 +77,8 @@ class Endpoint(Protocol):
     def identity(self) -> dict[str, Any]:
         """What decides about its answers: address, model, temperature, seed, ..."""
 
-    def ask(self, messages: Sequence[dict[str, str]], schema: dict[str, Any], sample: int) -> Reply:
-        """One call.
+    def ask(self, messages: Sequence[dict[str, str]], schema: dict[str, Any], draw: int) -> Reply:
+        """One call; answers of different draws are to differ, also where a seed is fixed.
 
         Raises:
             TroubleError: it brought no reply.
@@ -256,13 +257,14 @@ class _Asker:
         self._pace, self._lock, self._reached = _Pace(manners.per_minute, self.stop), threading.Lock(), False
 
     def answer(self, question: Question) -> Answer:
-        messages, last, troubles = question.messages, "", 0  # troubles in a row; a faulty answer is none
+        messages, last = question.messages, ""
+        draw, troubles = question.sample, 0  # troubles in a row; a faulty answer is none
         for attempt in range(1 + self._manners.retries):
             self._pace.wait()
             if self.stop.is_set():
                 raise _GivenUpError("stopped")
             try:
-                reply = self._ask(question, messages)
+                reply = self._ask(question, messages, draw)
                 answer = _read(question, reply)
             except TroubleError as trouble:
                 self._count(trouble.kind)
@@ -273,6 +275,7 @@ class _Asker:
             except FaultyAnswerError as fault:
                 self._count(fault.kind)
                 troubles = 0
+                draw += _DRAWS  # with the same seed a small model makes the same mistake again
                 last = str(fault)
                 messages = [*question.messages, *_complaint(reply, last)]
                 continue
@@ -282,10 +285,10 @@ class _Asker:
             return answer
         raise _GivenUpError(f"{1 + self._manners.retries} tries failed, the last one: {last}")
 
-    def _ask(self, question: Question, messages: Sequence[dict[str, str]]) -> Reply:
+    def _ask(self, question: Question, messages: Sequence[dict[str, str]], draw: int) -> Reply:
         with self._lock:
             self._tally.calls += 1
-        reply = self._endpoint.ask(messages, question.schema, question.sample)
+        reply = self._endpoint.ask(messages, question.schema, draw)
         with self._lock:
             self._reached = True
             self._tally.tokens_in += reply.tokens_in

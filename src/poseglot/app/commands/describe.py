@@ -50,7 +50,7 @@ def add(command: AddCommand) -> None:
     whom.add_argument("--base-url", help="of the endpoint: http://localhost:8000/v1 (OPENAI_BASE_URL, or OpenAI's own)")
     whom.add_argument("--output", choices=("schema", "json", "text"), default="schema", help="how JSON is asked for (schema)")
     whom.add_argument("--temperature", type=float, help="is sent if given")
-    whom.add_argument("--seed", type=int, help="is sent if given, one more for each further sample")
+    whom.add_argument("--seed", type=int, help="is sent if given; another one for each further sample or try")
     whom.add_argument("--max-tokens", type=int, help="of an answer; is sent if given")
     manners = describe.add_argument_group("how")
     manners.add_argument("--concurrency", type=int, default=4, help="calls at once (4)")
