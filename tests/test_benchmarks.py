@@ -164,6 +164,8 @@ def test_describe_faults_counts_what_it_injects_and_loses_nothing(tmp_path: Path
     assert result["faults injected"] == sum(fault["injected"] for fault in data["faults"]) > 0
     assert first["exit status"] == 1 and first["refused as revoked"] > 0 and 5 <= first["answers kept"] < 18
     assert others[-1]["exit status"] == 0 and others[-1]["answers kept"] == 18
+
+
 def test_shares_of_a_step_are_of_the_whole(tmp_path: Path) -> None:
     run("shares.py", tmp_path, "--width", "16", "--batches", "1", "--steps", "1")
     rows = json.loads((tmp_path / "shares.json").read_text())["rows"]

@@ -11,6 +11,7 @@ import pytest
 
 from poseglot.app.cli import build_parser
 from poseglot.app.commands import train
+from poseglot.app.project import recipe_text
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, save_recognizer
 from poseglot.training.recipe_file import parse_recipe
 from tests.conftest import ROOT
@@ -33,11 +34,13 @@ def test_there_are_commands_to_check() -> None:
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_every_command_is_one_of_ours(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_is_one_of_ours(line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(ROOT)
     parsed, rest = build_parser().parse_known_args(shlex.split(line.replace("$s", "bone"))[1:])
     if parsed.command is train.run:
-        parse_recipe(["--config", str(parsed.config), *rest])
+        own = tmp_path / train.OWN_RECIPE  # what `poseglot new` wrote, in the folder that it is called in
+        own.write_text(recipe_text("by-subject", train=100))
+        parse_recipe(["--config", str(parsed.config or own), *rest])
     else:
         assert rest == []
 

@@ -17,7 +17,20 @@ from poseglot.training.recipe_file import read_recipe
 Command = Callable[..., Any]
 ORDER = ("head", "spine", "shoulder_centre", "left_hand", "right_hand", "left_elbow", "right_elbow", "left_knee", "right_knee",
          "left_foot", "right_foot", "hip_centre")  # fmt: skip
-SHORT = ["--optim.epochs", 2, "--data.repeat", 1, "--optim.warmup_epochs", 1, "--optim.steps", "[1]", "--model.width", 8]
+SHORT = [
+    "--optim.epochs",
+    2,
+    "--data.repeat",
+    1,
+    "--optim.warmup_epochs",
+    1,
+    "--optim.steps",
+    "[1]",
+    "--model.width",
+    8,
+    "--optim.batch_size",
+    8,
+]
 
 
 @pytest.fixture

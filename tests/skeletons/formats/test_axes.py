@@ -26,7 +26,7 @@ def in_order(order: str) -> np.ndarray:
 @pytest.mark.parametrize(
     "order",
     ["t,v,c", "m,t,v,c", "v,c,t", "c,t,v", "c,v,t", "v,t,c", "t,c,v", "t,vc", "tv,c", "t,mvc", "vc,t", "t,m,v,c", "m,c,t,v",
-     "c,t,v,m", "v,c,t,m", "t,m,vc"],
+     "v,c,t,m",],
 )  # fmt: skip
 @pytest.mark.parametrize("said", [True, False])
 def test_every_order_gives_the_same_joints(order: str, said: bool) -> None:
@@ -34,9 +34,13 @@ def test_every_order_gives_the_same_joints(order: str, said: bool) -> None:
     np.testing.assert_array_equal(found, JOINTS if "m" in order else JOINTS[0])
 
 
-def test_an_order_that_shapes_cannot_tell_must_be_said() -> None:
-    np.testing.assert_array_equal(arranged(in_order("t,cv"), Axes("t,cv"), origin="clip", **KNOWN), JOINTS[0])
-    assert not np.array_equal(arranged(in_order("t,cv"), Axes(), origin="clip", **KNOWN), JOINTS[0])
+@pytest.mark.parametrize("order", ["t,cv", "c,t,v,m", "t,m,vc"])
+def test_an_order_that_shapes_cannot_tell_must_be_said(order: str) -> None:
+    """Rows may begin with all x or with the first joint; three channels of two people look like two channels of three."""
+    wanted = JOINTS if "m" in order else JOINTS[0]
+    np.testing.assert_array_equal(arranged(in_order(order), Axes(order), origin="clip", **KNOWN), wanted)
+    if order != "t,m,vc":  # which is refused
+        assert not np.array_equal(arranged(in_order(order), Axes(), origin="clip", **KNOWN), wanted)
 
 
 def test_several_files_tell_what_one_leaves_open() -> None:

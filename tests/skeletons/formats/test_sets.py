@@ -58,7 +58,7 @@ def test_the_number_of_sources_is_checked(format: str, tmp_path: Path) -> None:
 
 
 def test_unknown_formats_are_named_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(PoseglotError, match=r"unknown format 'pkl'; there are pyskl, npz, npy, csv, bvh"):
+    with pytest.raises(PoseglotError, match=r"unknown format 'pkl'; there are pyskl, npz, npy, mat, txt, csv, bvh"):
         opened("pkl", [tmp_path])
 
 

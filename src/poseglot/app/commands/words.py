@@ -44,7 +44,8 @@ def add(command: AddCommand) -> None:
     words.add_argument(
         "--strict",
         action="store_true",
-        help="exit with 1 if something is missing, too long (as written, not joined by a coarse partition) or identical",
+        help="exit with 1 if something is missing, too long (as written, not joined by a coarse partition), or if two classes share a name "
+        "or a paragraph",
     )
 
 
@@ -141,6 +142,7 @@ def _check_options(parsed: argparse.Namespace) -> None:
 
 def _look(parsed: argparse.Namespace) -> None:
     from poseglot.app.commands.words_text import reading_text
+    from poseglot.descriptions.inspection import NAMES, PARAGRAPH
 
     described, faults = _read(parsed.set)
     _check_pair(described, parsed.pair)
@@ -153,7 +155,9 @@ def _look(parsed: argparse.Namespace) -> None:
         _draw(reading, parsed)
     if parsed.json is not None:
         _write_json(parsed.json, reading_numbers(reading))
-    if parsed.strict and (faults or reading.undescribed or reading.shared or _too_long(reading)):
+    # Parts of two classes may do the same; their names and whole movements may not.
+    same = any(shared.level in (NAMES, PARAGRAPH) for shared in reading.shared)
+    if parsed.strict and (faults or reading.undescribed or same or _too_long(reading)):
         raise PoseglotError(f"--strict: something is missing, too long or identical in {parsed.set}; see above.")
 
 

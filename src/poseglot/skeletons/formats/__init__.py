@@ -11,7 +11,7 @@ from pathlib import Path
 
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.clip import Clip, check_joints
-from poseglot.skeletons.formats import array_files, nw_ucla
+from poseglot.skeletons.formats import nw_ucla
 from poseglot.skeletons.formats.sets import FORMATS_OF_SETS, open_source
 from poseglot.skeletons.layout import Layout
 
@@ -38,9 +38,11 @@ def read_clip(path: Path, *, joint_count: int | None = None, layout: Layout | No
     try:
         if ending == ".json":
             return nw_ucla.parse_clip(path.read_bytes(), origin=str(path), joint_count=joint_count)
+        # The others are loaded when they are needed.
         if ending in (".npy", ".mat", ".txt"):
+            from poseglot.skeletons.formats import array_files
+
             return array_files.read_clip(path, joint_count=joint_count, scored=scored)
-        # What few need is loaded when it is needed.
         if ending == ".skeleton":
             from poseglot.skeletons.formats import ntu
 

@@ -16,7 +16,7 @@ from poseglot.errors import PoseglotError
 from poseglot.skeletons.arrays import load_array
 from poseglot.skeletons.clip import Clip, Joints
 from poseglot.skeletons.fault import ClipError
-from poseglot.skeletons.formats.axes import Axes, arranged, one_that_fits, rows_of
+from poseglot.skeletons.formats.axes import NATIVE, Axes, arranged, one_that_fits, rows_of
 from poseglot.skeletons.formats.folder import folder_source
 from poseglot.skeletons.formats.listing import clip_joints, spread
 from poseglot.skeletons.formats.matlab import load_variable
@@ -58,8 +58,8 @@ def read_source(
     wanted = Axes(axes, skip)
 
     def prepare(paths: Sequence[Path]) -> Callable[[Path], Joints]:
-        order = wanted if axes is not None else Axes(_order_of(paths, load, layout, scored, skip), skip)
-        return partial(_joints, load=load, axes=order, joint_count=len(layout), scored=scored)
+        found = wanted if axes is not None else _axes_of(paths, load, layout, scored, skip)
+        return partial(_joints, load=load, axes=found, joint_count=len(layout), scored=scored)
 
     return folder_source(
         sources[0],
@@ -103,43 +103,41 @@ def load_file(path: Path, *, kind: str, variable: str | None = None) -> npt.NDAr
         raise ClipError("malformed", f"{path} is not text: {error}.") from error
 
 
-def _order_of(
+def _axes_of(
     paths: Sequence[Path], load: Callable[[Path], npt.NDArray[Any]], layout: Layout, scored: bool, skip: int
-) -> str | None:
-    """The order that some files all over the set have in common; None where none of them can be read, which is said later."""
+) -> Axes | None:
+    """The order that most of some files all over the set are in; None is the usual one, with or without people.
+
+    Raises:
+        PoseglotError: it may be several.
+    """
     shapes, first = list[tuple[int, ...]](), None
     for path in spread(paths):
         try:
             shapes.append(load(path).shape)
-        except ClipError:
-            continue
+        except PoseglotError:
+            continue  # said of each file when it is read
         first = first or path
     if first is None:
         return None
-    known = {"joint_count": len(layout), "scored": scored, "skip": skip}
-    likely = []
-    for shape in shapes:
-        try:
-            one_that_fits([shape], origin="", **known)
-        except ClipError as error:
-            if error.kind == "joint count":
-                continue  # one file of another kind is its own fault
-        likely.append(shape)
     try:
-        return one_that_fits(likely or shapes, origin=str(first), **known)
+        order = one_that_fits(shapes, joint_count=len(layout), scored=scored, skip=skip, origin=str(first))
     except ClipError as error:
         if error.kind == "joint count":
-            return None  # what is wrong with each file says more
+            return Axes(skip=skip)  # what is wrong with each file says more
         raise PoseglotError(str(error)) from error
+    return None if order in NATIVE and not skip else Axes(order, skip)
 
 
 def _joints(
-    path: Path, *, load: Callable[[Path], npt.NDArray[Any]], axes: Axes, joint_count: int | None, scored: bool
+    path: Path, *, load: Callable[[Path], npt.NDArray[Any]], axes: Axes | None, joint_count: int | None, scored: bool
 ) -> Joints:
     array = load(path)
     try:
-        array = arranged(array, axes, joint_count=joint_count, scored=scored, origin=str(path))
+        if axes is not None:
+            array = arranged(array, axes, joint_count=joint_count, scored=scored, origin=str(path))
     except ClipError as error:
+        assert axes is not None
         if axes.order is not None or array.ndim not in (3, 4) or error.kind != "joint count":
             raise
         # As an array in the usual order it is at least understood what is wrong with it.

@@ -9,7 +9,7 @@ between them share an axis, the last one running fastest:
     t,mvc     the same of several people: NTU's rows of 150 numbers
     tv,c      a row for each joint of each frame: MSR Action3D
 
-Where nobody says an order, it is the only one that fits all of some files that lie all over the set.
+Where nobody says an order, it is the one that fits most of some files that lie all over the set.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from poseglot.skeletons.fault import ClipError
 
 # What arrays usually are: the first of these that fits all files is taken even if others fit, too.
 NATIVE = ("m,t,v,c", "t,v,c")
-# Those that are looked for. Shapes cannot tell t,vc from t,cv: the latter has to be said.
+# Those that are looked for. What shapes cannot tell from them (t,cv from t,vc) has to be said.
 _LOOKED_FOR = (
-    *NATIVE, "t,vc", "tv,c", "t,mvc", "t,m,vc", "v,c,t", "c,v,t", "c,t,v", "v,t,c", "t,c,v", "vc,t", "t,m,v,c", "m,v,c,t", "m,c,t,v",
+    *NATIVE, "t,vc", "tv,c", "t,mvc", "v,c,t", "c,v,t", "c,t,v", "v,t,c", "t,c,v", "vc,t", "t,m,v,c", "m,v,c,t", "m,c,t,v",
     "c,t,v,m", "v,c,t,m", "v,c,m,t",
 )  # fmt: skip
 _LETTERS = {"m": "people", "t": "frames", "v": "joints", "c": "channels"}
@@ -90,25 +90,26 @@ def arranged(
 
 
 def one_that_fits(shapes: Iterable[tuple[int, ...]], *, joint_count: int, scored: bool, origin: str, skip: int = 0) -> str:
-    """The order that arrays of these shapes are in.
+    """The order that most arrays of these shapes are in; the others are then at fault.
 
     Raises:
-        ClipError: none fits them all, or several do.
+        ClipError: none fits any of them, or several fit as many.
     """
-    known = [(*shape[:-1], shape[-1] - skip) for shape in shapes]
-    fitting = [order for order in _LOOKED_FOR if all(_likely(order, shape, joint_count, scored) for shape in known)]
+    known = [(*shape[:-1], shape[-1] - skip) for shape in shapes if shape]
+    fits = {order: sum(_likely(order, shape, joint_count, scored) for shape in known) for order in _LOOKED_FOR}
+    most = max(fits.values())
+    fitting = [order for order, count in fits.items() if count == most > 0]
     usual = [order for order in NATIVE if order in fitting]
     if usual or len(fitting) == 1:
         return (usual or fitting)[0]
-    shape = known[0]
+    shape = known[0] if known else ()
     if fitting:
         found = "; ".join(f"{order} ({_read_out(order)})" for order in fitting)
         raise ClipError("malformed", f"{origin}: an array of shape {shape} may be {found}. Say which: --axes {fitting[0]}.")
-    wanted = f"{joint_count} joints of {_said(scored)}"
     raise ClipError(
         "joint count",
-        f"{origin}: in an array of shape {shape} there is no order of axes with {wanted}. Is the layout another, are there numbers to "
-        "skip in front of every row (--skip), or is the last number of a joint its score (--scored)?",
+        f"{origin}: in an array of shape {shape} there is no order of axes with {joint_count} joints of {_said(scored)}. Is the layout "
+        "another, are there numbers to skip in front of every row (--skip), or is the last number of a joint its score (--scored)?",
     )
 
 
