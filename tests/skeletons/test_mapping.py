@@ -118,7 +118,9 @@ def test_real_joints_in_another_order_are_the_same_joints(small_store: PackedSto
 
 
 def test_what_cannot_be_made_is_refused() -> None:
-    with pytest.raises(PoseglotError, match=r"hips cannot be mapped to kinect20: .* make .*head, left_shoulder.* of\. hips has left_hip"):
+    with pytest.raises(
+        PoseglotError, match=r"hips cannot be mapped to kinect20: .* make .*head, left_shoulder.* of\. hips has left_hip"
+    ):
         map_layout(HIPS, load_layout("kinect20"))
     # A right hand is not made of a left one.
     with pytest.raises(PoseglotError, match="make right_hand of"):
@@ -127,6 +129,8 @@ def test_what_cannot_be_made_is_refused() -> None:
 
 def test_the_report_says_all_of_it() -> None:
     said = map_layout(load_layout("coco17"), load_layout("kinect20")).report()
-    assert said.startswith("coco17 as kinect20: 12 of 20 joints copied; 4 computed (hip_centre = mean of left_hip, right_hip; spine = ")
+    assert said.startswith(
+        "coco17 as kinect20: 12 of 20 joints copied; 4 computed (hip_centre = mean of left_hip, right_hip; spine = "
+    )
     assert "4 approximated (left_hand = left_wrist; " in said
     assert said.endswith("not used: nose, left_eye, right_eye")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from poseglot import __version__
 from poseglot.app.commands import (
+    calibrate,
     compare,
     data,
     draw,
@@ -26,7 +27,7 @@ from poseglot.errors import PoseglotError
 from poseglot.memory import keep_freed_memory
 
 # In the order of `poseglot --help`.
-_COMMANDS = (prepare, data, train, evaluate, study, compare, ensemble, predict, draw, report, export, weights)
+_COMMANDS = (prepare, data, train, evaluate, calibrate, study, compare, ensemble, predict, draw, report, export, weights)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
