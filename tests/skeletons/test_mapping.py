@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from poseglot.errors import PoseglotError
-from poseglot.skeletons.layout import Layout, load_layout
+from poseglot.skeletons.layout import PARTS, Layout, load_layout
 from poseglot.skeletons.mapping import BETWEEN, NEAR, map_layout
 from poseglot.skeletons.store import PackedStore
 
@@ -77,7 +77,7 @@ def test_the_tables_name_joints_that_exist() -> None:
 
 def tiny(name: str, joints: Sequence[str]) -> Layout:
     """A layout of these joints, all hanging from the first."""
-    parts = {part: () for part in ("head", "hand", "arm", "hip", "leg", "foot")}
+    parts: dict[str, tuple[str, ...]] = dict.fromkeys(PARTS, ())
     return Layout(name, tuple(joints), dict.fromkeys(joints[1:], joints[0]), {}, joints[0], {**parts, "hip": tuple(joints)})
 
 

@@ -287,12 +287,9 @@ class Predictor:
 
 def _listed(clips: Recognisable | Sequence[Recognisable]) -> list[Recognisable]:
     """One clip as a list of one, an array of many as a list of arrays, folders as the files in them."""
-    if isinstance(clips, (str, Path, Clip)):
-        clips = [clips]
-    elif isinstance(clips, (np.ndarray, torch.Tensor)) and clips.ndim < 5:
-        clips = [clips]
+    is_one = isinstance(clips, (str, Path, Clip)) or (isinstance(clips, (np.ndarray, torch.Tensor)) and clips.ndim < 5)
     listed: list[Recognisable] = []
-    for clip in clips:  # type: ignore[union-attr]
+    for clip in [clips] if is_one else clips:  # type: ignore[union-attr, list-item]
         if isinstance(clip, (str, Path)) and Path(clip).is_dir():
             listed += _files_in(Path(clip))
         else:

@@ -64,7 +64,7 @@ def read_clip(path: Path, *, joint_count: int | None = None, layout: Layout | No
 
 
 def layout_of(path: Path) -> Layout | None:
-    """The layout that a file's format has by itself: Kinect v2's of a `.skeleton` file, Kinect v1's of NW-UCLA's `.json`. None of others."""
+    """The layout that a file's format has: Kinect v2's of a `.skeleton` file, Kinect v1's of NW-UCLA's `.json`; None of others."""
     name = {".skeleton": "ntu25", ".json": "kinect20"}.get(path.suffix.lower())
     return load_layout(name) if name else None
 
