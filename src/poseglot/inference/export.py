@@ -43,7 +43,7 @@ def export_onnx(
     int8: Int8 = "none",
     calibration: Sequence[npt.NDArray[np.float32]] = (),
     made_from: str = "",
-    temperature: float = 1.0,
+    temperature: float | None = None,
 ) -> float:
     """Write a recognizer as an ONNX file, if ONNX Runtime gives torch's answers with it.
 
@@ -55,7 +55,7 @@ def export_onnx(
             The comparison with torch is made before the weights are rounded; what rounding does to the accuracy must be measured.
         calibration: batches (N, M, T, V, C) of views, of the training side.
         made_from: the SHA-256 of the recognizer's own file, by which a run's folder knows that the file beside it says the same.
-        temperature: by which probabilities are made of the logits (which are written as they are).
+        temperature: by which logits are divided to make probabilities, if that is known; the logits are written as they are.
 
     Returns:
         The largest difference from torch's logits, as a share of the largest logit, before rounding.
@@ -113,7 +113,8 @@ class ExportedRecognizer:
             raise PoseglotError(f"ONNX Runtime cannot read {path}: {str(error).splitlines()[0]}") from error
         self.int8 = str(table.pop("int8", "none"))
         self.made_from = str(table.pop("made_from", ""))
-        self.temperature = float(table.pop("temperature", 1.0))
+        temperature = table.pop("temperature", None)
+        self.temperature = None if temperature is None else float(temperature)
         self.spec = spec_of(table, path)
         self.layout = load_layout(self.spec.layout)
 

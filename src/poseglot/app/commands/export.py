@@ -65,7 +65,7 @@ def run(parsed: argparse.Namespace) -> None:
     calibration = _training_views(parsed.run, parsed.store, recognizer, parsed.calibrate_on) if parsed.int8 == "static" else []
     difference = export_onnx(
         recognizer, parsed.out, opset=parsed.opset, int8=parsed.int8, calibration=calibration, made_from=sha256_of(file),
-        temperature=temperature_of(file) or 1.0,
+        temperature=temperature_of(file),
     )  # fmt: skip
     size = parsed.out.stat().st_size / 2**20
     print(f"{parsed.out}: {size:.1f} MiB; logits equal torch's to {difference:.0e} of the largest", end="")
