@@ -50,7 +50,7 @@ def test_a_name_that_means_another_place_is_not_copied() -> None:
     assert shares("ntu25", "openpose18")["neck"] == ("copied", {"spine_shoulder": 1.0})
 
 
-@pytest.mark.parametrize(("source", "target"), product(PACKAGED, PACKAGED))
+@pytest.mark.parametrize(("source", "target"), list(product(PACKAGED, PACKAGED)))
 def test_every_packaged_pair(source: str, target: str) -> None:
     """Each is possible; shares are a mean; sides are never exchanged; and a mirrored joint is made as its mirror image is."""
     there, wanted = load_layout(source), load_layout(target)
