@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -289,7 +289,7 @@ def _listed(clips: Recognisable | Sequence[Recognisable]) -> list[Recognisable]:
     """One clip as a list of one, an array of many as a list of arrays, folders as the files in them."""
     is_one = isinstance(clips, (str, Path, Clip)) or (isinstance(clips, (np.ndarray, torch.Tensor)) and clips.ndim < 5)
     listed: list[Recognisable] = []
-    for clip in [clips] if is_one else clips:  # type: ignore[union-attr, list-item]
+    for clip in cast("Sequence[Recognisable]", [clips] if is_one else clips):
         if isinstance(clip, (str, Path)) and Path(clip).is_dir():
             listed += _files_in(Path(clip))
         else:
