@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+import poseglot
 from poseglot.errors import PoseglotError
+from poseglot.files import sha256_of
 from poseglot.inference import Predictor, export
 from poseglot.inference.export import ExportedRecognizer, export_onnx
 from poseglot.models.encoders import ENCODERS
-from poseglot.models.recognizer import Recognizer, RecognizerSpec, load_recognizer, new_recognizer
+from poseglot.models.recognizer import Recognizer, RecognizerSpec, load_recognizer, new_recognizer, save_recognizer
 from poseglot.skeletons.clip import Clip
 from tests.models.encoders.helpers import clips as random_clips
 from tests.models.encoders.helpers import scrambled
@@ -25,19 +28,52 @@ onnx = pytest.importorskip("onnx")
 def exported(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The recognizer of the run, exported."""
     path = tmp_path_factory.mktemp("exported") / "recognizer.onnx"
-    difference = export_onnx(load_recognizer(run_folder / "recognizer.safetensors"), path)
+    file = run_folder / "recognizer.safetensors"
+    difference = export_onnx(load_recognizer(file), path, made_from=sha256_of(file), temperature=2.0)
     assert 0 < difference < 1e-4
     return path
 
 
 def test_the_file_alone_gives_the_predictions_of_the_run(exported: Path, run_folder: Path, clips: Sequence[Clip]) -> None:
     theirs, ours = Predictor(exported), Predictor(run_folder, device="cpu")
+    assert (theirs.temperature, theirs.engine, ours.temperature, ours.engine) == (2.0, "onnx", None, "torch")
+    theirs.temperature = None
     assert (theirs.spec.classes, theirs.layout) == (ours.spec.classes, ours.layout)
     for mine, other in zip(ours.predict(clips), theirs.predict(clips, batch_size=3), strict=True):
         assert [answer.action for answer in mine.answers] == [answer.action for answer in other.answers]
         np.testing.assert_allclose(
             [a.probability for a in mine.answers], [a.probability for a in other.answers], rtol=1e-3, atol=1e-6
         )
+
+
+def test_a_run_on_a_cpu_takes_the_exported_file_beside_it(
+    exported: Path, run_folder: Path, clips: Sequence[Clip], tmp_path: Path
+) -> None:
+    shutil.copytree(run_folder, tmp_path / "run")
+    run = tmp_path / "run"
+    with pytest.raises(PoseglotError, match=r"no .*recognizer\.onnx; `poseglot export"):
+        poseglot.load(run, engine="onnx")
+    shutil.copy(exported, run / "recognizer.onnx")
+    by_torch, by_onnx = poseglot.load(run, device="cpu", engine="torch"), poseglot.load(run, device="cpu")
+    assert (by_torch.engine, by_onnx.engine, poseglot.load(run, engine="onnx").engine) == ("torch", "onnx", "onnx")
+    assert by_onnx.temperature is None, "the run's calibration counts, and it has none"
+    for mine, other in zip(by_torch.predict(clips), by_onnx.predict(clips), strict=True):
+        assert mine.action == other.action
+        assert mine.answers[0].probability == pytest.approx(other.answers[0].probability, rel=1e-3)
+    with pytest.raises(PoseglotError, match='engine="torch"'):
+        by_onnx.predict(clips, features=True)
+    with pytest.raises(PoseglotError, match="torch cannot run"):
+        poseglot.load(run / "recognizer.onnx", engine="torch")
+
+
+def test_an_exported_file_of_another_recognizer_is_not_taken(
+    exported: Path, build: Callable[..., Recognizer], tmp_path: Path
+) -> None:
+    save_recognizer(build(seed=1), tmp_path / "recognizer.safetensors")
+    shutil.copy(exported, tmp_path / "recognizer.onnx")
+    assert poseglot.load(tmp_path, device="cpu").engine == "torch"
+    with pytest.raises(PoseglotError, match="made from another recognizer"):
+        poseglot.load(tmp_path, engine="onnx")
 
 
 @pytest.mark.parametrize(("count", "frames"), [(1, 52), (7, 33), (2, 1)])

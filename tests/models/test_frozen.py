@@ -45,6 +45,11 @@ def test_answers_are_those_of_the_recognizer(
         size = wanted.abs().max()
         assert size > 0.1
         torch.testing.assert_close(got / size, wanted / size, rtol=tolerance, atol=tolerance)
+        with torch.no_grad():
+            joints, features = frozen.joint_features(x), recognizer.encoder(x).mean(dim=(1, 2))
+        size = features.abs().max()
+        torch.testing.assert_close(joints / size, features / size, rtol=tolerance, atol=tolerance)
+        torch.testing.assert_close(frozen.classify(joints.mean(dim=1)), got, rtol=10 * tolerance, atol=10 * tolerance)
 
 
 @WAYS

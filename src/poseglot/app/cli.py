@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from poseglot import __version__
 from poseglot.app.commands import (
+    calibrate,
     compare,
     data,
     describe,
@@ -30,7 +31,7 @@ from poseglot.memory import keep_freed_memory
 
 # In the order of `poseglot --help`.
 _COMMANDS = (
-    new, prepare, data, describe, words, train, evaluate, study, compare, ensemble, predict, draw, report, export, weights
+    new, prepare, data, describe, words, train, evaluate, calibrate, study, compare, ensemble, predict, draw, report, export, weights
 )  # fmt: skip
 
 

@@ -42,6 +42,8 @@ def export_onnx(
     opset: int = OPSET,
     int8: Int8 = "none",
     calibration: Sequence[npt.NDArray[np.float32]] = (),
+    made_from: str = "",
+    temperature: float | None = None,
 ) -> float:
     """Write a recognizer as an ONNX file, if ONNX Runtime gives torch's answers with it.
 
@@ -52,6 +54,8 @@ def export_onnx(
         int8: `dynamic` has weights of eight bits and finds the scale of what flows as it runs; `static` has it from the calibration.
             The comparison with torch is made before the weights are rounded; what rounding does to the accuracy must be measured.
         calibration: batches (N, M, T, V, C) of views, of the training side.
+        made_from: the SHA-256 of the recognizer's own file, by which a run's folder knows that the file beside it says the same.
+        temperature: by which logits are divided to make probabilities, if that is known; the logits are written as they are.
 
     Returns:
         The largest difference from torch's logits, as a share of the largest logit, before rounding.
@@ -72,7 +76,8 @@ def export_onnx(
             made = _rounded(made, int8, calibration)
         model = onnx.load(made)
         _forget(model)
-        table = json.dumps({**described(frozen.spec, frozen.layout), "int8": int8})
+        said = {"int8": int8, "made_from": made_from, "temperature": temperature}
+        table = json.dumps({**described(frozen.spec, frozen.layout), **said})
         onnx.helper.set_model_props(model, {"poseglot": table})
         write_atomically(path, model.SerializeToString())
     return difference
@@ -93,6 +98,10 @@ class ExportedRecognizer:
         path: of the .onnx file.
         device: None or `cpu`, or `cuda` if ONNX Runtime was installed with it.
 
+    Attributes:
+        spec, layout: of the recognizer.
+        int8, made_from, temperature: as they were given to `export_onnx`.
+
     Raises:
         PoseglotError: no ONNX Runtime here, or not our file.
     """
@@ -111,7 +120,10 @@ class ExportedRecognizer:
             table = json.loads(self._session.get_modelmeta().custom_metadata_map.get("poseglot", "{}"))
         except Exception as error:  # ONNX Runtime's errors have no common class
             raise PoseglotError(f"ONNX Runtime cannot read {path}: {str(error).splitlines()[0]}") from error
-        self.int8 = table.pop("int8", "none")
+        self.int8 = str(table.pop("int8", "none"))
+        self.made_from = str(table.pop("made_from", ""))
+        temperature = table.pop("temperature", None)
+        self.temperature = None if temperature is None else float(temperature)
         self.spec = spec_of(table, path)
         self.layout = load_layout(self.spec.layout)
 

@@ -1,23 +1,45 @@
-"""The predictor: clips in, actions with probabilities out."""
+"""The predictor: clips in, actions with probabilities out.
+
+What a clip goes through: its file is read; its joints become those of the recognizer, by name, where they are others
+(`skeletons.mapping`); the view that the recognizer was trained on is made; torch or ONNX Runtime gives logits; these, divided by the
+run's temperature if it was calibrated, become probabilities; and below a threshold that the caller names, the answer is "unknown".
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import importlib.util
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from poseglot.errors import PoseglotError
-from poseglot.models.frozen import prepare
+from poseglot.files import sha256_of
+from poseglot.inference.calibration import temperature_of
+from poseglot.models.frozen import FrozenRecognizer, RowsRecognizer, prepare
 from poseglot.models.recognizer import RECOGNIZER_FILE, Recognizer, RecognizerSpec, load_recognizer
 from poseglot.skeletons.clip import Clip, Joints, check_joints
-from poseglot.skeletons.formats import read_clip
-from poseglot.skeletons.layout import Layout
+from poseglot.skeletons.formats import clip_files, layout_of, read_clip
+from poseglot.skeletons.layout import GLOBAL, Layout, load_layout
+from poseglot.skeletons.mapping import LayoutMapping, map_layout
 from poseglot.skeletons.transforms import test_view
 from poseglot.skeletons.views import Views
+
+if TYPE_CHECKING:
+    from poseglot.inference.export import ExportedRecognizer
+
+Engine = Literal["auto", "torch", "onnx"]
+ENGINES: tuple[Engine, ...] = ("auto", "torch", "onnx")
+# What `poseglot export` calls its file in the folder of a run.
+EXPORTED_FILE = "recognizer.onnx"
+UNKNOWN = "unknown"
+# What can be recognised: a file, a folder of files, a clip, or an array of joints.
+Recognisable = Clip | npt.ArrayLike | str | Path
 
 
 @dataclass(frozen=True)
@@ -35,10 +57,21 @@ class Prediction:
     Attributes:
         name: of the clip.
         answers: the most probable classes, best first.
+        unknown: whether even the first is less probable than the predictor was told to answer.
+        features: part -> (F,) mean features of the encoder, if they were asked for; `global` is the whole body.
+        mapping: how the joints came about, if they were those of another layout.
     """
 
     name: str
     answers: tuple[Answer, ...]
+    unknown: bool = False
+    features: Mapping[str, npt.NDArray[np.float32]] | None = None
+    mapping: LayoutMapping | None = None
+
+    @property
+    def action(self) -> str:
+        """The answer: the most probable class, or `unknown`."""
+        return UNKNOWN if self.unknown else self.answers[0].action
 
 
 class Predictor:
@@ -47,55 +80,103 @@ class Predictor:
     Args:
         path: a run's folder, a recognizer's .safetensors file, or what `poseglot export` made of it, an .onnx file.
         device: where to run; by default a GPU if there is one.
+        engine: `torch`, `onnx` (ONNX Runtime, with the `recognizer.onnx` that `poseglot export` has put into the run's folder), or `auto`:
+            ONNX Runtime for an .onnx file, and for a run on a CPU with such a file that is not rounded and is of the same recognizer,
+            if ONNX Runtime is installed; else torch. Both give the same answers.
+        unknown_below: a clip whose most probable action is less probable than this is answered "unknown"; 0 always answers.
 
     Attributes:
         spec, layout, classes: of the recognizer.
-        device: where it runs.
+        device: where it runs. engine: by what, `torch` or `onnx`.
+        temperature: by which logits are divided: of the run's `calibration.json`, or what the .onnx file has of it; None if there is none.
 
     Raises:
-        PoseglotError: no recognizer there, or it is damaged.
+        PoseglotError: no recognizer there, it is damaged, or its calibration is that of another one.
     """
 
-    def __init__(self, path: str | Path, *, device: str | None = None) -> None:
+    def __init__(
+        self, path: str | Path, *, device: str | None = None, engine: Engine = "auto", unknown_below: float = 0.0
+    ) -> None:
         path = Path(path)
+        if engine not in ENGINES:
+            raise PoseglotError(f"there is no engine {engine!r}; accepted are {', '.join(ENGINES)}.")
+        if not 0 <= unknown_below <= 1:
+            raise PoseglotError(f"the threshold for unknown is a probability from 0 to 1, not {unknown_below}.")
+        self.unknown_below = unknown_below
         self.spec: RecognizerSpec
         self.layout: Layout
         self.device: torch.device
+        self.temperature: float | None
         # (N, M, T, V, C), on the device -> (N, classes).
         self._logits: Callable[[torch.Tensor], torch.Tensor]
-        if path.suffix == ".onnx":
-            from poseglot.inference.export import ExportedRecognizer
-
-            exported = ExportedRecognizer(path, device=device)
+        self._frozen: FrozenRecognizer | RowsRecognizer | None = None
+        exported = _exported(path, device, engine)
+        if exported is not None:
             self.spec, self.layout, self.device, self._logits = exported.spec, exported.layout, torch.device("cpu"), exported
+            self.engine = "onnx"
         else:
             recognizer = _recognizer(path, device)
             self.spec, self.layout, self.device = recognizer.spec, recognizer.layout, recognizer.classifier.weight.device
-            self._logits = prepare(recognizer)
+            self._logits = self._frozen = prepare(recognizer.without_words())
+            self.engine = "torch"
+        if exported is not None and path.suffix == ".onnx":
+            self.temperature = exported.temperature
+        else:
+            self.temperature = temperature_of(_recognizer_file(path))
         self.classes = self.spec.classes
+        self._mappings: dict[str, LayoutMapping] = {}
 
     def predict(
-        self, clips: Sequence[Clip | npt.ArrayLike | str | Path], *, top: int = 5, batch_size: int = 64
+        self,
+        clips: Recognisable | Sequence[Recognisable],
+        *,
+        top: int = 5,
+        batch_size: int = 64,
+        layout: str | Path | Layout | None = None,
+        features: bool = False,
     ) -> list[Prediction]:
         """The most probable actions of each clip.
 
         Args:
-            clips: files of any format we read, `Clip`s, or arrays of joints (M, T, V, C) or (T, V, C). Their people may differ in number;
-                absent ones are zero.
+            clips: one or a list of: files of any format we read; folders, of which every file that ends as a clip does is taken, sorted,
+                and a warning names the others; `Clip`s; arrays of joints (M, T, V, C) or (T, V, C). An array of five axes
+                (N, M, T, V, C) is N clips. People may differ in number; absent ones are zero.
             top: how many answers each.
+            layout: which joints the clips have, if not the recognizer's: they are mapped by name (`skeletons.mapping`). Files whose
+                format has a layout of its own (`.skeleton`; `.json` with 20 joints) are mapped without it.
+            features: give the encoder's mean features, too: of the parts that the recognizer was aligned with, or else of the six parts.
+
+        Returns:
+            A prediction for each clip, in their order; also of a single clip a list, of one.
 
         Raises:
-            PoseglotError: a clip is not acceptable (the message names it).
+            PoseglotError: a clip is not acceptable (the message names it), a joint of the recognizer cannot be made of the layout's, or
+                features are asked of ONNX Runtime.
         """
         if top < 1:
             raise PoseglotError(f"at least one answer must be asked for, not {top}.")
-        checked = [self._clip(clip, number) for number, clip in enumerate(clips)]
+        if features and self._frozen is None:
+            raise PoseglotError(
+                'an exported file gives logits only, no features; load the run or its recognizer.safetensors with engine="torch".'
+            )
+        given = load_layout(str(layout)) if isinstance(layout, (str, Path)) else layout
+        checked = [self._clip(clip, number, given) for number, clip in enumerate(_listed(clips))]
         predictions = []
         for start in range(0, len(checked), batch_size):
             some = checked[start : start + batch_size]
-            views = torch.from_numpy(np.stack([self._view(clip) for clip in some]))
-            for clip, row in zip(some, self.logits(views), strict=True):
-                predictions.append(Prediction(clip.name, self._answers(row, top)))
+            views = torch.from_numpy(np.stack([self._view(clip) for clip, _ in some]))
+            joints, logits = self._features_and_logits(views) if features else (None, self.logits(views))
+            for place, ((clip, mapping), row) in enumerate(zip(some, logits, strict=True)):
+                answers = self._answers(row, top)
+                predictions.append(
+                    Prediction(
+                        name=clip.name,
+                        answers=answers,
+                        unknown=answers[0].probability < self.unknown_below,
+                        features=None if joints is None else self._parts(joints[place]),
+                        mapping=mapping,
+                    )
+                )
         return predictions
 
     def logits(self, views: torch.Tensor) -> npt.NDArray[np.float32]:
@@ -119,17 +200,69 @@ class Predictor:
         for view in views.test_views(batch_size, self.device):
             yield self.logits(view)
 
-    def _clip(self, clip: Clip | npt.ArrayLike | str | Path, number: int) -> Clip:
-        """A checked clip. An array, and a .npy file, does not say whether its last channel is a score: it is as in training."""
-        if isinstance(clip, (str, Path)):
-            clip = read_clip(Path(clip), layout=self.layout, scored=self.spec.scored)
-        if isinstance(clip, Clip):
-            return self._checked(clip.joints, name=clip.name, scored=clip.scored, origin=clip.name)
-        name = f"clip {number}"
-        return self._checked(clip, name=name, scored=self.spec.scored, origin=name)
+    @property
+    def parts(self) -> dict[str, tuple[int, ...]]:
+        """What `features` are of -> places along V: the levels of the alignment, or without words the whole body and the six parts."""
+        if self.spec.levels:
+            return dict(self.spec.levels)
+        six = {
+            part: tuple(self.layout.index[joint] for joint in joints) for part, joints in self.layout.parts.items() if joints
+        }
+        return {GLOBAL: tuple(range(len(self.layout))), **six}
 
-    def _checked(self, joints: npt.ArrayLike, *, name: str, scored: bool, origin: str) -> Clip:
-        return Clip(check_joints(joints, joint_count=len(self.layout), scored=scored, origin=origin), name=name, scored=scored)
+    def mapping(self, layout: Layout) -> LayoutMapping | None:
+        """How clips of a layout are taken; None if they are of the recognizer's joints, in its order.
+
+        Raises:
+            PoseglotError: a joint cannot be made.
+        """
+        if layout.joints == self.layout.joints:
+            return None
+        known = self._mappings.get(layout.name)
+        if known is None or known.source != layout:
+            known = self._mappings[layout.name] = map_layout(layout, self.layout)
+        return known
+
+    def _features_and_logits(self, views: torch.Tensor) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """(N, M, T, V, C) views -> (N, V, F) mean features of the joints, (N, classes) logits, both from one pass."""
+        assert self._frozen is not None
+        with torch.inference_mode():
+            joints = self._frozen.joint_features(views.to(self.device))
+            logits = self._frozen.classify(joints.mean(dim=1))
+        return joints.cpu().numpy(), logits.cpu().numpy()
+
+    def _parts(self, joints: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
+        """(V, F) -> part -> (F,)."""
+        return {part: joints[list(places)].mean(axis=0) for part, places in self.parts.items()}
+
+    def _clip(self, clip: Recognisable, number: int, layout: Layout | None) -> tuple[Clip, LayoutMapping | None]:
+        """A checked clip of the recognizer's joints, and how they came about.
+
+        An array, and a .npy file, does not say whether its last channel is a score: it is as in training.
+        """
+        origin = ""
+        if isinstance(clip, (str, Path)):
+            origin = str(clip)
+            clip, layout = self._read(Path(clip), layout)
+        if not isinstance(clip, Clip):
+            scored, name = self.spec.scored, f"clip {number}"
+            clip = Clip(check_joints(clip, scored=scored, origin=name), name=name, scored=scored)
+        source = layout or self.layout
+        joints = check_joints(clip.joints, joint_count=len(source), scored=clip.scored, origin=origin or clip.name)
+        checked = Clip(joints, name=clip.name, scored=clip.scored)
+        mapping = self.mapping(source)
+        if mapping is None:
+            return checked, None
+        return replace(checked, joints=mapping.apply(joints, scored=clip.scored)), mapping
+
+    def _read(self, path: Path, layout: Layout | None) -> tuple[Clip, Layout | None]:
+        """A file's clip, and its layout if it is not the recognizer's."""
+        if layout is None and (own := layout_of(path)) is not None:
+            clip = read_clip(path, scored=self.spec.scored)
+            # NW-UCLA's JSON is also written with other joints; as many as the recognizer has are taken for those.
+            is_own = path.suffix.lower() == ".skeleton" or clip.joints.shape[2] != len(self.layout)
+            return clip, own if is_own and clip.joints.shape[2] == len(own) else None
+        return read_clip(path, layout=layout or self.layout, scored=self.spec.scored), layout
 
     def _view(self, clip: Clip) -> Joints:
         spec = self.spec
@@ -144,7 +277,7 @@ class Predictor:
         return np.pad(view, [(0, absent)] + [(0, 0)] * 3)
 
     def _answers(self, logits: npt.NDArray[np.float32], top: int) -> tuple[Answer, ...]:
-        probabilities = torch.from_numpy(logits).double().softmax(dim=0)
+        probabilities = (torch.from_numpy(logits).double() / (self.temperature or 1)).softmax(dim=0)
         best = probabilities.topk(min(top, len(self.classes)))
         return tuple(
             Answer(self.classes[place], probability)
@@ -152,16 +285,88 @@ class Predictor:
         )
 
 
-def _recognizer(path: Path, device: str | None) -> Recognizer:
-    """What is saved there, without words, on the device."""
+def _listed(clips: Recognisable | Sequence[Recognisable]) -> list[Recognisable]:
+    """One clip as a list of one, an array of many as a list of arrays, folders as the files in them."""
+    is_one = isinstance(clips, (str, Path, Clip)) or (isinstance(clips, (np.ndarray, torch.Tensor)) and clips.ndim < 5)
+    listed: list[Recognisable] = []
+    for clip in cast("Sequence[Recognisable]", [clips] if is_one else clips):
+        if isinstance(clip, (str, Path)) and Path(clip).is_dir():
+            listed += _files_in(Path(clip))
+        else:
+            listed.append(clip)
+    return listed
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """The clips of a folder.
+
+    Raises:
+        PoseglotError: there are none.
+    """
+    found, others = clip_files(folder)
+    if not found:
+        raise PoseglotError(f"{folder} holds no file that ends as a clip does, and {len(others)} others.")
+    if others:
+        names = ", ".join(str(path.relative_to(folder)) for path in others[:5])
+        warnings.warn(
+            f"{len(others)} files of {folder} are no clips: {names}{', ...' if len(others) > 5 else ''}", stacklevel=4
+        )
+    return found
+
+
+def _recognizer_file(path: Path) -> Path:
+    """The recognizer's file of a run's folder, or that file itself.
+
+    Raises:
+        PoseglotError: the folder has none.
+    """
     if path.is_dir():
         if not (path / RECOGNIZER_FILE).exists():
             raise PoseglotError(
                 f"{path} holds no {RECOGNIZER_FILE}. It takes the folder of a run whose training has ended; one that was stopped "
                 "goes on by --resume."
             )
-        path = path / RECOGNIZER_FILE
-    recognizer = load_recognizer(path).without_words()
+        return path / RECOGNIZER_FILE
+    return path
+
+
+def _exported(path: Path, device: str | None, engine: Engine) -> ExportedRecognizer | None:
+    """The exported recognizer to run, if it is to be one.
+
+    Raises:
+        PoseglotError: `onnx` was asked for and cannot be, or torch was asked to run an .onnx file.
+    """
+    if path.suffix == ".onnx":
+        if engine == "torch":
+            raise PoseglotError(f"torch cannot run {path}; give the run's folder, or its {RECOGNIZER_FILE}.")
+        from poseglot.inference.export import ExportedRecognizer
+
+        return ExportedRecognizer(path, device=device)
+    if engine == "torch":
+        return None
+    file = _recognizer_file(path)
+    beside = file.with_name(EXPORTED_FILE)
+    asked = engine == "onnx"
+    if not asked:
+        # On a GPU torch is the better one, and what is not there or cannot be run is not chosen.
+        on_cpu = device == "cpu" or (device is None and not torch.cuda.is_available())
+        if not (on_cpu and beside.exists() and importlib.util.find_spec("onnxruntime")):
+            return None
+    elif not beside.exists():
+        raise PoseglotError(f"there is no {beside}; `poseglot export {path}` writes it.")
+    from poseglot.inference.export import ExportedRecognizer
+
+    exported = ExportedRecognizer(beside, device=device)
+    if exported.made_from == sha256_of(file) and (asked or exported.int8 == "none"):
+        return exported
+    if asked:
+        raise PoseglotError(f"{beside} was made from another recognizer than {file} is now; delete it and export again.")
+    return None
+
+
+def _recognizer(path: Path, device: str | None) -> Recognizer:
+    """What is saved there, on the device."""
+    recognizer = load_recognizer(_recognizer_file(path))
     try:
         return recognizer.to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
     except (RuntimeError, AssertionError) as error:  # torch's: no such kind of device; none of it here

@@ -2,6 +2,8 @@
 
     freeze(recognizer), prepare(recognizer): clips (N, M, T, V, C) -> logits (N, classes)
 
+Both also give `joint_features`, (N, V, F), for those who want more than logits: the mean over joints, classified, is the logits.
+
 No heads, no BatchNorm, no parameter: every BatchNorm is folded into the convolution before it, the input's and the graph's topology
 factors likewise, in double precision. Inside, a person's features are (B, C, V, T), joints before time, so that the three subsets of a
 graph convolution are *one* matrix product over K = 3 V: a value convolution whose output channels are ordered (channel, subset) writes
@@ -14,7 +16,7 @@ An encoder whose blocks are not made of the units of this package is kept as it 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -34,7 +36,7 @@ def freeze(recognizer: Recognizer) -> FrozenRecognizer:
     return FrozenRecognizer(recognizer)
 
 
-def prepare(recognizer: Recognizer) -> Callable[[Tensor], Tensor]:
+def prepare(recognizer: Recognizer) -> FrozenRecognizer | RowsRecognizer:
     """What answers fastest where the recognizer is: its encoder in rows if that can be (see `ctr_gcn_rows`), else the frozen form.
 
     Later changes to its weights are not seen.
@@ -58,9 +60,20 @@ class RowsRecognizer:
         self.classifier, self.bias = (each.detach().clone() for each in recognizer.classifier.parameters())
 
     def __call__(self, x: Tensor) -> Tensor:
+        return self.classify(self._encode(x).mean(dim=(1, 2, 3)))
+
+    def joint_features(self, x: Tensor) -> Tensor:
+        """Clips (N, M, T, V, C) -> (N, V, F), the mean over people and frames."""
+        return self._encode(x).mean(dim=(1, 2))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Mean features (N, F) -> logits (N, classes)."""
+        return F.linear(features, self.classifier, self.bias)
+
+    def _encode(self, x: Tensor) -> Tensor:
         if self.transform is not None:
             x = self.transform.to(x.dtype) @ x
-        return F.linear(self.encoder(x).mean(dim=(1, 2, 3)), self.classifier, self.bias)
+        return self.encoder(x)
 
 
 class FrozenRecognizer(nn.Module):
@@ -86,7 +99,15 @@ class FrozenRecognizer(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(self.encoder(x), self.classifier, self.classifier_bias)
+        return self.classify(self.encoder(x))
+
+    def joint_features(self, x: Tensor) -> Tensor:
+        """Clips (N, M, T, V, C) -> (N, V, F), the mean over people and frames."""
+        return self.encoder.joint_features(x)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Mean features (N, F) -> logits (N, classes)."""
+        return F.linear(features, self.classifier, self.classifier_bias)
 
 
 class KeptEncoder(nn.Module):
@@ -99,10 +120,16 @@ class KeptEncoder(nn.Module):
         self.transform: Tensor | None
 
     def forward(self, x: Tensor) -> Tensor:
+        return self._encode(x).mean(dim=(1, 2, 3))
+
+    def joint_features(self, x: Tensor) -> Tensor:
+        return self._encode(x).mean(dim=(1, 2))
+
+    def _encode(self, x: Tensor) -> Tensor:
         if self.transform is not None:
             x = self.transform.to(x.dtype) @ x
         y: Tensor = self.encoder(x)
-        return y.mean(dim=(1, 2, 3))
+        return y
 
 
 class FrozenBackbone(nn.Module):
@@ -125,11 +152,20 @@ class FrozenBackbone(nn.Module):
         self.blocks = nn.ModuleList(FrozenBlock(block, like) for block in encoder.blocks if isinstance(block, Block))
 
     def forward(self, x: Tensor) -> Tensor:
+        pooled: Tensor = self._encode(x).mean(dim=(2, 3)).unflatten(0, (-1, self.people))
+        return pooled.mean(dim=1)
+
+    def joint_features(self, x: Tensor) -> Tensor:
+        """(N, M, T, V, C) -> (N, V, F), the mean over people and frames."""
+        pooled: Tensor = self._encode(x).mean(dim=3).unflatten(0, (-1, self.people))
+        return pooled.mean(dim=1).transpose(1, 2)
+
+    def _encode(self, x: Tensor) -> Tensor:
+        """-> (N * people, F, V, T')."""
         x = self.enter(x)
         for block in self.blocks:
             x = block(x)
-        pooled: Tensor = x.mean(dim=(2, 3)).unflatten(0, (-1, self.people))
-        return pooled.mean(dim=1)
+        return x
 
     def enter(self, x: Tensor) -> Tensor:
         """Clips (N, M, T, V, C) -> (N * people, C, V, T), transformed and normalised. A missing person is one of zeros."""

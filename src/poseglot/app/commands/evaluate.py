@@ -24,6 +24,12 @@ def add(command: AddCommand) -> None:
     evaluate.add_argument("run", type=Path)
     evaluate.add_argument("--store", type=Path, help="another store of the same classes")
     evaluate.add_argument("--split", help="another split")
+    evaluate.add_argument(
+        "--unknown-below",
+        type=float,
+        metavar="P",
+        help="say how many clips are answered, and how well, if the others are unknown",
+    )
 
 
 def run(parsed: argparse.Namespace) -> None:
@@ -33,7 +39,10 @@ def run(parsed: argparse.Namespace) -> None:
     from poseglot.training.run import Run
 
     check_run_folder(parsed.run, "evaluate")
-    scores, repeated = scores_and_repeated(Predictor(parsed.run), parsed.run, parsed.store, parsed.split)
+    if parsed.unknown_below is not None and not 0 <= parsed.unknown_below <= 1:
+        raise PoseglotError(f"--unknown-below is a probability from 0 to 1, not {parsed.unknown_below}.")
+    predictor = Predictor(parsed.run)
+    scores, repeated = scores_and_repeated(predictor, parsed.run, parsed.store, parsed.split)
     save_scores(scores, Run(parsed.run).scores)
     counts = {f"top-{k}": top_k(scores.logits, scores.labels, k) for k in (1, 5) if k < len(scores.classes)}
     looked_at = "" if scores.side == TEST else f", {scores.side} of the training side"
@@ -43,10 +52,44 @@ def run(parsed: argparse.Namespace) -> None:
     if repeated.any():
         rest = top_k(scores.logits[~repeated], scores.labels[~repeated], 1)
         print(f"  top-1  {rest} without {repeated.sum()} clips that the training side holds too, under other names")
+    print_calibration(scores, predictor.temperature)
+    if parsed.unknown_below is not None:
+        print_unknown(scores, predictor.temperature or 1.0, parsed.unknown_below)
     width = max(map(len, scores.classes))
     for label, count in zip(scores.classes, per_class(scores.logits, scores.labels), strict=True):
         print(f"    {label:{width}}  {count}")
     print(f"scores: {Run(parsed.run).scores}")
+
+
+def print_calibration(scores: SavedScores, temperature: float | None) -> None:
+    """What the probabilities are worth, and what they were before the temperature."""
+    from poseglot.evaluation.calibration import BINS, reliability
+
+    before = reliability(scores.logits, scores.labels)
+    of = f"of {len(scores.labels)} clips (ECE: {BINS} bins of equal width)"
+    if temperature is None:
+        print(f"  ECE {before.ece:.2%}, NLL {before.nll:.4f} {of}; not calibrated")
+        return
+    after = reliability(scores.logits, scores.labels, temperature)
+    print(
+        f"  ECE {before.ece:.2%} -> {after.ece:.2%}, NLL {before.nll:.4f} -> {after.nll:.4f} {of}; temperature {temperature:.4f}"
+    )
+
+
+THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+def print_unknown(scores: SavedScores, temperature: float, below: float) -> None:
+    """For a threshold, and for some others: how many clips are answered, and how many of those rightly."""
+    from poseglot.evaluation.calibration import answered, confidences
+    from poseglot.evaluation.metrics import hits
+
+    confidence, right = confidences(scores.logits, temperature), hits(scores.logits, scores.labels)
+    print("  unknown below   answered                 right of these")
+    for threshold in sorted({*THRESHOLDS, below}):
+        some, correct = answered(confidence, right, threshold)
+        mark = "  <- --unknown-below" if threshold == below else ""
+        print(f"      {threshold:<12g}{some!s:<25}{correct}{mark}")
 
 
 def scores_and_repeated(

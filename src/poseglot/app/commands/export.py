@@ -21,7 +21,11 @@ _BATCH = 16
 def add(command: AddCommand) -> None:
     export = command("export", run, "write a recognizer as an ONNX file, checked against torch")
     export.add_argument("run", type=Path, help="a run's folder, or a recognizer's .safetensors file")
-    export.add_argument("--out", type=Path, required=True, help="the .onnx file")
+    export.add_argument(
+        "--out",
+        type=Path,
+        help="the .onnx file; by default recognizer.onnx beside the recognizer, which `predict` then runs on a CPU",
+    )
     export.add_argument("--format", choices=["onnx"], default="onnx")
     export.add_argument("--opset", type=int, default=18, help="ONNX's version of its operations (18)")
     export.add_argument(
@@ -35,9 +39,19 @@ def add(command: AddCommand) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
+    from poseglot.files import sha256_of
+    from poseglot.inference.calibration import temperature_of
     from poseglot.inference.export import export_onnx
+    from poseglot.inference.predictor import EXPORTED_FILE
     from poseglot.models.recognizer import RECOGNIZER_FILE, load_recognizer
 
+    file = parsed.run / RECOGNIZER_FILE if parsed.run.is_dir() else parsed.run
+    if parsed.out is None:
+        if parsed.int8 != "none":
+            raise PoseglotError(
+                "--int8 changes the answers a little, so its file is not put beside the recognizer unasked: say --out."
+            )
+        parsed.out = file.with_name(EXPORTED_FILE)
     if parsed.out.suffix != ".onnx":
         raise PoseglotError(f"--out names the file to write, which must end in .onnx; {parsed.out} does not.")
     if parsed.out.exists():
@@ -47,9 +61,12 @@ def run(parsed: argparse.Namespace) -> None:
         raise PoseglotError(
             "--int8 static calibrates on the clips that a run learned from: give a run's folder, whose recipe names them."
         )
-    recognizer = load_recognizer(parsed.run / RECOGNIZER_FILE if parsed.run.is_dir() else parsed.run).without_words()
+    recognizer = load_recognizer(file).without_words()
     calibration = _training_views(parsed.run, parsed.store, recognizer, parsed.calibrate_on) if parsed.int8 == "static" else []
-    difference = export_onnx(recognizer, parsed.out, opset=parsed.opset, int8=parsed.int8, calibration=calibration)
+    difference = export_onnx(
+        recognizer, parsed.out, opset=parsed.opset, int8=parsed.int8, calibration=calibration, made_from=sha256_of(file),
+        temperature=temperature_of(file),
+    )  # fmt: skip
     size = parsed.out.stat().st_size / 2**20
     print(f"{parsed.out}: {size:.1f} MiB; logits equal torch's to {difference:.0e} of the largest", end="")
     print("" if parsed.int8 == "none" else ", before rounding")

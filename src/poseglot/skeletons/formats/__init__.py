@@ -13,8 +13,10 @@ from poseglot.errors import PoseglotError
 from poseglot.skeletons.clip import Clip, check_joints
 from poseglot.skeletons.formats import nw_ucla
 from poseglot.skeletons.formats.sets import FORMATS_OF_SETS, open_source
-from poseglot.skeletons.layout import Layout
+from poseglot.skeletons.layout import Layout, load_layout
 
+# Endings of files that hold one clip.
+ENDINGS = (".json", ".npy", ".skeleton", ".csv", ".csv.gz", ".bvh")
 FORMATS = (
     ".json (NW-UCLA), .npy (joints of one clip: people, frames, joints, channels), .skeleton (NTU RGB+D), "
     ".csv and .csv.gz (a row for each joint), .bvh (motion capture), .mat (MATLAB), .txt (rows of numbers)"
@@ -61,4 +63,26 @@ def read_clip(path: Path, *, joint_count: int | None = None, layout: Layout | No
     raise PoseglotError(f"{path}: no reader for files ending in {path.suffix!r}; accepted are {FORMATS}.")
 
 
-__all__ = ["FORMATS", "FORMATS_OF_SETS", "open_source", "read_clip"]
+def layout_of(path: Path) -> Layout | None:
+    """The layout that a file's format has: Kinect v2's of a `.skeleton` file, Kinect v1's of NW-UCLA's `.json`; None of others."""
+    name = {".skeleton": "ntu25", ".json": "kinect20"}.get(path.suffix.lower())
+    return load_layout(name) if name else None
+
+
+def clip_files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The files in a folder and below it, sorted: those that end as a clip does, and the others. Hidden ones are in neither."""
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    named = [path.name.lower().endswith(ENDINGS) and path.name not in _TABLES for path in files]
+    return [p for p, ours in zip(files, named, strict=True) if ours], [
+        p for p, ours in zip(files, named, strict=True) if not ours
+    ]
+
+
+# What describes the clips of a folder is none.
+_TABLES = ("clips.csv", "labels.csv")
+
+__all__ = ["ENDINGS", "FORMATS", "FORMATS_OF_SETS", "clip_files", "layout_of", "open_source", "read_clip"]

@@ -1,0 +1,107 @@
+"""Calibration against what can be computed otherwise: a grid, torch's cross-entropy, bins by hand, labels drawn at a known temperature."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from poseglot.evaluation.calibration import (
+    COLDEST,
+    HOTTEST,
+    answered,
+    confidences,
+    fit_temperature,
+    negative_log_likelihood,
+    reliability,
+)
+from poseglot.evaluation.metrics import top_k
+
+Array = npt.NDArray[np.float64]
+
+
+def drawn(temperature: float, *, clips: int = 4000, classes: int = 6) -> tuple[Array, npt.NDArray[np.int64]]:
+    """Logits, and labels drawn from their softmax at a temperature: what is calibrated there and nowhere else."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(scale=2, size=(clips, classes))
+    powers = np.exp(logits / temperature)
+    shares = (powers / powers.sum(axis=1, keepdims=True)).cumsum(axis=1)
+    return logits, (rng.random((clips, 1)) > shares).sum(axis=1).clip(max=classes - 1)
+
+
+@pytest.mark.parametrize("temperature", [0.6, 1.0, 2.5])
+def test_the_temperature_of_labels_is_found_and_calibrates(temperature: float) -> None:
+    logits, labels = drawn(temperature)
+    found = fit_temperature(logits, labels)
+    assert found == pytest.approx(temperature, rel=0.06)
+    assert reliability(logits, labels, found).ece < 0.025
+    if temperature != 1:
+        assert reliability(logits, labels).ece > 0.08
+
+
+def test_no_temperature_of_a_grid_is_likelier() -> None:
+    logits, labels = drawn(1.7, clips=300)
+    best = negative_log_likelihood(logits, labels, fit_temperature(logits, labels))
+    grid = [negative_log_likelihood(logits, labels, temperature) for temperature in np.geomspace(0.1, 10, 400)]
+    assert best <= min(grid)
+    assert best == pytest.approx(min(grid), abs=1e-4)
+
+
+def test_scaled_logits_scale_the_temperature() -> None:
+    logits, labels = drawn(1.3, clips=200)
+    assert fit_temperature(3 * logits + 5, labels) == pytest.approx(3 * fit_temperature(logits, labels), rel=1e-9)
+
+
+def test_the_ends_of_the_range() -> None:
+    logits = np.array([[5.0, 0.0], [0.0, 5.0]])
+    assert fit_temperature(logits, np.array([0, 1])) == COLDEST
+    assert fit_temperature(logits, np.array([1, 0])) == HOTTEST
+
+
+def test_the_likelihood_is_torchs_cross_entropy() -> None:
+    logits, labels = drawn(1.0, clips=50)
+    wanted = torch.nn.functional.cross_entropy(torch.from_numpy(logits / 1.9), torch.from_numpy(labels))
+    assert negative_log_likelihood(logits, labels, 1.9) == pytest.approx(float(wanted), abs=1e-12)
+    assert math.isfinite(negative_log_likelihood(1e4 * logits, labels))
+
+
+def two_classes(*probabilities: float) -> Array:
+    """Logits of which class 0 has these probabilities."""
+    return np.array([[math.log(p), math.log1p(-p)] for p in probabilities])
+
+
+def test_the_error_by_hand() -> None:
+    """Five bins: .55 and .59 in the third, right once of two; .9 and .96 in the fifth, both right."""
+    logits, labels = two_classes(0.55, 0.59, 0.9, 0.96), np.array([0, 1, 0, 0])
+    found = reliability(logits, labels, bins=5)
+    assert found.ece == pytest.approx(0.5 * abs(0.5 - 0.57) + 0.5 * abs(1 - 0.93))
+    assert [(each.count.correct, each.count.total) for each in found.bins] == [(0, 0), (0, 0), (1, 2), (0, 0), (2, 2)]
+    assert found.bins[4].confidence == pytest.approx(0.93)
+    assert math.isnan(found.bins[0].confidence)
+    assert found.nll == pytest.approx(-np.log([0.55, 0.41, 0.9, 0.96]).mean())
+
+
+def test_a_temperature_changes_no_answer() -> None:
+    logits, labels = drawn(2.0, clips=100)
+    for temperature in (0.3, 4.0):
+        counted = sum(each.count.correct for each in reliability(logits, labels, temperature).bins)
+        assert counted == top_k(logits, labels, 1).correct
+
+
+def test_certainty_is_in_the_last_bin() -> None:
+    (*_, last) = reliability(np.array([[1e3, 0.0]]), np.array([0])).bins
+    assert (last.confidence, last.count.total) == (1.0, 1)
+
+
+def test_what_is_answered_above_a_threshold() -> None:
+    confidence, right = confidences(two_classes(0.6, 0.2, 0.9)), np.array([False, True, True])
+    assert confidence == pytest.approx([0.6, 0.8, 0.9])
+    some, correct = answered(confidence, right, 0.7)
+    assert (some.correct, some.total, correct.correct, correct.total) == (2, 3, 2, 2)
+    none, nothing = answered(confidence, right, 0.95)
+    assert (none.correct, nothing.total) == (0, 0)
+    everything, _ = answered(confidence, right, 0)
+    assert everything.correct == 3
