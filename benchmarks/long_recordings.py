@@ -31,7 +31,10 @@ FPS = 30.0
 BETWEEN = 6
 LEAST = 12  # frames; shorter clips are left out
 OVERLAPS = (10, 25, 50)
-WINDOWS: dict[str, list[tuple[float, ...]]] = {"whole": [(2.0,), (3.0,)], "frames": [(1.0,), (2.0,), (1.0, 2.0), (0.6, 1.0, 2.0, 3.0)]}
+WINDOWS: dict[str, list[tuple[float, ...]]] = {
+    "whole": [(2.0,), (3.0,)],
+    "frames": [(1.0,), (2.0,), (1.0, 2.0), (0.6, 1.0, 2.0, 3.0)],
+}
 PENALTIES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
 LEASTS = (0.4, 0.6)
 Labels = npt.NDArray[np.int64]
@@ -211,7 +214,9 @@ def measured(found: Sequence[Labels], recordings: Sequence[Recording]) -> dict[s
         **{f"F1@{overlap}": round(sum_.f1, 1) for overlap, sum_ in counted.items()},
         "edit": round(float(np.mean(edits)), 1),
         "frames": f"{hits.sum()}/{len(hits)} = {100 * hits.mean():.1f} %",
-        "frames not learned from": f"{hits[kept].sum()}/{kept.sum()} = {100 * hits[kept].mean():.1f} %" if kept.any() else "none",
+        "frames not learned from": f"{hits[kept].sum()}/{kept.sum()} = {100 * hits[kept].mean():.1f} %"
+        if kept.any()
+        else "none",
         "segments found / true": f"{total.right + total.wrong}/{total.right + total.missed}",
     }
 

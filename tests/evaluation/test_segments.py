@@ -67,9 +67,7 @@ def test_edit_score_equals_the_recursive_definition() -> None:
     rng = np.random.default_rng(0)
     for _ in range(50):
         one, other = (tuple(rng.integers(0, 3, rng.integers(1, 8)).tolist()) for _ in range(2))
-        assert edit_score(row(*one), row(*other)) == pytest.approx(
-            100 * (1 - distance(one, other) / max(len(one), len(other)))
-        )
+        assert edit_score(row(*one), row(*other)) == pytest.approx(100 * (1 - distance(one, other) / max(len(one), len(other))))
 
 
 def test_frame_accuracy_counts_frames() -> None:

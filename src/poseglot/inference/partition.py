@@ -89,7 +89,9 @@ def cut_whole(windows: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floa
     pieces, end = [], frames
     while end:
         if last[end] < 0:
-            raise PoseglotError("these windows cannot be laid end to end over the recording; take windows that begin at every step.")
+            raise PoseglotError(
+                "these windows cannot be laid end to end over the recording; take windows that begin at every step."
+            )
         start, number = int(windows[last[end], 0]), int(last[end])
         pieces.append(Piece(start, end, int(labels[number]), float(scores[number])))
         end = start

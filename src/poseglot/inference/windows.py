@@ -110,4 +110,3 @@ def frame_probabilities(windows: Windows, probabilities: Probabilities, frames: 
 def all_windows(frames: int, lengths: Sequence[int], stride: int) -> Windows:
     """The sliding windows of several lengths, no window twice."""
     return np.unique(np.concatenate([sliding_windows(frames, length, stride) for length in lengths]), axis=0)
-

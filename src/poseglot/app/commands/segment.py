@@ -22,18 +22,20 @@ def add(command: AddCommand) -> None:
     segment.add_argument("--fps", type=float, default=30.0, help="frames in a second (30)")
     segment.add_argument("--out", type=Path, help="also write a file: .csv, .json, .vtt or .eaf (ELAN)")
     segment.add_argument("--people", choices=["each", "together"], help="recognise everybody alone, or all together")
-    segment.add_argument("--truth", type=Path, help="a .csv or .json of the true segments: says F1, edit score and frame accuracy")
+    segment.add_argument(
+        "--truth", type=Path, help="a .csv or .json of the true segments: says F1, edit score and frame accuracy"
+    )
     segment.add_argument("--device", help="cpu, cuda, ...; by default a GPU if there is one")
     # What is not said here is as `Cutting` has it, which is imported late because it loads torch; a test compares the numbers.
     segment.add_argument("--way", choices=["whole", "frames"], help="what a piece is worth (whole); docs/long-recordings.md")
     segment.add_argument(
         "--window", type=float, nargs="+", dest="windows", metavar="S",
-        help="lengths of windows in seconds (WINDOWS); of the way whole the longest counts",
+        help="lengths of windows in seconds (3.0); of the way whole the longest counts",
     )  # fmt: skip
-    segment.add_argument("--stride", type=float, metavar="S", help="from window to window, in seconds (STRIDE)")
-    segment.add_argument("--penalty", type=float, metavar="S", help="of a piece; more gives fewer (PENALTY)")
-    segment.add_argument("--least", type=float, metavar="S", help="the shortest piece, in seconds (LEAST)")
-    segment.add_argument("--gap", type=float, metavar="S", help="for how long somebody may be unseen, in seconds (GAP)")
+    segment.add_argument("--stride", type=float, metavar="S", help="from window to window, in seconds (0.2)")
+    segment.add_argument("--penalty", type=float, metavar="S", help="of a piece; more gives fewer (0.5)")
+    segment.add_argument("--least", type=float, metavar="S", help="the shortest piece, in seconds (0.4)")
+    segment.add_argument("--gap", type=float, metavar="S", help="for how long somebody may be unseen, in seconds (0.5)")
     segment.add_argument("--unknown-below", type=float, metavar="P", help="pieces of a lower score are unknown (0.0)")
 
 
@@ -55,9 +57,7 @@ def run(parsed: argparse.Namespace) -> None:
             f"{parsed.recording} has {'a' if clip.scored else 'no'} confidence in each joint; the recognizer was trained "
             f"{'with' if predictor.spec.scored else 'without'} it."
         )
-    segments = segment_recording(
-        predictor, clip.joints, fps=parsed.fps, cutting=cutting, people=parsed.people, progress=True
-    )
+    segments = segment_recording(predictor, clip.joints, fps=parsed.fps, cutting=cutting, people=parsed.people, progress=True)
     width = max(len("action"), *(len(s.action) for s in segments))
     print(f"{'start':>9} {'end':>9}  {'action':{width}}  score  person")
     for s in segments:
