@@ -1,14 +1,15 @@
 """Are actions found in long recordings? Real NW-UCLA clips joined, cut again, and compared with what was joined.
 
 A recording is twelve clips of one person seen by one camera, in random order, no two neighbours of one action. Each is moved so that the
-body goes on where it was (joint `spine`), with six frames between (0.2 s at 30 frames a second, which is assumed) that go from pose to pose in a
-straight line, half of them counted to either side. Everything that can be chosen - what windows, what penalty - is chosen on recordings of
+body goes on where it was (joint `spine`), with six frames between (0.2 s at 30 frames a second, which is assumed) that go from pose to
+pose in a straight line, half of them counted to either side. Everything that can be chosen - what windows, what penalty - is chosen on recordings of
 camera 2 by a recognizer that learned from camera 1 alone (split `inner`); camera 3, the test side, is looked at once.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -167,7 +168,7 @@ def argmax(recognised: Recognised, window: float) -> Labels:
 def oracle(recognised: Recognised) -> Labels:
     """Every clip recognised by itself, cut where it was joined."""
     edges = [0, *recognised.recording.edges]
-    windows = np.array(list(zip(edges, edges[1:], strict=False)))
+    windows = np.array(list(itertools.pairwise(edges)))
     return np.repeat(recognised(windows).argmax(axis=1), windows[:, 1] - windows[:, 0])
 
 

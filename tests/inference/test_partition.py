@@ -21,7 +21,7 @@ def every_cut(frames: int, least: int) -> list[list[tuple[int, int]]]:
     for count in range(frames):
         for inner in itertools.combinations(range(1, frames), count):
             edges = [0, *inner, frames]
-            pieces = list(zip(edges, edges[1:], strict=False))
+            pieces = list(itertools.pairwise(edges))
             if all(end - start >= least for start, end in pieces):
                 cuts.append(pieces)
     return cuts
@@ -45,7 +45,7 @@ def test_cut_by_frames_is_the_best_of_all_cuts(penalty: float, least: int) -> No
 
 
 def test_a_penalty_of_its_worth_closes_a_piece() -> None:
-    """Three frames of another class, each e times as probable there: together worth 3; leaving the first class and coming back costs two."""
+    """Three frames, in which another class is e times as probable, are worth 3; going there and back costs two penalties."""
     one = 1 / (1 + np.e)
     probabilities = np.full((20, 2), [1 - one, one])
     probabilities[8:11] = [one, 1 - one]

@@ -77,7 +77,7 @@ def test_webvtt_cues_are_valid_escaped_and_in_order() -> None:
 
 
 def test_eaf_has_the_structure_of_version_3() -> None:
-    """By hand, what the schema EAFv3.0.xsd asks for: elements and their order, attributes that must be there, ids that refer to something."""
+    """What the schema EAFv3.0.xsd asks for, by hand: elements in their order, attributes that must be there, ids that mean something."""
     text = as_eaf(SEGMENTS, made=datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC))
     document = ET.fromstring(text.split("\n", 1)[1])
     assert text.startswith('<?xml version="1.0" encoding="UTF-8"?>\n')

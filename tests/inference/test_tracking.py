@@ -14,7 +14,7 @@ from poseglot.skeletons.clip import Joints
 def walker(seed: int, frames: int = 30, at: float = 0.0) -> Joints:
     """(T, 6, 3): a body of about a metre that moves some centimetres a frame."""
     rng = np.random.default_rng(seed)
-    body = rng.uniform(-0.5, 0.5, (6, 3)) + [at, 0, 3]
+    body = rng.uniform(-0.5, 0.5, (6, 3)) + np.array([at, 0, 3])
     steps = rng.uniform(-0.02, 0.04, (frames, 1, 3)).cumsum(axis=0)
     joints: Joints = (body + steps).astype(np.float32)
     return joints

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import torch
 
 from poseglot.errors import PoseglotError
 from poseglot.inference import Predictor
-from poseglot.inference.recording import Cutting, segment_recording, with_unknown
 from poseglot.inference.partition import Piece
+from poseglot.inference.recording import Cutting, segment_recording, with_unknown
 from poseglot.inference.windows import (
     all_windows,
     frame_probabilities,
@@ -100,14 +101,14 @@ def test_each_person_has_segments_that_fill_their_track(one: Predictor, clips: S
     first, second = clips[0].joints[0], clips[3].joints[0]
     frames = min(len(first), len(second))
     joints = np.zeros((2, frames + 10, 20, 3), np.float32)
-    joints[0, :frames], joints[1, 10:] = first[:frames], second[:frames] + [5, 0, 0]
+    joints[0, :frames], joints[1, 10:] = first[:frames], second[:frames] + np.array([5, 0, 0])
     joints[:, 12] = joints[::-1, 12]  # they change places
     cutting = Cutting(way=way, windows=(0.8,), stride=0.2, least=0.2, penalty=0.1)  # type: ignore[arg-type]
     segments = segment_recording(one, joints, fps=30, cutting=cutting)
     for person, start in ((1, 0), (2, 10)):
         own = [segment for segment in segments if segment.person == person]
         assert own[0].start == pytest.approx(start / 30) and own[-1].end == pytest.approx((start + frames) / 30)
-        assert all(a.end == b.start and a.action != b.action for a, b in zip(own, own[1:], strict=False))
+        assert all(a.end == b.start and a.action != b.action for a, b in itertools.pairwise(own))
     alone = segment_recording(one, first[:frames], fps=30, cutting=cutting)
     for ours, theirs in zip((s for s in segments if s.person == 1), alone, strict=True):
         assert (ours.start, ours.end, ours.action) == (theirs.start, theirs.end, theirs.action)
@@ -118,7 +119,7 @@ def test_together_nobody_is_named_and_pauses_without_people_are_left_out(two: Pr
     frames = 40
     joints = np.zeros((2, 100, 20, 3), np.float32)
     poses = [np.resize(clips[place].joints[0], (frames, 20, 3)) for place in (0, 3)]
-    joints[0, :frames], joints[1, :frames], joints[0, 60:] = poses[0], poses[1] + [5, 0, 0], poses[0]
+    joints[0, :frames], joints[1, :frames], joints[0, 60:] = poses[0], poses[1] + np.array([5, 0, 0]), poses[0]
     cutting = Cutting(windows=(0.8,), least=0.2, gap=0.1)
     segments = segment_recording(two, joints, fps=20, cutting=cutting)
     assert {segment.person for segment in segments} == {0}

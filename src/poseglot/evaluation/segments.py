@@ -7,6 +7,7 @@ what is cut to pieces; the edit score says whether they came in the right order,
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ def spans(labels: FrameLabels) -> list[Span]:
     edges = [0, *(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)]
     return [
         Span(start, end, int(labels[start]))
-        for start, end in zip(edges, edges[1:], strict=False)
+        for start, end in itertools.pairwise(edges)
         if end > start and labels[start] != BACKGROUND
     ]
 
@@ -82,7 +83,7 @@ def matches(found: Sequence[Span], truth: Sequence[Span], overlap: float) -> Mat
 
 
 def edit_score(found: Sequence[Span], truth: Sequence[Span]) -> float:
-    """100 (1 - d / n): d is how many actions must be put in, left out or exchanged to make the one sequence the other, n the longer's length.
+    """100 (1 - d / n): how many actions must be put in, left out or exchanged to make the one sequence the other, by the longer's length.
 
     It asks for the order alone. Of two empty ones it is 100.
     """

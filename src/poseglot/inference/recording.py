@@ -31,8 +31,8 @@ class Cutting:
 
     Attributes:
         way: what a piece is worth: see `poseglot.inference.partition`.
-        windows: the lengths that are recognised. The way `frames` has windows of each of these lengths; the way `whole` has every multiple of
-            the stride from `least` to the longest of these.
+        windows: the lengths that are recognised. The way `frames` has windows of each of these; the way `whole` has every multiple of the
+            stride from `least` to the longest of these.
         stride: from one window to the next.
         penalty: of each piece, in seconds: so much, at a probability e times as large, a further piece must explain.
         least: how long a piece is at least.

@@ -1,9 +1,9 @@
 """Who is who: people found in each frame, in any order and with gaps, become tracks.
 
 Frame by frame, the people found are given to the tracks that are still alive, so that the distances between poses are smallest in sum; the
-assignment is exact (the Hungarian algorithm). A pair further apart than `reach` is none: such a person begins a track. A track that nobody
-was given to for more than `gap` frames has ended; shorter gaps are filled in a straight line. The distance of two poses is the mean distance
-of the joints that both have, `reach` is measured in body sizes, so that it holds for metres and for pixels.
+assignment is exact (the Hungarian algorithm). A pair further apart than `reach` is none: such a person begins a track. A track that
+nobody was given to for more than `gap` frames has ended; shorter gaps are filled in a straight line. The distance of two poses is the
+mean distance of the joints that both have; `reach` is measured in body sizes, so that it holds for metres and for pixels.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _distance(one: Joints, other: Joints, scored: bool) -> float:
 
 
 def _filled(track: _Open) -> Joints:
-    """(T, V, C): where the track was not seen, a straight line between the poses around it; a joint that one of them lacks stays missing."""
+    """(T, V, C): straight lines between the poses around a gap; a joint that one of them lacks stays missing."""
     frames, poses = np.array(track.frames), np.stack(track.poses)
     wanted = np.arange(frames[0], frames[-1] + 1)
     after = np.searchsorted(frames, wanted)

@@ -1,8 +1,8 @@
 """Sliding windows: what a recognizer says of stretches of a long recording, and of each frame.
 
-A recognizer answers for a clip, however long; so a window is recognised as a clip is, prepared by the same protocol. Windows may have several
-lengths. A frame's probabilities are the mean of those of the windows that cover it, each weighted by how near the frame lies to the window's
-middle: 1 there, falling in a straight line to 0 just outside.
+A recognizer answers for a clip, however long; so a window is recognised as a clip is, prepared by the same protocol. Windows may have
+several lengths. A frame's probabilities are the mean of those of the windows that cover it, each weighted by how near the frame lies to
+the window's middle: 1 there, falling in a straight line to 0 just outside.
 """
 
 from __future__ import annotations
