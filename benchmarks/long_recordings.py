@@ -2,8 +2,8 @@
 
 A recording is twelve clips of one person seen by one camera, in random order, no two neighbours of one action. Each is moved so that the
 body goes on where it was (joint `spine`), with six frames between (0.2 s at 30 frames a second, which is assumed) that go from pose to
-pose in a straight line, half of them counted to either side. Everything that can be chosen - what windows, what penalty - is chosen on recordings of
-camera 2 by a recognizer that learned from camera 1 alone (split `inner`); camera 3, the test side, is looked at once.
+pose in a straight line, half of them counted to either side. Everything that can be chosen - what windows, what penalty - is chosen on
+recordings of camera 2 by a recognizer that learned from camera 1 alone (split `inner`); camera 3, the test side, is looked at once.
 """
 
 from __future__ import annotations

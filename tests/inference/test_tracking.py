@@ -23,7 +23,7 @@ def walker(seed: int, frames: int = 30, at: float = 0.0) -> Joints:
 def test_assignment_is_the_cheapest_of_all() -> None:
     rng = np.random.default_rng(0)
     for turn in range(150):
-        rows, columns = rng.integers(1, 6, 2)
+        rows, columns = rng.integers(1, 6, 2).tolist()
         # Small whole numbers have ties.
         cost = rng.random((rows, columns)) if turn % 2 else rng.integers(0, 3, (rows, columns)).astype(float)
         pairs = assign(cost)

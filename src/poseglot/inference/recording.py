@@ -41,10 +41,10 @@ class Cutting:
     """
 
     way: Way = "whole"
-    windows: tuple[float, ...] = (3.0,)
+    windows: tuple[float, ...] = (2.0,)
     stride: float = 0.2
-    penalty: float = 0.5
-    least: float = 0.4
+    penalty: float = 0.05
+    least: float = 0.6
     gap: float = 0.5
     unknown_below: float = 0.0
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from poseglot.app.commands.register import AddCommand
 from poseglot.errors import PoseglotError
@@ -30,11 +30,11 @@ def add(command: AddCommand) -> None:
     segment.add_argument("--way", choices=["whole", "frames"], help="what a piece is worth (whole); docs/long-recordings.md")
     segment.add_argument(
         "--window", type=float, nargs="+", dest="windows", metavar="S",
-        help="lengths of windows in seconds (3.0); of the way whole the longest counts",
+        help="lengths of windows in seconds (2.0); of the way whole the longest counts",
     )  # fmt: skip
     segment.add_argument("--stride", type=float, metavar="S", help="from window to window, in seconds (0.2)")
-    segment.add_argument("--penalty", type=float, metavar="S", help="of a piece; more gives fewer (0.5)")
-    segment.add_argument("--least", type=float, metavar="S", help="the shortest piece, in seconds (0.4)")
+    segment.add_argument("--penalty", type=float, metavar="S", help="of a piece; more gives fewer (0.05)")
+    segment.add_argument("--least", type=float, metavar="S", help="the shortest piece, in seconds (0.6)")
     segment.add_argument("--gap", type=float, metavar="S", help="for how long somebody may be unseen, in seconds (0.5)")
     segment.add_argument("--unknown-below", type=float, metavar="P", help="pieces of a lower score are unknown (0.0)")
 
@@ -48,8 +48,10 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.out is not None and parsed.out.suffix.lower() not in WRITERS:
         raise PoseglotError(f"--out names a file to write that ends in {', '.join(WRITERS)}; {parsed.out} does not.")
     truth = read_segments(parsed.truth) if parsed.truth else None
-    said = {field.name: getattr(parsed, field.name) for field in fields(Cutting)}
-    cutting = Cutting(**{name: tuple(v) if isinstance(v, list) else v for name, v in said.items() if v is not None})
+    said: dict[str, Any] = {field.name: getattr(parsed, field.name) for field in fields(Cutting)}
+    if parsed.windows is not None:
+        said["windows"] = tuple(parsed.windows)
+    cutting = Cutting(**{name: value for name, value in said.items() if value is not None})
     predictor = Predictor(parsed.run, device=parsed.device)
     clip = read_clip(parsed.recording, layout=predictor.layout, scored=predictor.spec.scored)
     if clip.scored != predictor.spec.scored:
