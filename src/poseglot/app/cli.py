@@ -21,6 +21,7 @@ from poseglot.app.commands import (
     predict,
     prepare,
     report,
+    segment,
     study,
     train,
     weights,
@@ -31,7 +32,8 @@ from poseglot.memory import keep_freed_memory
 
 # In the order of `poseglot --help`.
 _COMMANDS = (
-    new, prepare, data, describe, words, train, evaluate, calibrate, study, compare, ensemble, predict, draw, report, export, weights
+    new, prepare, data, describe, words, train, evaluate, calibrate, study, compare, ensemble, predict, segment, draw, report, export,
+    weights,
 )  # fmt: skip
 
 

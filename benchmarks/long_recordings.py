@@ -1,0 +1,258 @@
+"""Are actions found in long recordings? Real NW-UCLA clips joined, cut again, and compared with what was joined.
+
+A recording is twelve clips of one person seen by one camera, in random order, no two neighbours of one action. Each is moved so that the
+body goes on where it was (joint `spine`), with six frames between (0.2 s at 30 frames a second, which is assumed) that go from pose to
+pose in a straight line, half of them counted to either side. Everything that can be chosen - what windows, what penalty - is chosen on
+recordings of camera 2 by a recognizer that learned from camera 1 alone (split `inner`); camera 3, the test side, is looked at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from measuring import machine, table, write_results
+from tqdm import tqdm
+
+from poseglot.evaluation.segments import BACKGROUND, Matches, edit_score, matches, spans
+from poseglot.inference import Predictor
+from poseglot.inference.partition import Piece
+from poseglot.inference.recording import Cutting
+from poseglot.inference.windows import Windows, sliding_windows, window_probabilities
+from poseglot.skeletons.layout import load_layout
+from poseglot.skeletons.store import PackedStore, open_store
+
+FPS = 30.0
+BETWEEN = 6
+LEAST = 12  # frames; shorter clips are left out
+OVERLAPS = (10, 25, 50)
+WINDOWS: dict[str, list[tuple[float, ...]]] = {
+    "whole": [(2.0,), (3.0,)],
+    "frames": [(1.0,), (2.0,), (1.0, 2.0), (0.6, 1.0, 2.0, 3.0)],
+}
+PENALTIES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
+LEASTS = (0.4, 0.6)
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """Joints (1, T, V, C), labels (T,), the frame behind the last of each clip, and which frames (T,) are of clips learned from, too."""
+
+    joints: npt.NDArray[np.float32]
+    labels: Labels
+    edges: list[int]
+    repeated: npt.NDArray[np.bool_]
+
+
+class Recognised:
+    """What a recognizer says of windows of a recording; each is asked for once."""
+
+    def __init__(self, predictor: Predictor, recording: Recording) -> None:
+        self.predictor, self.recording = predictor, recording
+        self.known: dict[tuple[int, int], npt.NDArray[np.float64]] = {}
+
+    def __call__(self, windows: Windows) -> npt.NDArray[np.float64]:
+        keys = [(start, end) for start, end in windows.tolist()]
+        new = sorted(set(keys) - self.known.keys())
+        if new:
+            rows = window_probabilities(self.predictor, self.recording.joints, np.array(new))
+            self.known |= dict(zip(new, rows, strict=True))
+        return np.stack([self.known[key] for key in keys])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("store", type=Path, help="NW-UCLA, as `poseglot prepare` made it")
+    parser.add_argument("--run", type=Path, required=True, help="a run of the split cross-view")
+    parser.add_argument("--inner", type=Path, required=True, help="a run of the split inner")
+    parser.add_argument("--recordings", type=int, default=20)
+    parser.add_argument("--clips", type=int, default=12, help="in a recording")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("results/long-recordings"))
+    given = parser.parse_args()
+    store = open_store(given.store)
+
+    inner = Predictor(given.inner, device="cpu")
+    joined = make_recordings(store, "inner", given.recordings, given.clips, given.seed)
+    said = [Recognised(inner, recording) for recording in tqdm(joined, desc="camera 2")]
+    chosen, tried = choose(said)
+    print({way: asdict(cutting) for way, cutting in chosen.items()})
+
+    predictor = Predictor(given.run, device="cpu")
+    tested = make_recordings(store, "cross-view", given.recordings, given.clips, given.seed)
+    heard = [Recognised(predictor, recording) for recording in tested]
+    found = {name: [find(recognised) for recognised in tqdm(heard, desc=name)] for name, find in ways(chosen).items()}
+    rows = [{"cut": name, **measured(labels, tested)} for name, labels in found.items()]
+    seconds = sum(len(recording.labels) for recording in tested) / FPS
+    about = {
+        "recordings": len(tested), "clips": sum(len(r.edges) for r in tested), "minutes": round(seconds / 60, 2), "seed": given.seed,
+        "windows recognised": sum(len(recognised.known) for recognised in heard),
+        "chosen": {way: asdict(cutting) for way, cutting in chosen.items()},
+    }  # fmt: skip
+    text = f"{table(rows)}\n{about}\n\n`{machine()['command']}`\n"
+    write_results(given.out, "table", text, {"machine": machine(), **about, "rows": rows, "tried": tried})
+    draw(tested[:4], {name: labels[:4] for name, labels in found.items()}, store.info.classes, given.out / "timeline.png")
+
+
+def make_recordings(store: PackedStore, split: str, count: int, clips: int, seed: int) -> list[Recording]:
+    """Recordings of the test side of a split, of people with at least twice as many clips as a recording has."""
+    places, learned = store.side(split, "test"), store.side(split, "train")
+    places = places[store.clips["frames"][places] >= LEAST]
+    repeated = set(places[np.isin(store.contents(places), store.contents(learned))].tolist())
+    people, counts = np.unique(store.clips["subject"][places], return_counts=True)
+    people = people[counts >= 2 * clips]
+    centre = load_layout(store.info.layout).centre_index
+    made = []
+    for number in range(count):
+        rng = np.random.default_rng([seed, number])
+        own = rng.permutation(places[store.clips["subject"][places] == rng.choice(people)])
+        picked: list[int] = []
+        for place in own.tolist():
+            if len(picked) < clips and (not picked or store.clips["label"][place] != store.clips["label"][picked[-1]]):
+                picked.append(place)
+        made.append(join(store, picked, centre, repeated))
+    return made
+
+
+def join(store: PackedStore, picked: Sequence[int], centre: int, repeated: set[int]) -> Recording:
+    """Clips end to end, as told at the top of this file."""
+    pieces: list[npt.NDArray[np.float32]] = []
+    whose: list[int] = []
+    for place in picked:
+        joints = store.clip(place).joints[0]
+        if pieces:
+            last = pieces[-1][-1]
+            joints = joints + (last[centre] - joints[0, centre])
+            weight = (np.arange(1, BETWEEN + 1, dtype=np.float32) / (BETWEEN + 1))[:, None, None]
+            pieces.append((1 - weight) * last + weight * joints[0])
+            whose += [whose[-1]] * (BETWEEN // 2) + [place] * (BETWEEN - BETWEEN // 2)
+        pieces.append(joints)
+        whose += [place] * len(joints)
+    of = np.array(whose)
+    edges = [*(np.flatnonzero(np.diff(of)) + 1).tolist(), len(of)]
+    labels = store.clips["label"][of].astype(np.int64)
+    return Recording(np.concatenate(pieces)[None], labels, edges, np.isin(of, list(repeated)))
+
+
+def painted(pieces: Sequence[Piece], frames: int) -> Labels:
+    """(T,) labels of the frames."""
+    labels = np.full(frames, BACKGROUND)
+    for piece in pieces:
+        labels[piece.start : piece.end] = piece.label
+    return labels
+
+
+def cut(recognised: Recognised, cutting: Cutting) -> Labels:
+    """The frames' labels, as `poseglot segment` finds them for one person."""
+    frames = len(recognised.recording.labels)
+    windows = cutting.candidates(frames, FPS)
+    return painted(cutting.pieces(windows, recognised(windows), frames, FPS), frames)
+
+
+def argmax(recognised: Recognised, window: float) -> Labels:
+    """What the window says whose middle is nearest, frame by frame: no smoothing, no change points."""
+    frames = len(recognised.recording.labels)
+    windows = sliding_windows(frames, round(window * FPS), round(Cutting.stride * FPS))
+    nearest = np.abs(np.arange(frames)[:, None] + 0.5 - windows.mean(axis=1)).argmin(axis=1)
+    labels: Labels = recognised(windows).argmax(axis=1)[nearest]
+    return labels
+
+
+def oracle(recognised: Recognised) -> Labels:
+    """Every clip recognised by itself, cut where it was joined."""
+    edges = [0, *recognised.recording.edges]
+    windows = np.array(list(itertools.pairwise(edges)))
+    return np.repeat(recognised(windows).argmax(axis=1), windows[:, 1] - windows[:, 0])
+
+
+def ways(chosen: dict[str, Cutting]) -> dict[str, Callable[[Recognised], Labels]]:
+    """The rows of the table."""
+    return {
+        "where they were joined (told)": oracle,
+        "windows of 1 s, the most probable": lambda recognised: argmax(recognised, 1.0),
+        "windows of 2 s, the most probable": lambda recognised: argmax(recognised, 2.0),
+        "`--way frames`": lambda recognised: cut(recognised, chosen["frames"]),
+        "`--way whole`": lambda recognised: cut(recognised, chosen["whole"]),
+    }
+
+
+def choose(said: Sequence[Recognised]) -> tuple[dict[str, Cutting], list[dict[str, Any]]]:
+    """Of each way, the settings with the highest F1@50; the first of equals."""
+    best: dict[str, tuple[float, Cutting]] = {}
+    tried = []
+    for way, several in WINDOWS.items():
+        for windows in tqdm(several, desc=f"choosing: {way}"):
+            for least in LEASTS:
+                for penalty in PENALTIES:
+                    cutting = replace(Cutting(), way=way, windows=windows, least=least, penalty=penalty)
+                    result = measured([cut(recognised, cutting) for recognised in said], [r.recording for r in said])
+                    tried.append({"way": way, "windows": windows, "least": least, "penalty": penalty, **result})
+                    if way not in best or result["F1@50"] > best[way][0]:
+                        best[way] = (result["F1@50"], cutting)
+    return {way: cutting for way, (_, cutting) in best.items()}, tried
+
+
+def measured(found: Sequence[Labels], recordings: Sequence[Recording]) -> dict[str, Any]:
+    """F1 (counts of all recordings added up), edit score (their mean), and frames, of all clips and of those that were not learned from."""
+    counted = {overlap: Matches() for overlap in OVERLAPS}
+    edits, right, own = [], [], []
+    for labels, recording in zip(found, recordings, strict=True):
+        ours, theirs = spans(labels), spans(recording.labels)
+        counted = {overlap: sum_ + matches(ours, theirs, overlap / 100) for overlap, sum_ in counted.items()}
+        edits.append(edit_score(ours, theirs))
+        right.append(labels == recording.labels)
+        own.append(~recording.repeated)
+    hits, kept = np.concatenate(right), np.concatenate(own)
+    total = counted[OVERLAPS[0]]
+    return {
+        **{f"F1@{overlap}": round(sum_.f1, 1) for overlap, sum_ in counted.items()},
+        "edit": round(float(np.mean(edits)), 1),
+        "frames": f"{hits.sum()}/{len(hits)} = {100 * hits.mean():.1f} %",
+        "frames not learned from": f"{hits[kept].sum()}/{kept.sum()} = {100 * hits[kept].mean():.1f} %"
+        if kept.any()
+        else "none",
+        "segments found / true": f"{total.right + total.wrong}/{total.right + total.missed}",
+    }
+
+
+def draw(recordings: Sequence[Recording], found: dict[str, list[Labels]], classes: Sequence[str], path: Path) -> None:
+    """A band for the truth and for each way, of each recording."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+    from matplotlib.patches import Patch
+
+    colours = plt.get_cmap("tab10").colors  # type: ignore[attr-defined]
+    names = ["truth", *found]
+    figure, axes = plt.subplots(len(recordings), figsize=(11, 1.9 * len(recordings)), squeeze=False, layout="constrained")
+    for number, (axis, recording) in enumerate(zip(axes[:, 0], recordings, strict=True)):
+        for row, labels in enumerate([recording.labels, *(of[number] for of in found.values())]):
+            for span in spans(labels):
+                place = (span.start / FPS, (span.end - span.start) / FPS)
+                axis.broken_barh([place], (row - 0.4, 0.8), color=colours[span.label % 10], edgecolor="white", linewidth=0.8)
+        axis.set_yticks(range(len(names)), [name.replace("`", "") for name in names], fontsize=8)
+        axis.set_xlim(0, len(recording.labels) / FPS)
+        axis.invert_yaxis()
+        axis.tick_params(axis="x", labelsize=8)
+        for side in ("top", "right", "left"):
+            axis.spines[side].set_visible(False)
+    axes[-1, 0].set_xlabel("seconds", fontsize=9)
+    figure.legend(
+        handles=[Patch(color=colours[number % 10], label=name) for number, name in enumerate(classes)],
+        loc="outside lower center", ncols=5, fontsize=8, frameon=False,
+    )  # fmt: skip
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+    print(f"written: {path}")
+
+
+if __name__ == "__main__":
+    main()

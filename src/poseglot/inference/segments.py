@@ -1,0 +1,172 @@
+"""Segments - start, end, action, score, person - as files: CSV and JSON (read again, too), WebVTT for players, ELAN for annotators.
+
+WebVTT is the W3C's; an `.eaf` file is of version 3.0 of ELAN's format (Max Planck Institute for Psycholinguistics), with one tier for each
+person, to be laid over a video of the same recording. Times in files are seconds, or whole milliseconds in `.vtt` and `.eaf`.
+"""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from poseglot.errors import PoseglotError
+from poseglot.files import write_atomically
+
+UNKNOWN = "unknown"
+FORMAT = "poseglot-segments-1"
+_COLUMNS = ("start", "end", "action", "score", "person")
+_XSI = "http://www.w3.org/2001/XMLSchema-instance"
+_SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
+# What XML 1.0 cannot hold, however it is escaped.
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Somebody does something from `start` to `end`.
+
+    Attributes:
+        start, end: in seconds from the beginning of the recording.
+        action: a class name, or `unknown`.
+        score: its probability.
+        person: counted from 1; 0 for all together.
+    """
+
+    start: float
+    end: float
+    action: str
+    score: float = 1.0
+    person: int = 1
+
+
+def write_segments(segments: Sequence[Segment], path: Path) -> None:
+    """Write a file whose ending says its form: .csv, .json, .vtt or .eaf.
+
+    Raises:
+        PoseglotError: another ending, or the disk refused.
+    """
+    ending = path.suffix.lower()
+    if ending not in WRITERS:
+        raise PoseglotError(f"{path}: segments are written as {', '.join(WRITERS)}, not {ending or 'without an ending'}.")
+    write_atomically(path, WRITERS[ending](segments))
+
+
+def read_segments(path: Path) -> list[Segment]:
+    """Segments from our .csv or .json, or from anybody's table with the columns start, end and action (score 1 and person 1 if not said).
+
+    Raises:
+        PoseglotError: not there, of another form, or a segment that ends before it begins.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PoseglotError(f"could not read {path}: {error}.") from error
+    rows: list[Any]
+    try:
+        if path.suffix.lower() == ".json":
+            table = json.loads(text)
+            if table["format"] != FORMAT:
+                raise ValueError(f"it is of the format {table['format']!r}")
+            rows = table["segments"]
+        elif path.suffix.lower() == ".csv":
+            rows = list(csv.DictReader(io.StringIO(text)))
+        else:
+            raise PoseglotError(f"{path}: segments are read from .csv and .json.")
+        return [_segment(row, number) for number, row in enumerate(rows, start=1)]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise PoseglotError(
+            f"{path} does not hold segments ({said}); expected are {', '.join(_COLUMNS)}, the last two may be left out."
+        ) from error
+
+
+def _segment(row: Any, number: int) -> Segment:
+    start, end = float(row["start"]), float(row["end"])
+    if not 0 <= start < end < float("inf"):
+        raise ValueError(f"segment {number} goes from {start} to {end}")
+    return Segment(start, end, str(row["action"]), float(row.get("score") or 1), int(row.get("person") or 1))
+
+
+def as_csv(segments: Sequence[Segment]) -> str:
+    """A header and a row for each."""
+    file = io.StringIO()
+    rows = csv.writer(file, lineterminator="\n")
+    rows.writerow(_COLUMNS)
+    rows.writerows([f"{s.start:.3f}", f"{s.end:.3f}", s.action, f"{s.score:.4f}", s.person] for s in segments)
+    return file.getvalue()
+
+
+def as_json(segments: Sequence[Segment]) -> str:
+    """An object with `format` and `segments`."""
+    rows = [{**asdict(s), "start": round(s.start, 3), "end": round(s.end, 3), "score": round(s.score, 4)} for s in segments]
+    return json.dumps({"format": FORMAT, "segments": rows}, indent=1, ensure_ascii=False) + "\n"
+
+
+def as_vtt(segments: Sequence[Segment]) -> str:
+    """A cue for each, in the order of time, with the person as its voice."""
+    cues = ["WEBVTT\n"]
+    for segment in sorted(segments, key=lambda s: (s.start, s.person)):
+        start, end = _milliseconds(segment)
+        # A line break would end the line, an empty line the cue.
+        said = html.escape(" ".join(segment.action.split()), quote=False)
+        cues.append(f"{_clock(start)} --> {_clock(end)}\n<v {_who(segment.person)}>{said} ({segment.score:.0%})\n")
+    return "\n".join(cues)
+
+
+def as_eaf(segments: Sequence[Segment], *, made: datetime | None = None) -> str:
+    """A document with a tier for each person; of one person, segments that overlap are refused by ELAN, and ours do not.
+
+    Args:
+        made: what the document says of when it was made; by default now.
+    """
+    when = (made or datetime.now(UTC)).isoformat(timespec="seconds")
+    ET.register_namespace("xsi", _XSI)
+    document = ET.Element(
+        "ANNOTATION_DOCUMENT",
+        {"AUTHOR": "poseglot", "DATE": when, "FORMAT": "3.0", "VERSION": "3.0", f"{{{_XSI}}}noNamespaceSchemaLocation": _SCHEMA},
+    )  # fmt: skip
+    ET.SubElement(document, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
+    order = ET.SubElement(document, "TIME_ORDER")
+    times = sorted({time for segment in segments for time in _milliseconds(segment)})
+    slots = {time: f"ts{number}" for number, time in enumerate(times, start=1)}
+    for time, slot in slots.items():
+        ET.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=slot, TIME_VALUE=str(time))
+    number = 0
+    for person in sorted({segment.person for segment in segments}):
+        tier = ET.SubElement(document, "TIER", LINGUISTIC_TYPE_REF="action", TIER_ID=_who(person))
+        for segment in sorted((s for s in segments if s.person == person), key=lambda s: s.start):
+            start, end = _milliseconds(segment)
+            number += 1
+            names = {"ANNOTATION_ID": f"a{number}", "TIME_SLOT_REF1": slots[start], "TIME_SLOT_REF2": slots[end]}
+            annotation = ET.SubElement(ET.SubElement(tier, "ANNOTATION"), "ALIGNABLE_ANNOTATION", names)
+            ET.SubElement(annotation, "ANNOTATION_VALUE").text = _NOT_XML.sub("\ufffd", segment.action)
+    ET.SubElement(document, "LINGUISTIC_TYPE", GRAPHIC_REFERENCES="false", LINGUISTIC_TYPE_ID="action", TIME_ALIGNABLE="true")
+    ET.indent(document)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(document, encoding="unicode") + "\n"
+
+
+WRITERS = {".csv": as_csv, ".json": as_json, ".vtt": as_vtt, ".eaf": as_eaf}
+
+
+def _who(person: int) -> str:
+    return f"person {person}" if person else "all"
+
+
+def _milliseconds(segment: Segment) -> tuple[int, int]:
+    """Start and end; the end is later, as players and annotators want it."""
+    start = round(segment.start * 1000)
+    return start, max(start + 1, round(segment.end * 1000))
+
+
+def _clock(milliseconds: int) -> str:
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{rest:03}"

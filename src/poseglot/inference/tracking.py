@@ -1,0 +1,142 @@
+"""Who is who: people found in each frame, in any order and with gaps, become tracks.
+
+Frame by frame, the people found are given to the tracks that are still alive, so that the distances between poses are smallest in sum; the
+assignment is exact (the Hungarian algorithm). A pair further apart than `reach` is none: such a person begins a track. A track that
+nobody was given to for more than `gap` frames has ended; shorter gaps are filled in a straight line. The distance of two poses is the
+mean distance of the joints that both have; `reach` is measured in body sizes, so that it holds for metres and for pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from poseglot.skeletons.clip import Joints
+
+REACH = 0.5
+Matrix = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """A person from frame `start` on: joints (T, V, C), without gaps."""
+
+    start: int
+    joints: Joints
+
+    @property
+    def end(self) -> int:
+        """The frame behind the last."""
+        return self.start + len(self.joints)
+
+
+@dataclass
+class _Open:
+    """A track that may go on: the frames in which it was seen, and the poses."""
+
+    frames: list[int] = field(default_factory=list)
+    poses: list[Joints] = field(default_factory=list)
+
+
+def detections(joints: Joints) -> list[Joints]:
+    """(M, T, V, C), zero where nobody is -> of each frame, the people in it (D, V, C)."""
+    return [joints[(joints[:, frame] != 0).any(axis=(1, 2)), frame] for frame in range(joints.shape[1])]
+
+
+def track_people(
+    found: Sequence[Joints], *, gap: int, least: int = 1, reach: float = REACH, scored: bool = False
+) -> list[Track]:
+    """The tracks of a recording, in the order in which they begin.
+
+    Args:
+        found: of each frame, the people in it, (D, V, C), in any order.
+        gap: the longest gap that is filled, in frames.
+        least: shorter tracks are left out (ghosts).
+        reach: how far a pose may be from the last one of its track, in body sizes (the diagonal of that one's bounding box).
+        scored: whether the last channel is the confidence in each joint; a joint of confidence 0, or at zero, is missing.
+    """
+    opened: list[_Open] = []
+    alive: list[_Open] = []
+    for frame, people in enumerate(found):
+        alive = [track for track in alive if frame - track.frames[-1] <= gap + 1]
+        cost = np.array([[_distance(track.poses[-1], pose, scored) for pose in people] for track in alive]) / reach
+        given = assign(np.minimum(cost.reshape(len(alive), len(people)), 1))
+        free = set(range(len(people)))
+        for place, other in given:
+            if cost[place, other] < 1:
+                alive[place].frames.append(frame)
+                alive[place].poses.append(people[other])
+                free.discard(other)
+        for other in sorted(free):
+            opened.append(_Open([frame], [people[other]]))
+            alive.append(opened[-1])
+    tracks = [Track(track.frames[0], _filled(track)) for track in opened]
+    return [track for track in tracks if len(track.joints) >= least]
+
+
+def together(tracks: Sequence[Track], frames: int) -> Joints:
+    """Tracks as one array (M, T, V, C), zero where somebody is not there."""
+    first = tracks[0].joints
+    result = np.zeros((len(tracks), frames, *first.shape[1:]), dtype=np.float32)
+    for row, track in zip(result, tracks, strict=True):
+        row[track.start : track.end] = track.joints
+    return result
+
+
+def assign(cost: Matrix) -> list[tuple[int, int]]:
+    """Pairs (row, column), as many as the shorter side has, of the smallest sum of costs (Kuhn 1955, with Munkres' potentials; cubic)."""
+    if cost.shape[0] > cost.shape[1]:
+        return sorted((row, column) for column, row in assign(cost.T))
+    rows, columns = cost.shape
+    # Potentials of rows and columns; row_of[j]: which row has column j (counted from 1; 0: none). Column 0 stands for the row in hand.
+    row_potential, column_potential = np.zeros(rows + 1), np.zeros(columns + 1)
+    row_of = np.zeros(columns + 1, dtype=np.int64)
+    for row in range(1, rows + 1):
+        row_of[0], column = row, 0
+        slack, before = np.full(columns + 1, np.inf), np.zeros(columns + 1, dtype=np.int64)
+        visited = np.zeros(columns + 1, dtype=bool)
+        while row_of[column]:
+            visited[column] = True
+            reduced = cost[row_of[column] - 1] - row_potential[row_of[column]] - column_potential[1:]
+            shorter = ~visited[1:] & (reduced < slack[1:])
+            slack[1:][shorter], before[1:][shorter] = reduced[shorter], column
+            nearest = 1 + int(np.where(visited[1:], np.inf, slack[1:]).argmin())
+            step = slack[nearest]
+            row_potential[row_of[visited]] += step
+            column_potential[visited] -= step
+            slack[~visited] -= step
+            column = nearest
+        while column:  # along the way that was found, every row takes the next column
+            row_of[column] = row_of[before[column]]
+            column = int(before[column])
+    return sorted((int(row_of[column]) - 1, column - 1) for column in range(1, columns + 1) if row_of[column])
+
+
+def _distance(one: Joints, other: Joints, scored: bool) -> float:
+    """The mean distance of the joints that both poses have, in body sizes of the first; infinite if they share none."""
+    axes = one.shape[-1] - scored
+    tell = -1 if scored else slice(None)
+    ours, theirs = ((pose[:, tell] != 0).reshape(len(pose), -1).any(axis=1) for pose in (one, other))
+    both = ours & theirs
+    if not both.any():
+        return np.inf
+    size = np.linalg.norm(np.ptp(one[ours, :axes], axis=0))
+    apart = np.linalg.norm(one[both, :axes] - other[both, :axes], axis=1).mean()
+    return float(apart / size) if size > 0 else np.inf
+
+
+def _filled(track: _Open) -> Joints:
+    """(T, V, C): straight lines between the poses around a gap; a joint that one of them lacks stays missing."""
+    frames, poses = np.array(track.frames), np.stack(track.poses)
+    wanted = np.arange(frames[0], frames[-1] + 1)
+    after = np.searchsorted(frames, wanted)
+    before = np.where(frames[after] == wanted, after, after - 1)
+    between = np.maximum(frames[after] - frames[before], 1)
+    weight = ((wanted - frames[before]) / between)[:, None, None]
+    filled = (1 - weight) * poses[before] + weight * poses[after]
+    there = (poses != 0).any(axis=-1, keepdims=True)
+    result: Joints = np.where(there[before] & there[after], filled, 0).astype(np.float32)
+    return result

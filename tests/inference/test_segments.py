@@ -1,0 +1,113 @@
+"""Files of segments: read again as they were, and valid where others read them."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from poseglot.errors import PoseglotError
+from poseglot.inference.segments import Segment, as_eaf, as_vtt, read_segments, write_segments
+
+AWKWARD = 'pick "up" <b> & put, down -->\n\nNOTE \x01'
+SEGMENTS = [
+    Segment(0.0, 1.25, "sit down", 0.875, 1),
+    Segment(1.25, 3725.5, AWKWARD, 0.5, 1),
+    Segment(0.5, 2.0, "héllo", 0.25, 2),
+]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".json"])
+def test_what_is_written_is_read_again(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"s{ending}"
+    write_segments(SEGMENTS, path)
+    assert read_segments(path) == SEGMENTS
+    write_segments([], path)
+    assert read_segments(path) == []
+
+
+def test_an_annotators_table_needs_three_columns(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("action,start,end\nwave,0.5,2\n")
+    assert read_segments(tmp_path / "t.csv") == [Segment(0.5, 2.0, "wave")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("s.csv", "start,end\n0,1\n", "'action' is missing"),
+        ("s.csv", "start,end,action\n2,1,a\n", "segment 1 goes from 2.0 to 1.0"),
+        ("s.csv", "start,end,action\n0,nan,a\n", "segment 1 goes"),
+        ("s.csv", "start,end,action\n0\n", "does not hold segments"),
+        ("s.json", "[", "does not hold segments"),
+        ("s.json", '{"format": "other"}', "of the format 'other'"),
+        ("s.txt", "", "read from .csv and .json"),
+    ],
+)
+def test_what_are_no_segments_is_refused(tmp_path: Path, name: str, content: str, said: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(PoseglotError, match=re.escape(said)):
+        read_segments(tmp_path / name)
+
+
+def test_other_endings_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(PoseglotError, match=r"\.csv, \.json, \.vtt, \.eaf"):
+        write_segments(SEGMENTS, tmp_path / "s.srt")
+    with pytest.raises(PoseglotError, match="could not read"):
+        read_segments(tmp_path / "none.csv")
+
+
+def test_webvtt_cues_are_valid_escaped_and_in_order() -> None:
+    header, *cues, last = as_vtt(SEGMENTS).split("\n\n")
+    assert header == "WEBVTT"
+    cues.append(last.rstrip("\n"))
+    assert len(cues) == 3
+    clock = r"\d\d:[0-5]\d:[0-5]\d\.\d{3}"
+    for cue in cues:
+        times, text = cue.split("\n")
+        assert re.fullmatch(f"{clock} --> {clock}", times)
+        voice, said = re.fullmatch(r"<v (person \d)>(.*)", text).groups()  # type: ignore[union-attr]
+        assert voice in ("person 1", "person 2")
+        assert not re.search(r"[<>]|&(?!(amp|lt|gt);)", said)
+    assert [cue.split(" --> ")[0] for cue in cues] == ["00:00:00.000", "00:00:00.500", "00:00:01.250"]
+    assert cues[2].startswith('00:00:01.250 --> 01:02:05.500\n<v person 1>pick "up" &lt;b&gt; &amp; put, down --&gt; NOTE')
+    assert as_vtt([Segment(1.0, 1.0001, "a")]).split("\n")[2] == "00:00:01.000 --> 00:00:01.001", "a cue ends after it begins"
+
+
+def test_eaf_has_the_structure_of_version_3() -> None:
+    """What the schema EAFv3.0.xsd asks for, by hand: elements in their order, attributes that must be there, ids that mean something."""
+    text = as_eaf(SEGMENTS, made=datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC))
+    document = ET.fromstring(text.split("\n", 1)[1])
+    assert text.startswith('<?xml version="1.0" encoding="UTF-8"?>\n')
+    assert document.tag == "ANNOTATION_DOCUMENT"
+    schema = "{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation"
+    assert {key: document.get(key) for key in ("AUTHOR", "DATE", "FORMAT", "VERSION", schema)} == {
+        "AUTHOR": "poseglot", "DATE": "2024-05-06T07:08:09+00:00", "FORMAT": "3.0", "VERSION": "3.0",
+        schema: "http://www.mpi.nl/tools/elan/EAFv3.0.xsd",
+    }  # fmt: skip
+    assert [child.tag for child in document] == ["HEADER", "TIME_ORDER", "TIER", "TIER", "LINGUISTIC_TYPE"]
+    header, order, *tiers, kind = document
+    assert header.get("TIME_UNITS") == "milliseconds"
+    slots = {slot.get("TIME_SLOT_ID"): int(slot.get("TIME_VALUE") or -1) for slot in order}
+    assert list(slots.values()) == sorted({0, 1250, 3725500, 500, 2000})
+    assert kind.get("TIME_ALIGNABLE") == "true"
+    ids: list[str | None] = [*slots]
+    found = {}
+    for tier in tiers:
+        assert tier.get("LINGUISTIC_TYPE_REF") == kind.get("LINGUISTIC_TYPE_ID")
+        for annotation in tier:
+            assert annotation.tag == "ANNOTATION"
+            (aligned,) = annotation
+            assert aligned.tag == "ALIGNABLE_ANNOTATION"
+            ids.append(aligned.get("ANNOTATION_ID"))
+            (value,) = aligned
+            assert value.tag == "ANNOTATION_VALUE"
+            times = slots[aligned.get("TIME_SLOT_REF1")], slots[aligned.get("TIME_SLOT_REF2")]
+            found.setdefault(tier.get("TIER_ID"), []).append((*times, value.text))
+    assert found == {
+        "person 1": [(0, 1250, "sit down"), (1250, 3725500, AWKWARD.replace("\x01", "\ufffd"))],
+        "person 2": [(500, 2000, "héllo")],
+    }
+    assert all(name and re.fullmatch(r"[A-Za-z_][\w.-]*", name) for name in ids) and len(set(ids)) == len(ids)
