@@ -46,9 +46,10 @@ def test_the_file_alone_gives_the_predictions_of_the_run(exported: Path, run_fol
         )
 
 
-def test_a_run_on_a_cpu_takes_the_exported_file_beside_it(
-    exported: Path, run_folder: Path, clips: Sequence[Clip], tmp_path: Path
+def test_a_run_on_a_cpu_without_kernels_takes_the_exported_file_beside_it(
+    exported: Path, run_folder: Path, clips: Sequence[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("POSEGLOT_KERNELS", "off")
     shutil.copytree(run_folder, tmp_path / "run")
     run = tmp_path / "run"
     with pytest.raises(PoseglotError, match=r"no .*recognizer\.onnx; `poseglot export"):
@@ -67,10 +68,11 @@ def test_a_run_on_a_cpu_takes_the_exported_file_beside_it(
 
 
 def test_an_exported_file_of_another_recognizer_is_not_taken(
-    exported: Path, build: Callable[..., Recognizer], tmp_path: Path
+    exported: Path, build: Callable[..., Recognizer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_recognizer(build(seed=1), tmp_path / "recognizer.safetensors")
     shutil.copy(exported, tmp_path / "recognizer.onnx")
+    monkeypatch.setenv("POSEGLOT_KERNELS", "off")
     assert poseglot.load(tmp_path, device="cpu").engine == "torch"
     with pytest.raises(PoseglotError, match="made from another recognizer"):
         poseglot.load(tmp_path, engine="onnx")

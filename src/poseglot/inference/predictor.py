@@ -81,8 +81,8 @@ class Predictor:
         path: a run's folder, a recognizer's .safetensors file, or what `poseglot export` made of it, an .onnx file.
         device: where to run; by default a GPU if there is one.
         engine: `torch`, `onnx` (ONNX Runtime, with the `recognizer.onnx` that `poseglot export` has put into the run's folder), or `auto`:
-            ONNX Runtime for an .onnx file, and for a run on a CPU with such a file that is not rounded and is of the same recognizer,
-            if ONNX Runtime is installed; else torch. Both give the same answers.
+            ONNX Runtime for an .onnx file, and for a run on a CPU that our own kernels cannot take (no compiler, another encoder) if it has
+            such a file, not rounded and of the same recognizer, and ONNX Runtime is installed; else torch. Both give the same answers.
         unknown_below: a clip whose most probable action is less probable than this is answered "unknown"; 0 always answers.
 
     Attributes:
@@ -110,15 +110,22 @@ class Predictor:
         # (N, M, T, V, C), on the device -> (N, classes).
         self._logits: Callable[[torch.Tensor], torch.Tensor]
         self._frozen: FrozenRecognizer | RowsRecognizer | None = None
-        exported = _exported(path, device, engine)
+        exported, recognizer = None, None
+        if engine == "torch" and path.suffix == ".onnx":
+            raise PoseglotError(f"torch cannot run {path}; give the run's folder, or its {RECOGNIZER_FILE}.")
+        if engine == "torch" or (engine == "auto" and path.suffix != ".onnx"):
+            recognizer = _recognizer(path, device)
+            self._frozen = prepare(recognizer.without_words())
+        if engine != "torch" and not isinstance(self._frozen, RowsRecognizer):
+            exported = _exported(path, device, engine)
         if exported is not None:
+            self._frozen = None
             self.spec, self.layout, self.device, self._logits = exported.spec, exported.layout, torch.device("cpu"), exported
             self.engine = "onnx"
         else:
-            recognizer = _recognizer(path, device)
+            assert recognizer is not None and self._frozen is not None
             self.spec, self.layout, self.device = recognizer.spec, recognizer.layout, recognizer.classifier.weight.device
-            self._logits = self._frozen = prepare(recognizer.without_words())
-            self.engine = "torch"
+            self._logits, self.engine = self._frozen, "torch"
         if exported is not None and path.suffix == ".onnx":
             self.temperature = exported.temperature
         else:
@@ -334,16 +341,12 @@ def _exported(path: Path, device: str | None, engine: Engine) -> ExportedRecogni
     """The exported recognizer to run, if it is to be one.
 
     Raises:
-        PoseglotError: `onnx` was asked for and cannot be, or torch was asked to run an .onnx file.
+        PoseglotError: `onnx` was asked for and cannot be.
     """
     if path.suffix == ".onnx":
-        if engine == "torch":
-            raise PoseglotError(f"torch cannot run {path}; give the run's folder, or its {RECOGNIZER_FILE}.")
         from poseglot.inference.export import ExportedRecognizer
 
         return ExportedRecognizer(path, device=device)
-    if engine == "torch":
-        return None
     file = _recognizer_file(path)
     beside = file.with_name(EXPORTED_FILE)
     asked = engine == "onnx"
