@@ -177,7 +177,7 @@ def with_nan(joints: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         (lambda joints: np.concatenate([joints, joints[:, :, :5]], axis=2), "25 joints"),
         (with_nan, "person 0, frame 4, joint 7"),
         (lambda joints: joints[:, :0], "no frames"),
-        (lambda joints: joints[0, 0], "shape"),
+        (lambda joints: joints[0, 0, 0], "shape"),
     ],
 )
 def test_unacceptable_clips_are_named(
