@@ -89,14 +89,24 @@ class Predictor:
         """
         if top < 1:
             raise PoseglotError(f"at least one answer must be asked for, not {top}.")
-        checked = [self._clip(clip, number) for number, clip in enumerate(clips)]
         predictions = []
+        for some, views in self.views(clips, batch_size=batch_size):
+            for name, row in zip(some, self.logits(views), strict=True):
+                predictions.append(Prediction(name, best_answers(row, self.classes, top)))
+        return predictions
+
+    def views(
+        self, clips: Sequence[Clip | npt.ArrayLike | str | Path], *, batch_size: int = 64
+    ) -> Iterator[tuple[list[str], torch.Tensor]]:
+        """What the recognizer is shown of clips, as `predict` takes them, batch by batch: their names and views (N, M, T, V, C).
+
+        Raises:
+            PoseglotError: a clip is not acceptable (the message names it).
+        """
+        checked = [self._clip(clip, number) for number, clip in enumerate(clips)]
         for start in range(0, len(checked), batch_size):
             some = checked[start : start + batch_size]
-            views = torch.from_numpy(np.stack([self._view(clip) for clip in some]))
-            for clip, row in zip(some, self.logits(views), strict=True):
-                predictions.append(Prediction(clip.name, self._answers(row, top)))
-        return predictions
+            yield [clip.name for clip in some], torch.from_numpy(np.stack([self._view(clip) for clip in some]))
 
     def logits(self, views: torch.Tensor) -> npt.NDArray[np.float32]:
         """(N, M, T, V, C) views -> (N, classes)."""
@@ -143,13 +153,15 @@ class Predictor:
         absent = spec.people - len(view)
         return np.pad(view, [(0, absent)] + [(0, 0)] * 3)
 
-    def _answers(self, logits: npt.NDArray[np.float32], top: int) -> tuple[Answer, ...]:
-        probabilities = torch.from_numpy(logits).double().softmax(dim=0)
-        best = probabilities.topk(min(top, len(self.classes)))
-        return tuple(
-            Answer(self.classes[place], probability)
-            for probability, place in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        )
+
+def best_answers(logits: npt.NDArray[np.floating], classes: Sequence[str], top: int) -> tuple[Answer, ...]:
+    """The most probable classes, best first: (classes,) logits and their names."""
+    probabilities = torch.from_numpy(logits).double().softmax(dim=0)
+    best = probabilities.topk(min(top, len(classes)))
+    return tuple(
+        Answer(classes[place], probability)
+        for probability, place in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    )
 
 
 def _recognizer(path: Path, device: str | None) -> Recognizer:
