@@ -102,9 +102,8 @@ def test_a_recipe_keeps_its_unseen_classes_in_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("learning", ["tuned", "frozen"])
 @pytest.mark.parametrize("prompt", ["parts", "synonym+parts", "label", "learned", "states"])
 def test_words_are_read_as_the_run_left_its_text_encoder(recipe: Recipe, tmp_path: Path, prompt: str, learning: str) -> None:
-    words = replace(recipe.words, prompt=prompt, learning=learning, context=3, states=2)
-    if prompt not in ("parts", "synonym+parts"):
-        words = replace(words, partition="global")
+    partition = "four" if "parts" in prompt else "global"
+    words = replace(recipe.words, prompt=prompt, partition=partition, learning=learning, context=3, states=2)
     recipe = replace(recipe, words=words)
     run = Run(tmp_path / "run")
     train(recipe, run.folder, machine=Machine("cpu"))
