@@ -196,6 +196,10 @@ def test_predict_adds_classes_by_their_words(
     wanted = np.exp(scores) / np.exp(scores).sum()
     names = [*by_words.classes, "squat", "doing push-ups"]
     assert answers == pytest.approx(dict(zip(names, wanted, strict=True)), rel=1e-3)
+    (best,) = json.loads(
+        poseglot("predict", run, tmp_path / "clip.npy", "--also", "fly", "--also-bias", 2, "--top", 1, "--json").out
+    )[0]["answers"]
+    assert best["action"] == "fly"
 
 
 def test_what_adding_classes_refuses(

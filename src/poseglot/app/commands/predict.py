@@ -31,6 +31,13 @@ def add(command: AddCommand) -> None:
     predict.add_argument(
         "--also-words", type=Path, metavar="FILE.yaml", help="classes that were not learned, described as in docs/words.md"
     )
+    predict.add_argument(
+        "--also-bias",
+        type=float,
+        default=0.0,
+        metavar="B",
+        help="added to the cosines of added classes (0); see docs/zero-shot.md",
+    )
 
 
 def run(parsed: argparse.Namespace) -> None:
@@ -86,6 +93,7 @@ def _by_words(parsed: argparse.Namespace) -> list[Prediction]:
     predictions = []
     for names, views in predictor.views(parsed.clips):
         scores = fused(cosines(by_words.features(views), of_all))
+        scores[:, len(by_words.classes) :] += parsed.also_bias
         for name, row in zip(names, scores, strict=True):
             predictions.append(Prediction(name, best_answers(by_words.scale * row, classes, parsed.top)))
     return predictions
