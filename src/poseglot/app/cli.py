@@ -26,14 +26,15 @@ from poseglot.app.commands import (
     train,
     weights,
     words,
+    zero_shot,
 )
 from poseglot.errors import PoseglotError
 from poseglot.memory import keep_freed_memory
 
 # In the order of `poseglot --help`.
 _COMMANDS = (
-    new, prepare, data, describe, words, train, evaluate, calibrate, study, compare, ensemble, predict, segment, draw, report, export,
-    weights,
+    new, prepare, data, describe, words, train, evaluate, zero_shot, calibrate, study, compare, ensemble, predict, segment, draw,
+    report, export, weights,
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ the same form. Classes are matched to a data set by label, never by position.
 """
 
 from poseglot.descriptions.description import Description, DescriptionSet, load_descriptions
-from poseglot.descriptions.prompts import PROMPTS, PromptTable, check_prompt, make_prompts
+from poseglot.descriptions.prompts import PROMPTS, PromptTable, check_prompt, label_prompts, make_prompts
 from poseglot.descriptions.states import load_vocabulary, nearest_states
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "DescriptionSet",
     "PromptTable",
     "check_prompt",
+    "label_prompts",
     "load_descriptions",
     "load_vocabulary",
     "make_prompts",

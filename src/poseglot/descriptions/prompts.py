@@ -99,6 +99,16 @@ def make_prompts(
     return _numbered(levels)
 
 
+def label_prompts(labels: Sequence[str], levels: Sequence[str], *, forms: bool = False) -> PromptTable:
+    """Class names alone, the same at every level: what is left of words where nobody has described a class.
+
+    Args:
+        forms: in the paper's prefixes and suffixes, as the prompt `label` has them.
+    """
+    texts = [[form.format(label) for form in LABEL_FORMS] if forms else [label] for label in labels]
+    return _numbered(dict.fromkeys(levels, texts))
+
+
 def check_prompt(prompt: str, partition: str) -> None:
     """See that both are known and go together.
 

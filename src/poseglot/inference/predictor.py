@@ -166,18 +166,14 @@ class Predictor:
             raise PoseglotError(
                 'an exported file gives logits only, no features; load the run or its recognizer.safetensors with engine="torch".'
             )
-        given = load_layout(str(layout)) if isinstance(layout, (str, Path)) else layout
-        checked = [self._clip(clip, number, given) for number, clip in enumerate(_listed(clips))]
         predictions = []
-        for start in range(0, len(checked), batch_size):
-            some = checked[start : start + batch_size]
-            views = torch.from_numpy(np.stack([self._view(clip) for clip, _ in some]))
+        for some, views in self.views(clips, batch_size=batch_size, layout=layout):
             joints, logits = self._features_and_logits(views) if features else (None, self.logits(views))
-            for place, ((clip, mapping), row) in enumerate(zip(some, logits, strict=True)):
-                answers = self._answers(row, top)
+            for place, ((name, mapping), row) in enumerate(zip(some, logits, strict=True)):
+                answers = best_answers(row / (self.temperature or 1), self.classes, top)
                 predictions.append(
                     Prediction(
-                        name=clip.name,
+                        name=name,
                         answers=answers,
                         unknown=answers[0].probability < self.unknown_below,
                         features=None if joints is None else self._parts(joints[place]),
@@ -185,6 +181,30 @@ class Predictor:
                     )
                 )
         return predictions
+
+    def views(
+        self,
+        clips: Recognisable | Sequence[Recognisable],
+        *,
+        batch_size: int = 64,
+        layout: str | Path | Layout | None = None,
+    ) -> Iterator[tuple[list[tuple[str, LayoutMapping | None]], torch.Tensor]]:
+        """What the recognizer is shown of clips, as `predict` takes them, batch by batch.
+
+        Yields:
+            For each clip its name and how its joints came about, and their views (N, M, T, V, C).
+
+        Raises:
+            PoseglotError: a clip is not acceptable (the message names it).
+        """
+        given = load_layout(str(layout)) if isinstance(layout, (str, Path)) else layout
+        checked = [self._clip(clip, number, given) for number, clip in enumerate(_listed(clips))]
+        for start in range(0, len(checked), batch_size):
+            some = checked[start : start + batch_size]
+            yield (
+                [(clip.name, mapping) for clip, mapping in some],
+                torch.from_numpy(np.stack([self._view(clip) for clip, _ in some])),
+            )
 
     def logits(self, views: torch.Tensor) -> npt.NDArray[np.float32]:
         """(N, M, T, V, C) views -> (N, classes)."""
@@ -283,13 +303,15 @@ class Predictor:
         absent = spec.people - len(view)
         return np.pad(view, [(0, absent)] + [(0, 0)] * 3)
 
-    def _answers(self, logits: npt.NDArray[np.float32], top: int) -> tuple[Answer, ...]:
-        probabilities = (torch.from_numpy(logits).double() / (self.temperature or 1)).softmax(dim=0)
-        best = probabilities.topk(min(top, len(self.classes)))
-        return tuple(
-            Answer(self.classes[place], probability)
-            for probability, place in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        )
+
+def best_answers(logits: npt.NDArray[np.floating], classes: Sequence[str], top: int) -> tuple[Answer, ...]:
+    """The most probable classes, best first: (classes,) logits and their names."""
+    probabilities = torch.from_numpy(logits).double().softmax(dim=0)
+    best = probabilities.topk(min(top, len(classes)))
+    return tuple(
+        Answer(classes[place], probability)
+        for probability, place in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    )
 
 
 def _listed(clips: Recognisable | Sequence[Recognisable]) -> list[Recognisable]:

@@ -24,6 +24,7 @@ class Views:
         store: where the clips are.
         places: the clips, as places in the store's table; sample i is clip `places[i % len(places)]`.
         protocol, stream, layout: of the views.
+        numbers: of each class of the store, its number among those that are learned, where these are some of them; -1 of the others.
     """
 
     store: PackedStore
@@ -31,6 +32,7 @@ class Views:
     protocol: Protocol
     stream: str
     layout: Layout
+    numbers: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.places)
@@ -38,7 +40,8 @@ class Views:
     @property
     def labels(self) -> Tensor:
         """(clips,) class indices."""
-        return torch.from_numpy(self.store.clips["label"][self.places].astype(np.int64))
+        labels = self.store.clips["label"][self.places].astype(np.int64)
+        return torch.from_numpy(labels if self.numbers is None else self.numbers[labels])
 
     @property
     def names(self) -> list[str]:

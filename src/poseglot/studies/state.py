@@ -14,7 +14,7 @@ from poseglot.studies.study import Cell
 from poseglot.training.recipe import differences
 from poseglot.training.recipe_file import read_recipe
 from poseglot.training.run import Run
-from poseglot.training.sides import side_name, sides
+from poseglot.training.sides import divided, side_name, sides
 
 
 def commands_left(cell: Cell) -> list[list[str]]:
@@ -79,14 +79,20 @@ def refuse_what_cannot_run(cells: Iterable[Cell]) -> None:
     known: dict[object, str] = {}
     for cell in cells:
         recipe = cell.recipe
-        names = recipe.data, recipe.model.encoder, tuple(recipe.model.options), recipe.with_words, recipe.words.descriptions
+        names = (
+            repr(recipe.data),
+            recipe.model.encoder,
+            tuple(recipe.model.options),
+            recipe.with_words,
+            recipe.words.descriptions,
+        )
         if names not in known:
             try:
                 check_options(recipe.model.encoder, recipe.model.options)
                 store = open_store(Path(recipe.data.store))
                 sides(recipe.data, store)
                 if recipe.with_words:
-                    load_descriptions(recipe.words.descriptions).of(store.info.classes)
+                    load_descriptions(recipe.words.descriptions).of(divided(recipe.data, store).seen)
                 known[names] = ""
             except PoseglotError as error:
                 known[names] = str(error)

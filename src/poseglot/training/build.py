@@ -26,7 +26,7 @@ from poseglot.skeletons.store import PackedStore, open_store
 from poseglot.skeletons.transforms import protocol_named
 from poseglot.skeletons.views import Views
 from poseglot.training.recipe import Recipe, WordsRecipe
-from poseglot.training.sides import sides
+from poseglot.training.sides import divided, numbers_of, sides
 from poseglot.training.task import Task, TextBank
 
 
@@ -35,7 +35,7 @@ class Built:
     """Everything a recipe names.
 
     Attributes:
-        train, test: the clips to learn from and those to look at (see `poseglot.training.sides`).
+        train, test: the clips to learn from and those to look at (see `poseglot.training.sides`), of the classes that are seen.
         task: model and loss, on the CPU.
         prompts: None without words.
     """
@@ -56,10 +56,12 @@ def build(recipe: Recipe) -> Built:
     layout = load_layout(store.info.layout)
     protocol = protocol_named(store.info.protocol)
     protocol.check(effective_scale=recipe.data.effective_scale)
-    prompts, bank = _words(recipe, store.info.classes) if recipe.with_words else (None, None)
-    spec = _recognizer_spec(recipe, store, layout, prompts, bank)
+    seen = divided(recipe.data, store).seen
+    prompts, bank = _words(recipe, seen) if recipe.with_words else (None, None)
+    spec = _recognizer_spec(recipe, store, seen, layout, prompts, bank)
     recognizer = new_recognizer(spec, seed=recipe.seed)
-    train, test = (Views(store, places, protocol, spec.stream, layout) for places in sides(recipe.data, store))
+    numbers = numbers_of(seen, store)
+    train, test = (Views(store, places, protocol, spec.stream, layout, numbers) for places in sides(recipe.data, store))
     if recipe.optim.drop_last and len(train) * recipe.data.repeat < recipe.optim.batch_size:
         raise PoseglotError(
             f"an epoch has {len(train) * recipe.data.repeat} samples, fewer than one batch of {recipe.optim.batch_size}, and "
@@ -74,17 +76,26 @@ def _words(recipe: Recipe, classes: Sequence[str]) -> tuple[PromptTable, TextBan
     words = recipe.words
     descriptions = load_descriptions(words.descriptions).of(classes)
     encoder = load_text_encoder(words.encoder)
-    prompts = make_prompts(
+    prompts = prompts_of(words, descriptions, encoder)
+    context = None
+    if words.prompt == "learned":
+        context = ContextEncoder(encoder, length=words.context, seed=recipe.seed)
+    return prompts, TextBank(prompts.texts, encoder, context=context, frozen=words.learning == "frozen")
+
+
+def prompts_of(words: WordsRecipe, descriptions: Sequence[Description], encoder: TextEncoder) -> PromptTable:
+    """The texts of some classes as a recipe has them.
+
+    Args:
+        encoder: pre-trained, as it was before it learned (the prompt `states` asks it which states are near).
+    """
+    return make_prompts(
         descriptions,
         prompt=words.prompt,
         partition=words.partition,
         states=_states(descriptions, words, encoder) if words.prompt == "states" else (),
         official_format=words.official_format,
     )
-    context = None
-    if words.prompt == "learned":
-        context = ContextEncoder(encoder, length=words.context, seed=recipe.seed)
-    return prompts, TextBank(prompts.texts, encoder, context=context, frozen=words.learning == "frozen")
 
 
 def _states(descriptions: Sequence[Description], words: WordsRecipe, encoder: TextEncoder) -> list[list[str]]:
@@ -98,10 +109,14 @@ def _states(descriptions: Sequence[Description], words: WordsRecipe, encoder: Te
 
 
 def _recognizer_spec(
-    recipe: Recipe, store: PackedStore, layout: Layout, prompts: PromptTable | None, bank: TextBank | None
+    recipe: Recipe,
+    store: PackedStore,
+    classes: tuple[str, ...],
+    layout: Layout,
+    prompts: PromptTable | None,
+    bank: TextBank | None,
 ) -> RecognizerSpec:
     stream: str = recipe.data.stream
-    classes = store.info.classes
     levels: dict[str, tuple[int, ...]] = {}
     if recipe.with_levels:
         partition = official_parts(layout, stream) if recipe.words.official_parts else layout.partition(recipe.words.partition)

@@ -86,6 +86,26 @@ def load_weights(path: Path, module: nn.Module) -> None:
     _load_module(path, module, tensors)
 
 
+def load_part(path: Path, module: nn.Module, name: str) -> dict[str, Tensor]:
+    """Put the weights of a part of a checkpoint's module into a module.
+
+    Args:
+        name: of the part, as in `bank.encoder`.
+
+    Returns:
+        The other tensors of the checkpoint's module, by name.
+
+    Raises:
+        PoseglotError: not there, cut short, or not of such a module.
+    """
+    _, tensors = _read(path)
+    start = f"module.{name}."
+    _load_module(path, module, {f"module.{key.removeprefix(start)}": t for key, t in tensors.items() if key.startswith(start)})
+    return {
+        key.removeprefix("module."): t for key, t in tensors.items() if key.startswith("module.") and not key.startswith(start)
+    }
+
+
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     described, tensors = read_safetensors(path)
     if described.get("format") != FORMAT:

@@ -24,6 +24,10 @@ class DataRecipe:
         folds: for cross-validation on the training side alone: divide it into so many folds, never dividing a person; the test side is not
             touched. 0 looks at the test side.
         fold: which of the folds, from 1, is held out and looked at; 0 without folds.
+        unseen: classes that are neither learned nor looked at in training, to be recognised by their words afterwards (`poseglot
+            zero-shot`): a list of labels, or the name of one that the benchmark has (ntu60: 55-5, 48-12; ntu120: 110-10, 96-24; nw-ucla:
+            7-3/1 to 7-3/10).
+        left_out: classes, likewise, that are not there at all: settings for one list of unseen classes are chosen without a look at them.
         repeat: how many times an epoch goes through the training side, each time augmented anew.
         effective_scale: apply the random scale where it has an effect, after the normalisation.
         official_repeated_augmentation: as in the authors' code, every epoch sees the same augmented views.
@@ -34,6 +38,8 @@ class DataRecipe:
     stream: Literal["joint", "bone", "joint_motion", "bone_motion"] = "joint"
     folds: int = 0
     fold: int = 0
+    unseen: list[str] | str = field(default_factory=list)
+    left_out: list[str] | str = field(default_factory=list)
     repeat: int = 1
     effective_scale: bool = False
     official_repeated_augmentation: bool = False

@@ -7,6 +7,7 @@ log.jsonl                 one line an epoch
 tensorboard/              the same, for TensorBoard
 machine.json              what it ran on, with which versions, and a hash of the names of the clips that it learned from
 scores.npz                made of it later, by `poseglot evaluate`
+zero-shot.json            likewise, by `poseglot zero-shot`
 pictures/, report.html    made of these, by `poseglot draw` and `poseglot report`
 """
 
@@ -51,6 +52,10 @@ class Run:
     @property
     def scores(self) -> Path:
         return self.folder / "scores.npz"
+
+    @property
+    def zero_shot(self) -> Path:
+        return self.folder / "zero-shot.json"
 
     @property
     def tensorboard(self) -> Path:

@@ -106,11 +106,11 @@ def scores_and_repeated(
     from poseglot.skeletons.transforms import protocol_named
     from poseglot.skeletons.views import Views
     from poseglot.training.run import Run
-    from poseglot.training.sides import names_hash, side_name, sides
+    from poseglot.training.sides import divided, names_hash, numbers_of, side_name, sides
 
     data = data_of(run, store_path, split)
     store, spec = open_store(Path(data.store)), predictor.spec
-    if store.info.classes != spec.classes or store.info.layout != spec.layout:
+    if divided(data, store).seen != spec.classes or store.info.layout != spec.layout:
         raise PoseglotError(
             f"{run} was trained on another data set than {data.store} ({store.info.name}): it knows {len(spec.classes)} classes "
             f"({spec.classes[0]}, ...) in layout {predictor.layout.name}, the store has {len(store.info.classes)} "
@@ -123,7 +123,8 @@ def scores_and_repeated(
             "clips may be counted here that it has learned from",
             file=sys.stderr,
         )
-    views = Views(store, places, protocol_named(spec.protocol), spec.stream, predictor.layout)
+    numbers = numbers_of(spec.classes, store)
+    views = Views(store, places, protocol_named(spec.protocol), spec.stream, predictor.layout, numbers)
     logits = np.concatenate(list(predictor.logits_of(views)))
     scores = SavedScores(
         names=tuple(views.names),
@@ -139,14 +140,16 @@ def scores_and_repeated(
 
 
 def data_of(run: Path, store: Path | None, split: str | None) -> DataRecipe:
-    """What to look at: as the run's recipe has it, unless told otherwise."""
+    """What to look at: as the run's recipe has it, unless told otherwise; always the classes that it learned."""
     from poseglot.training.recipe import DataRecipe
     from poseglot.training.recipe_file import read_recipe
     from poseglot.training.run import Run
 
-    if store is not None and split is not None:
-        return DataRecipe(str(store), split)
     if not Run(run).recipe.exists():
+        if store is not None and split is not None:
+            return DataRecipe(str(store), split)
         raise PoseglotError(f"{run} has no recipe.yaml that names its data; say --store and --split.")
     data = read_recipe(Run(run).recipe).data
-    return data if store is None and split is None else DataRecipe(str(store or data.store), split or data.split)
+    if store is None and split is None:
+        return data
+    return DataRecipe(str(store or data.store), split or data.split, unseen=data.unseen, left_out=data.left_out)

@@ -1,4 +1,4 @@
-"""`poseglot predict`: clips in, actions out. Loads no text encoder and nothing of training."""
+"""`poseglot predict`: clips in, actions out. Loads no text encoder and nothing of training - unless classes are added by their words."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from poseglot.app.commands.register import AddCommand
+from poseglot.app.commands.register import AddCommand, check_run_folder, missing_package
 from poseglot.errors import PoseglotError
+
+if TYPE_CHECKING:
+    from poseglot.inference.predictor import Prediction
 
 
 def add(command: AddCommand) -> None:
@@ -31,14 +35,34 @@ def add(command: AddCommand) -> None:
         help="by default ONNX Runtime where it is faster and ready",
     )
     predict.add_argument("--json", action="store_true", help="print JSON")
+    predict.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        metavar="ACTION",
+        help="a class that was not learned, by its name; may be given again",
+    )
+    predict.add_argument(
+        "--also-words", type=Path, metavar="FILE.yaml", help="classes that were not learned, described as in docs/words.md"
+    )
+    predict.add_argument(
+        "--also-bias",
+        type=float,
+        default=0.0,
+        metavar="B",
+        help="added to the cosines of added classes (0); see docs/zero-shot.md",
+    )
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from poseglot.inference import Predictor
-
     files = _files(parsed.clips)
-    predictor = Predictor(parsed.run, device=parsed.device, engine=parsed.engine, unknown_below=parsed.unknown_below)
-    predictions = predictor.predict(files, top=parsed.top, layout=parsed.layout)
+    if parsed.also or parsed.also_words:
+        predictions = _by_words(parsed, files)
+    else:
+        from poseglot.inference import Predictor
+
+        predictor = Predictor(parsed.run, device=parsed.device, engine=parsed.engine, unknown_below=parsed.unknown_below)
+        predictions = predictor.predict(files, top=parsed.top, layout=parsed.layout)
     for said in dict.fromkeys(prediction.mapping.report() for prediction in predictions if prediction.mapping is not None):
         print(f"mapped: {said}", file=sys.stderr)
     if parsed.json:
@@ -82,3 +106,44 @@ def _files(given: list[Path]) -> list[Path]:
             print(f"not clips: {len(others)} files of {path}: {names}{', ...' if len(others) > 5 else ''}", file=sys.stderr)
         files += found
     return files
+
+
+def _by_words(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction]:
+    """All classes, learned and added, by the cosines of their words: they are on one scale, which logits and cosines are not."""
+    try:
+        from poseglot.descriptions import load_descriptions
+        from poseglot.training.by_words import ByWords
+        from poseglot.training.run import Run
+    except ImportError as error:
+        raise PoseglotError(missing_package("reading words", error)) from error
+    import numpy as np
+
+    from poseglot.evaluation.zero_shot import cosines, fused
+    from poseglot.inference import Predictor
+    from poseglot.inference.predictor import Prediction, best_answers
+
+    check_run_folder(parsed.run, "predict --also")
+    if parsed.top < 1:
+        raise PoseglotError(f"at least one answer must be asked for, not {parsed.top}.")
+    predictor = Predictor(parsed.run, device=parsed.device, engine="torch")
+    by_words = ByWords(Run(parsed.run), device=predictor.device)
+    described = list(load_descriptions(str(parsed.also_words)).classes.values()) if parsed.also_words else []
+    classes = [*by_words.classes, *(each.label for each in described), *parsed.also]
+    if twice := sorted({label for label in classes if classes.count(label) > 1}):
+        raise PoseglotError(
+            f"{', '.join(map(repr, twice))} would be there twice: the run knows {', '.join(by_words.classes)}. Add classes that it does "
+            "not know, each once."
+        )
+    words = [by_words.described(by_words.classes)]
+    words += [by_words.of_descriptions(described)] if described else []
+    words += [by_words.by_label(parsed.also)] if parsed.also else []
+    of_all = np.concatenate(words, axis=1)
+    predictions = []
+    for some, views in predictor.views(files, layout=parsed.layout):
+        scores = fused(cosines(by_words.features(views), of_all))
+        scores[:, len(by_words.classes) :] += parsed.also_bias
+        for (name, mapping), row in zip(some, scores, strict=True):
+            answers = best_answers(by_words.scale * row, classes, parsed.top)
+            unknown = answers[0].probability < parsed.unknown_below
+            predictions.append(Prediction(name, answers, unknown=unknown, mapping=mapping))
+    return predictions

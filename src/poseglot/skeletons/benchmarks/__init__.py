@@ -7,7 +7,7 @@ belong there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import yaml
@@ -26,6 +26,7 @@ class Benchmark:
         classes: label i is classes[i].
         splits: split name -> side (`train`, `test`) -> field -> accepted values.
         expected: how many clips each side of the first split has when the set is complete.
+        unseen: name -> the classes that are left out of training to be recognised by their words alone (zero-shot).
     """
 
     name: str
@@ -34,6 +35,7 @@ class Benchmark:
     classes: tuple[str, ...]
     splits: Mapping[str, SplitRule]
     expected: Mapping[str, int]
+    unseen: Mapping[str, list[str]] = field(default_factory=dict)
 
 
 def load_benchmark(name: str) -> Benchmark:

@@ -1,0 +1,215 @@
+"""`poseglot zero-shot` and `predict --also`, on runs trained for an epoch, against the rooms below."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from poseglot.evaluation.zero_shot import best_bias, cosines, fused, judge
+from poseglot.files import write_atomically
+from poseglot.skeletons.benchmarks import load_benchmark
+from poseglot.skeletons.layout import load_layout
+from poseglot.skeletons.store import PackedStore, write_store
+from poseglot.skeletons.transforms import test_view as view_of
+from poseglot.training.by_words import ByWords
+from poseglot.training.engine import Machine, train
+from poseglot.training.recipe import OptimRecipe, Recipe
+from poseglot.training.recipe_file import recipe_yaml
+from poseglot.training.run import Run
+from tests.training.helpers import small_recipe
+
+Said = Any
+Command = Callable[..., Said]
+UNSEEN = ("clap hands", "squat")
+OTHERS = ("bow", "nod head")
+
+
+@pytest.fixture(scope="module")
+def recipe(store_path: Path, tiny_bert: Path) -> Recipe:
+    optim = OptimRecipe(epochs=2, batch_size=24, drop_last=False, warmup_epochs=1, steps=[])
+    recipe = small_recipe(store_path, tiny_bert, optim=optim)
+    return replace(recipe, data=replace(recipe.data, unseen=list(UNSEEN)))
+
+
+@pytest.fixture(scope="module")
+def runs(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One with unseen classes, one with others, and one to choose on: without the first's, a fold of the training side."""
+    folder = tmp_path_factory.mktemp("runs")
+    data = {
+        "run": recipe.data,
+        "other": replace(recipe.data, unseen=list(OTHERS)),
+        "choosing": replace(recipe.data, left_out=list(UNSEEN), unseen=list(OTHERS), folds=2, fold=1),
+    }
+    for name, each in data.items():
+        train(replace(recipe, data=each), folder / name, machine=Machine("cpu"))
+    return {name: folder / name for name in data}
+
+
+def scores_by_hand(run: Path, store: PackedStore, classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Clip by clip of the test people: (levels, clips, classes), and labels."""
+    by_words, found, labels = ByWords(Run(run)), [], []
+    words = by_words.described(classes)
+    for place in range(len(store)):
+        clip = store.clip(place)
+        if clip.subject >= 9:
+            view = torch.from_numpy(view_of(clip.joints, protocol="nw-ucla"))[None]
+            found.append(cosines(by_words.features(view), words))
+            labels.append(classes.index(store.info.classes[clip.label]))
+    return np.concatenate(found, axis=1), np.array(labels)
+
+
+def test_it_counts_what_the_cosines_say(poseglot: Command, runs: dict[str, Path], small_store: PackedStore) -> None:
+    said = poseglot("zero-shot", runs["run"], "--device", "cpu")
+    assert said.status == 0, said.error
+    seen = [label for label in small_store.info.classes if label not in UNSEEN]
+    scores, labels = scores_by_hand(runs["run"], small_store, [*seen, *UNSEEN])
+    wanted = judge(scores, labels, classes=[*seen, *UNSEEN], unseen=UNSEEN, levels=ByWords(Run(runs["run"])).levels)
+    assert wanted.zero_shot.total == 4 and wanted.seen.total == 20
+    first, words, zero, _levels, _classes, general, *_ = said.out.splitlines()
+    assert "10 classes learned, 2 unseen (clap hands, squat)" in first and words == "  by descriptions"
+    assert zero == f"    unseen classes among themselves  {wanted.zero_shot}, chance 50.00 %"
+    assert general == (
+        f"    among all classes  seen {wanted.seen}, unseen {wanted.unseen}, harmonic mean {wanted.harmonic_mean:.2f} %"
+    )
+    assert "by class names alone" in said.out
+    written = json.loads((runs["run"] / "zero-shot.json").read_text())
+    assert written["judged"]["descriptions"]["zero_shot"]["correct"] == wanted.zero_shot.correct
+    assert written["unseen"] == list(UNSEEN) and written["seen"] == seen
+
+
+def test_the_run_itself_is_evaluated_on_its_seen_classes(poseglot: Command, runs: dict[str, Path]) -> None:
+    said = poseglot("evaluate", runs["run"])
+    assert said.status == 0, said.error
+    assert re.search(r"top-1  \d+/20 ", said.out)
+    assert "clap hands" not in said.out and "  bow  " in said.out
+    store = json.loads((runs["run"] / "machine.json").read_text())
+    assert store["learned_from"] is not None and said.error == ""
+
+
+def test_of_several_runs_the_mean_and_a_page(poseglot: Command, runs: dict[str, Path], tmp_path: Path) -> None:
+    said = poseglot("zero-shot", runs["run"], runs["other"], "--out", tmp_path / "page", "--device", "cpu")
+    assert said.status == 0, said.error
+    assert "mean ± standard deviation of 2 runs, chance 50.00 %" in said.out
+    percents = [float(found) for found in re.findall(r"among themselves  \d+/4 = ([\d.]+) %", said.out)]
+    mean, deviation = np.mean(percents[::2]), np.std(percents[::2], ddof=1)
+    page = (tmp_path / "page" / "table.md").read_text()
+    assert f"**{mean:.2f} ± {deviation:.2f} %**" in page and f"zero-shot {mean:.2f} ± {deviation:.2f} %" in said.out
+    assert page.count("`" + str(runs["run"]) + "`") == 1
+    rows = json.loads((tmp_path / "page" / "table.json").read_text())
+    assert [row["unseen"] for row in rows] == [["clap hands", "squat"], ["nod head", "bow"]]
+
+
+def test_a_bias_is_found_elsewhere_or_not_at_all(poseglot: Command, runs: dict[str, Path], small_store: PackedStore) -> None:
+    said = poseglot("zero-shot", runs["run"], "--bias-from", runs["choosing"], "--device", "cpu")
+    assert said.status == 0, said.error
+    poseglot("zero-shot", runs["choosing"], "--device", "cpu")
+    written = json.loads((runs["run"] / "zero-shot.json").read_text())
+    assert written["bias_is"] == f"found on {runs['choosing']}"
+    for words, judged in written["biased"].items():
+        assert 0 <= judged["bias"] <= 1, words
+    refused = poseglot("zero-shot", runs["run"], "--bias-from", runs["other"])
+    assert refused.status == 1 and "chosen by the answer" in refused.error
+    given = poseglot("zero-shot", runs["run"], "--bias", 2, "--device", "cpu")
+    assert "bias 2 (given)  seen 0/20" in given.out and "among all classes  seen" in given.out
+
+
+def test_the_bias_is_that_of_the_clips_it_is_found_on(
+    poseglot: Command, runs: dict[str, Path], small_store: PackedStore
+) -> None:
+    from poseglot.skeletons.folds import split_fold
+
+    poseglot("zero-shot", runs["run"], "--bias-from", runs["choosing"], "--device", "cpu")
+    by_words = ByWords(Run(runs["choosing"]))
+    classes = [*by_words.classes, *(label for label in small_store.info.classes if label in OTHERS)]
+    _, held = split_fold(small_store, small_store.side("cross-person", "train"), folds=2, fold=1)
+    clips = [clip for clip in map(small_store.clip, map(int, held)) if small_store.info.classes[clip.label] in classes]
+    views = torch.from_numpy(np.stack([view_of(clip.joints, protocol="nw-ucla") for clip in clips]))
+    scores = cosines(by_words.features(views), by_words.described(classes))
+    labels = np.array([classes.index(small_store.info.classes[clip.label]) for clip in clips])
+    wanted = best_bias(scores, labels, classes=classes, unseen=OTHERS)
+    written = json.loads((runs["run"] / "zero-shot.json").read_text())
+    assert written["biased"]["descriptions"]["bias"] == wanted
+
+
+def test_twins_of_unseen_clips_among_the_learned_are_a_leak(
+    poseglot: Command, runs: dict[str, Path], recipe: Recipe, small_store: PackedStore, tmp_path: Path
+) -> None:
+    clips = [small_store.clip(place) for place in range(len(small_store))]
+    unseen = next(n for n, clip in enumerate(clips) if clip.subject >= 9 and small_store.info.classes[clip.label] == "squat")
+    learned = next(n for n, clip in enumerate(clips) if clip.subject < 9 and small_store.info.classes[clip.label] == "bow")
+    clips[learned] = replace(clips[learned], joints=clips[unseen].joints)
+    write_store(
+        tmp_path / "twins",
+        clips,
+        benchmark=load_benchmark("demo"),
+        layout=load_layout("kinect20"),
+        source={"synthetic": "here"},
+    )
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in ("recognizer.safetensors", "checkpoint.safetensors"):
+        (copy / name).symlink_to(runs["run"] / name)
+    moved = replace(recipe, data=replace(recipe.data, store=str(tmp_path / "twins")))
+    write_atomically(copy / "recipe.yaml", recipe_yaml(moved))
+    said = poseglot("zero-shot", copy)
+    assert said.status == 1 and "1 clips of unseen classes" in said.error and "learned from" in said.error
+
+
+def test_what_zero_shot_refuses(
+    poseglot: Command, runs: dict[str, Path], make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    assert "trained without words" in poseglot("zero-shot", make_run(tmp_path / "silent")).error
+    assert "does not exist" in poseglot("zero-shot", tmp_path / "absent").error
+    assert "one for each" in poseglot("zero-shot", runs["run"], runs["other"], "--bias-from", runs["choosing"]).error
+
+
+def test_predict_adds_classes_by_their_words(
+    poseglot: Command, runs: dict[str, Path], small_store: PackedStore, tmp_path: Path
+) -> None:
+    run, clip = runs["run"], small_store.clip(75)
+    np.save(tmp_path / "clip.npy", clip.joints)
+    sets = Path(__file__).parents[2] / "src" / "poseglot" / "descriptions" / "sets" / "demo.yaml"
+    import yaml
+
+    table = yaml.safe_load(sets.read_text())
+    table["classes"] = [entry for entry in table["classes"] if entry["label"] == "squat"]
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(table))
+    said = poseglot(
+        "predict", run, tmp_path / "clip.npy", "--also", "doing push-ups", "--also-words", tmp_path / "mine.yaml",
+        "--json", "--top", 20, "--device", "cpu",
+    )  # fmt: skip
+    assert said.status == 0, said.error
+    answers = {answer["action"]: answer["probability"] for answer in json.loads(said.out)[0]["answers"]}
+    by_words = ByWords(Run(run))
+    assert sorted(answers) == sorted([*by_words.classes, "squat", "doing push-ups"])
+    view = torch.from_numpy(view_of(clip.joints, protocol="nw-ucla"))[None]
+    words = np.concatenate([by_words.described([*by_words.classes, "squat"]), by_words.by_label(["doing push-ups"])], axis=1)
+    scores = 10 * fused(cosines(by_words.features(view), words))[0]
+    wanted = np.exp(scores) / np.exp(scores).sum()
+    names = [*by_words.classes, "squat", "doing push-ups"]
+    assert answers == pytest.approx(dict(zip(names, wanted, strict=True)), rel=1e-3)
+    (best,) = json.loads(
+        poseglot("predict", run, tmp_path / "clip.npy", "--also", "fly", "--also-bias", 2, "--top", 1, "--json").out
+    )[0]["answers"]
+    assert best["action"] == "fly"
+
+
+def test_what_adding_classes_refuses(
+    poseglot: Command, runs: dict[str, Path], make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    run, clip = runs["run"], tmp_path / "clip.npy"
+    np.save(clip, np.random.default_rng(0).normal(size=(1, 9, 20, 3)))
+    assert "'bow' would be there twice" in poseglot("predict", run, clip, "--also", "bow").error
+    assert "'fly' would be" in poseglot("predict", run, clip, "--also", "fly", "--also", "fly").error
+    assert "trained without words" in poseglot("predict", make_run(tmp_path / "silent"), clip, "--also", "fly").error
+    alone = poseglot("predict", run / "recognizer.safetensors", clip, "--also", "fly")
+    assert alone.status == 1 and "not a run's folder" in alone.error
+    assert poseglot("predict", run, clip, "--also", "fly", "--top", 0).status == 1
