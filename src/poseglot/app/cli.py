@@ -18,6 +18,7 @@ from poseglot.app.commands import (
     predict,
     prepare,
     report,
+    serve,
     study,
     train,
     weights,
@@ -26,7 +27,7 @@ from poseglot.errors import PoseglotError
 from poseglot.memory import keep_freed_memory
 
 # In the order of `poseglot --help`.
-_COMMANDS = (prepare, data, train, evaluate, study, compare, ensemble, predict, draw, report, export, weights)
+_COMMANDS = (prepare, data, train, evaluate, study, compare, ensemble, predict, draw, report, serve, export, weights)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

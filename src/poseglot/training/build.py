@@ -56,7 +56,7 @@ def build(recipe: Recipe) -> Built:
     layout = load_layout(store.info.layout)
     protocol = protocol_named(store.info.protocol)
     protocol.check(effective_scale=recipe.data.effective_scale)
-    prompts, bank = _words(recipe, store.info.classes) if recipe.with_words else (None, None)
+    prompts, bank = build_words(recipe, store.info.classes) if recipe.with_words else (None, None)
     spec = _recognizer_spec(recipe, store, layout, prompts, bank)
     recognizer = new_recognizer(spec, seed=recipe.seed)
     train, test = (Views(store, places, protocol, spec.stream, layout) for places in sides(recipe.data, store))
@@ -68,8 +68,12 @@ def build(recipe: Recipe) -> Built:
     return Built(train, test, Task(recognizer, recipe.loss, bank=bank), prompts)
 
 
-def _words(recipe: Recipe, classes: Sequence[str]) -> tuple[PromptTable, TextBank]:
-    """What is read, and what reads it."""
+def build_words(recipe: Recipe, classes: Sequence[str]) -> tuple[PromptTable, TextBank]:
+    """What is read, and what reads it, for a recipe with words.
+
+    Raises:
+        PoseglotError: a class is not described, or the text encoder cannot be had.
+    """
     words = recipe.words
     descriptions = load_descriptions(words.descriptions).of(classes)
     encoder = load_text_encoder(words.encoder)

@@ -86,6 +86,20 @@ def load_weights(path: Path, module: nn.Module) -> None:
     _load_module(path, module, tensors)
 
 
+def load_part(path: Path, name: str, part: nn.Module) -> None:
+    """Put the weights of one part of what was trained (`bank`, `recognizer`) into a module like it.
+
+    Raises:
+        PoseglotError: not there, cut short, or of another recipe.
+    """
+    _, tensors = _read(path)
+    _load_module(
+        path,
+        part,
+        {n.replace(f"module.{name}.", "module.", 1): t for n, t in tensors.items() if n.startswith(f"module.{name}.")},
+    )
+
+
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     described, tensors = read_safetensors(path)
     if described.get("format") != FORMAT:
