@@ -20,8 +20,11 @@ _SEED = 1000  # people that are in no set
 
 
 def examples(run: Path, spec: RecognizerSpec, layout: Layout) -> list[tuple[Clip, str]]:
-    """Up to a dozen clips of different classes, each with its class's name: of the side of the store that the run was tested on, or synthetic
-    ones of people that it has not seen; none for layouts that there are no synthetic clips of."""
+    """Up to a dozen clips of different classes, each with its class's name.
+
+    Of the side of the store that the run was tested on, or synthetic ones of people that it has not seen; none for layouts that there
+    are no synthetic clips of.
+    """
     return _stored(run, layout) or _synthetic(spec, layout)
 
 

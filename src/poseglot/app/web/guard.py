@@ -35,7 +35,7 @@ OPEN = ("/", "/healthz", "/openapi.json", "/favicon.ico")
 _MOST_CLIENTS = 4096
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """A request is not let in."""
 
     def __init__(self, status: int, message: str, headers: Sequence[tuple[str, str]] = ()) -> None:
@@ -100,7 +100,7 @@ class Guard:
 
         try:
             await self._app(scope, await self._let_in(scope, receive), sending)
-        except Refusal as refusal:
+        except RefusedError as refusal:
             await _refuse(refusal, sending)
         finally:
             self._numbers.count(_method(scope), _route(scope), status, time.perf_counter() - start)
@@ -109,19 +109,19 @@ class Guard:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get("host", "")
         if self._names and _host(host) not in self._names:
-            raise Refusal(403, "this server is not called by that name; use http://localhost or http://127.0.0.1.")
+            raise RefusedError(403, "this server is not called by that name; use http://localhost or http://127.0.0.1.")
         if (origin := headers.get("origin")) and scope["method"] != "GET" and urlsplit(origin).netloc.lower() != host.lower():
-            raise Refusal(403, "requests from pages of other sites are not taken.")
+            raise RefusedError(403, "requests from pages of other sites are not taken.")
         path = scope["path"]
         public = path in OPEN or path.startswith("/static/")
         if self._token is not None and not public:
             scheme, _, given = headers.get("authorization", "").partition(" ")
             if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token.encode()):
-                raise Refusal(401, "a token is needed: Authorization: Bearer TOKEN.", [("www-authenticate", "Bearer")])
+                raise RefusedError(401, "a token is needed: Authorization: Bearer TOKEN.", [("www-authenticate", "Bearer")])
         if not public and path not in ("/metrics", "/api/models", "/api/limits", "/api/examples"):
             client = (scope.get("client") or ("?", 0))[0]
             if wait := self._rate.wait(client, time.monotonic()):
-                raise Refusal(
+                raise RefusedError(
                     429,
                     f"too many requests: {self._limits.rate:g} a second are answered, {self._limits.burst} at once after a pause.",
                     [("retry-after", str(math.ceil(wait)))],
@@ -130,7 +130,7 @@ class Guard:
 
     async def _body(self, headers: dict[str, str], receive: Receive) -> bytes:
         most = self._limits.body
-        too_large = Refusal(
+        too_large = RefusedError(
             413, f"the request is larger than the {most:,} bytes that are accepted here.", [("connection", "close")]
         )
         said = headers.get("content-length", "0")
@@ -142,7 +142,7 @@ class Guard:
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise Refusal(400, "the request was broken off.")
+                        raise RefusedError(400, "the request was broken off.")
                     pieces.append(message.get("body", b""))
                     size += len(pieces[-1])
                     if size > most:
@@ -150,7 +150,7 @@ class Guard:
                     if not message.get("more_body", False):
                         return b"".join(pieces)
         except TimeoutError as error:
-            raise Refusal(
+            raise RefusedError(
                 408, f"the request did not come in within {self._limits.seconds:g} seconds.", [("connection", "close")]
             ) from error
 
@@ -175,7 +175,7 @@ def _replay(body: bytes) -> Receive:
     return receive
 
 
-async def _refuse(refusal: Refusal, send: Send) -> None:
+async def _refuse(refusal: RefusedError, send: Send) -> None:
     content = json.dumps({"error": refusal.message, "where": []}).encode()
     headers = [("content-type", "application/json"), ("content-length", str(len(content))), *refusal.headers]
     await send(
