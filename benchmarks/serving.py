@@ -57,10 +57,12 @@ def main() -> None:
             print(row, flush=True)
     what = f"`{parsed.run}`" if parsed.run else f"a CTR-GCN of width {parsed.width} with random weights"
     about = machine()
+    size = len(_bodies()[0]) / 1000
     text = f"""# Serving on loopback
 
-`POST /predict` of {what}: clips of one person, {FRAMES} frames and {JOINTS} joints as JSON of {len(_bodies()[0]) / 1000:.0f} kB, {parsed.requests:,} requests
-for each row, the first tenth of them not counted in rates and latencies; clients are on the same {about["cores"]} cores.
+`POST /predict` of {what}: clips of one person, {FRAMES} frames and {JOINTS} joints, {size:.0f} kB of JSON.
+{parsed.requests:,} requests for each row, the first tenth of them not counted in rates and latencies; the clients are on the same
+{about["cores"]} cores.
 
 {table(rows)}
 *memory* is what the server's process holds (RSS): after a tenth of the requests, and after the last; *slope* is that of a line through all

@@ -57,6 +57,8 @@ def test_every_room_is_listed() -> None:
         ("jsonargparse", "training/recipe_file.py"),
         ("submitit", "studies/cluster.py"),
         ("pybvh", "skeletons/formats/bvh.py"),
+        ("uvicorn", "app/web/running.py"),
+        ("fastapi", "app/web/server.py"),
     ],
 )
 def test_a_library_stays_in_its_file(library: str, place: str) -> None:
