@@ -26,6 +26,9 @@ from poseglot.training.run import Run
 from tests.app.web.conftest import Client
 
 
+JSON = {"content-type": "application/json"}
+
+
 def clip(people: int = 1, frames: int = 20, joints: int = 20, channels: int = 3) -> Any:
     return np.random.default_rng(0).normal(size=(people, frames, joints, channels)).round(3)
 
@@ -191,7 +194,7 @@ def test_openapi_describes_every_route_and_limit(client: Client) -> None:
     ],
 )
 def test_bodies_that_are_refused(client: Client, body: Any, status: int, said: str) -> None:
-    answer = client().post("/predict", content=json.dumps(body))
+    answer = client().post("/predict", content=json.dumps(body), headers=JSON)
     assert answer.status_code == status
     assert said in answer.json()["error"]
 
@@ -210,7 +213,7 @@ def test_bodies_that_are_refused(client: Client, body: Any, status: int, said: s
     ],
 )
 def test_what_is_no_body_is_refused(client: Client, content: bytes) -> None:
-    answer = client().post("/predict", content=content, headers={"content-type": "application/json"})
+    answer = client().post("/predict", content=content, headers=JSON)
     assert answer.status_code in (400, 422)
     assert answer.json()["error"]
 

@@ -29,6 +29,7 @@ from poseglot.skeletons.transforms import test_view
 
 TOP = 5
 _SHORTEST_WINDOW = 8
+_MOST_TEXTS = 5  # of a class at a level that are shown; all are read
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,8 +215,9 @@ def level_colour(level: str) -> str:
 
 def _sentence(texts: Sequence[str], label: str) -> str:
     """The texts of a class at a level as one to show: a part's sentence without the class name that stands before it, or all names."""
-    shown = [text.removeprefix(f"{label}, ").removeprefix(f"{label}: ") for text in texts]
-    return " · ".join(dict.fromkeys(shown))
+    shown = list(dict.fromkeys(text.removeprefix(f"{label}, ").removeprefix(f"{label}: ") for text in texts))
+    more = len(shown) - _MOST_TEXTS
+    return " · ".join(shown[:_MOST_TEXTS]) + (f" · and {more} more" if more > 0 else "")
 
 
 def _finite(value: float) -> float:

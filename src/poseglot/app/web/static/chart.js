@@ -1,7 +1,7 @@
 // Probabilities over the frames of a clip, as lines; a press goes to the frame, and a mark follows the player.
 
 const SPACE = "http://www.w3.org/2000/svg";
-const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [520, 170, 38, 512, 8, 144];
+const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [520, 170, 52, 512, 10, 144];
 
 function make(tag, attributes, text = "") {
   const element = document.createElementNS(SPACE, tag);

@@ -10,14 +10,17 @@ import { Scene } from "./scene.js";
 const COLOURS = { head: "#D55E00", hand: "#0072B2", arm: "#56B4E9", hip: "#CC79A7", leg: "#009E73", foot: "#E69F00" };
 const byId = (id) => document.getElementById(id);
 
+// WebGL by a graphics processor, or none at all: without one, a browser may compute WebGL itself, at a few frames a second.
+// ?draw=3d and ?draw=flat in the address choose.
 function drawing() {
   const canvas = byId("canvas");
-  try {
-    return new Scene(canvas, COLOURS);
-  } catch {
-    byId("hint").textContent = "drawn flat: there is no WebGL here · drag to turn";
-    return new Flat(canvas, COLOURS);
-  }
+  const wanted = new URLSearchParams(location.search).get("draw");
+  const context = wanted === "flat" ? null : document.createElement("canvas").getContext("webgl2");
+  const names = context?.getExtension("WEBGL_debug_renderer_info");
+  const renderer = context ? String(context.getParameter(names ? names.UNMASKED_RENDERER_WEBGL : context.RENDERER)) : "";
+  context?.getExtension("WEBGL_lose_context")?.loseContext();
+  if (context && (wanted === "3d" || !/swiftshader|llvmpipe|software|basic render/i.test(renderer))) return new Scene(canvas, COLOURS);
+  return new Flat(canvas, COLOURS);
 }
 
 let models = [];
@@ -81,11 +84,11 @@ async function look(question, chosen = null) {
   const mine = (running = new AbortController());
   byId("fault").textContent = "";
   document.body.classList.add("busy");
-  document.querySelectorAll("#examples li").forEach((item) => item.setAttribute("aria-current", String(item === chosen)));
   try {
     let looked = await question(mine.signal);
     if (mine.signal.aborted) return;
     show(looked, false);
+    document.querySelectorAll("#examples li").forEach((item) => item.setAttribute("aria-current", String(item === chosen)));
     document.body.classList.remove("busy");
     while (looked.seen.some(({ words }) => words?.state === "loading")) {
       await new Promise((resolve) => { setTimeout(resolve, 1500); });
