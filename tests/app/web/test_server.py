@@ -25,7 +25,6 @@ from poseglot.training.restore import class_words
 from poseglot.training.run import Run
 from tests.app.web.conftest import Client
 
-
 JSON = {"content-type": "application/json"}
 
 

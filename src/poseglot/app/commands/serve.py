@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import webbrowser
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 
@@ -85,4 +86,5 @@ def _serve(parsed: argparse.Namespace, runs: list[Path], *, browser: bool) -> No
             webbrowser.open(address + (f"#token={token}" if token else ""))
 
     models = load_models(runs, limits=limits, device=parsed.device)
-    serve(models, limits=limits, host=parsed.host, port=parsed.port, token=token, ready=ready)
+    with suppress(KeyboardInterrupt):  # that is how it is meant to end
+        serve(models, limits=limits, host=parsed.host, port=parsed.port, token=token, ready=ready)
