@@ -47,14 +47,18 @@ def main() -> None:
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 4], help="that ask at the same time (1 4)")
     parser.add_argument("--out", type=Path, default=Path("results/serving"))
     parsed = parser.parse_args()
-    rows, memories = [], {}
+    rows: list[dict[str, Any]] = []
+    memories: dict[int, list[tuple[int, int]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         run = parsed.run or _random_run(Path(folder), parsed.width)
         for clients in parsed.clients:
-            row, memory = measure(run, clients, parsed.requests)
+            row, memories[clients] = measure(run, clients, parsed.requests)
             rows.append(row)
-            memories[clients] = memory
-            print(row, flush=True)
+            write(parsed, rows, memories)  # after each: who stops it has what is done
+
+
+def write(parsed: argparse.Namespace, rows: list[dict[str, Any]], memories: dict[int, list[tuple[int, int]]]) -> None:
+    """The page and the numbers so far."""
     what = f"`{parsed.run}`" if parsed.run else f"a CTR-GCN of width {parsed.width} with random weights"
     about = machine()
     size = len(_bodies()[0]) / 1000
