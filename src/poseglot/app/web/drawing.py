@@ -28,14 +28,16 @@ def drawn(clip: Clip, layout: Layout) -> dict[str, Any]:
         seen[np.count_nonzero(seen, axis=1) == joints - 1, layout.centre_index] = True
     if flat and _points_down(points, seen, layout):
         points[..., 1] *= -1
-    there = points[seen]
-    low, high = (there.min(axis=0), there.max(axis=0)) if len(there) else (np.zeros(3), np.zeros(3))
+    found = points[seen]
+    low, high = (found.min(axis=0), found.max(axis=0)) if len(found) else (np.zeros(3), np.zeros(3))
     middle = (low + high) / 2
     middle[1] = low[1]
     scale = EXTENT / (float((high - low).max()) or 1.0)
     whole = np.rint((points - middle) * scale).astype(int)
     rows = [
-        None if not some.any() else np.where(some[:, None], frame, None).ravel().tolist()
+        None
+        if not some.any()
+        else [place if there else None for joint, there in zip(frame.tolist(), some.tolist(), strict=True) for place in joint]
         for frame, some in zip(whole, seen, strict=True)
     ]
     part_of = {joint: part for part in PARTS for joint in layout.parts[part]}

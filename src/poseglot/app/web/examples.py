@@ -42,7 +42,7 @@ def _stored(run: Path, layout: Layout) -> list[tuple[Clip, str]]:
     except (PoseglotError, ImportError):  # moved, or the extra `train`, which reads recipes, is not installed
         return []
     labels = store.clips["label"][places]
-    chosen = []
+    chosen: list[int] = []
     for turn in range(MOST):
         for label in np.unique(labels):
             of_class = places[labels == label]
