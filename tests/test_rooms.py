@@ -59,6 +59,8 @@ def test_every_room_is_listed() -> None:
         ("pybvh", "skeletons/formats/bvh.py"),
         ("scipy", "skeletons/formats/matlab.py"),
         ("openai", "descriptions/endpoint.py"),
+        ("uvicorn", "app/web/running.py"),
+        ("fastapi", "app/web/server.py"),
     ],
 )
 def test_a_library_stays_in_its_file(library: str, place: str) -> None:

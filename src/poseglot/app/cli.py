@@ -22,6 +22,7 @@ from poseglot.app.commands import (
     prepare,
     report,
     segment,
+    serve,
     study,
     train,
     weights,
@@ -34,7 +35,7 @@ from poseglot.memory import keep_freed_memory
 # In the order of `poseglot --help`.
 _COMMANDS = (
     new, prepare, data, describe, words, train, evaluate, zero_shot, calibrate, study, compare, ensemble, predict, segment, draw,
-    report, export, weights,
+    report, serve, export, weights,
 )  # fmt: skip
 
 

@@ -19,14 +19,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from poseglot.files import write_atomically
+from poseglot.report.colours import PART_COLOURS
 from poseglot.skeletons.clip import Clip
-from poseglot.skeletons.layout import PARTS, Layout
+from poseglot.skeletons.layout import Layout
 from poseglot.skeletons.measures import seen_joints
 
-# Okabe and Ito's colours, told apart by people with any kind of colour vision.
-PART_COLOURS: Mapping[str, str] = dict(
-    zip(PARTS, ("#D55E00", "#0072B2", "#56B4E9", "#CC79A7", "#009E73", "#E69F00"), strict=True)
-)
 INK, PAPER, LINE = "#222222", "#ffffff", "#c9c9c9"
 
 

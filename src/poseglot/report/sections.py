@@ -15,6 +15,7 @@ from torch import Tensor
 from poseglot.descriptions import Description, load_descriptions
 from poseglot.errors import PoseglotError
 from poseglot.evaluation.metrics import Count, confusion, per_class, top_k
+from poseglot.report.colours import PART_COLOURS
 from poseglot.report.material import LeftOutError, Material
 from poseglot.report.numbers import (
     Array,
@@ -30,7 +31,6 @@ from poseglot.report.numbers import (
     strongest_links,
     worst_confusions,
 )
-from poseglot.report.pictures import PART_COLOURS
 from poseglot.report.shapes import Chart, Grid, Skeleton, chart, confusion_grid, joint_colours, skeleton, topology_grid
 from poseglot.skeletons.layout import GLOBAL, PARTITIONS, PARTS
 from poseglot.training.restore import text_features

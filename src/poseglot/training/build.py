@@ -57,7 +57,7 @@ def build(recipe: Recipe) -> Built:
     protocol = protocol_named(store.info.protocol)
     protocol.check(effective_scale=recipe.data.effective_scale)
     seen = divided(recipe.data, store).seen
-    prompts, bank = _words(recipe, seen) if recipe.with_words else (None, None)
+    prompts, bank = build_words(recipe, seen) if recipe.with_words else (None, None)
     spec = _recognizer_spec(recipe, store, seen, layout, prompts, bank)
     recognizer = new_recognizer(spec, seed=recipe.seed)
     numbers = numbers_of(seen, store)
@@ -67,12 +67,16 @@ def build(recipe: Recipe) -> Built:
             f"an epoch has {len(train) * recipe.data.repeat} samples, fewer than one batch of {recipe.optim.batch_size}, and "
             "optim.drop_last would leave them all out. Lower optim.batch_size, raise data.repeat, or set optim.drop_last false."
         )
-    clips = train.labels.bincount(minlength=len(store.info.classes))
+    clips = train.labels.bincount(minlength=len(seen))
     return Built(train, test, Task(recognizer, recipe.loss, bank=bank, clips=clips), prompts)
 
 
-def _words(recipe: Recipe, classes: Sequence[str]) -> tuple[PromptTable, TextBank]:
-    """What is read, and what reads it."""
+def build_words(recipe: Recipe, classes: Sequence[str]) -> tuple[PromptTable, TextBank]:
+    """What is read, and what reads it, for a recipe with words.
+
+    Raises:
+        PoseglotError: a class is not described, or the text encoder cannot be had.
+    """
     words = recipe.words
     descriptions = load_descriptions(words.descriptions).of(classes)
     encoder = load_text_encoder(words.encoder)

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from poseglot.training.build import build
-from poseglot.training.checkpoint import load_weights
+from poseglot.descriptions import PromptTable
+from poseglot.errors import PoseglotError
+from poseglot.training.build import build, build_words
+from poseglot.training.checkpoint import load_part, load_weights
 from poseglot.training.recipe_file import read_recipe
 from poseglot.training.run import Run
+from poseglot.training.task import TextBank
+
+
+@dataclass(frozen=True, eq=False)
+class ClassWords:
+    """The words that a run learned from, and how its text encoder reads them.
+
+    Attributes:
+        prompts: every text of every class and level.
+        features: alignment level -> (classes, text width), the mean over a class's texts.
+        pretrained: whether they are read by the text encoder as it was before the training, because what it learned is gone.
+    """
+
+    prompts: PromptTable
+    features: Mapping[str, Tensor]
+    pretrained: bool
 
 
 def text_features(run: Run) -> Mapping[str, Tensor]:
@@ -25,11 +44,39 @@ def text_features(run: Run) -> Mapping[str, Tensor]:
     built = build(read_recipe(run.recipe))
     if built.prompts is None:
         return {}
-    task, prompts = built.task.eval(), built.prompts
+    task = built.task.eval()
     load_weights(run.checkpoint, task)
     assert task.bank is not None
+    return _means(built.prompts, task.bank)
+
+
+def class_words(run: Run, classes: Sequence[str]) -> ClassWords | None:
+    """The same, and the words themselves, for which a run needs no data: only its recipe and, if its texts were learned, its checkpoint.
+
+    Args:
+        classes: of the recognizer.
+
+    Returns:
+        None if the run learned without words.
+
+    Raises:
+        PoseglotError: the recipe or the descriptions it names are gone; or what was learned in front of the texts.
+    """
+    recipe = read_recipe(run.recipe)
+    if not recipe.with_words:
+        return None
+    prompts, bank = build_words(recipe, classes)
+    learned = bank.encoder is not None
+    if learned and run.checkpoint.exists():
+        load_part(run.checkpoint, bank, "bank")
+    elif learned and recipe.words.prompt == "learned":
+        raise PoseglotError(f"{run.checkpoint} is gone, and with it what was learned in front of the class names.")
+    return ClassWords(prompts, _means(prompts, bank.eval()), pretrained=learned and not run.checkpoint.exists())
+
+
+def _means(prompts: PromptTable, bank: TextBank) -> Mapping[str, Tensor]:
     with torch.no_grad():
-        texts = task.bank(torch.arange(len(prompts.texts)))
+        texts = bank(torch.arange(len(prompts.texts)))
     # Candidates beyond a class's own are repetitions.
     own = torch.arange(prompts.candidates.shape[2]) < prompts.counts[..., None]
     features = (texts[prompts.candidates] * own[..., None]).sum(dim=2) / prompts.counts[..., None]

@@ -1,0 +1,85 @@
+"""Small models to serve, with random weights: one that was aligned with words, and one for two people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from poseglot.app.web.limits import Limits
+from poseglot.app.web.served import Served
+from poseglot.models.recognizer import Recognizer, RecognizerSpec, save_recognizer
+from poseglot.skeletons.layout import load_layout
+from poseglot.skeletons.synthetic import ACTIONS
+from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, WordsRecipe
+from poseglot.training.recipe_file import recipe_yaml
+from poseglot.training.run import Run
+
+pytest.importorskip("fastapi")
+pytest.importorskip("multipart")
+
+UNLIMITED = Limits(rate=0)
+
+
+def write_run(folder: Path, store: Path | None, tiny_bert: Path | None = None, *, people: int = 1, seed: int = 0) -> Path:
+    """A run's folder: with words if there is a text encoder (whose width is 24), with a store if its clips are there."""
+    torch.manual_seed(seed)
+    levels = load_layout("kinect20").partition("four") if tiny_bert else None
+    spec = RecognizerSpec(
+        "kinect20", ACTIONS, people=people, options={"width": 8}, levels=levels, text_width=24 if levels else 0
+    )
+    run = Run(folder)
+    save_recognizer(Recognizer(spec).eval(), run.recognizer)
+    words = (
+        WordsRecipe(prompt="parts", partition="four", descriptions="demo", encoder=str(tiny_bert), learning="frozen")
+        if tiny_bert
+        else WordsRecipe(prompt="none")
+    )
+    recipe = Recipe(
+        data=DataRecipe(store=str(store or folder / "gone"), split="cross-person"),
+        model=ModelRecipe(width=8),
+        words=words,
+        optim=OptimRecipe(epochs=1),
+    )
+    run.recipe.write_text(recipe_yaml(recipe))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def worded(tmp_path_factory: pytest.TempPathFactory, store_path: Path, tiny_bert: Path) -> Path:
+    """A run with words, of clips that are there."""
+    return write_run(tmp_path_factory.mktemp("runs") / "worded", store_path, tiny_bert)
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run for two people, without words and without its clips."""
+    return write_run(tmp_path_factory.mktemp("runs") / "pairs", None, people=2, seed=1)
+
+
+Client = Callable[..., Any]
+
+
+@pytest.fixture
+def client(worded: Path) -> Iterator[Client]:
+    """Makes a client of a server of some runs (by default the one with words, its words read)."""
+    from contextlib import ExitStack
+
+    from fastapi.testclient import TestClient
+
+    from poseglot.app.web.server import create_app
+
+    with ExitStack() as stack:
+
+        def make(*runs: Path, limits: Limits = UNLIMITED, token: str | None = None, read: bool = True, **options: Any) -> Any:
+            models = [Served(run, id=run.name, limits=limits) for run in runs or (worded,)]
+            if read:
+                for model in models:
+                    model.load_words()
+            app = create_app(models, limits=limits, token=token)
+            return stack.enter_context(TestClient(app, base_url="http://localhost", **options))
+
+        yield make

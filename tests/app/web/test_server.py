@@ -1,0 +1,349 @@
+"""The server answers as the Predictor does, and refuses what is too large, too much, malformed or not allowed, each with its status."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import pickle
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from poseglot.app.web import server
+from poseglot.app.web.limits import Limits
+from poseglot.app.web.served import Served
+from poseglot.inference import Predictor
+from poseglot.models.recognizer import load_recognizer
+from poseglot.skeletons.store import open_store
+from poseglot.skeletons.transforms import test_view
+from poseglot.training.restore import class_words
+from poseglot.training.run import Run
+from tests.app.web.conftest import Client
+
+JSON = {"content-type": "application/json"}
+
+
+def clip(people: int = 1, frames: int = 20, joints: int = 20, channels: int = 3) -> Any:
+    return np.random.default_rng(0).normal(size=(people, frames, joints, channels)).round(3)
+
+
+def as_npy(array: Any) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def test_predict_says_what_the_predictor_says(client: Client, worded: Path) -> None:
+    joints = clip()
+    said = client().post("/predict", json={"joints": joints.tolist(), "top": 12}).json()
+    expected = Predictor(worded, device="cpu").predict([joints], top=12)[0].answers
+    assert said["model"] == "worded"
+    assert [answer["action"] for answer in said["answers"]] == [answer.action for answer in expected]
+    for answer, wanted in zip(said["answers"], expected, strict=True):
+        assert answer["probability"] == pytest.approx(wanted.probability, abs=1e-5)
+
+
+@pytest.mark.parametrize("ending", [".npy", ".csv", ".csv.gz", ".json"])
+def test_a_file_of_any_format_is_the_same_clip(client: Client, ending: str) -> None:
+    joints = clip(frames=12).astype(np.float32)
+    rows = ["frame,joint,x,y,z"] + [
+        f"{frame},{joint},{','.join(str(float(value)) for value in joints[0, frame, joint])}"
+        for frame in range(12)
+        for joint in range(20)
+    ]
+    content = {
+        ".npy": as_npy(joints),
+        ".csv": "\n".join(rows).encode(),
+        ".csv.gz": gzip.compress("\n".join(rows).encode()),
+        ".json": json.dumps({"file_name": "x", "skeletons": joints[0].astype(float).tolist(), "label": 1}).encode(),
+    }[ending]
+    app = client()
+    said = app.post("/clips", files={"file": (f"my clip{ending}", content)}).json()
+    plain = app.post("/predict", json={"joints": joints.astype(float).tolist()}).json()
+    assert said["seen"][0]["answers"] == plain["answers"]
+    assert said["name"] == "my clip"
+    assert len(said["clip"]["people"][0]) == said["clip"]["frames"] == 12
+
+
+def test_over_time_is_what_the_stretches_alone_say(client: Client, worded: Path, store_path: Path) -> None:
+    seen = client().get("/api/examples/0").json()
+    over, answers = seen["seen"][0]["over_time"], seen["seen"][0]["answers"]
+    store = open_store(store_path)
+    place = next(place for place in range(len(store)) if store.clips["name"][place] == seen["name"])
+    joints = store.clip(place).joints
+    middle, width = over["frames"][-1], over["width"]
+    start = round(middle - (width - 1) / 2)
+    assert start + width == joints.shape[1]
+    alone = Predictor(worded, device="cpu").predict([joints[:, start:]], top=12)[0].answers
+    wanted = {answer.action: answer.probability for answer in alone}
+    for answer in answers:
+        assert over["probabilities"][answer["action"]][-1] == pytest.approx(wanted[answer["action"]], abs=1e-3)
+
+
+def test_closeness_is_the_cosine_of_part_and_sentence(client: Client, worded: Path, store_path: Path) -> None:
+    looked = client().get("/api/examples/0").json()
+    words = looked["seen"][0]["words"]
+    assert words["state"] == "ready"
+    store = open_store(store_path)
+    place = next(place for place in range(len(store)) if store.clips["name"][place] == looked["name"])
+    recognizer = load_recognizer(worded / "recognizer.safetensors")
+    view = torch.from_numpy(test_view(store.clip(place).joints, protocol="nw-ucla"))[None]
+    read = class_words(Run(worded), recognizer.spec.classes)
+    assert read is not None and not read.pretrained
+    best = looked["seen"][0]["answers"][0]["action"]
+    label = recognizer.spec.classes.index(best)
+    with torch.no_grad():
+        features = recognizer(view)["alignment"]
+    for level, close in zip(words["levels"], words["classes"][best], strict=True):
+        cosines = torch.cosine_similarity(read.features[level["name"]], features[level["name"]], dim=1)
+        assert close["cosine"] == pytest.approx(cosines[label].item(), abs=1e-4)
+        assert close["rank"] == 1 + int((cosines > cosines[label]).sum())
+        cosines[label] = -2
+        assert close["rival"] == recognizer.spec.classes[int(cosines.argmax())]
+        assert not close["sentence"].startswith(best)
+        assert level["joints"] == list(recognizer.layout.partition("four")[level["name"]])
+
+
+def test_without_words_the_page_is_told_why(client: Client, pairs: Path, worded: Path, tmp_path: Path) -> None:
+    words = client(pairs).get("/api/examples/0").json()["seen"][0]["words"]
+    assert words["state"] == "none" and "without words" in words["note"]
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "recognizer.safetensors").write_bytes((worded / "recognizer.safetensors").read_bytes())
+    words = client(alone).get("/api/examples/0").json()["seen"][0]["words"]
+    assert words["state"] == "missing" and "recipe.yaml" in words["note"]
+
+
+def test_two_models_answer_side_by_side_and_one_may_refuse(client: Client, worded: Path, pairs: Path) -> None:
+    app = client(worded, pairs)
+    both = app.get("/api/examples/0").json()["seen"]
+    assert [seen["model"] for seen in both] == ["worded", "pairs"]
+    assert both[0]["answers"] != both[1]["answers"]
+    two = app.post("/clips", files={"file": ("two.npy", as_npy(clip(people=2)))}).json()
+    assert len(two["clip"]["people"]) == 2
+    assert "at most 1 people" in two["seen"][0]["error"]
+    assert two["seen"][1]["answers"]
+
+
+def test_examples_are_of_the_tested_side_or_synthetic(client: Client, worded: Path, pairs: Path, store_path: Path) -> None:
+    store = open_store(store_path)
+    tested = {str(store.clips["name"][place]) for place in store.side("cross-person", "test")}
+    found = client(worded).get("/api/examples").json()
+    assert {example["name"] for example in found} <= tested
+    assert len({example["label"] for example in found}) == 12
+    assert {example["people"] for example in client(pairs).get("/api/examples").json()} == {1, 2}
+
+
+def test_a_clip_is_drawn_on_the_floor_and_gaps_are_gaps(client: Client) -> None:
+    joints = clip(frames=3)
+    joints[0, 1] = 0
+    joints[0, 2, 4] = 0
+    drawn = client().post("/clips", files={"file": ("a.npy", as_npy(joints))}).json()["clip"]
+    first, second, third = drawn["people"][0]
+    assert second is None
+    assert third[12:15] == [None, None, None] and None not in third[:12]
+    seen = np.array([*first, *third[:12], *third[15:]]).reshape(-1, 3)
+    assert seen[:, 1].min() == 0
+    assert np.ptp(seen, axis=0).max() == pytest.approx(1000, abs=1)
+
+
+def test_the_page_and_all_it_loads_are_here_and_nothing_else_may_be_loaded(client: Client) -> None:
+    app = client()
+    page = app.get("/")
+    assert page.status_code == 200
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
+    for name in [path.name for path in server.STATIC.glob("*.*")]:
+        assert app.get(f"/static/{name}").status_code == 200
+    own = "".join(path.read_text() for path in server.STATIC.glob("*.*")).replace("http://www.w3.org/2000/svg", "")
+    assert "http://" not in own and "https://" not in own and "//cdn" not in own
+    assert "<script>" not in page.text and " style=" not in page.text and " onclick" not in page.text
+
+
+def test_openapi_describes_every_route_and_limit(client: Client) -> None:
+    described = client(limits=Limits(frames=77, people=3)).get("/openapi.json").json()
+    assert set(described["paths"]) >= {"/predict", "/clips", "/healthz", "/metrics", "/api/models", "/api/examples/{id}"}
+    joints = described["components"]["schemas"]["PredictBody"]["properties"]["joints"]
+    assert joints["maxItems"] == 3 and joints["items"]["maxItems"] == 77
+    assert {"413", "422", "429", "503", "504"} <= set(described["paths"]["/predict"]["post"]["responses"])
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ({}, 422, "joints"),
+        ({"joints": []}, 422, "joints"),
+        ({"joints": "clip.npy"}, 422, "joints"),
+        ({"joints": [[[[1, 2]] * 20]]}, 422, "2 numbers each"),
+        ({"joints": [[[[1, 2, 3]] * 19]]}, 422, "19 in a frame"),
+        ({"joints": [[[[1, 2, 3]] * 20, [[1, 2, 3]] * 19]]}, 422, "same number"),
+        ({"joints": [[[[1, 2, 3]] * 20], [[[1, 2, 3]] * 20] * 2]}, 422, "same number of frames"),
+        ({"joints": [[[[1, 2, True]] * 20]]}, 422, "joints"),
+        ({"joints": [[[[1, 2, 1e30]] * 20]]}, 422, "joints"),
+        ({"joints": [[[[1, 2, 3]] * 20]], "path": "/etc/passwd"}, 422, "path"),
+        ({"joints": [[[[1, 2, 3]] * 20]], "model": "../worded"}, 404, "no such model"),
+        ({"joints": [[[[1, 2, 3]] * 20]], "model": "\ud800"}, 422, "model"),
+        ({"joints": [[[[1, 2, 3]] * 20]], "top": 0}, 422, "top"),
+        ({"joints": [[[[1, 2, 3]] * 20]] * 9}, 422, "joints"),
+    ],
+)
+def test_bodies_that_are_refused(client: Client, body: Any, status: int, said: str) -> None:
+    answer = client().post("/predict", content=json.dumps(body), headers=JSON)
+    assert answer.status_code == status
+    assert said in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"null",
+        b'{"joints": [[[[NaN, 1, 2]]]]}',
+        b'{"joints": 1e999}',
+        b"[" * 100_000,
+        b'"' + b"a" * 1000,
+    ],
+)
+def test_what_is_no_body_is_refused(client: Client, content: bytes) -> None:
+    answer = client().post("/predict", content=content, headers=JSON)
+    assert answer.status_code in (400, 422)
+    assert answer.json()["error"]
+
+
+def test_all_zero_joints_get_an_answer_that_is_a_number(client: Client) -> None:
+    answer = client().post("/predict", json={"joints": np.zeros((1, 5, 20, 3)).tolist()})
+    assert answer.status_code == 200
+    assert sum(one["probability"] for one in answer.json()["answers"]) <= 1.0001
+
+
+BOMB = gzip.compress(b"frame,joint,x,y,z\n" + b"0,0,0,0,0\n" * 400_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "status", "said"),
+    [
+        ("clip.pkl", pickle.dumps({"a": 1}), 422, "never read"),
+        ("clip.exe", b"MZ", 422, "no reader"),
+        ("../../etc/passwd", b"x", 422, "passwd"),
+        ("/etc/hosts.npy", b"not an array", 422, "hosts.npy is not a NumPy array"),
+        ("a.npy", b"", 422, "not a NumPy array"),
+        ("a.npy", as_npy(np.array([{"a": 1}], dtype=object)), 422, "Python objects"),
+        ("a.npy", as_npy(clip(joints=25)), 422, "25 joints"),
+        ("a.npy", as_npy(clip(frames=3001)), 413, "3,001 frames"),
+        ("a.npy", as_npy(clip(people=9, frames=2)), 413, "9 people"),
+        ("a.npy", as_npy(np.full((1, 5, 20, 3), np.nan)), 422, "not finite"),
+        ("a.csv", b"frame,joint,x,y,z\n" + b"".join(b"%d,0,0,0,0\n" % k for k in range(3001)), 413, "3,001 frames"),
+        ("a.csv", b"a,b\n1,2\n", 422, "no column"),
+        ("a.csv", b"\xff\xfe\x00", 422, "a.csv"),
+        ("a.csv.gz", BOMB, 413, "unpacks to more than"),
+        ("a.csv.gz", b"no gzip", 422, "gzip"),
+        ("a.csv.gz", gzip.compress(b"frame,joint")[:-4], 422, "cut short"),
+        ("a.json", b"[" * 100_000, 422, "JSON"),
+        ("a.skeleton", b"1\n1\n", 422, "a.skeleton"),
+    ],
+)
+def test_files_that_are_refused(client: Client, name: str, content: bytes, status: int, said: str) -> None:
+    limits = Limits(rate=0, unpacked=2**20)
+    answer = client(limits=limits).post("/clips", files={"file": (name, content)})
+    assert answer.status_code == status, answer.text
+    assert said in answer.json()["error"]
+    assert "poseglot-upload" not in answer.text and "/tmp" not in answer.text
+
+
+def test_no_file_of_an_upload_is_kept(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    app = client()
+    for content in (as_npy(clip()), b"broken"):
+        app.post("/clips", files={"file": ("a.npy", content)})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_too_large_is_not_read(client: Client) -> None:
+    app = client(limits=Limits(rate=0, body=1000))
+    assert app.post("/predict", content=b"x" * 1001).status_code == 413
+    assert app.post("/predict", content=iter([b"x" * 600, b"x" * 600])).status_code == 413  # no length is said
+    assert app.post("/predict", content=b"x" * 1000).status_code == 422
+
+
+def test_a_client_that_asks_too_often_waits(client: Client) -> None:
+    app = client(limits=Limits(rate=0.001, burst=3))
+    body = {"joints": clip(frames=2).tolist()}
+    said = [app.post("/predict", json=body) for _ in range(4)]
+    assert [answer.status_code for answer in said] == [200, 200, 200, 429]
+    assert int(said[-1].headers["retry-after"]) > 100
+    assert app.get("/healthz").status_code == app.get("/").status_code == 200
+
+
+def test_with_a_token_only_the_page_and_health_are_open(client: Client) -> None:
+    app = client(token="open sesame")
+    assert [app.get(path).status_code for path in ("/", "/static/page.js", "/healthz")] == [200, 200, 200]
+    for path in ("/api/models", "/api/examples", "/api/examples/0", "/metrics", "/elsewhere"):
+        assert app.get(path).status_code == 401
+        assert app.get(path, headers={"authorization": "Bearer open"}).status_code == 401
+    assert app.post("/predict", json={}).status_code == 401
+    assert app.get("/api/models", headers={"authorization": "Bearer open sesame"}).status_code == 200
+
+
+def test_pages_of_other_sites_are_kept_out(client: Client) -> None:
+    app = client()
+    assert app.get("/api/models", headers={"host": "evil.example"}).status_code == 403
+    assert app.post("/predict", json={}, headers={"origin": "http://evil.example"}).status_code == 403
+    assert app.post("/predict", json={}, headers={"origin": "http://localhost"}).status_code == 422
+    assert "access-control-allow-origin" not in app.get("/api/models", headers={"origin": "http://evil.example"}).headers
+
+
+def test_too_much_waits_or_is_sent_away_and_what_takes_too_long_is_given_up(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, entered = threading.Event(), threading.Event()
+
+    def slow(self: Served, clip: Any, top: int) -> list[dict[str, Any]]:
+        entered.set()
+        go.wait(30)
+        return []
+
+    monkeypatch.setattr(Served, "answers", slow)
+    app = client(limits=Limits(rate=0, at_once=1, waiting=0, seconds=1.0))
+    body, first = {"joints": clip(frames=2).tolist()}, []
+    asking = threading.Thread(target=lambda: first.append(app.post("/predict", json=body)))
+    asking.start()
+    assert entered.wait(30)
+    busy = app.post("/predict", json=body)
+    asking.join()
+    go.set()
+    assert busy.status_code == 503 and busy.headers["retry-after"] == "1"
+    assert first[0].status_code == 504
+
+
+def test_numbers_are_counted_by_route_not_by_path(client: Client) -> None:
+    app = client()
+    app.post("/predict", json={"joints": clip(frames=2).tolist()})
+    app.post("/predict", json={})
+    for number in range(3):
+        app.get(f"/made/up/{number}")
+    text = app.get("/metrics").text
+    assert 'poseglot_requests_total{method="POST",route="/predict",status="200"} 1' in text
+    assert 'poseglot_requests_total{method="POST",route="/predict",status="422"} 1' in text
+    assert 'route="other",status="404"} 3' in text
+    assert "made" not in text
+    assert 'poseglot_request_seconds_count{route="/predict"} 2' in text
+    assert "poseglot_memory_bytes" in text
+
+
+def test_a_defect_is_a_500_that_says_nothing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise KeyError("a secret")
+
+    monkeypatch.setattr(Served, "answers", broken)
+    answer = client(raise_server_exceptions=False).post("/predict", json={"joints": clip(frames=2).tolist()})
+    assert answer.status_code == 500
+    assert "secret" not in answer.text and "defect" in answer.json()["error"]
