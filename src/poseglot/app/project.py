@@ -22,7 +22,7 @@ from poseglot.skeletons.layout import load_layout
 from poseglot.skeletons.store import PackedStore
 
 # Samples that a training should see: so many that an epoch of a small set is not over in a blink, and minutes on two cores.
-_EPOCHS, _SAMPLES_OF_AN_EPOCH = 40, 1000
+_EPOCHS, _SAMPLES_OF_AN_EPOCH = 30, 1000
 _SYNONYMS = 10
 
 
@@ -82,7 +82,7 @@ optim:
   lr: {rate}
   weight_decay: 4.0e-4
   warmup_epochs: 3
-  steps: [28, 36]
+  steps: [21, 27]
 evaluate_every: 10
 """
 
