@@ -62,7 +62,9 @@ def test_a_project_trains_evaluates_and_predicts(
     assert load_layout(str(folder / "layout.yaml")) == load_layout(store.info.layout) and list(store.info.splits) == [
         "by-subject"
     ]
-    assert len((folder / "README.md").read_text().splitlines()) <= 9
+    assert (folder / "README.md").read_text().startswith("# gestures: ") and len(
+        (folder / "README.md").read_text().splitlines()
+    ) == 5
     assert read_recipe(folder / "recipe.yaml").loss.balanced
     entries = yaml.safe_load((folder / "descriptions.yaml").read_text())["classes"]
     assert [entry["label"] for entry in entries] == list(store.info.classes)

@@ -26,11 +26,11 @@ _EPOCHS, _SAMPLES_OF_AN_EPOCH = 30, 1000
 _SYNONYMS = 10
 
 
-def write_project(folder: Path, store: PackedStore, split: str, train: int) -> None:
+def write_project(folder: Path, name: str, store: PackedStore, split: str, train: int) -> None:
     """Fill the folder, whose `data` is there already.
 
     Args:
-        store: the clips. split: of it. train: how many of them are learned from.
+        name: of the project. store: the clips. split: of it. train: how many of them are learned from.
     """
     classes = store.info.classes
     layout = load_layout(store.info.layout)
@@ -40,7 +40,7 @@ def write_project(folder: Path, store: PackedStore, split: str, train: int) -> N
         "descriptions.yaml": template(classes, synonyms=_SYNONYMS),
         OWN_RECIPE: recipe_text(split, train),
         "words.yaml": STUDY,
-        "README.md": readme(folder.resolve().name, store, split),
+        "README.md": readme(name, store, split),
     }
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")

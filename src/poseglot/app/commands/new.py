@@ -60,7 +60,7 @@ def run(parsed: argparse.Namespace) -> None:
     with folder_written_atomically(parsed.folder) as folder:
         with tqdm(unit=" clips", desc="packing", disable=not sys.stderr.isatty()) as bar:
             made = prepare(format, source=parsed.source, out=folder / "data", own=own_data(parsed), bar=bar)
-        write_project(folder, made.store, made.split, made.counts["train"])
+        write_project(folder, parsed.folder.resolve().name, made.store, made.split, made.counts["train"])
     report(parsed.folder / "data", made)
     for note in _class_names(made.store.info.classes):
         print(f"note: {note}")
