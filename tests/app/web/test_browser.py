@@ -54,6 +54,8 @@ def open_page(tmp_path: Path) -> Iterator[Open]:
         running.append(driver)
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        # No window has the focus here; without it no element gets the event.
+        driver.execute_cdp_cmd("Emulation.setFocusEmulationEnabled", {"enabled": True})
         if calm:
             wanted = [{"name": "prefers-reduced-motion", "value": "reduce"}]
             driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": wanted})
