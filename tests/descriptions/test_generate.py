@@ -53,7 +53,7 @@ def describe(poseglot: Command, tmp_path: Path) -> Command:  # noqa: F811
     def run(server: Loopback | None, *more: object) -> Said:
         address = ["--base-url", server.url, "--model", "m"] if server else []
         files = ["--labels", tmp_path / "labels.txt", "--out", tmp_path / "mine.yaml"]
-        return poseglot("describe", *files, *address, "--first-wait", "0.001", "--timeout", "1", *more)
+        return poseglot("describe", *files, *address, "--first-wait", "0.001", "--timeout", "4", *more)
 
     return run
 
@@ -81,7 +81,7 @@ def test_every_question_is_answered_through_every_fault(describe: Command, tmp_p
     def decide(asked: tuple[str, str], before: int) -> str | None:
         return kinds[(before + 2 * QUESTIONS.index(asked)) % len(kinds)] if before < len(kinds) else None
 
-    with Loopback(KNOWN, decide, rest=0.01, hang=1.5) as server:
+    with Loopback(KNOWN, decide, rest=0.01, hang=5.0) as server:
         said = describe(server, "--retries", len(kinds), "--concurrency", 9, "--price-in", 1000, "--price-out", 10000)
     assert said.status == 0, said.error
     assert_same(mine(tmp_path))
@@ -103,8 +103,8 @@ def test_a_fault_is_counted_by_its_kind_and_only_answers_are_complained_of(fault
     from poseglot.descriptions.endpoint import OpenAIEndpoint
 
     tally = Tally()
-    with Loopback(KNOWN, lambda asked, before: None if before else fault, hang=1.5) as server:
-        endpoint = OpenAIEndpoint("m", server.url, timeout=1)
+    with Loopback(KNOWN, lambda asked, before: None if before else fault, hang=5.0) as server:
+        endpoint = OpenAIEndpoint("m", server.url, timeout=4)
         questions = make_questions(LABELS, Form())[:3]
         ask_all(questions, endpoint, Cache(tmp_path, endpoint.identity), Manners(first_wait=0.001, concurrency=3), tally=tally)
     assert tally.faults == {FAULTS[fault]: 3}
