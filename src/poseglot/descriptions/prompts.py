@@ -63,6 +63,12 @@ class PromptTable:
         pick = (draws * counts).to(torch.int64)
         return self.candidates.to(labels.device)[:, labels].gather(2, pick[..., None]).squeeze(2)
 
+    def class_means(self, features: Tensor) -> Tensor:
+        """(texts, width) features of `texts` -> (K, classes, width), the mean over each class's own texts."""
+        # Candidates beyond a class's own are repetitions.
+        own = torch.arange(self.candidates.shape[2]) < self.counts[..., None]
+        return (features[self.candidates] * own[..., None]).sum(dim=2) / self.counts[..., None]
+
 
 def make_prompts(
     descriptions: Sequence[Description],

@@ -54,8 +54,14 @@ def doubts(store: PackedStore, *, sample: int = 2000) -> list[str]:
     return found
 
 
-def doubts_of_sides(store: PackedStore, train: npt.NDArray[np.int64], test: npt.NDArray[np.int64]) -> list[str]:
-    """Notes about the clips to learn from and those to look at (places in the store's table), each a sentence or two."""
+def doubts_of_sides(
+    store: PackedStore, train: npt.NDArray[np.int64], test: npt.NDArray[np.int64], *, balanced: bool = False
+) -> list[str]:
+    """Notes about the clips to learn from and those to look at (places in the store's table), each a sentence or two.
+
+    Args:
+        balanced: whether every class will weigh the same, so that uneven ones need no word.
+    """
     classes = store.info.classes
     learned, looked_at = (np.bincount(store.clips["label"][places], minlength=len(classes)) for places in (train, test))
     found = []
@@ -79,7 +85,7 @@ def doubts_of_sides(store: PackedStore, train: npt.NDArray[np.int64], test: npt.
     if (learned > 0).sum() == 1:
         found.append("there is one class to learn; a recognizer needs at least two.")
     there = learned[learned > 0]
-    if len(there) and there.max() >= _UNEVEN * there.min():
+    if not balanced and len(there) and there.max() >= _UNEVEN * there.min():
         found.append(
             f"the classes have from {there.min():,} to {there.max():,} clips to learn from; `loss.balanced: true` lets every class weigh "
             "the same."

@@ -157,7 +157,7 @@ def prepare(
     places = {side: np.flatnonzero(store.belongs(split, side)) for side in ("train", "test")}
     counts = {side: len(found) for side, found in places.items()}
     if name in FORMATS_OF_SETS:
-        notes += doubts(store) + doubts_of_sides(store, **places)
+        notes += doubts(store) + doubts_of_sides(store, places["train"], places["test"])
     incomplete = None
     if benchmark.expected and counts != benchmark.expected:
         whole = " and ".join(f"{count:,} {side}" for side, count in benchmark.expected.items())

@@ -99,9 +99,7 @@ class ByWords:
             tokens = self.reader.tokenize(prompts.texts)
             parts = [self.reader(tokens.select(places)) for places in torch.arange(len(prompts.texts)).split(_TEXTS)]
             texts = F.normalize(torch.cat(parts).double(), dim=1).cpu()
-        # Candidates beyond a class's own are repetitions.
-        own = torch.arange(prompts.candidates.shape[2]) < prompts.counts[..., None]
-        mean: Features = ((texts[prompts.candidates] * own[..., None]).sum(dim=2) / prompts.counts[..., None]).numpy()
+        mean: Features = prompts.class_means(texts).numpy()
         return mean
 
 

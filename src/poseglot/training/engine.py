@@ -286,9 +286,9 @@ class _Training:
             f"{side_name(self.recipe.data)} clips, {words}; {optim.epochs} epochs of {self._samples():,} samples, "
             f"{self.fabric.world_size} x {self.fabric.device.type}"
         )
-        for note in doubts_of_sides(built.train.store, built.train.places, built.test.places):
-            if not (self.recipe.loss.balanced and "loss.balanced" in note):
-                print(f"note: {note}")
+        train, test, balanced = built.train.places, built.test.places, self.recipe.loss.balanced
+        for note in doubts_of_sides(built.train.store, train, test, balanced=balanced):
+            print(f"note: {note}")
         if resume:
             print(
                 f"going on after epoch {progress.epochs}"

@@ -209,15 +209,20 @@ class Recipe:
 
 def differences(before: Recipe, now: Recipe) -> list[str]:
     """The settings in which two recipes differ, each as `optim.lr (0.1 there, 0.2 wanted)`."""
-    return _differences(asdict(before), asdict(now), "")
+    return [f"{name} ({there} there, {wanted} wanted)" for name, there, wanted in differing(before, now)]
 
 
-def _differences(before: dict[str, Any], now: dict[str, Any], prefix: str) -> list[str]:
-    found = []
+def differing(before: Recipe, now: Recipe) -> list[tuple[str, Any, Any]]:
+    """The settings in which two recipes differ: name (`optim.lr`), and what each has."""
+    return _differing(asdict(before), asdict(now), "")
+
+
+def _differing(before: dict[str, Any], now: dict[str, Any], prefix: str) -> list[tuple[str, Any, Any]]:
+    found: list[tuple[str, Any, Any]] = []
     for key in sorted({*before, *now}):
         there, wanted = before.get(key), now.get(key)
         if isinstance(there, dict) and isinstance(wanted, dict):
-            found += _differences(there, wanted, f"{prefix}{key}.")
+            found += _differing(there, wanted, f"{prefix}{key}.")
         elif there != wanted:
-            found.append(f"{prefix}{key} ({there} there, {wanted} wanted)")
+            found.append((f"{prefix}{key}", there, wanted))
     return found

@@ -77,7 +77,4 @@ def class_words(run: Run, classes: Sequence[str]) -> ClassWords | None:
 def _means(prompts: PromptTable, bank: TextBank) -> Mapping[str, Tensor]:
     with torch.no_grad():
         texts = bank(torch.arange(len(prompts.texts)))
-    # Candidates beyond a class's own are repetitions.
-    own = torch.arange(prompts.candidates.shape[2]) < prompts.counts[..., None]
-    features = (texts[prompts.candidates] * own[..., None]).sum(dim=2) / prompts.counts[..., None]
-    return dict(zip(prompts.levels, features, strict=True))
+    return dict(zip(prompts.levels, prompts.class_means(texts), strict=True))

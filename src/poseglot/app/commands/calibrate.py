@@ -8,10 +8,9 @@ fewer clips than the run that is calibrated; the temperature is taken to be the 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from poseglot.app.commands.register import AddCommand, check_run_folder
 from poseglot.errors import PoseglotError
@@ -80,6 +79,8 @@ def check_folds(run: Path, folds: Mapping[Path, Recipe], recipe: Recipe) -> int:
     Raises:
         PoseglotError: they are not.
     """
+    from poseglot.training.recipe import differing
+
     if recipe.data.folds:
         raise PoseglotError(f"{run} held out a fold itself; calibrate a run that learned from the whole training side.")
     seen: dict[int, Path] = {}
@@ -94,22 +95,10 @@ def check_folds(run: Path, folds: Mapping[Path, Recipe], recipe: Recipe) -> int:
             raise PoseglotError(f"{folder} and {seen[other.data.fold]} held out the same fold.")
         seen[other.data.fold] = folder
         wholes.add(other.data.folds)
-        if differing := _differing(asdict(recipe), asdict(other)):
-            raise PoseglotError(f"{folder} is of another recipe than {run}: {', '.join(differing)}.")
+        if unlike := [f"{name} {its} for {wanted}" for name, wanted, its in differing(recipe, other) if name not in _FREE]:
+            raise PoseglotError(f"{folder} is of another recipe than {run}: {', '.join(unlike)}.")
     if len(wholes) > 1:
         raise PoseglotError(
             f"the side was divided into {' and '.join(map(str, sorted(wholes)))} folds; take runs of one division."
         )
     return wholes.pop()
-
-
-def _differing(one: Mapping[str, Any], other: Mapping[str, Any], at: Sequence[str] = ()) -> list[str]:
-    """The settings in which recipes differ, those that may left out."""
-    found: list[str] = []
-    for key, value in one.items():
-        name = ".".join((*at, key))
-        if isinstance(value, Mapping) and isinstance(other[key], Mapping) and key != "options":
-            found += _differing(value, other[key], (*at, key))
-        elif value != other[key] and name not in _FREE:
-            found.append(f"{name} {other[key]} for {value}")
-    return found

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from poseglot.app.commands.register import AddCommand
+from poseglot.app.commands.register import AddCommand, read_text
 from poseglot.errors import PoseglotError
 
 if TYPE_CHECKING:
@@ -98,11 +98,7 @@ def _labels(parsed: argparse.Namespace) -> list[str]:
         from poseglot.skeletons.store import open_store
 
         return list(open_store(parsed.store).info.classes)
-    try:
-        text = parsed.labels.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PoseglotError(f"could not read the class names in {parsed.labels}: {error}.") from error
-    return read_labels(text, origin=str(parsed.labels))
+    return read_labels(read_text(parsed.labels, "class names"), origin=str(parsed.labels))
 
 
 def _check_out(parsed: argparse.Namespace) -> None:

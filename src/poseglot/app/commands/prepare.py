@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from poseglot.app.commands.register import AddCommand
+from poseglot.app.commands.register import AddCommand, read_text
 from poseglot.errors import PoseglotError
 
 if TYPE_CHECKING:
@@ -132,10 +132,7 @@ def own_data(parsed: argparse.Namespace) -> OwnData | None:
 
 def _lines(path: Path, what: str) -> tuple[str, ...]:
     """The lines of a text file that are not empty, without blanks around them."""
-    try:
-        return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise PoseglotError(f"could not read the {what} in {path}: {error}.") from error
+    return tuple(line.strip() for line in read_text(path, what).splitlines() if line.strip())
 
 
 def report(out: Path, made: Prepared) -> None:

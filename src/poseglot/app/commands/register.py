@@ -26,6 +26,18 @@ def missing_package(what: str, error: ImportError) -> str:
     )
 
 
+def read_text(path: Path, what: str) -> str:
+    """The text in a user's file.
+
+    Raises:
+        PoseglotError: it cannot be read; the message calls it `what`.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PoseglotError(f"could not read the {what} in {path}: {error}.") from error
+
+
 def check_run_folder(run: Path, command: str) -> None:
     """See that a command was given the folder of a run.
 

@@ -133,12 +133,11 @@ def _joints(
     path: Path, *, load: Callable[[Path], npt.NDArray[Any]], axes: Axes | None, joint_count: int | None, scored: bool
 ) -> Joints:
     array = load(path)
-    try:
-        if axes is not None:
+    if axes is not None:
+        try:
             array = arranged(array, axes, joint_count=joint_count, scored=scored, origin=str(path))
-    except ClipError as error:
-        assert axes is not None
-        if axes.order is not None or array.ndim not in (3, 4) or error.kind != "joint count":
-            raise
-        # As an array in the usual order it is at least understood what is wrong with it.
+        except ClipError as error:
+            if axes.order is not None or array.ndim not in (3, 4) or error.kind != "joint count":
+                raise
+            # As an array in the usual order it is at least understood what is wrong with it.
     return clip_joints(array, joint_count=joint_count, scored=scored, origin=str(path))
