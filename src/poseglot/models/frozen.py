@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from poseglot.errors import PoseglotError
 from poseglot.models.encoders import ctr_baseline, ctr_gcn, ctr_gcn_rows, st_gcn
 from poseglot.models.encoders.backbone import SUBSETS, Backbone, Block
-from poseglot.models.encoders.temporal import MultiScaleTemporal, SingleScaleTemporal
+from poseglot.models.encoders.temporal import MultiScaleTemporal, SingleScaleTemporal, behind_zeros
 from poseglot.models.recognizer import Recognizer, RecognizerSpec
 from poseglot.skeletons.layout import Layout
 
@@ -229,7 +229,7 @@ class FrozenRefinedGraph(nn.Module):
 
     def __init__(self, unit: ctr_gcn.GraphUnit, like: Tensor) -> None:
         super().__init__()
-        self.outgoing = unit.outgoing
+        self.outgoing, self.refresh = unit.outgoing, unit.refresh
         scale, shift = scale_and_shift(unit.norm)
         alpha = unit.alpha.double()
         residual, residual_bias = _fold_shortcut(unit.residual)
@@ -261,8 +261,17 @@ class FrozenRefinedGraph(nn.Module):
         self.residual_bias: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.refresh is None:
+            return self.collect(x, self.topology(x.mean(dim=3)))
+        groups, means = ctr_gcn.in_groups(x.mT, self.refresh)
+        y: Tensor = self.collect(groups.mT, self.topology(means))
+        y = y.unflatten(0, (len(x), -1)).permute(0, 2, 3, 1, 4).flatten(3)
+        return y[..., : x.shape[3]]
+
+    def collect(self, x: Tensor, topology: Tensor) -> Tensor:
+        """(B, C_in, V, T) along topologies (B, C, V, 3 V) -> (B, C, V, T)."""
         value = F.conv2d(x, self.value, self.value_bias).unflatten(1, (self.outgoing, SUBSETS)).flatten(2, 3)
-        y = self.topology(x.mean(dim=3)) @ value
+        y = topology @ value
         if self.residual is None:
             return F.relu(y + self.residual_bias[:, None, None] + x)
         return F.relu(y + F.conv2d(x, self.residual, self.residual_bias))
@@ -324,15 +333,16 @@ class FrozenSingleScale(nn.Module):
 
     def __init__(self, unit: SingleScaleTemporal, like: Tensor) -> None:
         super().__init__()
-        assert not isinstance(unit.conv.padding, str)
-        self.stride, self.padding = unit.conv.stride[0], unit.conv.padding[0]
+        self.stride, self.causal, self.kernel = unit.conv.stride[0], unit.causal, unit.conv.kernel_size[0]
         weight, bias = fold(unit.conv, unit.norm)
         _register(self, {"conv": weight.transpose(2, 3), "conv_bias": bias}, like)
         self.conv: Tensor
         self.conv_bias: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.conv, self.conv_bias, stride=(1, self.stride), padding=(0, self.padding))
+        if self.causal:
+            return F.conv2d(behind_zeros(x, self.kernel - 1, axis=-1), self.conv, self.conv_bias, stride=(1, self.stride))
+        return F.conv2d(x, self.conv, self.conv_bias, stride=(1, self.stride), padding=(0, self.kernel // 2))
 
 
 class FrozenMultiScale(nn.Module):
@@ -344,7 +354,7 @@ class FrozenMultiScale(nn.Module):
 
     def __init__(self, unit: MultiScaleTemporal, like: Tensor) -> None:
         super().__init__()
-        self.stride = unit.stride
+        self.stride, self.causal = unit.stride, unit.causal
         entry, entry_bias = fold(unit.entry, unit.entry_norm)
         scales, shifts = (each.split(unit.quarter) for each in scale_and_shift(unit.exit_norm))
         _register(
@@ -375,12 +385,23 @@ class FrozenMultiScale(nn.Module):
         self.point_bias: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        stride = (1, self.stride)
+        first, second, third = self.enter(x)
+        if not self.causal:
+            return self.leave(first, second, third, x, around=True)
+        return self.leave(F.pad(first, (4, 0)), F.pad(second, (8, 0)), F.pad(third, (2, 0)), x, around=False)
+
+    def enter(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the first three branches convolve and pool over time."""
         first, second, third = F.relu(F.conv2d(x, self.entry, self.entry_bias)).chunk(3, dim=1)
+        return first, second, third
+
+    def leave(self, first: Tensor, second: Tensor, third: Tensor, x: Tensor, *, around: bool) -> Tensor:
+        """The four branches; around what entered the first three lie zeros, or it holds already what there is before and behind."""
+        stride = (1, self.stride)
         branches = [
-            F.conv2d(first, self.narrow, self.narrow_bias, stride=stride, padding=(0, 2)),
-            F.conv2d(second, self.wide, self.wide_bias, stride=stride, padding=(0, 4), dilation=(1, 2)),
-            F.max_pool2d(third, (1, 3), stride=stride, padding=(0, 1)) * self.exit_scale + self.exit_shift,
+            F.conv2d(first, self.narrow, self.narrow_bias, stride=stride, padding=(0, 2 * around)),
+            F.conv2d(second, self.wide, self.wide_bias, stride=stride, padding=(0, 4 * around), dilation=(1, 2)),
+            F.max_pool2d(third, (1, 3), stride=stride, padding=(0, int(around))) * self.exit_scale + self.exit_shift,
             F.conv2d(x, self.point, self.point_bias, stride=stride),
         ]
         return torch.cat(branches, dim=1)

@@ -54,7 +54,7 @@ def build(recipe: Recipe) -> Built:
     """
     store = open_store(Path(recipe.data.store))
     layout = load_layout(store.info.layout)
-    protocol = protocol_named(store.info.protocol)
+    protocol = protocol_named(recipe.data.protocol or store.info.protocol)
     protocol.check(effective_scale=recipe.data.effective_scale)
     seen = divided(recipe.data, store).seen
     prompts, bank = build_words(recipe, seen) if recipe.with_words else (None, None)
@@ -142,7 +142,7 @@ def _recognizer_spec(
         levels=levels or None,
         text_width=bank.width if bank is not None else len(classes) if levels else 0,
         input_transform=transform,
-        protocol=store.info.protocol,
+        protocol=recipe.data.protocol or store.info.protocol,
         stream=stream,
         scored=store.info.scored,
     )

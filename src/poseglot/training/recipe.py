@@ -21,6 +21,7 @@ class DataRecipe:
         store: folder of a packed store, made by `poseglot prepare`.
         split: one of the store's splits.
         stream: joint, bone, joint_motion or bone_motion.
+        protocol: how the clips are placed and their frames chosen (nw-ucla, ntu, metric, image, live); empty: as the store says.
         folds: for cross-validation on the training side alone: divide it into so many folds, never dividing a person; the test side is not
             touched. 0 looks at the test side.
         fold: which of the folds, from 1, is held out and looked at; 0 without folds.
@@ -36,6 +37,7 @@ class DataRecipe:
     store: str
     split: str
     stream: Literal["joint", "bone", "joint_motion", "bone_motion"] = "joint"
+    protocol: str = ""
     folds: int = 0
     fold: int = 0
     unseen: list[str] | str = field(default_factory=list)

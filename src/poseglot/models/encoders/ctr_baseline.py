@@ -29,6 +29,7 @@ class CTRBaseline(Backbone):
         width: of the first four blocks; see `Backbone`.
         temporal: modules, single-scale or multi-scale.
         kernel: frames that a single-scale module sees.
+        causal: whether a frame's features depend on it and those before it alone (see `temporal`).
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class CTRBaseline(Backbone):
         width: int = 64,
         temporal: str = SINGLE,
         kernel: int = KERNEL,
+        causal: bool = False,
     ) -> None:
         super().__init__(
             layout,
@@ -47,7 +49,7 @@ class CTRBaseline(Backbone):
             channels=channels,
             width=width,
             graph=partial(GraphUnit, subsets=torch.from_numpy(spatial_subsets(layout))),
-            temporal=temporal_modules(temporal, kernel),
+            temporal=temporal_modules(temporal, kernel, causal=causal),
         )
 
 

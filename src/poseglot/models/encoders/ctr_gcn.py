@@ -19,12 +19,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from poseglot.errors import PoseglotError
 from poseglot.models.encoders import backbone, ctr_gcn_rows
 from poseglot.models.encoders.backbone import SUBSETS, Backbone, shortcut
 from poseglot.models.encoders.temporal import KERNEL, MULTI, SINGLE, temporal_modules
 from poseglot.models.kernels import topology as on_gpu
 from poseglot.skeletons.graph import spatial_subsets
 from poseglot.skeletons.layout import Layout
+
+REFRESH = 8
+"""Frames after which a causal encoder's topology is made anew: making it costs as much as collecting along it for several frames."""
 
 
 class CTRGCN(Backbone):
@@ -37,6 +41,9 @@ class CTRGCN(Backbone):
         width: of the first four blocks; see `Backbone`.
         temporal: modules, multi-scale or single-scale.
         kernel: frames that a single-scale module sees. The papers do not say; ST-GCN's 9.
+        causal: whether a frame's features depend on it and those before it alone: the temporal modules' windows end with the frame, and
+            a topology is refined from the mean of the frames up to the last one whose number `refresh` divides.
+        refresh: of a causal encoder: after how many frames (of the block's own rate) the topology is made anew.
     """
 
     def __init__(
@@ -48,14 +55,18 @@ class CTRGCN(Backbone):
         width: int = 64,
         temporal: str = MULTI,
         kernel: int = KERNEL,
+        causal: bool = False,
+        refresh: int = REFRESH,
     ) -> None:
+        if type(refresh) is not int or refresh < 1:
+            raise PoseglotError(f"a topology is refreshed every so many frames, at least 1, not {refresh!r}.")
         super().__init__(
             layout,
             people=people,
             channels=channels,
             width=width,
-            graph=partial(GraphUnit, subsets=torch.from_numpy(spatial_subsets(layout))),
-            temporal=temporal_modules(temporal, kernel),
+            graph=partial(GraphUnit, subsets=torch.from_numpy(spatial_subsets(layout)), refresh=refresh if causal else None),
+            temporal=temporal_modules(temporal, kernel, causal=causal),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,9 +78,27 @@ class CTRGCN(Backbone):
         return ctr_gcn_rows.PreparedRows(self, x.dtype)(x)
 
 
-def ctr_gcn_single(layout: Layout, *, people: int = 1, channels: int = 3, width: int = 64, kernel: int = KERNEL) -> CTRGCN:
+def ctr_gcn_single(
+    layout: Layout,
+    *,
+    people: int = 1,
+    channels: int = 3,
+    width: int = 64,
+    kernel: int = KERNEL,
+    causal: bool = False,
+    refresh: int = REFRESH,
+) -> CTRGCN:
     """CTR-GCN with single-scale temporal modules, as in GAP's ablation study."""
-    return CTRGCN(layout, people=people, channels=channels, width=width, temporal=SINGLE, kernel=kernel)
+    return CTRGCN(
+        layout,
+        people=people,
+        channels=channels,
+        width=width,
+        temporal=SINGLE,
+        kernel=kernel,
+        causal=causal,
+        refresh=refresh,
+    )
 
 
 # Channels that are coordinates, perhaps with a score: of so few, an eighth would be too little to relate joints by.
@@ -81,10 +110,13 @@ class GraphUnit(backbone.GraphUnit):
 
     For subset s:  topology_s[b, c, u, v] = alpha * project_s(tanh(theta_s[b, :, u] - phi_s[b, :, v]))[c] + adjacency_s[u, v]
                    y[b, c, t, u]         += sum_v topology_s[b, c, u, v] * value_s(x)[b, c, t, v]
+
+    With `refresh`, each group of so many frames has a topology of its own, from the mean of all frames up to the group's first.
     """
 
-    def __init__(self, incoming: int, outgoing: int, subsets: Tensor) -> None:
+    def __init__(self, incoming: int, outgoing: int, subsets: Tensor, refresh: int | None = None) -> None:
         super().__init__()
+        self.refresh = refresh
         reduced = 8 if incoming in _COORDINATES else max(incoming // 8, 1)
         self.outgoing, self.reduced = outgoing, reduced
         self.adjacency = nn.Parameter(subsets.clone())
@@ -98,19 +130,26 @@ class GraphUnit(backbone.GraphUnit):
         self.residual = shortcut(incoming, outgoing)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.refresh is None:
+            y = self._collect(x, x.mean(dim=2))
+        else:
+            y = self._collect(*in_groups(x, self.refresh)).unflatten(0, (len(x), -1)).transpose(1, 2).flatten(2, 3)
+            y = y[:, :, : x.shape[2]]  # what had filled up the last group is cut off
+        return F.relu(self.norm(y) + self.residual(x))
+
+    def _collect(self, x: Tensor, mean: Tensor) -> Tensor:
+        """(B, C_in, T, V) along the topologies refined from means (B, C_in, V) -> (B, C_out, T, V)."""
         b, _, t, v = x.shape
-        mean = x.mean(dim=2)
         value = F.conv2d(x, self.value.weight.flatten(0, 1)[..., None, None], self.value.bias.flatten())
         value = value.view(b, SUBSETS, self.outgoing, t, v)
         if on_gpu.unusable(value) is None:
             weight, bias = self.alpha * self.project.weight, self.alpha * self.project.bias
-            y = on_gpu.collect(self.relation(mean).to(value.dtype), weight, bias, self.adjacency, value)
-        else:
-            topology = self.topology(mean)
-            y = value[:, 0] @ topology[:, 0].mT
-            for subset in range(1, SUBSETS):
-                y = y + value[:, subset] @ topology[:, subset].mT
-        return F.relu(self.norm(y) + self.residual(x))
+            return on_gpu.collect(self.relation(mean).to(value.dtype), weight, bias, self.adjacency, value)
+        topology = self.topology(mean)
+        y = value[:, 0] @ topology[:, 0].mT
+        for subset in range(1, SUBSETS):
+            y = y + value[:, subset] @ topology[:, subset].mT
+        return y
 
     def relation(self, mean: Tensor) -> Tensor:
         """(B, C_in, V), the mean over time -> (B, subsets, R, V * V)."""
@@ -125,7 +164,20 @@ class GraphUnit(backbone.GraphUnit):
         return topology
 
     def mean_topology(self, x: Tensor) -> Tensor:
-        return self.topology(x.mean(dim=2)).sum(dim=1).mean(dim=(0, 1))
+        mean = x.mean(dim=2) if self.refresh is None else in_groups(x, self.refresh)[1]
+        return self.topology(mean).sum(dim=1).mean(dim=(0, 1))
+
+
+def in_groups(x: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Clips cut into groups of frames, each with the mean of everything up to its first frame.
+
+    (B, C, T, V) -> (B * groups, C, size, V), the last group of a clip filled up with zeros, and (B * groups, C, V).
+    """
+    frames = x.shape[2]
+    first = torch.arange(0, frames, size, device=x.device)
+    means = x.cumsum(dim=2)[:, :, first] / (first + 1)[:, None].to(x.dtype)
+    groups = F.pad(x, (0, 0, 0, -frames % size)).unflatten(2, (-1, size))
+    return groups.transpose(1, 2).flatten(0, 1), means.transpose(1, 2).flatten(0, 1)
 
 
 class _SubsetLinear(nn.Module):

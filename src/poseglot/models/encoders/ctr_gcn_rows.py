@@ -27,6 +27,8 @@ def unusable(encoder: CTRGCN, x: Tensor) -> str | None:
     for block in encoder.blocks:
         if not isinstance(block.temporal, MultiScaleTemporal):
             return "only multi-scale temporal modules have kernels"
+        if block.temporal.causal:
+            return "causal encoders have no kernels"
         if rows.vector(x.dtype, block.temporal.quarter) is None:
             return f"a quarter of {4 * block.temporal.quarter} channels fills no vector"
     return None

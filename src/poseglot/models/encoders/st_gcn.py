@@ -42,16 +42,26 @@ class STGCN(Backbone):
         channels: coordinates per joint.
         width: of the first four blocks; see `Backbone`.
         kernel: frames that a temporal convolution sees.
+        causal: whether the last of them is the frame itself; else it is the middle one.
     """
 
-    def __init__(self, layout: Layout, *, people: int = 1, channels: int = 3, width: int = 64, kernel: int = KERNEL) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        *,
+        people: int = 1,
+        channels: int = 3,
+        width: int = 64,
+        kernel: int = KERNEL,
+        causal: bool = False,
+    ) -> None:
         super().__init__(
             layout,
             people=people,
             channels=channels,
             width=width,
             graph=partial(GraphUnit, adjacency=torch.from_numpy(normalised_subsets(layout))),
-            temporal=temporal_modules(SINGLE, kernel),
+            temporal=temporal_modules(SINGLE, kernel, causal=causal),
         )
 
 

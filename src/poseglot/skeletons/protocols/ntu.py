@@ -11,7 +11,7 @@ A joint is *missing* if all its coordinates are zero or, where joints have a sco
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -35,6 +35,7 @@ class NTU(Protocol):
     margin: float = 0.05
     rotation: float = 0.3
     planar: ClassVar[bool] = False
+    causal: ClassVar[bool] = True
 
     def joints(self, clips: RawClips, index: Tensor | None, augmentation: Augmentation | None) -> Tensor:
         valid = frames_seen(clips).any(dim=1).sum(dim=1)
@@ -53,6 +54,9 @@ class NTU(Protocol):
     def placed(self, taken: Tensor, clips: RawClips) -> Tensor:
         """Some frames (N, M, K, V, C) of the clips, moved to where the encoder wants them."""
         return taken
+
+    def place_next(self, frame: RawClips, place: Any) -> tuple[Tensor, Any]:
+        return zero_where_absent(frame.joints, frame.people_there()), None
 
     def crop(self, valid: Tensor, index: Tensor | None, augmentation: Augmentation | None) -> tuple[Tensor, Tensor]:
         """(N,) numbers of valid frames -> (N,) first frame and (N,) length of each crop. Of no frames it is none."""
@@ -87,6 +91,17 @@ class Metric(NTU):
         origin = centre[torch.arange(len(first), device=first.device), first, : clips.axes]
         return _moved(taken, clips, torch.where(found.any(dim=1)[:, None], origin, 0), torch.ones_like(origin[:, 0]))
 
+    def place_next(self, frame: RawClips, place: Any) -> tuple[Tensor, Any]:
+        """As `placed`: nobody is moved before the first person has been seen."""
+        origin, found = place or (0, torch.zeros(len(frame.joints), dtype=torch.bool, device=frame.joints.device))
+        centre = frame.joints[:, 0, 0, frame.layout.centre_index]
+        now = frames_seen(frame)[:, 0, 0]
+        if frame.scored:
+            now = now & (centre[..., -1] != 0)
+        origin = torch.where((now & ~found)[:, None], centre[:, : frame.axes], origin)
+        moved = _moved(frame.joints, frame, origin, torch.ones_like(origin[:, 0]))
+        return zero_where_absent(moved, frame.people_there()), (origin, found | now)
+
 
 @dataclass(frozen=True)
 class Image(NTU):
@@ -96,6 +111,7 @@ class Image(NTU):
     """
 
     planar: ClassVar[bool] = True
+    causal: ClassVar[bool] = False
 
     def placed(self, taken: Tensor, clips: RawClips) -> Tensor:
         position = clips.joints[..., : clips.axes]
@@ -104,6 +120,21 @@ class Image(NTU):
         # In two steps, because the first then runs along memory.
         low = torch.where(seen, position, infinity).amin(dim=(1, 2)).amin(dim=1)
         high = torch.where(seen, position, -infinity).amax(dim=(1, 2)).amax(dim=1)
+        return self._in_box(taken, clips, low, high)
+
+    def place_next(self, frame: RawClips, place: Any) -> tuple[Tensor, Any]:
+        """As `placed`, but by the box of the frames so far."""
+        position = frame.joints[..., : frame.axes]
+        seen = (joints_seen(frame.joints, frame.scored) & frame.frames_there()[..., None])[..., None]
+        infinity = torch.full((), torch.inf, dtype=position.dtype, device=position.device)
+        low = torch.where(seen, position, infinity).amin(dim=(1, 2, 3))
+        high = torch.where(seen, position, -infinity).amax(dim=(1, 2, 3))
+        if place is not None:
+            low, high = low.minimum(place[0]), high.maximum(place[1])
+        return zero_where_absent(self._in_box(frame.joints, frame, low, high), frame.people_there()), (low, high)
+
+    @staticmethod
+    def _in_box(taken: Tensor, clips: RawClips, low: Tensor, high: Tensor) -> Tensor:
         side = (high - low).amax(dim=1)
         return _moved(taken, clips, (low + high) / 2, torch.where(side > 0, side / 2, 1))
 

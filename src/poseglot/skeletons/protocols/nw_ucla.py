@@ -8,7 +8,7 @@ clip are moved together. A score goes with its joint through the choice of frame
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -33,12 +33,12 @@ class NWUCLA(Protocol):
     scales: ClassVar[bool] = True
 
     def joints(self, clips: RawClips, index: Tensor | None, augmentation: Augmentation | None) -> Tensor:
-        joints, axes, centre = clips.joints[..., : clips.axes], clips.axes, clips.layout.centre_index
-        joints = joints - joints[:, :1, :1, centre : centre + 1]
+        axes = clips.axes
+        joints = self.placed(clips)
         if augmentation is not None:
             assert index is not None, "augmentation needs each sample's index"
             joints = _rotate(joints, self.angles(augmentation, index))
-        joints = _to_unit_box(joints, clips.frames_there()[..., None, None])
+        joints = self.sized(joints, clips)
         if augmentation is not None and augmentation.effective_scale:
             assert index is not None
             low, high = self.scale
@@ -53,6 +53,26 @@ class NWUCLA(Protocol):
             joints = torch.cat([joints, clips.joints[..., axes:]], dim=-1)
         joints = joints.gather(2, chosen[:, None, :, None, None].expand(-1, joints.shape[1], -1, *joints.shape[3:]))
         return zero_where_absent(joints, clips.people_there())
+
+    def placed(self, clips: RawClips) -> Tensor:
+        """Where the joints are before a clip is rotated: (N, M, T, V, axes)."""
+        joints, centre = clips.joints[..., : clips.axes], clips.layout.centre_index
+        return joints - joints[:, :1, :1, centre : centre + 1]
+
+    def sized(self, joints: Tensor, clips: RawClips) -> Tensor:
+        """How large they are afterwards."""
+        return to_unit_box(joints, clips.frames_there()[..., None, None])
+
+    def place_next(self, frame: RawClips, place: Any) -> tuple[Tensor, Any]:
+        """As `placed` and `sized`, but by the box of the frames so far."""
+        joints, centre = frame.joints[..., : frame.axes], frame.layout.centre_index
+        origin, low, high = place or (joints[:, :1, :1, centre : centre + 1], None, None)
+        joints = joints - origin
+        low, high = box(joints, frame.frames_there()[..., None, None], low, high)
+        joints = in_box(joints, low, high)
+        if frame.scored:
+            joints = torch.cat([joints, frame.joints[..., frame.axes :]], dim=-1)
+        return zero_where_absent(joints, frame.people_there()), (origin, low, high)
 
     def angles(self, augmentation: Augmentation, index: Tensor) -> Tensor:
         """(N, 2) angles about x and y in radians, whole degrees, uniform on [-rotation, rotation]."""
@@ -100,11 +120,21 @@ def _rotate(joints: Tensor, angles: Tensor) -> Tensor:
     return (joints.flatten(1, 3) @ matrix).view_as(joints)
 
 
-def _to_unit_box(joints: Tensor, valid: Tensor) -> Tensor:
+def to_unit_box(joints: Tensor, valid: Tensor) -> Tensor:
     """Each axis of each clip to [-1, 1] over everything valid; an axis without extent becomes 0."""
+    return in_box(joints, *box(joints, valid))
+
+
+def box(joints: Tensor, valid: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The lowest and highest (N, 1, 1, 1, axes) of everything valid, and of a box before it."""
     infinity = torch.full((), torch.inf, dtype=joints.dtype, device=joints.device)
-    low = torch.where(valid, joints, infinity).amin(dim=(1, 2, 3), keepdim=True)
-    high = torch.where(valid, joints, -infinity).amax(dim=(1, 2, 3), keepdim=True)
+    lowest = torch.where(valid, joints, infinity).amin(dim=(1, 2, 3), keepdim=True)
+    highest = torch.where(valid, joints, -infinity).amax(dim=(1, 2, 3), keepdim=True)
+    return (lowest if low is None else lowest.minimum(low)), (highest if high is None else highest.maximum(high))
+
+
+def in_box(joints: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Each axis of a box to [-1, 1]; one without extent to 0."""
     extent = high - low
     flat = extent == 0
     return torch.where(flat, 0, 2 * (joints - low) / torch.where(flat, 1, extent) - 1)

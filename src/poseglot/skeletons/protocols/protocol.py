@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -83,12 +83,14 @@ class Protocol(ABC):
         layout: of the clips that it was made for; None if it was made for any.
         frames: length of a view.
         scales: whether it has a random scale, which `Augmentation.effective_scale` is about.
+        causal: whether a frame is placed by itself and those before it alone, so that `place_next` does what is done to a whole clip.
     """
 
     name: str
     layout: str | None
     frames: int
     scales: ClassVar[bool] = False
+    causal: ClassVar[bool] = False
 
     @abstractmethod
     def joints(self, clips: RawClips, index: Tensor | None, augmentation: Augmentation | None) -> Tensor:
@@ -98,6 +100,18 @@ class Protocol(ABC):
             clips: not changed.
             index: (N,) int64, each sample's place; needed for augmentation.
             augmentation: None gives the evaluation view.
+        """
+
+    @abstractmethod
+    def place_next(self, frame: RawClips, place: Any) -> tuple[Tensor, Any]:
+        """Place one frame while it happens, as a clip of the frames so far would be placed; time is left as it is.
+
+        Args:
+            frame: clips of one frame.
+            place: what it gave for the frame before; None at first.
+
+        Returns:
+            (N, M, 1, V, C), scores and all, absent people zero; and what it has to be given with the next frame.
         """
 
     def check(self, *, effective_scale: bool) -> None:
