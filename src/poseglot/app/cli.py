@@ -23,6 +23,7 @@ from poseglot.app.commands import (
     report,
     segment,
     serve,
+    stream,
     study,
     train,
     weights,
@@ -34,8 +35,8 @@ from poseglot.memory import keep_freed_memory
 
 # In the order of `poseglot --help`.
 _COMMANDS = (
-    new, prepare, data, describe, words, train, evaluate, zero_shot, calibrate, study, compare, ensemble, predict, segment, draw,
-    report, serve, export, weights,
+    new, prepare, data, describe, words, train, evaluate, zero_shot, calibrate, study, compare, ensemble, predict, segment, stream,
+    draw, report, serve, export, weights,
 )  # fmt: skip
 
 

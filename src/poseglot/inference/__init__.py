@@ -4,5 +4,6 @@ Nothing in this room loads text encoders, losses, Fabric or transformers.
 """
 
 from poseglot.inference.predictor import Answer, Prediction, Predictor
+from poseglot.inference.stream import StreamingRecognizer
 
-__all__ = ["Answer", "Prediction", "Predictor"]
+__all__ = ["Answer", "Prediction", "Predictor", "StreamingRecognizer"]

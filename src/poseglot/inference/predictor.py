@@ -114,7 +114,7 @@ class Predictor:
         if engine == "torch" and path.suffix == ".onnx":
             raise PoseglotError(f"torch cannot run {path}; give the run's folder, or its {RECOGNIZER_FILE}.")
         if engine == "torch" or (engine == "auto" and path.suffix != ".onnx"):
-            recognizer = _recognizer(path, device)
+            recognizer = recognizer_at(path, device)
             self._frozen = prepare(recognizer.without_words())
         if engine != "torch" and not isinstance(self._frozen, RowsRecognizer):
             exported = _exported(path, device, engine)
@@ -129,7 +129,7 @@ class Predictor:
         if exported is not None and path.suffix == ".onnx":
             self.temperature = exported.temperature
         else:
-            self.temperature = temperature_of(_recognizer_file(path))
+            self.temperature = temperature_of(recognizer_file(path))
         self.classes = self.spec.classes
         self._mappings: dict[str, LayoutMapping] = {}
 
@@ -306,8 +306,12 @@ class Predictor:
 
 def best_answers(logits: npt.NDArray[np.floating], classes: Sequence[str], top: int) -> tuple[Answer, ...]:
     """The most probable classes, best first: (classes,) logits and their names."""
-    probabilities = torch.from_numpy(logits).double().softmax(dim=0)
-    best = probabilities.topk(min(top, len(classes)))
+    return answers_of(torch.from_numpy(logits).double().softmax(dim=0).numpy(), classes, top)
+
+
+def answers_of(probabilities: npt.NDArray[np.float64], classes: Sequence[str], top: int) -> tuple[Answer, ...]:
+    """The most probable classes, best first: (classes,) probabilities and their names."""
+    best = torch.from_numpy(probabilities).topk(min(top, len(classes)))
     return tuple(
         Answer(classes[place], probability)
         for probability, place in zip(best.values.tolist(), best.indices.tolist(), strict=True)
@@ -343,7 +347,7 @@ def _files_in(folder: Path) -> list[Path]:
     return found
 
 
-def _recognizer_file(path: Path) -> Path:
+def recognizer_file(path: Path) -> Path:
     """The recognizer's file of a run's folder, or that file itself.
 
     Raises:
@@ -369,7 +373,7 @@ def _exported(path: Path, device: str | None, engine: Engine) -> ExportedRecogni
         from poseglot.inference.export import ExportedRecognizer
 
         return ExportedRecognizer(path, device=device)
-    file = _recognizer_file(path)
+    file = recognizer_file(path)
     beside = file.with_name(EXPORTED_FILE)
     asked = engine == "onnx"
     if not asked:
@@ -389,9 +393,13 @@ def _exported(path: Path, device: str | None, engine: Engine) -> ExportedRecogni
     return None
 
 
-def _recognizer(path: Path, device: str | None) -> Recognizer:
-    """What is saved there, on the device."""
-    recognizer = load_recognizer(_recognizer_file(path))
+def recognizer_at(path: Path, device: str | None) -> Recognizer:
+    """What is saved in a run's folder or a file, on a device, by default a GPU if there is one.
+
+    Raises:
+        PoseglotError: nothing is, or there is no such device.
+    """
+    recognizer = load_recognizer(recognizer_file(path))
     try:
         return recognizer.to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
     except (RuntimeError, AssertionError) as error:  # torch's: no such kind of device; none of it here

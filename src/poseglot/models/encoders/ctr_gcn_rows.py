@@ -27,7 +27,7 @@ def unusable(encoder: CTRGCN, x: Tensor) -> str | None:
     for block in encoder.blocks:
         if not isinstance(block.temporal, MultiScaleTemporal):
             return "only multi-scale temporal modules have kernels"
-        if block.temporal.causal:
+        if block.temporal.causal or block.graph.refresh is not None:  # type: ignore[union-attr]
             return "causal encoders have no kernels"
         if rows.vector(x.dtype, block.temporal.quarter) is None:
             return f"a quarter of {4 * block.temporal.quarter} channels fills no vector"

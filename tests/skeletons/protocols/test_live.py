@@ -1,0 +1,130 @@
+"""The protocol `live` against slow plain code, and placing frame by frame against placing whole clips, of every protocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from torch import Tensor
+
+from poseglot.skeletons.layout import Layout, load_layout
+from poseglot.skeletons.protocols import PROTOCOLS, Protocol, RawClips
+from poseglot.skeletons.protocols.live import Live
+from poseglot.skeletons.protocols.nw_ucla import NWUCLA
+from poseglot.skeletons.transforms import Augmentation, make_view
+
+LAYOUT = load_layout("kinect20")
+
+
+def a_clip(people: int, frames: int, axes: int = 3, *, scored: bool = False, seed: int = 0) -> npt.NDArray[np.float32]:
+    """Joints about a body that walks away; some frames without anybody, some joints missing."""
+    rng = np.random.default_rng(seed)
+    joints = (
+        rng.normal(size=(people, frames, 20, axes))
+        + np.linspace(0, 5, frames)[:, None, None]
+        + 3 * np.arange(people)[:, None, None, None]
+    )
+    seen = rng.uniform(size=(people, frames, 20)) > 0.1
+    seen[:, 3] = False
+    seen[-1, :2] = False
+    seen[0, frames // 2 :] &= people == 1
+    joints[~seen] = 0
+    if scored:
+        joints = np.concatenate([joints, np.where(seen, rng.uniform(0.1, 1, size=seen.shape), 0)[..., None]], axis=-1)
+    return joints.astype(np.float32)
+
+
+def plain(clip: npt.NDArray[np.float32], memory: int, *, scored: bool) -> npt.NDArray[np.float64]:
+    """One frame, one person, one bone after the other."""
+    axes = clip.shape[-1] - scored
+    placed = np.zeros((*clip.shape[:3], axes))
+    count, origin, unit = 0, np.zeros(axes), 0.0
+    for t in range(clip.shape[1]):
+        where, sizes = [], []
+        for person in clip[:, t].astype(np.float64):
+            seen = [joint[-1] != 0 if scored else bool(joint.any()) for joint in person]
+            bones = [
+                np.linalg.norm(person[v, :axes] - person[u, :axes])
+                for v, u in enumerate(LAYOUT.parents)
+                if u != v and seen[u] and seen[v]
+            ]
+            if bones and (seen[LAYOUT.centre_index] or not scored):
+                where.append(person[LAYOUT.centre_index, :axes])
+                sizes.append(np.mean(bones))
+        if where:
+            count += 1
+            share = 1 / min(count, memory)
+            origin = (1 - share) * origin + share * np.mean(where, axis=0)
+            unit = (1 - share) * unit + share * np.mean(sizes)
+        for m in range(len(clip)):
+            for v, joint in enumerate(clip[m, t]):
+                if (joint[-1] != 0 if scored else joint.any()) and unit > 0:
+                    placed[m, t, v] = (joint[:axes] - origin) / unit
+    return placed
+
+
+@pytest.mark.parametrize("scored", [False, True])
+@pytest.mark.parametrize(("people", "axes", "memory"), [(1, 3, 64), (2, 3, 6), (1, 2, 6)])
+def test_people_are_placed_by_what_has_been_seen(people: int, axes: int, memory: int, scored: bool) -> None:
+    clip = a_clip(people, 20, axes, scored=scored)
+    protocol = Live("live", layout=None, frames=52, memory=memory)
+    placed = protocol.placed(raw(clip, scored=scored))
+    np.testing.assert_allclose(placed[0].numpy(), plain(clip, memory, scored=scored), rtol=1e-4, atol=1e-5)
+
+
+def test_a_view_is_the_placed_clip_with_frames_drawn_as_nw_ucla_draws_them() -> None:
+    clip = a_clip(1, 70)
+    placed = torch.from_numpy(plain(clip, 64, scored=False)).float()
+    for augmentation in (None, Augmentation(3, 2)):
+        given: dict[str, Any] = {"stream": "joint", "layout": LAYOUT, "augmentation": augmentation, "index": torch.tensor([5])}
+        frames, people = torch.tensor([70]), torch.tensor([1])
+        view = make_view(torch.from_numpy(clip)[None], frames, people, protocol=PROTOCOLS["live"], **given)
+        # NW-UCLA's, its box left out.
+        bare = _NoBox("bare", layout=None, frames=52)
+        wanted = make_view(placed[None], frames, people, protocol=bare, **given)
+        torch.testing.assert_close(view, wanted, rtol=1e-4, atol=1e-4)
+
+
+class _NoBox(NWUCLA):
+    def placed(self, clips: RawClips) -> Tensor:
+        return clips.joints
+
+    def sized(self, joints: Tensor, clips: RawClips) -> Tensor:
+        return joints
+
+
+def raw(clip: npt.NDArray[np.float32], *, scored: bool = False, layout: Layout = LAYOUT) -> RawClips:
+    joints = torch.from_numpy(clip)[None]
+    return RawClips(joints, torch.tensor([joints.shape[2]]), torch.tensor([joints.shape[1]]), layout, scored)
+
+
+def whole(protocol: Protocol, clips: RawClips) -> Tensor:
+    """A whole clip placed, no frame left out."""
+    if isinstance(protocol, NWUCLA):
+        joints = protocol.sized(protocol.placed(clips), clips)
+        return torch.cat([joints, clips.joints[..., clips.axes :]], dim=-1)
+    return protocol.placed(clips.joints, clips)  # type: ignore[attr-defined, no-any-return]
+
+
+def one_by_one(protocol: Protocol, clips: RawClips) -> Tensor:
+    place, frames = None, []
+    for frame in clips.joints.split(1, dim=2):
+        one = RawClips(frame, torch.ones(len(frame), dtype=torch.int64), clips.people, clips.layout, clips.scored)
+        placed, place = protocol.place_next(one, place)
+        frames.append(placed)
+    return torch.cat(frames, dim=2)
+
+
+@pytest.mark.parametrize("scored", [False, True])
+@pytest.mark.parametrize("people", [1, 2])
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_one_frame_after_the_other(name: str, people: int, scored: bool) -> None:
+    """A causal protocol places frames as clips; the others, by the box so far, the last frame of a clip at least."""
+    protocol, clips = PROTOCOLS[name], raw(a_clip(people, 20, scored=scored), scored=scored)
+    placed, wanted = one_by_one(protocol, clips), whole(protocol, clips)
+    assert placed.shape == wanted.shape
+    torch.testing.assert_close(placed[:, :, -1], wanted[:, :, -1])
+    assert torch.allclose(placed, wanted, atol=1e-6) == protocol.causal
