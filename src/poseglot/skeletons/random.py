@@ -21,6 +21,7 @@ class Purpose(IntEnum):
     SCALE = 1
     FRAMES = 2
     CROP = 3
+    LENGTH = 4
     TEXT = 100
 
 

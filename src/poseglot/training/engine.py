@@ -233,7 +233,7 @@ class _Training:
         """One optimiser step on the samples `index` (of all processes together), on the CPU; returns the task's losses and `labels`."""
         recipe, train = self.recipe, self.built.train
         same_views = recipe.data.official_repeated_augmentation
-        augmentation = Augmentation(recipe.seed, 0 if same_views else epoch, recipe.data.effective_scale)
+        augmentation = Augmentation(recipe.seed, 0 if same_views else epoch, recipe.data.effective_scale, batch=int(index[0]))
         device = self.fabric.device
         view = train.view(index[own_share(len(index))], augmentation, device)
         labels = self.labels[index % len(self.labels)]

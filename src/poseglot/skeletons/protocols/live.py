@@ -3,7 +3,10 @@
 A clip's bounding box is known when the clip is over, and its first frame says little once somebody has walked away. Here people are
 placed by what has been seen so far, and long ago counts less and less: the origin is a running mean of their centre joints, the unit a
 running mean of the length of their bones, both over about the last `memory` frames. A frame's place depends on it and those before it
-alone, so that a clip is placed as a stream of its frames is. Everything else is as in NW-UCLA's pipeline.
+alone, so that a clip is placed as a stream of its frames is.
+
+Nor does a stream know how long an action will be, and so how to resize it. In training every batch has a length of its own, so that clips
+are seen faster and slower than they were, and nothing can be told from the number of a frame. The rest is as in NW-UCLA's pipeline.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ from torch import Tensor
 
 from poseglot.skeletons.protocols.ntu import joints_seen
 from poseglot.skeletons.protocols.nw_ucla import NWUCLA
-from poseglot.skeletons.protocols.protocol import RawClips, zero_where_absent
+from poseglot.skeletons.protocols.protocol import Augmentation, RawClips, zero_where_absent
+from poseglot.skeletons.random import Purpose, uniform
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +42,17 @@ class Live(NWUCLA):
     """Placed by a running mean, frames drawn.
 
     Attributes:
+        lengths: of training views; each batch has one of them.
         memory: frames that the running means remember: of fewer they are the mean, of more a frame counts 1 / memory when it comes.
     """
 
+    lengths: tuple[int, ...] = (16, 24, 32, 40, 48, 56, 64)
     memory: int = 64
     causal: ClassVar[bool] = True
+
+    def length(self, augmentation: Augmentation) -> int:
+        draw = uniform(augmentation.seed, augmentation.epoch, torch.tensor([augmentation.batch]), Purpose.LENGTH, 1)
+        return self.lengths[int(draw.item() * len(self.lengths))]
 
     def placed(self, clips: RawClips) -> Tensor:
         position = clips.joints[..., : clips.axes]

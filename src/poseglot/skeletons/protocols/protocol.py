@@ -25,11 +25,14 @@ class Augmentation:
         seed, epoch: with the sample's index, the key of every random number.
         effective_scale: for `nw-ucla`: apply the protocol's random scale after the normalisation. In the field's pipeline it comes
             before, where the min-max cancels it; so without this switch it is left out, which gives the same numbers.
+        batch: the first sample of the whole batch, wherever it is divided among processes: with seed and epoch the key of what all samples
+            of a batch share.
     """
 
     seed: int
     epoch: int
     effective_scale: bool = False
+    batch: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,185 @@
+"""What does recognising frame by frame cost, and what does it lose? Runs on the test side of their store, one clip after the other.
+
+Each run answers in two ways after 25, 50, 75 and 100 % of every clip's frames: `recomputed`, the usual way, the clip so far as a clip, its
+frames cropped, drawn or resized as in training; and `streamed`, one frame after the other at the clip's own rate (`StreamingRecognizer`).
+Then, with random weights, what a frame costs: operations are multiplications and additions of products and convolutions, counted by torch
+as they run; times are of turns in which both ways take their share, middle ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from measuring import machine, table, write_results
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from poseglot.evaluation.metrics import Count
+from poseglot.inference import Predictor, StreamingRecognizer
+from poseglot.models.frozen import freeze
+from poseglot.models.recognizer import RecognizerSpec, load_recognizer, new_recognizer, save_recognizer
+from poseglot.skeletons.store import PackedStore, open_store
+
+SHARES = (0.25, 0.5, 0.75, 1.0)
+WINDOW = 52
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("store", type=Path, help="NW-UCLA, as `poseglot prepare` made it")
+    parser.add_argument(
+        "runs", type=Path, nargs="*", help="runs that were trained on it; those called alike but for -seedN are one row"
+    )
+    parser.add_argument("--split", default="cross-view")
+    parser.add_argument("--widths", type=int, nargs="*", default=[16, 64], help="of the networks whose cost is measured")
+    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--skip", type=int, default=1, help="every so many-th clip alone, for a quick look")
+    parser.add_argument("--out", type=Path, default=Path("results/streaming"))
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    store = open_store(given.store)
+    places = store.side(given.split, "test")[:: given.skip]
+    runs = {run.name: correct_answers(run, store, places) for run in given.runs}
+    right = [{"run": name, **{way: str(Count(sum(row), len(row))) for way, row in ways.items()}} for name, ways in runs.items()]
+    grouped = means(runs)
+    costs = [cost_row(width, causal, given.turns) for width in given.widths for causal in (True, False)]
+    text = "\n\n".join(
+        [
+            "# Frame by frame",
+            f"`{machine()['command']}`",
+            "Accuracy in per cent, mean ± std over runs, after a share of every clip's frames:",
+            table(grouped),
+            "Every run:",
+            table(right),
+            f"What a frame costs, against recognising the last {WINDOW} frames anew (one thread, random weights):",
+            table(costs),
+        ]
+    )
+    write_results(given.out, "table", text + "\n", {"machine": machine(), "runs": right, "means": grouped, "costs": costs})
+    if grouped:
+        draw(grouped, given.out / "early.png")
+
+
+def correct_answers(run: Path, store: PackedStore, places: Sequence[int]) -> dict[str, list[bool]]:
+    """Of each way and share, which clips are recognised."""
+    predictor, stream = Predictor(run, device="cpu"), StreamingRecognizer(run)
+    found: dict[str, list[bool]] = {f"{way} {share:.0%}": [] for way in ("recomputed", "streamed") for share in SHARES}
+    for place in tqdm(places, desc=run.name, unit="clip"):
+        clip = store.clip(place)
+        label = store.info.classes[clip.label]
+        ends = [max(1, round(share * clip.joints.shape[1])) for share in SHARES]
+        # All four are views of the same length.
+        views = [view for _, view in predictor.views([clip.joints[:, :end] for end in ends])]
+        for share, row in zip(SHARES, predictor.logits(torch.cat(views)), strict=True):
+            found[f"recomputed {share:.0%}"].append(predictor.classes[row.argmax()] == label)
+        stream.reset()
+        for number, frame in enumerate(clip.joints.swapaxes(0, 1), start=1):
+            stream.step(frame)
+            for share, end in zip(SHARES, ends, strict=True):
+                if number == end:
+                    said = stream.ended()
+                    found[f"streamed {share:.0%}"].append(stream.classes[said.argmax()] == label)
+    return found
+
+
+def means(runs: dict[str, dict[str, list[bool]]]) -> list[dict[str, Any]]:
+    """A row for runs that differ in their seed alone, and each way."""
+    groups: dict[str, list[dict[str, list[bool]]]] = {}
+    for name, ways in runs.items():
+        groups.setdefault(name.rpartition("-seed")[0] or name, []).append(ways)
+    rows = []
+    for name, several in groups.items():
+        for way in ("recomputed", "streamed"):
+            row: dict[str, Any] = {"run": name, "way": way, "runs": len(several)}
+            for share in SHARES:
+                values = [100 * statistics.mean(ways[f"{way} {share:.0%}"]) for ways in several]
+                spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+                row[f"{share:.0%}"] = f"{statistics.mean(values):.2f}{spread}"
+            rows.append(row)
+    return rows
+
+
+def cost_row(width: int, causal: bool, turns: int) -> dict[str, Any]:
+    """What a frame costs, streamed and recomputed."""
+    options = {"width": width, **({"causal": True} if causal else {})}
+    protocol = "live" if causal else "nw-ucla"
+    spec = RecognizerSpec("kinect20", tuple("abcdefghij"), options=options, protocol=protocol)
+    rng = np.random.default_rng(0)
+    clip = (rng.normal(size=(1, WINDOW, 20, 3)) * 0.3).astype(np.float32)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "recognizer.safetensors"
+        save_recognizer(new_recognizer(spec, seed=0), path)
+        stream, predictor, frozen = StreamingRecognizer(path), Predictor(path, device="cpu"), freeze(load_recognizer(path))
+    (view,) = [view for _, view in predictor.views(clip)]
+    frames = list(clip.swapaxes(0, 1))
+
+    def streamed() -> None:
+        for frame in frames:
+            stream.step(frame)
+
+    def recomputed() -> None:
+        predictor.predict(clip)
+
+    whole = operations(lambda: frozen(view))
+    streamed()  # from here on every state is filled
+    per_frame = operations(streamed) / WINDOW
+    times = [(clock(streamed) / WINDOW, clock(recomputed)) for _ in range(turns)]
+    of_frame, of_window = (statistics.median(column) * 1e3 for column in zip(*times, strict=True))
+    ratio = statistics.median(window / frame for frame, window in times)
+    return {
+        "width": width,
+        "encoder": "causal" if causal else "usual, an answer every 4 frames",
+        "MFLOP, window": f"{whole / 1e6:.0f}",
+        "MFLOP, frame": f"{per_frame / 1e6:.2f}",
+        "times fewer": f"{whole / per_frame:.1f}",
+        "ms, window": f"{of_window:.1f}",
+        "ms, frame": f"{of_frame:.2f}",
+        "times faster": f"{ratio:.1f}",
+    }
+
+
+def operations(run: Callable[[], Any]) -> int:
+    """Multiplications and additions, as torch counts them."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()
+
+
+def clock(run: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """How early clips are recognised."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for row in rows:
+        values = [float(str(row[f"{share:.0%}"]).split()[0]) for share in SHARES]
+        axes.plot(
+            [100 * share for share in SHARES],
+            values,
+            "o-" if row["way"] == "streamed" else "s--",
+            label=f"{row['run']}, {row['way']}",
+        )
+    axes.set_xlabel("% of a clip's frames seen")
+    axes.set_ylabel("accuracy, %")
+    axes.set_xticks([100 * share for share in SHARES])
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=130)
+
+
+if __name__ == "__main__":
+    main()
