@@ -78,14 +78,36 @@ def test_people_are_placed_by_what_has_been_seen(people: int, axes: int, memory:
 def test_a_view_is_the_placed_clip_with_frames_drawn_as_nw_ucla_draws_them() -> None:
     clip = a_clip(1, 70)
     placed = torch.from_numpy(plain(clip, 64, scored=False)).float()
-    for augmentation in (None, Augmentation(3, 2)):
+    for augmentation in (None, Augmentation(3, 2, batch=8)):
         given: dict[str, Any] = {"stream": "joint", "layout": LAYOUT, "augmentation": augmentation, "index": torch.tensor([5])}
         frames, people = torch.tensor([70]), torch.tensor([1])
         view = make_view(torch.from_numpy(clip)[None], frames, people, protocol=PROTOCOLS["live"], **given)
         # NW-UCLA's, its box left out.
-        bare = _NoBox("bare", layout=None, frames=52)
+        bare = _NoBox("bare", layout=None, frames=view.shape[2])
+        assert augmentation is not None or view.shape[2] == 52
         wanted = make_view(placed[None], frames, people, protocol=bare, **given)
         torch.testing.assert_close(view, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_batch_has_a_length_of_its_own_wherever_it_is_divided() -> None:
+    clips = [torch.from_numpy(a_clip(1, 30, seed=seed)) for seed in range(4)]
+
+    def view(which: list[int], batch: int) -> Tensor:
+        return make_view(
+            torch.stack([clips[place] for place in which]),
+            torch.full((len(which),), 30),
+            torch.ones(len(which), dtype=torch.int64),
+            protocol=PROTOCOLS["live"],
+            stream="joint",
+            layout=LAYOUT,
+            index=torch.tensor(which) + batch,
+            augmentation=Augmentation(1, 0, batch=batch),
+        )
+
+    lengths = [view([0, 1], batch).shape[2] for batch in range(40)]
+    assert set(lengths) == {16, 24, 32, 40, 48, 56, 64}
+    for batch in (3, 12):
+        torch.testing.assert_close(torch.cat([view([0, 1], batch), view([2, 3], batch)]), view([0, 1, 2, 3], batch))
 
 
 class _NoBox(NWUCLA):
