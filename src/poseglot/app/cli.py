@@ -18,6 +18,7 @@ from poseglot.app.commands import (
     evaluate,
     export,
     new,
+    pose,
     predict,
     prepare,
     report,
@@ -25,6 +26,7 @@ from poseglot.app.commands import (
     serve,
     study,
     train,
+    watch,
     weights,
     words,
     zero_shot,
@@ -34,7 +36,8 @@ from poseglot.memory import keep_freed_memory
 
 # In the order of `poseglot --help`.
 _COMMANDS = (
-    new, prepare, data, describe, words, train, evaluate, zero_shot, calibrate, study, compare, ensemble, predict, segment, draw,
+    new, prepare, data, describe, words, train, evaluate, zero_shot, calibrate, study, compare, ensemble, predict, segment,
+    watch, pose, draw,
     report, serve, export, weights,
 )  # fmt: skip
 
