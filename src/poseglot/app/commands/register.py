@@ -73,9 +73,13 @@ def pose_for(parsed: argparse.Namespace, files: Sequence[Path], *, axes: int | N
     from poseglot.inference.video.estimator import load_estimator
     from poseglot.inference.video.frames import is_video
 
-    if not any(is_video(path) for path in files):
+    videos = [path for path in files if is_video(path)]
+    if not videos:
         return str(parsed.pose)
-    return load_estimator(parsed.pose, axes=axes, models=parsed.pose_models, device=parsed.device)
+    try:
+        return load_estimator(parsed.pose, axes=axes, models=parsed.pose_models, device=parsed.device)
+    except PoseglotError as error:
+        raise PoseglotError(f"{videos[0]}: {error}") from error
 
 
 @contextlib.contextmanager

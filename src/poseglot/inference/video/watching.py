@@ -112,7 +112,7 @@ class WindowRecogniser:
         self._past.append((time, stacked(people, self.layout, self.has_world)))
         while time - self._past[0][0] > self.window:
             self._past.popleft()
-        if time >= self._next and time - self._past[0][0] >= self.least:
+        if time > self._next - 1e-6 and time - self._past[0][0] >= self.least:
             self._said = self._answers(time, size)
             self._next = time + self.stride
         return self._said
