@@ -64,7 +64,7 @@ def test_a_video_is_recognised_as_its_poses_are(
 ) -> None:
     said = poseglot("pose", video, "--pose", "flat", "--out", tmp_path / "films" / "two.npz", "--draw", tmp_path / "drawn.mp4")
     assert said.status == 0, said.error
-    assert said.out.splitlines()[0] == f"{video}: 25 frames, 12.5 a second, somebody in 25, in 2 places; coco17, 2D"
+    assert said.out.splitlines()[0] == f"{video}: 25 frames, 12.5 a second, somebody in 25, 2 tracks; coco17, 2D"
     assert len(list(VideoFile(tmp_path / "drawn.mp4"))) == 25
     (tmp_path / "films" / "notes.txt").touch()
     said = poseglot("predict", run(), tmp_path / "films", "--pose", "flat", "--json")

@@ -75,6 +75,28 @@ def test_a_video_that_is_cut_short_is_read_so_far_and_said_so(tmp_path: Path) ->
     assert np.abs(read[9].image.astype(int) - picture([walker], 9)).mean() < 6
 
 
+@pytest.mark.parametrize("said", [0.0, 1000.0, float("nan")])
+def test_a_frame_rate_that_cannot_be_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: float) -> None:
+    path, real = film(tmp_path / "a.mp4", [walker], 20), cv2.VideoCapture
+    still = write_video(tmp_path / "still.mp4", [blank(3)])
+
+    class Odd:
+        def __init__(self, *arguments: Any) -> None:
+            self.capture = real(*arguments)
+
+        def get(self, what: int) -> float:
+            return said if what == cv2.CAP_PROP_FPS else float(self.capture.get(what))
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.capture, name)
+
+    monkeypatch.setattr(cv2, "VideoCapture", Odd)
+    video = VideoFile(path)
+    assert video.fps == pytest.approx(FPS) and len(list(video)) == 20
+    with pytest.raises(PoseglotError, match=r"still\.mp4 does not say how many frames it has in a second"):
+        VideoFile(still)
+
+
 def nearest(times: list[float], at: float) -> int:
     """Slow and plain."""
     return min(range(len(times)), key=lambda number: (abs(times[number] - at), -number))

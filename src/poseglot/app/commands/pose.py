@@ -32,6 +32,7 @@ def add(command: AddCommand) -> None:
 def run(parsed: argparse.Namespace) -> None:
     from dataclasses import replace
 
+    from poseglot.inference.tracking import tracks_of
     from poseglot.inference.video.drawing import check_drawing_name, draw_video
     from poseglot.inference.video.estimator import load_estimator
     from poseglot.inference.video.extract import poses_of_video
@@ -48,13 +49,11 @@ def run(parsed: argparse.Namespace) -> None:
         poses = poses_of_video(parsed.video, estimator, fps=parsed.fps, progress=True)
     if parsed.flat:
         poses = replace(poses, world=None)
-    people, frames = poses.pixels.shape[:2]
+    tracks = len(tracks_of(poses.pixels))
     there = int((poses.pixels != 0).any(axis=(0, 2, 3)).sum())
-    places = f"{people} {'place' if people == 1 else 'places'}"
+    seen = f"somebody in {there}, {tracks} {'track' if tracks == 1 else 'tracks'}"
     kind = "2D" if poses.world is None else "3D and 2D"
-    print(
-        f"{parsed.video}: {frames} frames, {poses.fps:g} a second, somebody in {there}, in {places}; {poses.layout.name}, {kind}"
-    )
+    print(f"{parsed.video}: {poses.pixels.shape[1]} frames, {poses.fps:g} a second, {seen}; {poses.layout.name}, {kind}")
     if parsed.out is not None:
         write_poses(poses, parsed.out)
         print(f"written: {parsed.out}")

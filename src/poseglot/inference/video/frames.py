@@ -24,6 +24,9 @@ Image = npt.NDArray[np.uint8]
 # Endings of videos we write -> OpenCV's name of the codec; all are in its wheels. Browsers play the .webm.
 CODECS = {".mp4": "mp4v", ".webm": "VP80", ".avi": "MJPG"}
 
+# What more frames in a second than this are, is a mistake of the file; and how many frames tell how it is.
+_FASTEST, _MEASURED = 500.0, 100
+
 
 @dataclass(frozen=True, eq=False)
 class Frame:
@@ -60,7 +63,7 @@ class VideoFile:
         path: the file.
 
     Attributes:
-        fps: frames in a second, as the file says.
+        fps: frames in a second, as the file says; where that cannot be (a browser's .webm says 1000), as its first frames come.
         announced: how many frames the file says it has; 0 if it does not.
 
     Raises:
@@ -75,9 +78,23 @@ class VideoFile:
         cv2 = opencv()
         self.fps = float(capture.get(cv2.CAP_PROP_FPS))
         self.announced = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        if not 0.1 < self.fps <= _FASTEST:
+            self.fps, self.announced = self._measured(capture), 0  # what is announced is time times that rate
         capture.release()
-        if not 0.1 < self.fps < 1000:
-            raise PoseglotError(f"{path} says that it has {self.fps} frames in a second. Write it anew, by ffmpeg for example.")
+
+    def _measured(self, capture: Any) -> float:
+        """Frames in a second by the times of the first.
+
+        Raises:
+            PoseglotError: there are no times either.
+        """
+        cv2 = opencv()
+        times = [capture.get(cv2.CAP_PROP_POS_MSEC) for _ in range(_MEASURED) if capture.read()[0]]
+        if len(times) < 2 or not times[-1] > times[0]:
+            raise PoseglotError(
+                f"{self.path} does not say how many frames it has in a second. Write it anew, by ffmpeg for example."
+            )
+        return float(min(_FASTEST, 1000 * (len(times) - 1) / (times[-1] - times[0])))
 
     def _open(self) -> Any:
         cv2 = opencv()
