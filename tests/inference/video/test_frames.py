@@ -196,11 +196,12 @@ def test_a_window_without_a_display_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_window_keeps_the_time_and_is_closed_by_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, waited = [100.0], []
+    now, waited, sizes = [100.0], [], []
     monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.setattr(frames, "_now", lambda: now[0])
     monkeypatch.setattr(cv2, "namedWindow", lambda *_: None)
     monkeypatch.setattr(cv2, "imshow", lambda *_: None)
+    monkeypatch.setattr(cv2, "resizeWindow", lambda *size: sizes.append(size))
     monkeypatch.setattr(cv2, "getWindowProperty", lambda *_: 1.0)
     keys = iter([-1, -1, -1, ord("q")])
     monkeypatch.setattr(cv2, "waitKey", lambda milliseconds: waited.append(milliseconds) or next(keys))
@@ -209,7 +210,7 @@ def test_a_window_keeps_the_time_and_is_closed_by_a_key(monkeypatch: pytest.Monk
     now[0] = 105.0
     assert window.show(blank(0), 1.0)  # late: no waiting
     assert not window.show(blank(0), 6.0)
-    assert waited == [1, 500, 1, 1000]
+    assert waited == [1, 500, 1, 1000] and sizes == [("poseglot", WIDTH, HEIGHT)]
 
 
 def test_without_opencv_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

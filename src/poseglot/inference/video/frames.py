@@ -26,6 +26,8 @@ CODECS = {".mp4": "mp4v", ".webm": "VP80", ".avi": "MJPG"}
 
 # What more frames in a second than this are, is a mistake of the file; and how many frames tell how it is.
 _FASTEST, _MEASURED = 500.0, 100
+# The longer side of a window when it opens, in pixels; it can be drawn larger.
+_WIDEST = 1280
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,7 +296,7 @@ class Window:
         try:
             if no_display:
                 raise cv2.error("neither DISPLAY nor WAYLAND_DISPLAY is set")
-            cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+            cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         except cv2.error as error:
             raise PoseglotError(
                 f"no window can be shown ({str(error).strip().splitlines()[-1]}). Take --save out.mp4 or --text, or where there is a "
@@ -305,6 +307,8 @@ class Window:
         cv2 = opencv()
         if self._begin is None:
             self._begin = _now() - time
+            scale = min(1, _WIDEST / max(image.shape[:2]))
+            cv2.resizeWindow(self.title, round(scale * image.shape[1]), round(scale * image.shape[0]))
         cv2.imshow(self.title, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         key = cv2.waitKey(max(1, round(1000 * (self._begin + time - _now()))))
         return key not in (27, ord("q")) and cv2.getWindowProperty(self.title, cv2.WND_PROP_VISIBLE) > 0
