@@ -84,6 +84,21 @@ def test_a_video_is_recognised_as_its_poses_are(
     assert both.answers[0].probability == pytest.approx(wanted.answers[0].probability, rel=1e-3)
 
 
+def test_videos_beside_clips_are_left_out_where_nothing_can_find_people(
+    poseglot: Command, run: Callable[..., Path], video: Path
+) -> None:
+    """In a folder; a video that is named, or a folder of nothing else, is an error."""
+    deep = run("kinect20", 3, scored=False, protocol="metric")
+    np.save(video.with_name("clip.npy"), np.random.default_rng(0).normal(size=(1, 9, 20, 3)))
+    said = poseglot("predict", deep, video.parent, "--pose", "flat")
+    assert said.status == 0 and said.out.splitlines()[0] == str(video.with_name("clip.npy"))
+    assert f"left out: 1 videos. {video}: flat sees joints in 2D" in said.error
+    for given in ([video.parent, video], [video]):
+        assert poseglot("predict", deep, *given, "--pose", "flat").status == 1
+    video.with_name("clip.npy").unlink()
+    assert poseglot("predict", deep, video.parent, "--pose", "flat").status == 1
+
+
 def test_joints_of_another_layout_and_in_3d_are_mapped(poseglot: Command, run: Callable[..., Path], video: Path) -> None:
     deep = run("kinect20", 3, scored=False, protocol="metric")
     said = poseglot("predict", deep, video, "--pose", "deep")

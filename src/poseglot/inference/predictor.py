@@ -344,7 +344,10 @@ class Predictor:
 
         if isinstance(pose, str):
             if pose not in self._estimators:
-                self._estimators[pose] = load_estimator(pose, axes=self.axes, device=self.device.type)
+                try:
+                    self._estimators[pose] = load_estimator(pose, axes=self.axes, device=self.device.type)
+                except PoseglotError as error:
+                    raise PoseglotError(f"{path}: {error}") from error
             pose = self._estimators[pose]
         self.mapping(pose.layout)  # better refused now than when the video has been gone through
         return poses_of_video(path, pose, progress=True)

@@ -13,6 +13,7 @@ from poseglot.errors import PoseglotError
 
 if TYPE_CHECKING:
     from poseglot.inference.predictor import Prediction
+    from poseglot.inference.video.estimator import PoseEstimator
 
 
 def add(command: AddCommand) -> None:
@@ -64,7 +65,7 @@ def run(parsed: argparse.Namespace) -> None:
             from poseglot.inference import Predictor
 
             predictor = Predictor(parsed.run, device=parsed.device, engine=parsed.engine, unknown_below=parsed.unknown_below)
-            pose = pose_for(parsed, files, axes=predictor.axes)
+            pose = _pose(parsed, files, axes=predictor.axes)
             predictions = predictor.predict(files, top=parsed.top, layout=parsed.layout, pose=pose)
     for said in dict.fromkeys(prediction.mapping.report() for prediction in predictions if prediction.mapping is not None):
         print(f"mapped: {said}", file=sys.stderr)
@@ -113,6 +114,21 @@ def _files(given: list[Path]) -> list[Path]:
     return files
 
 
+def _pose(parsed: argparse.Namespace, files: list[Path], *, axes: int) -> str | PoseEstimator:
+    """As `pose_for`; but where none can be loaded, videos that lie in folders beside clips are left out of `files`, and it is said."""
+    from poseglot.skeletons.formats import VIDEOS
+
+    try:
+        return pose_for(parsed, files, axes=axes)
+    except PoseglotError as error:
+        kept = [path for path in files if path.suffix.lower() not in VIDEOS]
+        if not kept or any(path.suffix.lower() in VIDEOS for path in parsed.clips):
+            raise
+        print(f"left out: {len(files) - len(kept)} videos. {error}", file=sys.stderr)
+        files[:] = kept
+        return str(parsed.pose)
+
+
 def _by_words(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction]:
     """All classes, learned and added, by the cosines of their words: they are on one scale, which logits and cosines are not."""
     try:
@@ -144,7 +160,7 @@ def _by_words(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction]
     words += [by_words.by_label(parsed.also)] if parsed.also else []
     of_all = np.concatenate(words, axis=1)
     predictions = []
-    for some, views in predictor.views(files, layout=parsed.layout, pose=pose_for(parsed, files, axes=predictor.axes)):
+    for some, views in predictor.views(files, layout=parsed.layout, pose=_pose(parsed, files, axes=predictor.axes)):
         scores = fused(cosines(by_words.features(views), of_all))
         scores[:, len(by_words.classes) :] += parsed.also_bias
         for (name, mapping), row in zip(some, scores, strict=True):
