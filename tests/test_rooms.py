@@ -60,6 +60,9 @@ def test_every_room_is_listed() -> None:
         ("scipy", "skeletons/formats/matlab.py"),
         ("openai", "descriptions/endpoint.py"),
         ("uvicorn", "app/web/running.py"),
+        ("rtmlib", "inference/video/rtm.py"),
+        ("mediapipe", "inference/video/blaze.py"),
+        ("cv2", "inference/video/frames.py"),
         ("fastapi", "app/web/server.py"),
     ],
 )

@@ -73,7 +73,7 @@ def test_faults_are_listed_counted_and_make_the_status_1(poseglot: Command, raw_
         (["ntu60", "--source", ".", "--layout", "coco17"], "ntu60 has its own layout"),
         (["ntu60", "--source", ".", "--workers", "0"], "--workers must be at least 1, not 0"),
         (["demo", "--source", "."], "the demo set is made here"),
-        (["ntu", "--source", "."], "there are nw-ucla, ntu60, ntu120, demo, pyskl, npz, npy, mat, txt, csv, bvh"),
+        (["ntu", "--source", "."], "there are nw-ucla, ntu60, ntu120, demo, pyskl, npz, npy, mat, txt, csv, bvh, poses"),
         (["csv", "--source", ".", "--classes", "absent.txt"], "could not read the class names in absent.txt"),
     ],
 )

@@ -157,8 +157,10 @@ def test_unacceptable_clips(poseglot: Command, make_run: MakeRun, small_store: P
     joints = small_store.clip(0).joints
     np.save(tmp_path / "good.npy", joints)
     np.save(tmp_path / "short.npy", joints[:, :, :13])
-    (tmp_path / "film.mp4").write_bytes(b"moving")
-    for name, said in (("short.npy", "13 joints"), ("film.mp4", "'.mp4'"), ("absent.npy", "absent.npy")):
+    for name in ("film.mp4", "film.gif"):
+        (tmp_path / name).write_bytes(b"moving")
+    cases = (("short.npy", "13 joints"), ("film.gif", "'.gif'"), ("film.mp4", "video"), ("absent.npy", "absent.npy"))
+    for name, said in cases:
         output = poseglot("predict", run, tmp_path / "good.npy", tmp_path / name)
         message = refused(output)
         assert said in message

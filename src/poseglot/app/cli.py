@@ -18,6 +18,7 @@ from poseglot.app.commands import (
     evaluate,
     export,
     new,
+    pose,
     predict,
     prepare,
     report,
@@ -26,6 +27,7 @@ from poseglot.app.commands import (
     stream,
     study,
     train,
+    watch,
     weights,
     words,
     zero_shot,
@@ -36,7 +38,7 @@ from poseglot.memory import keep_freed_memory
 # In the order of `poseglot --help`.
 _COMMANDS = (
     new, prepare, data, describe, words, train, evaluate, zero_shot, calibrate, study, compare, ensemble, predict, segment, stream,
-    draw, report, serve, export, weights,
+    watch, pose, draw, report, serve, export, weights,
 )  # fmt: skip
 
 

@@ -21,10 +21,14 @@ import torch
 from poseglot.errors import PoseglotError
 from poseglot.files import sha256_of
 from poseglot.inference.calibration import temperature_of
+from poseglot.inference.tracking import together, tracks_of
+from poseglot.inference.windows import most_moving
 from poseglot.models.frozen import FrozenRecognizer, RowsRecognizer, prepare
 from poseglot.models.recognizer import RECOGNIZER_FILE, Recognizer, RecognizerSpec, load_recognizer
 from poseglot.skeletons.clip import Clip, Joints, check_joints
-from poseglot.skeletons.formats import clip_files, layout_of, read_clip
+from poseglot.skeletons.formats import VIDEOS, clip_files, layout_of, read_clip
+from poseglot.skeletons.formats.poses import ENDING as POSES
+from poseglot.skeletons.formats.poses import Poses, read_poses
 from poseglot.skeletons.layout import GLOBAL, Layout, load_layout
 from poseglot.skeletons.mapping import LayoutMapping, map_layout
 from poseglot.skeletons.transforms import test_view
@@ -32,6 +36,7 @@ from poseglot.skeletons.views import Views
 
 if TYPE_CHECKING:
     from poseglot.inference.export import ExportedRecognizer
+    from poseglot.inference.video.estimator import PoseEstimator
 
 Engine = Literal["auto", "torch", "onnx"]
 ENGINES: tuple[Engine, ...] = ("auto", "torch", "onnx")
@@ -132,6 +137,7 @@ class Predictor:
             self.temperature = temperature_of(recognizer_file(path))
         self.classes = self.spec.classes
         self._mappings: dict[str, LayoutMapping] = {}
+        self._estimators: dict[str, PoseEstimator] = {}
 
     def predict(
         self,
@@ -141,17 +147,20 @@ class Predictor:
         batch_size: int = 64,
         layout: str | Path | Layout | None = None,
         features: bool = False,
+        pose: str | PoseEstimator = "auto",
     ) -> list[Prediction]:
         """The most probable actions of each clip.
 
         Args:
             clips: one or a list of: files of any format we read; folders, of which every file that ends as a clip does is taken, sorted,
                 and a warning names the others; `Clip`s; arrays of joints (M, T, V, C) or (T, V, C). An array of five axes
-                (N, M, T, V, C) is N clips. People may differ in number; absent ones are zero.
+                (N, M, T, V, C) is N clips. People may differ in number; absent ones are zero. Of a video, and of the poses of one (.npz),
+                those who move most are taken, as many as the recognizer knows.
             top: how many answers each.
             layout: which joints the clips have, if not the recognizer's: they are mapped by name (`skeletons.mapping`). Files whose
                 format has a layout of its own (`.skeleton`; `.json` with 20 joints) are mapped without it.
             features: give the encoder's mean features, too: of the parts that the recognizer was aligned with, or else of the six parts.
+            pose: what finds the people in videos (`poseglot.inference.video.estimator`), or its name.
 
         Returns:
             A prediction for each clip, in their order; also of a single clip a list, of one.
@@ -167,7 +176,7 @@ class Predictor:
                 'an exported file gives logits only, no features; load the run or its recognizer.safetensors with engine="torch".'
             )
         predictions = []
-        for some, views in self.views(clips, batch_size=batch_size, layout=layout):
+        for some, views in self.views(clips, batch_size=batch_size, layout=layout, pose=pose):
             joints, logits = self._features_and_logits(views) if features else (None, self.logits(views))
             for place, ((name, mapping), row) in enumerate(zip(some, logits, strict=True)):
                 answers = best_answers(row / (self.temperature or 1), self.classes, top)
@@ -188,6 +197,7 @@ class Predictor:
         *,
         batch_size: int = 64,
         layout: str | Path | Layout | None = None,
+        pose: str | PoseEstimator = "auto",
     ) -> Iterator[tuple[list[tuple[str, LayoutMapping | None]], torch.Tensor]]:
         """What the recognizer is shown of clips, as `predict` takes them, batch by batch.
 
@@ -198,7 +208,7 @@ class Predictor:
             PoseglotError: a clip is not acceptable (the message names it).
         """
         given = load_layout(str(layout)) if isinstance(layout, (str, Path)) else layout
-        checked = [self._clip(clip, number, given) for number, clip in enumerate(_listed(clips))]
+        checked = [self._clip(clip, number, given, pose) for number, clip in enumerate(_listed(clips))]
         for start in range(0, len(checked), batch_size):
             some = checked[start : start + batch_size]
             yield (
@@ -226,6 +236,11 @@ class Predictor:
             )
         for view in views.test_views(batch_size, self.device):
             yield self.logits(view)
+
+    @property
+    def axes(self) -> int:
+        """How many coordinates of a joint the recognizer knows, 2 or 3."""
+        return self.spec.channels - self.spec.scored
 
     @property
     def parts(self) -> dict[str, tuple[int, ...]]:
@@ -262,7 +277,27 @@ class Predictor:
         """(V, F) -> part -> (F,)."""
         return {part: joints[list(places)].mean(axis=0) for part, places in self.parts.items()}
 
-    def _clip(self, clip: Recognisable, number: int, layout: Layout | None) -> tuple[Clip, LayoutMapping | None]:
+    def recording(
+        self, path: str | Path, *, pose: str | PoseEstimator = "auto"
+    ) -> tuple[Clip, LayoutMapping | None, float | None]:
+        """Everybody in a file, in the recognizer's joints: what `segment_recording` takes.
+
+        Args:
+            path: a file that `predict` takes.
+            pose: as in `predict`.
+
+        Returns:
+            The clip, with as many people as there are; how its joints came about; and frames in a second, if the file says.
+
+        Raises:
+            PoseglotError: as `predict`.
+        """
+        clip, layout, fps = self._read(Path(path), None, pose)
+        return *self._mapped(clip, layout, str(path)), fps
+
+    def _clip(
+        self, clip: Recognisable, number: int, layout: Layout | None, pose: str | PoseEstimator
+    ) -> tuple[Clip, LayoutMapping | None]:
         """A checked clip of the recognizer's joints, and how they came about.
 
         An array, and a .npy file, does not say whether its last channel is a score: it is as in training.
@@ -270,26 +305,65 @@ class Predictor:
         origin = ""
         if isinstance(clip, (str, Path)):
             origin = str(clip)
-            clip, layout = self._read(Path(clip), layout)
+            clip, layout, fps = self._read(Path(clip), layout, pose)
+            if fps is not None:
+                clip = self._most_moving(clip, origin)
         if not isinstance(clip, Clip):
             scored, name = self.spec.scored, f"clip {number}"
             clip = Clip(check_joints(clip, scored=scored, origin=name), name=name, scored=scored)
+        return self._mapped(clip, layout, origin or clip.name)
+
+    def _mapped(self, clip: Clip, layout: Layout | None, origin: str) -> tuple[Clip, LayoutMapping | None]:
+        """A clip checked, and of the recognizer's joints."""
         source = layout or self.layout
-        joints = check_joints(clip.joints, joint_count=len(source), scored=clip.scored, origin=origin or clip.name)
+        joints = check_joints(clip.joints, joint_count=len(source), scored=clip.scored, origin=origin)
         checked = Clip(joints, name=clip.name, scored=clip.scored)
         mapping = self.mapping(source)
         if mapping is None:
             return checked, None
         return replace(checked, joints=mapping.apply(joints, scored=clip.scored)), mapping
 
-    def _read(self, path: Path, layout: Layout | None) -> tuple[Clip, Layout | None]:
-        """A file's clip, and its layout if it is not the recognizer's."""
+    def _read(self, path: Path, layout: Layout | None, pose: str | PoseEstimator) -> tuple[Clip, Layout | None, float | None]:
+        """A file's clip, its layout if it is not the recognizer's, and frames in a second of poses, who may be any number of people."""
+        if path.suffix.lower() in (*VIDEOS, POSES):
+            poses = self._poses(path, pose) if path.suffix.lower() in VIDEOS else read_poses(path)
+            scored = self.spec.scored
+            joints = poses.joints(axes=self.axes, scored=scored)
+            return Clip(joints, name=path.stem, scored=scored), poses.layout, poses.fps
         if layout is None and (own := layout_of(path)) is not None:
             clip = read_clip(path, scored=self.spec.scored)
             # NW-UCLA's JSON is also written with other joints; as many as the recognizer has are taken for those.
             is_own = path.suffix.lower() == ".skeleton" or clip.joints.shape[2] != len(self.layout)
-            return clip, own if is_own and clip.joints.shape[2] == len(own) else None
-        return read_clip(path, layout=layout or self.layout, scored=self.spec.scored), layout
+            return clip, own if is_own and clip.joints.shape[2] == len(own) else None, None
+        return read_clip(path, layout=layout or self.layout, scored=self.spec.scored), layout, None
+
+    def _poses(self, path: Path, pose: str | PoseEstimator) -> Poses:
+        """The people in a video."""
+        from poseglot.inference.video.estimator import load_estimator
+        from poseglot.inference.video.extract import poses_of_video
+
+        if isinstance(pose, str):
+            if pose not in self._estimators:
+                try:
+                    self._estimators[pose] = load_estimator(pose, axes=self.axes, device=self.device.type)
+                except PoseglotError as error:
+                    raise PoseglotError(f"{path}: {error}") from error
+            pose = self._estimators[pose]
+        self.mapping(pose.layout)  # better refused now than when the video has been gone through
+        return poses_of_video(path, pose, progress=True)
+
+    def _most_moving(self, clip: Clip, origin: str) -> Clip:
+        """As many of a video's people as the recognizer knows, in the frames in which any of them is there."""
+        tracks = tracks_of(clip.joints)
+        joints = most_moving(together(tracks, clip.joints.shape[1]), self.spec.people)
+        if len(joints) < len(tracks):
+            chosen = "the one who moves" if len(joints) == 1 else f"the {len(joints)} who move"
+            warnings.warn(
+                f"{origin}: {len(tracks)} people, or one who was out of sight; recognised: {chosen} most. `poseglot segment` recognises "
+                "everybody.",
+                stacklevel=2,
+            )
+        return replace(clip, joints=joints[:, (joints != 0).any(axis=(0, 2, 3))])
 
     def _view(self, clip: Clip) -> Joints:
         spec = self.spec

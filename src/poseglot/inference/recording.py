@@ -12,7 +12,7 @@ import numpy.typing as npt
 from poseglot.errors import PoseglotError
 from poseglot.inference.partition import Piece, cut_by_frames, cut_whole, merged
 from poseglot.inference.segments import UNKNOWN, Segment
-from poseglot.inference.tracking import Track, detections, together, track_people
+from poseglot.inference.tracking import REACH, Track, detections, together, track_people
 from poseglot.inference.windows import Windows, all_windows, frame_probabilities, window_probabilities
 from poseglot.skeletons.clip import Joints, check_joints
 
@@ -130,7 +130,7 @@ def segment_recording(
         gap=round(cutting.gap * fps),
         least=cutting.frames(cutting.least, fps),
         scored=spec.scored,
-        **({"reach": _ANYWHERE} if len(checked) == 1 else {}),
+        reach=_ANYWHERE if len(checked) == 1 else REACH,
     )
     if not tracks:
         raise PoseglotError(f"nobody is seen in this recording for {cutting.least} s or longer.")

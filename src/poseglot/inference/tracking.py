@@ -47,7 +47,13 @@ def detections(joints: Joints) -> list[Joints]:
 
 
 def track_people(
-    found: Sequence[Joints], *, gap: int, least: int = 1, reach: float = REACH, scored: bool = False
+    found: Sequence[Joints],
+    *,
+    gap: int,
+    least: int = 1,
+    reach: float = REACH,
+    scored: bool = False,
+    axes: int | None = None,
 ) -> list[Track]:
     """The tracks of a recording, in the order in which they begin.
 
@@ -57,12 +63,13 @@ def track_people(
         least: shorter tracks are left out (ghosts).
         reach: how far a pose may be from the last one of its track, in body sizes (the diagonal of that one's bounding box).
         scored: whether the last channel is the confidence in each joint; a joint of confidence 0, or at zero, is missing.
+        axes: how many channels, from the first on, say where a joint is; by default all but the score. The others are carried along.
     """
     opened: list[_Open] = []
     alive: list[_Open] = []
     for frame, people in enumerate(found):
         alive = [track for track in alive if frame - track.frames[-1] <= gap + 1]
-        cost = np.array([[_distance(track.poses[-1], pose, scored) for pose in people] for track in alive]) / reach
+        cost = np.array([[_distance(track.poses[-1], pose, scored, axes) for pose in people] for track in alive]) / reach
         given = assign(np.minimum(cost.reshape(len(alive), len(people)), 1))
         free = set(range(len(people)))
         for place, other in given:
@@ -75,6 +82,13 @@ def track_people(
             alive.append(opened[-1])
     tracks = [Track(track.frames[0], _filled(track)) for track in opened]
     return [track for track in tracks if len(track.joints) >= least]
+
+
+def tracks_of(joints: Joints) -> list[Track]:
+    """(M, T, V, C), zero where somebody is not there -> each stretch for which a place along M is taken, as a track."""
+    there = np.pad((joints != 0).any(axis=(2, 3)).astype(np.int8), [(0, 0), (1, 1)])
+    edges = [(row, *pair) for row, flags in enumerate(there) for pair in np.flatnonzero(np.diff(flags)).reshape(-1, 2).tolist()]
+    return [Track(start, joints[row, start:end]) for row, start, end in sorted(edges, key=lambda edge: edge[1])]
 
 
 def together(tracks: Sequence[Track], frames: int) -> Joints:
@@ -115,9 +129,9 @@ def assign(cost: Matrix) -> list[tuple[int, int]]:
     return sorted((int(row_of[column]) - 1, column - 1) for column in range(1, columns + 1) if row_of[column])
 
 
-def _distance(one: Joints, other: Joints, scored: bool) -> float:
+def _distance(one: Joints, other: Joints, scored: bool, axes: int | None = None) -> float:
     """The mean distance of the joints that both poses have, in body sizes of the first; infinite if they share none."""
-    axes = one.shape[-1] - scored
+    axes = axes or one.shape[-1] - scored
     tell = -1 if scored else slice(None)
     ours, theirs = ((pose[:, tell] != 0).reshape(len(pose), -1).any(axis=1) for pose in (one, other))
     both = ours & theirs

@@ -17,8 +17,8 @@ from markupsafe import Markup
 from poseglot import __version__
 from poseglot.files import write_atomically
 from poseglot.report import sections
-from poseglot.report.colours import PART_COLOURS
 from poseglot.report.material import LeftOutError, Material, collect
+from poseglot.skeletons.colours import PART_COLOURS
 from poseglot.training.run import Run
 
 

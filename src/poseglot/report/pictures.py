@@ -19,8 +19,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from poseglot.files import write_atomically
-from poseglot.report.colours import PART_COLOURS
 from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.colours import PART_COLOURS
 from poseglot.skeletons.layout import Layout
 from poseglot.skeletons.measures import seen_joints
 

@@ -15,7 +15,6 @@ from torch import Tensor
 from poseglot.descriptions import Description, load_descriptions
 from poseglot.errors import PoseglotError
 from poseglot.evaluation.metrics import Count, confusion, per_class, top_k
-from poseglot.report.colours import PART_COLOURS
 from poseglot.report.material import LeftOutError, Material
 from poseglot.report.numbers import (
     Array,
@@ -32,6 +31,7 @@ from poseglot.report.numbers import (
     worst_confusions,
 )
 from poseglot.report.shapes import Chart, Grid, Skeleton, chart, confusion_grid, joint_colours, skeleton, topology_grid
+from poseglot.skeletons.colours import PART_COLOURS
 from poseglot.skeletons.layout import GLOBAL, PARTITIONS, PARTS
 from poseglot.training.restore import text_features
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from poseglot.report.colours import PART_COLOURS
 from poseglot.report.numbers import Array, Link, Matrix, plain, ticks
+from poseglot.skeletons.colours import PART_COLOURS
 from poseglot.skeletons.layout import Layout
 
 # Beyond so many classes names and counts would be too small to read; the cells still say theirs when pointed at.

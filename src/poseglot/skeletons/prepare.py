@@ -36,7 +36,7 @@ from poseglot.skeletons.store_writer import REPORT_FILE, DType, StoreWriter
 
 SETS = ("nw-ucla", "ntu60", "ntu120", "demo")
 # Formats of people's own data that are a folder of files.
-FOLDERS = ("npy", "mat", "txt", "bvh")
+FOLDERS = ("npy", "mat", "txt", "bvh", "poses")
 # Recordings between two notes of how far a preparation is; some ten megabytes.
 _CHUNK = 256
 

@@ -27,7 +27,7 @@ def test_what_the_page_takes_of_three_is_bundled() -> None:
 
 
 def test_parts_have_the_reports_colours() -> None:
-    from poseglot.report.colours import PART_COLOURS
+    from poseglot.skeletons.colours import PART_COLOURS
 
     page = (STATIC / "page.js").read_text()
     for part, colour in PART_COLOURS.items():

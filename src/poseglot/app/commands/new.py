@@ -20,7 +20,7 @@ _DESCRIPTION = """Make a project of clips of your own: layout, packed clips, cla
     cd gestures && poseglot train --out runs/first
 
 The clips are read as `poseglot prepare` reads them (see its help): files in a folder for each class, with names that say it, or listed in
-clips.csv; .npy, .mat, .txt, .bvh, .csv, PYSKL's .pkl. People are held out for testing where they are known."""
+clips.csv; .npy, .mat, .txt, .bvh, .csv, .npz of `poseglot pose`, PYSKL's .pkl. People are held out for testing where they are known."""
 
 _ENDINGS = {
     ".npy": "npy",
@@ -30,7 +30,7 @@ _ENDINGS = {
     ".csv": "csv",
     ".gz": "csv",
     ".pkl": "pyskl",
-    ".npz": "npz",
+    ".npz": "poses",  # in a folder; one file is a whole set
 }
 
 
@@ -40,7 +40,7 @@ def add(command: AddCommand) -> None:
     new.description = _DESCRIPTION
     new.add_argument("folder", type=Path, help="to make")
     new.add_argument("--source", type=Path, nargs="+", required=True, help="a folder, a zip, or files")
-    new.add_argument("--format", choices=sorted(set(_ENDINGS.values())), help="of the files (default: by their endings)")
+    new.add_argument("--format", choices=sorted({*_ENDINGS.values(), "npz"}), help="of the files (default: by their endings)")
     add_own(new)
 
 
@@ -100,7 +100,8 @@ def format_of(sources: Sequence[Path]) -> str:
             f"nothing in {', '.join(map(str, sources))} ends in {', '.join(sorted(_ENDINGS))}. Other formats have to become one of these "
             "first; .npy is the simplest: an array (frames, joints, 3) for each clip."
         )
-    return counts.most_common(1)[0][0]
+    format = counts.most_common(1)[0][0]
+    return "npz" if format == "poses" and all(source.suffix.lower() == ".npz" for source in sources) else format
 
 
 def _class_names(classes: Sequence[str]) -> list[str]:

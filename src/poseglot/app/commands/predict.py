@@ -8,17 +8,19 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from poseglot.app.commands.register import AddCommand, check_run_folder, missing_package
+from poseglot.app.commands.register import AddCommand, add_pose, check_run_folder, missing_package, notes, pose_for
 from poseglot.errors import PoseglotError
 
 if TYPE_CHECKING:
     from poseglot.inference.predictor import Prediction
+    from poseglot.inference.video.estimator import PoseEstimator
 
 
 def add(command: AddCommand) -> None:
-    predict = command("predict", run, "recognise clips")
+    predict = command("predict", run, "recognise clips and videos")
     predict.add_argument("run", type=Path, help="a run's folder, a recognizer's .safetensors file, or an .onnx file")
-    predict.add_argument("clips", type=Path, nargs="+", help="files of any format we read, or folders of them")
+    predict.add_argument("clips", type=Path, nargs="+", help="files of any format we read, videos, or folders of them")
+    add_pose(predict)
     predict.add_argument(
         "--layout",
         help="which joints the clips have, if not the recognizer's: a packaged layout's name or a path ending in .yaml",
@@ -56,13 +58,15 @@ def add(command: AddCommand) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     files = _files(parsed.clips)
-    if parsed.also or parsed.also_words:
-        predictions = _by_words(parsed, files)
-    else:
-        from poseglot.inference import Predictor
+    with notes():
+        if parsed.also or parsed.also_words:
+            predictions = _by_words(parsed, files)
+        else:
+            from poseglot.inference import Predictor
 
-        predictor = Predictor(parsed.run, device=parsed.device, engine=parsed.engine, unknown_below=parsed.unknown_below)
-        predictions = predictor.predict(files, top=parsed.top, layout=parsed.layout)
+            predictor = Predictor(parsed.run, device=parsed.device, engine=parsed.engine, unknown_below=parsed.unknown_below)
+            pose = _pose(parsed, files, axes=predictor.axes)
+            predictions = predictor.predict(files, top=parsed.top, layout=parsed.layout, pose=pose)
     for said in dict.fromkeys(prediction.mapping.report() for prediction in predictions if prediction.mapping is not None):
         print(f"mapped: {said}", file=sys.stderr)
     if parsed.json:
@@ -80,7 +84,7 @@ def run(parsed: argparse.Namespace) -> None:
     for path, prediction in zip(files, predictions, strict=True):
         print(path)
         if prediction.unknown:
-            print(f"  unknown: no action reaches {predictor.unknown_below:.1%}")
+            print(f"  unknown: no action reaches {parsed.unknown_below:.1%}")
         for answer in prediction.answers:
             print(f"  {answer.probability:6.1%}  {answer.action}")
 
@@ -91,7 +95,7 @@ def _files(given: list[Path]) -> list[Path]:
     Raises:
         PoseglotError: a folder holds no clip.
     """
-    from poseglot.skeletons.formats import FORMATS, clip_files
+    from poseglot.skeletons.formats import FORMATS, VIDEOS, clip_files
 
     files: list[Path] = []
     for path in given:
@@ -100,12 +104,29 @@ def _files(given: list[Path]) -> list[Path]:
             continue
         found, others = clip_files(path)
         if not found:
-            raise PoseglotError(f"{path} holds no file that ends as a clip does. Accepted are {FORMATS}.")
+            raise PoseglotError(
+                f"{path} holds no file that ends as a clip or a video does. Accepted are {FORMATS}; {', '.join(VIDEOS)}."
+            )
         if others:
             names = ", ".join(str(other.relative_to(path)) for other in others[:5])
             print(f"not clips: {len(others)} files of {path}: {names}{', ...' if len(others) > 5 else ''}", file=sys.stderr)
         files += found
     return files
+
+
+def _pose(parsed: argparse.Namespace, files: list[Path], *, axes: int) -> str | PoseEstimator:
+    """As `pose_for`; but where none can be loaded, videos that lie in folders beside clips are left out of `files`, and it is said."""
+    from poseglot.skeletons.formats import VIDEOS
+
+    try:
+        return pose_for(parsed, files, axes=axes)
+    except PoseglotError as error:
+        kept = [path for path in files if path.suffix.lower() not in VIDEOS]
+        if not kept or any(path.suffix.lower() in VIDEOS for path in parsed.clips):
+            raise
+        print(f"left out: {len(files) - len(kept)} videos. {error}", file=sys.stderr)
+        files[:] = kept
+        return str(parsed.pose)
 
 
 def _by_words(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction]:
@@ -139,7 +160,7 @@ def _by_words(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction]
     words += [by_words.by_label(parsed.also)] if parsed.also else []
     of_all = np.concatenate(words, axis=1)
     predictions = []
-    for some, views in predictor.views(files, layout=parsed.layout):
+    for some, views in predictor.views(files, layout=parsed.layout, pose=_pose(parsed, files, axes=predictor.axes)):
         scores = fused(cosines(by_words.features(views), of_all))
         scores[:, len(by_words.classes) :] += parsed.also_bias
         for (name, mapping), row in zip(some, scores, strict=True):

@@ -23,9 +23,9 @@ _DESCRIPTION = """Check and pack a data set into a store.
   ntu60, ntu120   nturgbd_skeletons_s001_to_s017.zip (and s018_to_s032 for ntu120), not unpacked, or folders of .skeleton files
   pyskl           a .pkl of PYSKL or MMAction2
   npz             an .npz of CTR-GCN (NTU60_CS.npz)
-  npy, mat, txt, bvh
+  npy, mat, txt, bvh, poses
                   a folder (or a zip) of files, one a clip, in a sub-folder for each class, with names that say it (--names), or
-                  listed in clips.csv; txt: tables of numbers
+                  listed in clips.csv; txt: tables of numbers; poses: what `poseglot pose` wrote
   csv             long form: clip, frame, person, joint, x, y[, z][, score]
 
 What could not be read is listed at the end and in OUT/preparation.json, and makes the exit status 1; the rest is stored all the
@@ -47,7 +47,7 @@ def add(command: AddCommand) -> None:
 
 def add_own(command: argparse.ArgumentParser) -> None:
     """What is to be known of one's own data."""
-    own = command.add_argument_group("of one's own data (pyskl, npz, npy, mat, txt, bvh, csv)")
+    own = command.add_argument_group("of one's own data (pyskl, npz, npy, mat, txt, bvh, poses, csv)")
     own.add_argument("--layout", help="of the joints: a packaged one (coco17, ...), or a path ending in .yaml")
     own.add_argument(
         "--joints",

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import contextlib
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from poseglot.errors import PoseglotError
+
+if TYPE_CHECKING:
+    from poseglot.inference.video.estimator import PoseEstimator
 
 
 class AddCommand(Protocol):
@@ -47,3 +53,39 @@ def check_run_folder(run: Path, command: str) -> None:
     if not run.is_dir():
         what = "is not a run's folder" if run.exists() else "does not exist"
         raise PoseglotError(f"{run} {what}; `poseglot {command}` takes the folder that a training wrote (its --out).")
+
+
+def add_pose(command: argparse.ArgumentParser) -> None:
+    """What finds the people in videos."""
+    command.add_argument(
+        "--pose",
+        default="auto",
+        metavar="NAME",
+        help="what finds the people in videos: rtmpose, rtmpose-light, rtmpose-halpe26, mediapipe; by default what is installed and fits",
+    )
+    command.add_argument(
+        "--pose-models", type=Path, metavar="FOLDER", help="where the weights of rtmpose lie; see docs/video.md"
+    )
+
+
+def pose_for(parsed: argparse.Namespace, files: Sequence[Path], *, axes: int | None) -> str | PoseEstimator:
+    """The estimator that was asked for if any of the files is a video; else its name, and nothing is loaded."""
+    from poseglot.inference.video.estimator import load_estimator
+    from poseglot.inference.video.frames import is_video
+
+    videos = [path for path in files if is_video(path)]
+    if not videos:
+        return str(parsed.pose)
+    try:
+        return load_estimator(parsed.pose, axes=axes, models=parsed.pose_models, device=parsed.device)
+    except PoseglotError as error:
+        raise PoseglotError(f"{videos[0]}: {error}") from error
+
+
+@contextlib.contextmanager
+def notes() -> Iterator[None]:
+    """Warnings as lines on standard error, each once."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
+        yield

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from poseglot.app.commands.register import AddCommand
+from poseglot.app.commands.register import AddCommand, add_pose, notes, pose_for
 from poseglot.errors import PoseglotError
 
 if TYPE_CHECKING:
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 def add(command: AddCommand) -> None:
     segment = command("segment", run, "find what is done when, and by whom, in a long recording")
     segment.add_argument("run", type=Path, help="a run's folder, a recognizer's .safetensors file, or an exported .onnx file")
-    segment.add_argument("recording", type=Path, help="a file of any format we read")
-    segment.add_argument("--fps", type=float, default=30.0, help="frames in a second (30)")
+    segment.add_argument("recording", type=Path, help="a file of any format we read, or a video")
+    segment.add_argument("--fps", type=float, help="frames in a second (the file's own if it says so, as videos do; else 30)")
+    add_pose(segment)
     segment.add_argument("--out", type=Path, help="also write a file: .csv, .json, .vtt or .eaf (ELAN)")
     segment.add_argument("--people", choices=["each", "together"], help="recognise everybody alone, or all together")
     segment.add_argument(
@@ -43,7 +45,6 @@ def run(parsed: argparse.Namespace) -> None:
     from poseglot.inference import Predictor
     from poseglot.inference.recording import Cutting, segment_recording
     from poseglot.inference.segments import WRITERS, read_segments, write_segments
-    from poseglot.skeletons.formats import read_clip
 
     if parsed.out is not None and parsed.out.suffix.lower() not in WRITERS:
         raise PoseglotError(f"--out names a file to write that ends in {', '.join(WRITERS)}; {parsed.out} does not.")
@@ -53,13 +54,18 @@ def run(parsed: argparse.Namespace) -> None:
         said["windows"] = tuple(parsed.windows)
     cutting = Cutting(**{name: value for name, value in said.items() if value is not None})
     predictor = Predictor(parsed.run, device=parsed.device)
-    clip = read_clip(parsed.recording, layout=predictor.layout, scored=predictor.spec.scored)
+    with notes():
+        pose = pose_for(parsed, [parsed.recording], axes=predictor.axes)
+        clip, mapping, own_fps = predictor.recording(parsed.recording, pose=pose)
+    if mapping is not None:
+        print(f"mapped: {mapping.report()}", file=sys.stderr)
+    fps = parsed.fps or own_fps or 30.0
     if clip.scored != predictor.spec.scored:
         raise PoseglotError(
             f"{parsed.recording} has {'a' if clip.scored else 'no'} confidence in each joint; the recognizer was trained "
             f"{'with' if predictor.spec.scored else 'without'} it."
         )
-    segments = segment_recording(predictor, clip.joints, fps=parsed.fps, cutting=cutting, people=parsed.people, progress=True)
+    segments = segment_recording(predictor, clip.joints, fps=fps, cutting=cutting, people=parsed.people, progress=True)
     width = max(len("action"), *(len(s.action) for s in segments))
     print(f"{'start':>9} {'end':>9}  {'action':{width}}  score  person")
     for s in segments:
@@ -68,7 +74,7 @@ def run(parsed: argparse.Namespace) -> None:
         write_segments(segments, parsed.out)
         print(f"written: {parsed.out}")
     if truth is not None:
-        print(_compared(segments, truth, parsed.fps))
+        print(_compared(segments, truth, fps))
 
 
 def _compared(found: Sequence[Segment], truth: Sequence[Segment], fps: float) -> str:

@@ -22,8 +22,8 @@ from poseglot.app.web.limits import Limits
 from poseglot.errors import PoseglotError
 from poseglot.inference import Predictor
 from poseglot.models.recognizer import RECOGNIZER_FILE, Recognizer, load_recognizer
-from poseglot.report.colours import PART_COLOURS
 from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.colours import PART_COLOURS
 from poseglot.skeletons.layout import GLOBAL, PARTITIONS
 from poseglot.skeletons.transforms import test_view
 

@@ -16,21 +16,32 @@ from poseglot.skeletons.formats.sets import FORMATS_OF_SETS, open_source
 from poseglot.skeletons.layout import Layout, load_layout
 
 # Endings of files that hold one clip.
-ENDINGS = (".json", ".npy", ".skeleton", ".csv", ".csv.gz", ".bvh")
+ENDINGS = (".json", ".npy", ".skeleton", ".csv", ".csv.gz", ".bvh", ".npz")
 FORMATS = (
     ".json (NW-UCLA), .npy (joints of one clip: people, frames, joints, channels), .skeleton (NTU RGB+D), "
-    ".csv and .csv.gz (a row for each joint), .bvh (motion capture), .mat (MATLAB), .txt (rows of numbers)"
+    ".csv and .csv.gz (a row for each joint), .bvh (motion capture), .npz (poses of a video), .mat (MATLAB), .txt (rows of numbers)"
 )
+# Files that a pose estimator makes clips of (`poseglot.inference.video`); no reader here takes them.
+VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 
 
-def read_clip(path: Path, *, joint_count: int | None = None, layout: Layout | None = None, scored: bool = False) -> Clip:
+def read_clip(
+    path: Path,
+    *,
+    joint_count: int | None = None,
+    layout: Layout | None = None,
+    scored: bool = False,
+    axes: int | None = None,
+) -> Clip:
     """One clip from a file of any format we read, by its ending.
 
     Args:
         path: the file.
         joint_count: how many joints a frame must have, if that is known.
         layout: which joints; finds them by name in `.csv` and `.bvh` files, which without it are taken by number or in their order.
-        scored: whether the last channel of an array (.npy, .mat, .txt) is the confidence in each joint.
+        scored: whether the last channel of an array (.npy, .mat, .txt) is the confidence in each joint; whether that of poses (.npz) shall
+            be.
+        axes: 2 or 3, of poses (.npz) that have both; by default 3.
 
     Raises:
         PoseglotError: no such file, another format, or not a valid clip.
@@ -58,25 +69,39 @@ def read_clip(path: Path, *, joint_count: int | None = None, layout: Layout | No
             from poseglot.skeletons.formats import bvh
 
             return bvh.read_clip(path, joint_count=joint_count, layout=layout)
+        if ending == ".npz":
+            from poseglot.skeletons.formats import poses
+
+            return poses.read_clip(path, joint_count=joint_count, scored=scored, axes=axes)
     except OSError as error:
         raise PoseglotError(f"could not read {path}: {error.strerror or error}.") from error
     raise PoseglotError(f"{path}: no reader for files ending in {path.suffix!r}; accepted are {FORMATS}.")
 
 
 def layout_of(path: Path) -> Layout | None:
-    """The layout that a file's format has: Kinect v2's of a `.skeleton` file, Kinect v1's of NW-UCLA's `.json`; None of others."""
+    """The layout that a file's format has: Kinect v2's of a `.skeleton` file, Kinect v1's of NW-UCLA's `.json`; None of others.
+
+    A file of poses (`.npz`) says its own.
+
+    Raises:
+        PoseglotError: it cannot be read.
+    """
+    if path.suffix.lower() == ".npz":
+        from poseglot.skeletons.formats import poses
+
+        return poses.read_poses(path).layout
     name = {".skeleton": "ntu25", ".json": "kinect20"}.get(path.suffix.lower())
     return load_layout(name) if name else None
 
 
 def clip_files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The files in a folder and below it, sorted: those that end as a clip does, and the others. Hidden ones are in neither."""
+    """The files in a folder and below it, sorted: those that end as a clip or a video does, and the others. Hidden ones are in neither."""
     files = sorted(
         path
         for path in folder.rglob("*")
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
-    named = [path.name.lower().endswith(ENDINGS) and path.name not in _TABLES for path in files]
+    named = [path.name.lower().endswith(ENDINGS + VIDEOS) and path.name not in _TABLES for path in files]
     return [p for p, ours in zip(files, named, strict=True) if ours], [
         p for p, ours in zip(files, named, strict=True) if not ours
     ]
@@ -85,4 +110,4 @@ def clip_files(folder: Path) -> tuple[list[Path], list[Path]]:
 # What describes the clips of a folder is none.
 _TABLES = ("clips.csv", "labels.csv")
 
-__all__ = ["ENDINGS", "FORMATS", "FORMATS_OF_SETS", "clip_files", "layout_of", "open_source", "read_clip"]
+__all__ = ["ENDINGS", "FORMATS", "FORMATS_OF_SETS", "VIDEOS", "clip_files", "layout_of", "open_source", "read_clip"]

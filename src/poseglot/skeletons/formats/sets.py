@@ -44,6 +44,11 @@ FORMATS_OF_SETS: Mapping[str, SetFormat] = {
     "txt": SetFormat("a folder of text files of numbers, one clip each", "array_files", _FILES, "txt", needs_layout=True),
     "csv": SetFormat(".csv or .csv.gz files, one row for each joint", "csv_clips", _OWN, needs_layout=True, several=True),
     "bvh": SetFormat("a folder of .bvh files, one clip each", "bvh", _OWN | {"names"}, needs_layout=True),
+    "poses": SetFormat(
+        "a folder of .npz files of poses, one clip each",
+        "poses",
+        frozenset({"classes", "test_subjects", "scored", "names"}),
+    ),
 }
 # Why a format does not take an option.
 _WHY_NOT = {

@@ -1,0 +1,140 @@
+"""Skeletons and answers on a picture: each part in its colour, the same as in reports and on the web page."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from poseglot.errors import PoseglotError
+from poseglot.inference.video.frames import CODECS, Image, VideoFile, VideoWriter, opencv, steady, write_picture
+from poseglot.skeletons.clip import Joints
+from poseglot.skeletons.colours import PART_COLOURS
+from poseglot.skeletons.formats.poses import Poses
+from poseglot.skeletons.layout import Layout
+from poseglot.skeletons.measures import SEEN_FROM
+
+PICTURES = (".png", ".jpg")
+# What OpenCV's own letters are measured in: their size at scale 1, in pixels.
+_LETTER = 22
+
+
+def draw_poses(image: Image, pixels: Joints, confidence: Joints, layout: Layout) -> Image:
+    """A copy of a picture with the people in it; a joint of little confidence is left out, and the bones that end in it.
+
+    Args:
+        image: (H, W, 3).
+        pixels: (M, V, 2), zero where somebody is not there.
+        confidence: (M, V).
+        layout: of the joints.
+    """
+    cv2 = opencv()
+    picture = image.copy()
+    colours = [_rgb(PART_COLOURS[part]) for joint in layout.joints for part in layout.parts if joint in layout.parts[part]]
+    width = max(2, round(min(image.shape[:2]) / 240))
+    for joints, sure in zip(pixels, confidence, strict=True):
+        shown = sure >= SEEN_FROM
+        places = np.clip(joints, -(2**14), 2**14).round().astype(int).tolist()
+        for child, parent in layout.bone_pairs:
+            if shown[child] and shown[parent]:
+                cv2.line(picture, places[parent], places[child], (255, 255, 255), width + 2, cv2.LINE_AA)
+                cv2.line(picture, places[parent], places[child], colours[child], width, cv2.LINE_AA)
+        for place in np.flatnonzero(shown):
+            cv2.circle(picture, places[place], width + 1, (255, 255, 255), -1, cv2.LINE_AA)
+            cv2.circle(picture, places[place], width, colours[place], -1, cv2.LINE_AA)
+    return picture
+
+
+def write_lines(picture: Image, lines: Sequence[str], box: tuple[float, float, float, float] | None = None) -> None:
+    """Lines of text into a picture, dark on a light ground: in the corner, or above a box, or where there is no room beside it."""
+    cv2 = opencv()
+    scale = max(0.5, min(picture.shape[:2]) / 900)
+    line_height = round(_LETTER * scale * 1.5)
+    pad = line_height // 4
+    shown = [_plain(line) for line in lines]
+    width = 2 * pad + max(cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0][0] for line in shown)
+    height = 2 * pad + line_height * len(shown)
+    left, top = float(pad), float(pad)
+    if box is not None:
+        left, top = box[0], box[1] - height - 2 * pad
+        if top < 0:
+            left, top = box[2] + 2 * pad, box[1]
+    x, y = (
+        round(min(max(at, 0), max(0, most - size)))
+        for at, size, most in ((left, width, picture.shape[1]), (top, height, picture.shape[0]))
+    )
+    ground = picture[y : y + height, x : x + width]
+    ground[:] = (0.25 * ground + 0.75 * 255).astype(np.uint8)
+    for number, line in enumerate(shown, start=1):
+        foot = (x + pad, y + pad + number * line_height - line_height // 3)
+        cv2.putText(picture, line, foot, cv2.FONT_HERSHEY_SIMPLEX, scale, (20, 20, 20), max(1, round(1.6 * scale)), cv2.LINE_AA)
+
+
+def name_parts(picture: Image) -> None:
+    """The names of the parts in their colours, along the lower edge."""
+    cv2 = opencv()
+    scale = max(0.45, min(picture.shape[:2]) / 1200)
+    height = round(_LETTER * scale * 1.5)
+    ground = picture[-height - height // 2 :]
+    ground[:] = (0.25 * ground + 0.75 * 255).astype(np.uint8)
+    left, foot = height // 2, picture.shape[0] - height // 2
+    for part, colour in PART_COLOURS.items():
+        cv2.circle(picture, (left + height // 4, foot - height // 4), height // 4, _rgb(colour), -1, cv2.LINE_AA)
+        left += round(0.8 * height)
+        cv2.putText(
+            picture, part, (left, foot), cv2.FONT_HERSHEY_SIMPLEX, scale, (20, 20, 20), max(1, round(1.6 * scale)), cv2.LINE_AA
+        )
+        left += cv2.getTextSize(part, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0][0] + height
+
+
+def draw_video(video: Path, poses: Poses, out: Path, *, at: float | None = None) -> None:
+    """The poses on their video: a video again (`CODECS`), or one picture of it (.png, .jpg).
+
+    Args:
+        at: which frame a picture shows, in seconds; by default the one in which most people are surest.
+
+    Raises:
+        PoseglotError: another ending, the video cannot be read, or the disk refused.
+    """
+    check_drawing_name(out)
+    frames = enumerate(steady(VideoFile(video), poses.fps))
+    last = poses.pixels.shape[1] - 1
+    if out.suffix.lower() in CODECS:
+        with VideoWriter(out, poses.fps) as writer:
+            for number, frame in frames:
+                writer.show(_drawn(frame.image, poses, min(number, last)), frame.time)
+        return
+    wanted = int(poses.confidence.sum(axis=(0, 2)).argmax()) if at is None else min(max(0, round(at * poses.fps)), last)
+    image = next(frame.image for number, frame in frames if number == wanted)
+    write_picture(_drawn(image, poses, wanted), out)
+
+
+def check_drawing_name(out: Path) -> None:
+    """See that `draw_video` can write under this name.
+
+    Raises:
+        PoseglotError: another ending.
+    """
+    if out.suffix.lower() not in (*CODECS, *PICTURES):
+        raise PoseglotError(
+            f"{out}: drawn are videos ({', '.join(CODECS)}) and pictures ({', '.join(PICTURES)}), not {out.suffix or 'without an ending'}."
+        )
+
+
+def _drawn(image: Image, poses: Poses, frame: int) -> Image:
+    picture = draw_poses(image, poses.pixels[:, frame], poses.confidence[:, frame], poses.layout)
+    name_parts(picture)
+    return picture
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return red, green, blue
+
+
+def _plain(text: str) -> str:
+    """OpenCV's letters are ASCII: accents are dropped, what has no such letter becomes a question mark."""
+    plain = "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
+    return plain.encode("ascii", "replace").decode()
