@@ -51,18 +51,13 @@ def main() -> None:
     right = [{"run": name, **{way: str(Count(sum(row), len(row))) for way, row in ways.items()}} for name, ways in runs.items()]
     grouped = means(runs)
     costs = [cost_row(width, causal, given.turns) for width in given.widths for causal in (True, False)]
-    text = "\n\n".join(
-        [
-            "# Frame by frame",
-            f"`{machine()['command']}`",
-            "Accuracy in per cent, mean ± std over runs, after a share of every clip's frames:",
-            table(grouped),
-            "Every run:",
-            table(right),
-            f"What a frame costs, against recognising the last {WINDOW} frames anew (one thread, random weights):",
-            table(costs),
-        ]
-    )
+    sections = {
+        "Accuracy in per cent, mean ± std over runs, after a share of every clip's frames": grouped,
+        "Every run": right,
+        f"What a frame costs, against recognising the last {WINDOW} frames anew (one thread, random weights)": costs,
+    }
+    text = "# Frame by frame\n\n" + "\n".join(f"{title}:\n\n{table(rows)}" for title, rows in sections.items() if rows)
+    text += f"\n`{machine()['command']}`"
     write_results(given.out, "table", text + "\n", {"machine": machine(), "runs": right, "means": grouped, "costs": costs})
     if grouped:
         draw(grouped, given.out / "early.png")

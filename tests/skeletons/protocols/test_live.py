@@ -76,11 +76,12 @@ def test_people_are_placed_by_what_has_been_seen(people: int, axes: int, memory:
 
 
 def test_a_view_is_the_placed_clip_with_frames_drawn_as_nw_ucla_draws_them() -> None:
-    clip = a_clip(1, 70)
+    """Of 18 frames, fewer than any view has, so that no crop is left out."""
+    clip = a_clip(1, 18)
     placed = torch.from_numpy(plain(clip, 64, scored=False)).float()
     for augmentation in (None, Augmentation(3, 2, batch=8)):
         given: dict[str, Any] = {"stream": "joint", "layout": LAYOUT, "augmentation": augmentation, "index": torch.tensor([5])}
-        frames, people = torch.tensor([70]), torch.tensor([1])
+        frames, people = torch.tensor([18]), torch.tensor([1])
         view = make_view(torch.from_numpy(clip)[None], frames, people, protocol=PROTOCOLS["live"], **given)
         # NW-UCLA's, its box left out.
         bare = _NoBox("bare", layout=None, frames=view.shape[2])
@@ -105,9 +106,27 @@ def test_a_batch_has_a_length_of_its_own_wherever_it_is_divided() -> None:
         )
 
     lengths = [view([0, 1], batch).shape[2] for batch in range(40)]
-    assert set(lengths) == {16, 24, 32, 40, 48, 56, 64}
+    assert set(lengths) == {24, 32, 40, 48, 56, 64}
     for batch in (3, 12):
         torch.testing.assert_close(torch.cat([view([0, 1], batch), view([2, 3], batch)]), view([0, 1, 2, 3], batch))
+
+
+def test_a_crop_is_about_as_long_as_the_view() -> None:
+    """0.75 to 1.5 times as long; not less than 0.6 of the clip, and never more than it has."""
+    protocol = PROTOCOLS["live"]
+    assert isinstance(protocol, Live)
+    index = torch.arange(500)
+    for length in (300, 80, 30):
+        for batch in range(8):
+            chosen = protocol.drawn(torch.full((500,), length), Augmentation(1, 2, batch=batch), index)
+            count, first, last = chosen.shape[1], chosen[:, 0], chosen[:, -1]
+            assert (chosen.diff(dim=1) >= 0).all() and first.min() >= 0 and last.max() < length
+            least = min(length, max(0.6 * length, 0.75 * count))
+            most = min(length, max(0.6 * length + 1, 1.5 * count))
+            spans = (last - first + 1).double()
+            assert spans.max() <= most and spans.mean() > 0.85 * least
+            if most < length:
+                assert first.min() < 0.05 * length and last.max() > 0.95 * length, "anywhere in the clip"
 
 
 class _NoBox(NWUCLA):

@@ -5,8 +5,9 @@ placed by what has been seen so far, and long ago counts less and less: the orig
 running mean of the length of their bones, both over about the last `memory` frames. A frame's place depends on it and those before it
 alone, so that a clip is placed as a stream of its frames is.
 
-Nor does a stream know how long an action will be, and so how to resize it. In training every batch has a length of its own, so that clips
-are seen faster and slower than they were, and nothing can be told from the number of a frame. The rest is as in NW-UCLA's pipeline.
+Nor does a stream know how long an action will be, and so how to resize it. In training every batch has a length of its own, and a clip's
+view is a crop of about so many frames, seen somewhat faster or slower than they were: a frame's number says nothing, and long clips are
+seen at about their own speed, too. The rest is as in NW-UCLA's pipeline.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from poseglot.skeletons.protocols.ntu import joints_seen
-from poseglot.skeletons.protocols.nw_ucla import NWUCLA
+from poseglot.skeletons.protocols.nw_ucla import NWUCLA, drawn_without_replacement
 from poseglot.skeletons.protocols.protocol import Augmentation, RawClips, zero_where_absent
 from poseglot.skeletons.random import Purpose, uniform
 
@@ -43,16 +44,26 @@ class Live(NWUCLA):
 
     Attributes:
         lengths: of training views; each batch has one of them.
+        speeds: a training view's crop has its length times so much.
+        shortest: share of a clip's frames that a crop has at least.
         memory: frames that the running means remember: of fewer they are the mean, of more a frame counts 1 / memory when it comes.
     """
 
-    lengths: tuple[int, ...] = (16, 24, 32, 40, 48, 56, 64)
+    lengths: tuple[int, ...] = (24, 32, 40, 48, 56, 64)
+    speeds: tuple[float, float] = (0.75, 1.5)
+    shortest: float = 0.6
     memory: int = 64
     causal: ClassVar[bool] = True
 
-    def length(self, augmentation: Augmentation) -> int:
+    def drawn(self, frames: Tensor, augmentation: Augmentation, index: Tensor) -> Tensor:
         draw = uniform(augmentation.seed, augmentation.epoch, torch.tensor([augmentation.batch]), Purpose.LENGTH, 1)
-        return self.lengths[int(draw.item() * len(self.lengths))]
+        count = self.lengths[int(draw.item() * len(self.lengths))]
+        speed, start = uniform(augmentation.seed, augmentation.epoch, index, Purpose.CROP, 2).unbind(1)
+        low, high = self.speeds
+        wanted = (count * (low + (high - low) * speed)).to(torch.int64)
+        crop = wanted.maximum((self.shortest * frames).ceil().to(torch.int64)).minimum(frames)
+        start = (start * (frames - crop + 1)).to(torch.int64)
+        return start[:, None] + drawn_without_replacement(crop, count, self.copies, augmentation, index)
 
     def placed(self, clips: RawClips) -> Tensor:
         position = clips.joints[..., : clips.axes]

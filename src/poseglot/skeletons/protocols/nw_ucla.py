@@ -48,7 +48,7 @@ class NWUCLA(Protocol):
             chosen = evenly_spaced(clips.frames, self.frames)
         else:
             assert index is not None
-            chosen = drawn_without_replacement(clips.frames, self.length(augmentation), self.copies, augmentation, index)
+            chosen = self.drawn(clips.frames, augmentation, index)
         if clips.scored:
             joints = torch.cat([joints, clips.joints[..., axes:]], dim=-1)
         joints = joints.gather(2, chosen[:, None, :, None, None].expand(-1, joints.shape[1], -1, *joints.shape[3:]))
@@ -74,9 +74,9 @@ class NWUCLA(Protocol):
             joints = torch.cat([joints, frame.joints[..., frame.axes :]], dim=-1)
         return zero_where_absent(joints, frame.people_there()), (origin, low, high)
 
-    def length(self, augmentation: Augmentation) -> int:
-        """How many frames a training view has."""
-        return self.frames
+    def drawn(self, frames: Tensor, augmentation: Augmentation, index: Tensor) -> Tensor:
+        """(N,) lengths -> (N, count) ascending numbers of the frames that a training view has."""
+        return drawn_without_replacement(frames, self.frames, self.copies, augmentation, index)
 
     def angles(self, augmentation: Augmentation, index: Tensor) -> Tensor:
         """(N, 2) angles about x and y in radians, whole degrees, uniform on [-rotation, rotation]."""
