@@ -75,7 +75,9 @@ def _command(name: str, parser: argparse.ArgumentParser) -> str:
     if not parser.add_help:  # `train` prints its own, beside the recipe's settings
         from poseglot.app.commands.train import USAGE
 
-        return f"## poseglot {name}\n\n```text\n{USAGE.strip()}\n```\n\nThe settings: [every recipe](recipes.md#every-setting).\n"
+        return (
+            f"## poseglot {name}\n\n```text\n{USAGE.strip()}\n```\n\nThe settings: [every recipe](recipes.md#every-setting).\n"
+        )
     lines = [f"## poseglot {name}\n", f"```text\n{_usage(parser)}\n```\n", *_paragraphs(parser.description or ""), ""]
     shown = [action for action in parser._actions if action.help != argparse.SUPPRESS and action.dest != "help"]
     if shown:
@@ -132,7 +134,12 @@ def settings_page() -> str:
 def _section(prefix: str, kind: Any) -> str:
     summary, meanings = documented(kind)
     hints = get_type_hints(kind)
-    lines = [f"### {prefix.rstrip('.') or 'The run'}\n", f"{_escaped(summary)}\n", "| setting | type | default | meaning |", "|---|---|---|---|"]
+    lines = [
+        f"### {prefix.rstrip('.') or 'The run'}\n",
+        f"{_escaped(summary)}\n",
+        "| setting | type | default | meaning |",
+        "|---|---|---|---|",
+    ]
     for entry in fields(kind):
         if is_dataclass(hints[entry.name]):
             continue
@@ -156,7 +163,13 @@ def documented(kind: type) -> tuple[str, dict[str, str]]:
 
 
 def _type(hint: Any) -> str:
-    plain = {"int": "whole number", "float": "number", "bool": "true or false", "str": "text", "list[int]": "list of whole numbers"}
+    plain = {
+        "int": "whole number",
+        "float": "number",
+        "bool": "true or false",
+        "str": "text",
+        "list[int]": "list of whole numbers",
+    }
     if "Literal" in str(hint):
         return "one of " + ", ".join(f"`{value}`" for value in hint.__args__)
     if str(hint).startswith("dict"):

@@ -113,7 +113,9 @@ def overview(layout: Layout, points: Points) -> str:
         box(802, 90, 136, 80, ["action", "loss: L_cls"]),
         arrow((481, 170), (481, 262)),
     ]
-    levels = [(PART_COLOURS[group], parts, ", ".join(described.parts[part] for part in parts)) for group, parts in GROUPS.items()]
+    levels = [
+        (PART_COLOURS[group], parts, ", ".join(described.parts[part] for part in parts)) for group, parts in GROUPS.items()
+    ]
     levels.append((SOFT, ("the whole body",), f"or a synonym: {', '.join(described.synonyms[:3])}, …"))
     for place, (colour, parts, said) in enumerate(levels):
         shapes.append(level(268 + 58 * place, colour, parts, f"{ACTION}: {said}" if place < 4 else f"{ACTION}, {said}"))
@@ -195,7 +197,9 @@ def matrix() -> str:
             for column, other in enumerate(labels):
                 same = label == other
                 share = 1 / labels.count(label) if same else 0.0
-                shown = share if left > 400 else [0.08, 0.06, 0.11, 0.05, 0.04][(row + column) % 5] + (0.7 * share if same else 0)
+                shown = (
+                    share if left > 400 else [0.08, 0.06, 0.11, 0.05, 0.04][(row + column) % 5] + (0.7 * share if same else 0)
+                )
                 shapes.append(
                     f'<rect x="{left + 52 * column}" y="{52 + 52 * row}" width="50" height="50" rx="4" fill="{PART_COLOURS["hand"]}" '
                     f'fill-opacity="{0.06 + 0.8 * shown:.2f}"/>'
@@ -208,7 +212,9 @@ def matrix() -> str:
         text(280, 345, "texts", anchor="middle", size=13, fill=SOFT),
         text(740, 345, "texts", anchor="middle", size=13, fill=SOFT),
     ]
-    return svg(960, 360, "Every clip of a batch against every text, and the target: equal shares for the texts of its class", shapes)
+    return svg(
+        960, 360, "Every clip of a batch against every text, and the target: equal shares for the texts of its class", shapes
+    )
 
 
 def main(out: Path) -> None:
