@@ -10,6 +10,7 @@ MathML, which browsers draw by themselves. So nothing is written down twice, and
 from __future__ import annotations
 
 import argparse
+import inspect
 import re
 import shutil
 import sys
@@ -90,7 +91,7 @@ def _command(name: str, parser: argparse.ArgumentParser) -> str:
 def _usage(parser: argparse.ArgumentParser) -> str:
     """The usage in one form for every width of terminal and version of Python: the words as argparse has them, wrapped here."""
     words = re.sub(r"\s+", " ", parser.format_usage()).replace("usage: ", "").replace("[-h] ", "").strip()
-    return "\n".join(textwrap.wrap(words, 100, subsequent_indent="    ", break_on_hyphens=False, break_long_words=False))
+    return "\n".join(textwrap.wrap(words, 88, subsequent_indent="    ", break_on_hyphens=False, break_long_words=False))
 
 
 def _paragraphs(text: str) -> Iterator[str]:
@@ -106,15 +107,15 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 
 def _names(action: argparse.Action) -> str:
+    """An option with its value, or an argument; choices are listed, each by itself so that a narrow table can break between them."""
     value = action.metavar or ("" if action.nargs == 0 else action.dest.upper())
-    if isinstance(value, tuple):
-        value = " ".join(value)
+    value = f"`{' '.join(value) if isinstance(value, tuple) else value}`" if value else ""
     if action.choices:
-        value = ", ".join(map(str, action.choices))
+        value = ", ".join(f"`{choice}`" for choice in action.choices)
     if not action.option_strings:
-        return f"`{action.metavar or action.dest}`" + (f"<br>one of `{value}`" if action.choices else "")
+        return f"`{action.metavar or action.dest}`" + (f"<br>{value}" if action.choices else "")
     names = ", ".join(f"`{name}`" for name in action.option_strings)
-    return f"{names} `{value}`" if value and action.nargs != 0 else names
+    return names + {True: f"<br>{value}", False: f" {value}" if value else ""}[bool(action.choices)]
 
 
 def _meaning(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
@@ -149,17 +150,17 @@ def _section(prefix: str, kind: Any) -> str:
     return "\n".join([*lines, ""])
 
 
-def documented(kind: type) -> tuple[str, dict[str, str]]:
+def documented(kind: Any) -> tuple[str, dict[str, str]]:
     """The first paragraph of a dataclass's docstring, and what it says of each attribute.
 
     Raises:
         KeyError: an attribute without a meaning.
     """
-    text = textwrap.dedent(" " * 4 + (kind.__doc__ or ""))
+    text = inspect.cleandoc(kind.__doc__ or "")
     summary, _, attributes = text.partition("Attributes:\n")
-    entries = re.findall(r"^ *(\w+(?:, \w+)*): (.*(?:\n {8,}.*)*)", textwrap.dedent(attributes), re.M)
+    entries = re.findall(r"^(\w+(?:, \w+)*): (.*(?:\n +.*)*)", textwrap.dedent(attributes), re.M)
     meanings = {name: re.sub(r"\s+", " ", meaning) for names, meaning in entries for name in names.split(", ")}
-    return re.sub(r"\s+", " ", summary).strip(), {entry.name: meanings[entry.name] for entry in fields(kind)}  # type: ignore[arg-type]
+    return re.sub(r"\s+", " ", summary).strip(), {entry.name: meanings[entry.name] for entry in fields(kind)}
 
 
 def _type(hint: Any) -> str:

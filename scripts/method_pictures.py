@@ -116,7 +116,7 @@ def overview(layout: Layout, points: Points) -> str:
     levels = [
         (PART_COLOURS[group], parts, ", ".join(described.parts[part] for part in parts)) for group, parts in GROUPS.items()
     ]
-    levels.append((SOFT, ("the whole body",), f"or a synonym: {', '.join(described.synonyms[:3])}, …"))
+    levels.append((SOFT, ("whole body",), f"or a synonym: {', '.join(described.synonyms[:3])}, …"))
     for place, (colour, parts, said) in enumerate(levels):
         shapes.append(level(268 + 58 * place, colour, parts, f"{ACTION}: {said}" if place < 4 else f"{ACTION}, {said}"))
     said = [
@@ -130,7 +130,7 @@ def overview(layout: Layout, points: Points) -> str:
         *(text(24, 300 + 20 * place, line) for place, line in enumerate(said)),
         text(24, 440, "L  =  L_cls  +  λ · mean of all L_con", size=18, bold=True),
         text(24, 466, "Afterwards all of this is dropped.", fill=SOFT),
-        box(632, 582, 318, 34, ["text encoder E_t: a vector for each text"], fill=WORDS),
+        box(632, 582, 318, 34, ["text encoder E_t: text → vector"], fill=WORDS),
         arrow((791, 582), (791, 554)),
     ]
     return svg(960, 630, "The method: a skeleton encoder and a text encoder, aligned part by part while training", shapes)
@@ -139,15 +139,16 @@ def overview(layout: Layout, points: Points) -> str:
 def level(y: float, colour: str, parts: Sequence[str], said: str) -> str:
     """A part's pooled features, and the sentence that they are pulled towards."""
     lines = wrapped(said, 50)
+    edge = f'stroke="{colour}" stroke-width="2"'
     return "".join(
         [
-            f'<rect x="406" y="{y}" width="150" height="48" rx="8" fill="{colour}" fill-opacity="0.25" stroke="{colour}" stroke-width="2"/>',
+            f'<rect x="406" y="{y}" width="150" height="48" rx="8" fill="{colour}" fill-opacity="0.25" {edge}/>',
             text(481, y + 20, f"mean: {', '.join(parts)}", anchor="middle", size=12, bold=True),
             text(481, y + 37, "linear → text width", anchor="middle", size=12),
             f'<line x1="556" y1="{y + 24}" x2="632" y2="{y + 24}" stroke="{colour}" stroke-width="3"/>',
-            f'<rect x="562" y="{y + 13}" width="64" height="22" rx="11" fill="#FFFFFF" stroke="{colour}" stroke-width="2"/>',
+            f'<rect x="562" y="{y + 13}" width="64" height="22" rx="11" fill="#FFFFFF" {edge}/>',
             text(594, y + 29, "L_con", anchor="middle", size=13, bold=True),
-            f'<rect x="632" y="{y}" width="318" height="48" rx="8" fill="{WORDS}" stroke="{colour}" stroke-width="2"/>',
+            f'<rect x="632" y="{y}" width="318" height="48" rx="8" fill="{WORDS}" {edge}/>',
             *(text(642, y + (20 if len(lines) == 2 else 29) + 17 * number, line, size=12) for number, line in enumerate(lines)),
         ]
     )

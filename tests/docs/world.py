@@ -55,7 +55,9 @@ class World:
     """A folder in which the commands of a page are given.
 
     Args:
-        folder: empty. store: where the small synthetic store is; the demo recipe learns from it, too. text_encoder: the folder of a tiny one.
+        folder: empty.
+        store: where the small synthetic store is; the demo recipe learns from it, too.
+        text_encoder: the folder of a tiny one.
     """
 
     def __init__(self, folder: Path, store: Path, text_encoder: Path) -> None:
