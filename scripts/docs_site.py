@@ -89,9 +89,14 @@ def _command(name: str, parser: argparse.ArgumentParser) -> str:
 
 
 def _usage(parser: argparse.ArgumentParser) -> str:
-    """The usage in one form for every width of terminal and version of Python: the words as argparse has them, wrapped here."""
+    """The usage in one form for every width of terminal and version of Python: the words as argparse has them, broken between options."""
     words = re.sub(r"\s+", " ", parser.format_usage()).replace("usage: ", "").replace("[-h] ", "").strip()
-    return "\n".join(textwrap.wrap(words, 88, subsequent_indent="    ", break_on_hyphens=False, break_long_words=False))
+    depth, glued = 0, ""
+    for letter in words:
+        depth += {"[": 1, "]": -1}.get(letter, 0)
+        glued += "\0" if letter == " " and depth else letter
+    lines = textwrap.wrap(glued, 88, subsequent_indent="    ", break_on_hyphens=False, break_long_words=False)
+    return "\n".join(lines).replace("\0", " ")
 
 
 def _paragraphs(text: str) -> Iterator[str]:
