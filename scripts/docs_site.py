@@ -31,6 +31,7 @@ def assemble(out: Path) -> None:
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(ROOT / "docs", out)
     shutil.copytree(ROOT / "results", out / "results")
+    shutil.copy(ROOT / "src" / "poseglot" / "app" / "web" / "static" / "icon.svg", out / "pictures")
     for page in sorted(out.rglob("*.md")):
         text = _HIDDEN.sub(lambda found: GENERATED[found[1]](), page.read_text(encoding="utf-8"))
         place = page.relative_to(out)
