@@ -46,7 +46,8 @@ def site(script: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     build = subprocess.run(
         [sys.executable, "-m", "zensical", "build", "--strict", "--clean"], cwd=folder, capture_output=True, text=True
     )
-    assert build.returncode == 0, build.stdout + build.stderr
+    said = re.sub(r"\x1b\[[\d;]*m", "", build.stdout + build.stderr).split("Traceback")[0]
+    assert build.returncode == 0, said
     return folder / "site"
 
 
