@@ -3,7 +3,7 @@ PYTHON ?= python3
 POSEGLOT := .venv/bin/poseglot
 DEMO := runs/demo
 
-.PHONY: setup demo test test-all lint clean
+.PHONY: setup demo docs test test-all lint clean
 
 setup: .venv/installed
 
@@ -23,6 +23,11 @@ demo: setup
 	$(POSEGLOT) draw $(DEMO) --clip $(DEMO)/unseen-clip.npy
 	$(POSEGLOT) report $(DEMO)
 
+# The documentation as a site in site/, which needs no network to be read: open site/index.html.
+docs: setup
+	.venv/bin/python scripts/docs_site.py build/docs
+	.venv/bin/zensical build --strict --clean
+
 lint: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
@@ -36,4 +41,4 @@ test-all: lint
 	.venv/bin/python -m pytest -n auto -m ''
 
 clean:
-	rm -rf .venv data/demo $(DEMO)
+	rm -rf .venv data/demo $(DEMO) build/docs site

@@ -1,48 +1,22 @@
-"""The README and the pages of docs/ keep their word: commands exist, recipes and studies are there, Python runs."""
+"""The README keeps its word: recipes, studies and make targets are those it lists, its Python runs, links lead somewhere.
+
+Commands, here and in docs/, are looked at by `tests/docs`.
+"""
 
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from poseglot.app.cli import build_parser
-from poseglot.app.commands import train
-from poseglot.app.project import recipe_text
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, save_recognizer
-from poseglot.training.recipe_file import parse_recipe
 from tests.conftest import ROOT
+from tests.docs.blocks import PAGES
 
-README = (ROOT / "README.md").read_text()
-PAGES = {path.name: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+README = PAGES["README.md"]
 FIRST_CELLS = "\n".join(line.split("|")[1] for line in README.splitlines() if line.startswith("|"))
-SHELL = [
-    line.strip()
-    for page in PAGES.values()
-    for language, block in re.findall(r"^```(\w*)\n(.*?)^```", page, re.M | re.S)
-    if not language
-    for line in block.splitlines()
-]
-COMMANDS = [part.strip() for line in SHELL for part in line.split("#")[0].split("&&") if part.strip().startswith("poseglot ")]
-
-
-def test_there_are_commands_to_check() -> None:
-    assert len(COMMANDS) >= 26
-
-
-@pytest.mark.parametrize("line", COMMANDS)
-def test_every_command_is_one_of_ours(line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(ROOT)
-    parsed, rest = build_parser().parse_known_args(shlex.split(line.replace("$s", "bone"))[1:])
-    if parsed.command is train.run:
-        own = tmp_path / train.OWN_RECIPE  # what `poseglot new` wrote, in the folder that it is called in
-        own.write_text(recipe_text("by-subject", train=100))
-        parse_recipe(["--config", str(parsed.config or own), *rest])
-    else:
-        assert rest == []
 
 
 def test_every_make_target_it_names_exists() -> None:
@@ -67,7 +41,7 @@ def test_every_study_is_listed_and_every_listed_one_is_there() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_and_picture_is_there(page: str) -> None:
-    folder = ROOT if page == "README.md" else ROOT / "docs"
+    folder = (ROOT / page).parent
     for target in re.findall(r"\]\((?!http)([^)]+)\)", PAGES[page]):
         assert (folder / target.split("#")[0]).exists(), target
 

@@ -1,6 +1,7 @@
 """Every registered encoder keeps the contract of `poseglot.models.encoders`; ours have the parameters and the cost they should.
 
-`CHECKS` are the contract, one function each: `tests/test_docs.py` holds the encoder of `docs/adding-an-encoder.md` to them, too.
+`CHECKS` are the contract, one function each: `tests/docs/test_adding_an_encoder.py` holds the encoder of
+`docs/adding-an-encoder.md` to them, too.
 """
 
 from __future__ import annotations

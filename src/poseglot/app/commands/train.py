@@ -9,7 +9,7 @@ from poseglot.app.commands.register import AddCommand, missing_package
 from poseglot.errors import PoseglotError
 
 OWN_RECIPE = "recipe.yaml"  # as `poseglot new` calls it
-_TRAIN_USAGE = """usage: poseglot train [--config RECIPE.yaml] [--out RUN] [--resume] [SETTING ...]
+USAGE = """usage: poseglot train [--config RECIPE.yaml] [--out RUN] [--resume] [SETTING ...]
                       [--accelerator auto] [--devices 1] [--nodes 1] [--compile auto]
 
 Trains a recipe into the folder RUN; the recognizer of its last epoch is the result.
@@ -48,7 +48,7 @@ def run(parsed: argparse.Namespace) -> None:
         raise PoseglotError(missing_package("training", error)) from error
 
     if parsed.help:
-        print(_TRAIN_USAGE + recipe_help())
+        print(USAGE + recipe_help())
         return
     if parsed.config is None and Path(OWN_RECIPE).is_file():
         parsed.config = Path(OWN_RECIPE)

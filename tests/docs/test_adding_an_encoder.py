@@ -1,4 +1,4 @@
-"""docs/adding-an-encoder.md keeps its word: the example runs as it stands, and keeps the contract (commands and links: test_readme)."""
+"""docs/adding-an-encoder.md keeps its word: the example runs as it stands, and keeps the contract (its commands: test_commands)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,228 @@
+"""Assembles the pages of the documentation for Zensical, which then makes the site (`make docs`; mkdocs.yml says how).
+
+What it does to docs/ and results/: puts them into one folder, mends the links between them, writes what is generated - every command
+from the real parser, every setting from the recipes' dataclasses, every recipe and study from its file -, and turns ```math blocks into
+MathML, which browsers draw by themselves. So nothing is written down twice, and nothing generated can be out of date.
+
+    python scripts/docs_site.py build/docs
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+_HIDDEN = re.compile(r"^<!-- generated: (\w+) -->$", re.M)
+
+
+def assemble(out: Path) -> None:
+    """Every page and picture of the site, into `out` (which is emptied)."""
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(ROOT / "docs", out)
+    shutil.copytree(ROOT / "results", out / "results")
+    shutil.copy(ROOT / "src" / "poseglot" / "app" / "web" / "static" / "icon.svg", out / "pictures")
+    for page in sorted(out.rglob("*.md")):
+        text = _HIDDEN.sub(lambda found: GENERATED[found[1]](), page.read_text(encoding="utf-8"))
+        place = page.relative_to(out)
+        mend = links_of_results if place.parts[0] == "results" else links_of_docs
+        page.write_text(with_mathml(mend(text)), encoding="utf-8")
+
+
+def links_of_docs(text: str) -> str:
+    """`results/` lies beside docs/ in the repository and inside it on the site; of the source there is no page, only its name."""
+    text = text.replace("](../results/", "](results/")
+    return re.sub(r"\[([^]]+)\]\(\.\./[^)]*\)", r"\1", text)
+
+
+def links_of_results(text: str) -> str:
+    """The same the other way round."""
+    return text.replace("](../docs/", "](../")
+
+
+def with_mathml(text: str) -> str:
+    """```math blocks (which GitHub draws as well) as MathML: no script and no font has to be loaded for them."""
+    from latex2mathml.converter import convert
+
+    def mathml(found: re.Match[str]) -> str:
+        return f'<div class="math">{convert(found[1].strip(), display="block")}</div>\n'
+
+    return re.sub(r"^```math\n(.*?)^```\n", mathml, text, flags=re.M | re.S)
+
+
+def commands_page() -> str:
+    """Every command: what it is for, how it is called, every option."""
+    return "\n".join(_command(name, parser) for name, parser in commands().items())
+
+
+def commands() -> Mapping[str, argparse.ArgumentParser]:
+    """The parser of each command, in the order of `poseglot --help`."""
+    from poseglot.app.cli import build_parser
+
+    (subparsers,) = (action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction))
+    return subparsers.choices
+
+
+def _command(name: str, parser: argparse.ArgumentParser) -> str:
+    if not parser.add_help:  # `train` prints its own, beside the recipe's settings
+        from poseglot.app.commands.train import USAGE
+
+        return (
+            f"## poseglot {name}\n\n```text\n{USAGE.strip()}\n```\n\nThe settings: [every recipe](recipes.md#every-setting).\n"
+        )
+    lines = [f"## poseglot {name}\n", f"```text\n{_usage(parser)}\n```\n", *_paragraphs(parser.description or ""), ""]
+    shown = [action for action in parser._actions if action.help != argparse.SUPPRESS and action.dest != "help"]
+    if shown:
+        lines += ["| | |", "|---|---|", *(f"| {_names(action)} | {_cell(_meaning(parser, action))} |" for action in shown), ""]
+    if parser.epilog:
+        lines += [*_paragraphs(parser.epilog), ""]
+    return "\n".join(lines)
+
+
+def _usage(parser: argparse.ArgumentParser) -> str:
+    """The usage in one form for every width of terminal and version of Python: the words as argparse has them, broken between options."""
+    words = re.sub(r"\s+", " ", parser.format_usage()).replace("usage: ", "").replace("[-h] ", "").strip()
+    depth, glued = 0, ""
+    for letter in words:
+        depth += {"[": 1, "]": -1}.get(letter, 0)
+        glued += "\0" if letter == " " and depth else letter
+    lines = textwrap.wrap(glued, 88, subsequent_indent="    ", break_on_hyphens=False, break_long_words=False)
+    return "\n".join(lines).replace("\0", " ")
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    """A description of a parser as Markdown: what is indented is a table or a command, and stays as it is."""
+    for block in re.split(r"\n\s*\n", text.strip("\n")):
+        lines = block.splitlines()
+        plain = [line for line in lines if not line.startswith("  ")]
+        verbatim = textwrap.dedent("\n".join(line for line in lines if line.startswith("  ")))
+        if plain:
+            yield _escaped("\n".join(plain)) + "\n"
+        if verbatim:
+            yield f"```text\n{verbatim}\n```\n"
+
+
+def _names(action: argparse.Action) -> str:
+    """An option with its value, or an argument; choices are listed, each by itself so that a narrow table can break between them."""
+    value = action.metavar or ("" if action.nargs == 0 else action.dest.upper())
+    value = f"`{' '.join(value) if isinstance(value, tuple) else value}`" if value else ""
+    if action.choices:
+        value = ", ".join(f"`{choice}`" for choice in action.choices)
+    if not action.option_strings:
+        return f"`{action.metavar or action.dest}`" + (f"<br>{value}" if action.choices else "")
+    names = ", ".join(f"`{name}`" for name in action.option_strings)
+    return names + {True: f"<br>{value}", False: f" {value}" if value else ""}[bool(action.choices)]
+
+
+def _meaning(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
+    text = parser._get_formatter()._expand_help(action) if action.help else ""
+    return text + (" (must be given)" if action.required and action.option_strings else "")
+
+
+def settings_page() -> str:
+    """Every setting of a recipe, by section: type, default and meaning, from the dataclasses and their docstrings."""
+    from poseglot.training.recipe import Recipe
+
+    sections = [(name, kind) for name, kind in get_type_hints(Recipe).items() if is_dataclass(kind)]
+    pages = [_section(f"{name}.", kind) for name, kind in sections]
+    return "\n".join([*pages, _section("", Recipe)])
+
+
+def _section(prefix: str, kind: Any) -> str:
+    summary, meanings = documented(kind)
+    hints = get_type_hints(kind)
+    lines = [
+        f"### {prefix.rstrip('.') or 'The run'}\n",
+        f"{_escaped(summary)}\n",
+        "| setting | type | default | meaning |",
+        "|---|---|---|---|",
+    ]
+    for entry in fields(kind):
+        if is_dataclass(hints[entry.name]):
+            continue
+        default = entry.default_factory() if entry.default_factory is not MISSING else entry.default
+        shown = "must be given" if default is MISSING else f"`{_plain(default)}`"
+        lines.append(f"| `{prefix}{entry.name}` | {_type(hints[entry.name])} | {shown} | {_cell(meanings[entry.name])} |")
+    return "\n".join([*lines, ""])
+
+
+def documented(kind: Any) -> tuple[str, dict[str, str]]:
+    """The first paragraph of a dataclass's docstring, and what it says of each attribute.
+
+    Raises:
+        KeyError: an attribute without a meaning.
+    """
+    text = inspect.cleandoc(kind.__doc__ or "")
+    summary, _, attributes = text.partition("Attributes:\n")
+    entries = re.findall(r"^(\w+(?:, \w+)*): (.*(?:\n +.*)*)", textwrap.dedent(attributes), re.M)
+    meanings = {name: re.sub(r"\s+", " ", meaning) for names, meaning in entries for name in names.split(", ")}
+    return re.sub(r"\s+", " ", summary).strip(), {entry.name: meanings[entry.name] for entry in fields(kind)}
+
+
+def _type(hint: Any) -> str:
+    plain = {
+        "int": "whole number",
+        "float": "number",
+        "bool": "true or false",
+        "str": "text",
+        "list[int]": "list of whole numbers",
+    }
+    if "Literal" in str(hint):
+        return "one of " + ", ".join(f"`{value}`" for value in hint.__args__)
+    if str(hint).startswith("dict"):
+        return "mapping"
+    name = getattr(hint, "__name__", str(hint)) if "[" not in str(hint) else str(hint)
+    return plain.get(name, "list of texts, or text" if name == "list[str] | str" else name)
+
+
+def _plain(value: Any) -> str:
+    """A value as YAML and the command line have it."""
+    return yaml.safe_dump(value, default_flow_style=True).replace("\n...", "").strip()
+
+
+def recipes_page() -> str:
+    """Every recipe: its file, comments and all."""
+    return "\n".join(_file(path) for path in sorted((ROOT / "recipes").glob("*/*.yaml")))
+
+
+def studies_page() -> str:
+    """Every study, by its title and its opening comment."""
+    lines = ["| study | what |", "|---|---|"]
+    for path in sorted((ROOT / "studies").glob("*.yaml")):
+        title = yaml.safe_load(path.read_text(encoding="utf-8"))["title"]
+        lines.append(f"| `studies/{path.name}` | {_cell(title)} |")
+    return "\n".join([*lines, ""])
+
+
+def _file(path: Path) -> str:
+    return f"### {path.relative_to(ROOT)}\n\n```yaml\n{path.read_text(encoding='utf-8').strip()}\n```\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("<", "&lt;").replace("*", r"\*").replace("_", r"\_") if "`" not in text else text.replace("<", "&lt;")
+
+
+def _cell(text: str) -> str:
+    """A text in a cell of a table."""
+    return _escaped(re.sub(r"\s+", " ", text)).replace("|", r"\|")
+
+
+GENERATED: Mapping[str, Callable[[], str]] = {
+    "commands": commands_page,
+    "settings": settings_page,
+    "recipes": recipes_page,
+    "studies": studies_page,
+}
+
+if __name__ == "__main__":
+    assemble(Path(sys.argv[1]))

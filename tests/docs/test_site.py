@@ -1,0 +1,146 @@
+"""The site as `make docs` builds it: strictly, with nothing loaded from elsewhere, no dead link, and generated pages that are whole."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import fields, is_dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+from typing import get_type_hints
+
+import pytest
+import yaml
+
+from poseglot.training.recipe import Recipe
+from tests.conftest import ROOT
+
+LOADS = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src"}
+
+
+def loaded(name: str) -> ModuleType:
+    """A file of scripts/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    """What assembles the pages."""
+    return loaded("docs_site")
+
+
+@pytest.fixture(scope="module")
+def site(script: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the site, built as the Makefile does."""
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copy(ROOT / "mkdocs.yml", folder)
+    script.assemble(folder / "build" / "docs")
+    build = subprocess.run(
+        [sys.executable, "-m", "zensical", "build", "--strict", "--clean"], cwd=folder, capture_output=True, text=True
+    )
+    said = re.sub(r"\x1b\[[\d;]*m", "", build.stdout + build.stderr).split("Traceback")[0]
+    assert build.returncode == 0, said
+    return folder / "site"
+
+
+class Page(HTMLParser):
+    """What a page loads, where it points, and which places in it can be pointed at."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.links: list[str] = []
+        self.places: set[str] = set()
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag in LOADS and given.get(LOADS[tag]):
+            self.loaded.append(str(given[LOADS[tag]]))
+        if tag == "a" and given.get("href"):
+            self.links.append(str(given["href"]))
+        self.places |= {str(given[key]) for key in ("id", "name") if given.get(key)}
+
+
+@pytest.fixture(scope="module")
+def pages(site: Path) -> dict[Path, Page]:
+    return {path.resolve(): Page(path) for path in site.rglob("*.html") if path.name != "404.html"}
+
+
+def test_nothing_is_loaded_from_elsewhere_and_everything_loaded_is_there(pages: dict[Path, Page]) -> None:
+    assert len(pages) >= 24
+    for path, page in pages.items():
+        for target in page.loaded:
+            if not target.startswith("data:"):
+                assert not re.match(r"(\w+:)?//", target), (path.name, target)
+                assert (path.parent / target.split("?")[0].split("#")[0]).exists(), (path.name, target)
+
+
+def test_style_sheets_load_nothing_from_elsewhere(site: Path) -> None:
+    for sheet in site.rglob("*.css"):
+        assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", sheet.read_text(encoding="utf-8")), sheet
+
+
+def test_every_link_leads_to_something(pages: dict[Path, Page]) -> None:
+    for path, page in pages.items():
+        for link in page.links:
+            if re.match(r"(https?|mailto):", link):
+                continue
+            target, _, place = link.partition("#")
+            reached = (path.parent / target).resolve() if target else path
+            assert reached.exists(), (path.name, link)
+            if place and reached in pages:
+                assert place in pages[reached].places or place == "__top", (path.name, link)
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    named = set(re.findall(r"[\w/-]+\.md", yaml.safe_dump(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"])))
+    there = {path.name for path in (ROOT / "docs").glob("*.md")}
+    assert named == there | {"results/README.md"}
+
+
+def test_every_command_and_option_is_on_its_page(script: ModuleType, site: Path) -> None:
+    page = script.commands_page()
+    for name, parser in script.commands().items():
+        (section,) = re.findall(rf"^## poseglot {name}\n(.*?)(?=^## |\Z)", page, re.M | re.S)
+        for option in parser._option_string_actions:
+            assert option in ("-h", "--help") or option in section, f"{name} {option}"
+        assert f'id="poseglot-{name}"' in (site / "commands.html").read_text()
+
+
+def test_every_setting_is_on_its_page_with_type_default_and_meaning(script: ModuleType) -> None:
+    page = script.settings_page()
+    for section, kind in get_type_hints(Recipe).items():
+        for name in [f"{section}.{entry.name}" for entry in fields(kind)] if is_dataclass(kind) else [section]:
+            (row,) = re.findall(rf"^\| `{name}` \| (.+) \| (.+) \| (.+) \|$", page, re.M)
+            assert all(cell.strip() for cell in row), name
+            assert row[2].endswith((".", ")")) and row[2].count("`") % 2 == 0, f"{name}: {row[2]}"
+
+
+def test_every_recipe_and_study_is_on_its_page(script: ModuleType) -> None:
+    recipes, studies = script.recipes_page(), script.studies_page()
+    for path in (ROOT / "recipes").glob("*/*.yaml"):
+        assert f"### recipes/{path.parent.name}/{path.name}\n" in recipes and path.read_text().strip() in recipes
+    for path in (ROOT / "studies").glob("*.yaml"):
+        assert f"`studies/{path.name}`" in studies
+
+
+def test_formulas_are_drawn_by_the_browser_itself(site: Path) -> None:
+    method = (site / "method.html").read_text()
+    assert method.count("<math") == 4 and "\\frac" not in re.sub(r"<annotation.*?</annotation>", "", method, flags=re.S)
+
+
+def test_pictures_of_the_method_are_those_that_their_script_draws(tmp_path: Path) -> None:
+    loaded("method_pictures").main(tmp_path)
+    for picture in tmp_path.glob("*.svg"):
+        there = (ROOT / "docs" / "pictures" / picture.name).read_text()
+        # The last digits of coordinates are the machine's.
+        assert re.sub(r"[\d.]+", "#", there) == re.sub(r"[\d.]+", "#", picture.read_text()), f"draw {picture.name} again"

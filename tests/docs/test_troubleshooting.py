@@ -1,0 +1,58 @@
+"""docs/troubleshooting.md: every message that it quotes is one of ours, and everything that people ask about has an entry."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.docs.blocks import PAGES
+
+PAGE = PAGES["docs/troubleshooting.md"]
+QUOTED = [re.sub(r"\s*\n\s*> ?", " ", found).strip().removeprefix("> ") for found in re.findall(r"(?:^ *>.*\n?)+", PAGE, re.M)]
+HOLE = "…"
+# What people ask about in the issues of this field's repositories, most frequent first: a word of the heading that answers each.
+ASKED = [
+    "published", "weights", "own data", "video", "real time", "long recording", "other joints", "NTU RGB", "NW-UCLA", "link is dead",
+    "Installing", "Memory", "ONNX", "Show me", "N, C, T, V, M", "One GPU", "Windows", "Pretrained", "does not learn", "texts come from",
+]  # fmt: skip
+
+
+@cache
+def strings() -> list[str]:
+    """Every text in the source, what is filled in as a hole."""
+    found = []
+    for path in (ROOT / "src").rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                parts = (part.value if isinstance(part, ast.Constant) else HOLE for part in node.values)
+                found.append("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return found
+
+
+def is_said(message: str) -> bool:
+    """Whether the fixed pieces of a message stand in one text of the source, in their order."""
+    pieces = [re.escape(piece) for piece in message.split(HOLE)]
+    return any(re.search(".*".join(pieces), text, re.S) for text in strings())
+
+
+def test_there_are_messages() -> None:
+    assert len(QUOTED) >= 40
+    assert not is_said("this message … is none of ours, and so the check can fail")
+
+
+@pytest.mark.parametrize("message", QUOTED)
+def test_every_message_quoted_is_one_of_ours(message: str) -> None:
+    assert max(map(len, message.split(HOLE))) >= 15, "too little of it is fixed to be told from others"
+    assert is_said(message)
+
+
+@pytest.mark.parametrize("word", ASKED)
+def test_what_people_ask_has_an_entry(word: str) -> None:
+    assert any(word in heading for heading in re.findall(r"^## (.*)", PAGE, re.M))
