@@ -61,6 +61,7 @@ def test_every_room_is_listed() -> None:
         ("openai", "descriptions/endpoint.py"),
         ("uvicorn", "app/web/running.py"),
         ("fastapi", "app/web/server.py"),
+        ("ray", "inference/on_ray.py"),
     ],
 )
 def test_a_library_stays_in_its_file(library: str, place: str) -> None:

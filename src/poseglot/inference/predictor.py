@@ -32,6 +32,7 @@ from poseglot.skeletons.views import Views
 
 if TYPE_CHECKING:
     from poseglot.inference.export import ExportedRecognizer
+    from poseglot.skeletons.store import PackedStore
 
 Engine = Literal["auto", "torch", "onnx"]
 ENGINES: tuple[Engine, ...] = ("auto", "torch", "onnx")
@@ -129,7 +130,7 @@ class Predictor:
         if exported is not None and path.suffix == ".onnx":
             self.temperature = exported.temperature
         else:
-            self.temperature = temperature_of(_recognizer_file(path))
+            self.temperature = temperature_of(recognizer_file(path))
         self.classes = self.spec.classes
         self._mappings: dict[str, LayoutMapping] = {}
 
@@ -170,17 +171,28 @@ class Predictor:
         for some, views in self.views(clips, batch_size=batch_size, layout=layout):
             joints, logits = self._features_and_logits(views) if features else (None, self.logits(views))
             for place, ((name, mapping), row) in enumerate(zip(some, logits, strict=True)):
-                answers = best_answers(row / (self.temperature or 1), self.classes, top)
-                predictions.append(
-                    Prediction(
-                        name=name,
-                        answers=answers,
-                        unknown=answers[0].probability < self.unknown_below,
-                        features=None if joints is None else self._parts(joints[place]),
-                        mapping=mapping,
-                    )
-                )
+                parts = None if joints is None else self._parts(joints[place])
+                predictions.append(replace(self._prediction(name, row, mapping, top), features=parts))
         return predictions
+
+    def predict_each(
+        self, clips: Sequence[Recognisable], *, top: int = 5, layout: str | Path | Layout | None = None
+    ) -> list[Prediction | PoseglotError]:
+        """As `predict`, of clips that go through the network at once; one that is not acceptable has its error in its place."""
+        given = load_layout(str(layout)) if isinstance(layout, (str, Path)) else layout
+        errors: dict[int, PoseglotError] = {}
+        seen: list[tuple[str, LayoutMapping | None]] = []
+        views: list[Joints] = []
+        for number, clip in enumerate(clips):
+            try:
+                checked, mapping = self._clip(clip, number, given)
+                views.append(self._view(checked))
+                seen.append((checked.name, mapping))
+            except PoseglotError as error:
+                errors[number] = error
+        logits = self.logits(torch.from_numpy(np.stack(views))) if views else ()
+        answered = (self._prediction(name, row, mapping, top) for (name, mapping), row in zip(seen, logits, strict=True))
+        return [errors[number] if number in errors else next(answered) for number in range(len(clips))]
 
     def views(
         self,
@@ -216,16 +228,24 @@ class Predictor:
         """The logits of every clip of a side of a store, batch by batch.
 
         Raises:
+            PoseglotError: as `check_store`.
+        """
+        self.check_store(views.store)
+        for view in views.test_views(batch_size, self.device):
+            yield self.logits(view)
+
+    def check_store(self, store: PackedStore) -> None:
+        """See that a store's clips have what this recognizer was trained on.
+
+        Raises:
             PoseglotError: the store's clips have scores and the recognizer knows none, or the other way round.
         """
-        info, channels = views.store.info, views.store.joints.shape[-1]
+        info, channels = store.info, store.joints.shape[-1]
         if (channels, info.scored) != (self.spec.channels, self.spec.scored):
             raise PoseglotError(
                 f"the clips of {info.name} have {_numbers(channels, info.scored)} per joint, but the recognizer was trained on "
                 f"{_numbers(self.spec.channels, self.spec.scored)}. {_remedy(info.scored, self.spec.scored)}"
             )
-        for view in views.test_views(batch_size, self.device):
-            yield self.logits(view)
 
     @property
     def parts(self) -> dict[str, tuple[int, ...]]:
@@ -257,6 +277,11 @@ class Predictor:
             joints = self._frozen.joint_features(views.to(self.device))
             logits = self._frozen.classify(joints.mean(dim=1))
         return joints.cpu().numpy(), logits.cpu().numpy()
+
+    def _prediction(self, name: str, logits: npt.NDArray[np.float32], mapping: LayoutMapping | None, top: int) -> Prediction:
+        """What a clip's logits (classes,) say."""
+        answers = best_answers(logits / (self.temperature or 1), self.classes, top)
+        return Prediction(name, answers, unknown=answers[0].probability < self.unknown_below, mapping=mapping)
 
     def _parts(self, joints: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
         """(V, F) -> part -> (F,)."""
@@ -343,7 +368,7 @@ def _files_in(folder: Path) -> list[Path]:
     return found
 
 
-def _recognizer_file(path: Path) -> Path:
+def recognizer_file(path: Path) -> Path:
     """The recognizer's file of a run's folder, or that file itself.
 
     Raises:
@@ -369,7 +394,7 @@ def _exported(path: Path, device: str | None, engine: Engine) -> ExportedRecogni
         from poseglot.inference.export import ExportedRecognizer
 
         return ExportedRecognizer(path, device=device)
-    file = _recognizer_file(path)
+    file = recognizer_file(path)
     beside = file.with_name(EXPORTED_FILE)
     asked = engine == "onnx"
     if not asked:
@@ -391,7 +416,7 @@ def _exported(path: Path, device: str | None, engine: Engine) -> ExportedRecogni
 
 def _recognizer(path: Path, device: str | None) -> Recognizer:
     """What is saved there, on the device."""
-    recognizer = load_recognizer(_recognizer_file(path))
+    recognizer = load_recognizer(recognizer_file(path))
     try:
         return recognizer.to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
     except (RuntimeError, AssertionError) as error:  # torch's: no such kind of device; none of it here
