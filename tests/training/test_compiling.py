@@ -27,10 +27,10 @@ COMPILED, PLAIN = Machine("cpu", compile="on"), Machine("cpu", compile="off")
 
 
 @pytest.fixture
-def recipe(store_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+def recipe(few_clips: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     """One that uses no kernels of ours, which come to the same but for rounding."""
     monkeypatch.setenv(SWITCH, "off")
-    recipe = small_recipe(store_path, tiny_bert)
+    recipe = small_recipe(few_clips, tiny_bert)
     return replace(
         recipe, words=replace(recipe.words, learning="frozen"), optim=replace(recipe.optim, epochs=2, steps=[1], drop_last=True)
     )
