@@ -26,7 +26,7 @@ from poseglot.training.build import build
 from poseglot.training.engine import _Training
 from poseglot.training.recipe import LossRecipe, ModelRecipe, Recipe
 from poseglot.training.run import Run
-from tests.training.helpers import small_recipe
+from tests.training.helpers import four_blocks, small_recipe
 
 GPU = torch.device("meta")
 
@@ -101,7 +101,8 @@ def nobody_waits() -> Iterator[None]:
 
 
 @pytest.fixture
-def recipe(store_path: Path, tiny_bert: Path) -> Recipe:
+def recipe(store_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    four_blocks(monkeypatch)
     return small_recipe(store_path, tiny_bert)
 
 
@@ -157,6 +158,7 @@ INJECTED: dict[str, Callable[[Tensor], Any]] = {
 def wordless(store_path: Path, tiny_bert: Path) -> Iterator[_Training]:
     recipe = small_recipe(store_path, tiny_bert)
     with pytest.MonkeyPatch.context() as patch:
+        four_blocks(patch)
         yield far_training(replace(recipe, words=replace(recipe.words, prompt="none")), patch)
 
 
