@@ -47,6 +47,15 @@ def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def few_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A third of that store, for what trains: every person and every action, 32 clips for training and 8 for testing."""
+    clips = (clip for clip in synthetic.make_clips(persons=10, cameras=1, repeats=1) if (clip.subject + clip.label) % 3 == 0)
+    path = tmp_path_factory.mktemp("store") / "few"
+    write_store(path, clips, benchmark=load_benchmark("demo"), layout=load_layout("kinect20"), source={"synthetic": "tests"})
+    return path
+
+
+@pytest.fixture(scope="session")
 def small_store(store_path: Path) -> PackedStore:
     """The store at `store_path`, opened."""
     return open_store(store_path)

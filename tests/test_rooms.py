@@ -64,6 +64,7 @@ def test_every_room_is_listed() -> None:
         ("mediapipe", "inference/video/blaze.py"),
         ("cv2", "inference/video/frames.py"),
         ("fastapi", "app/web/server.py"),
+        ("ray", "inference/on_ray.py"),
     ],
 )
 def test_a_library_stays_in_its_file(library: str, place: str) -> None:

@@ -85,7 +85,7 @@ def folder_written_in_turns(path: Path, *, key: str, overwrite: bool = False) ->
     partial = _partial(path)
     try:
         partial.mkdir(parents=True, exist_ok=True)
-        with (partial / "key").open("a+", encoding="utf-8") as file, _only_one(file, partial):
+        with (partial / "key").open("a+", encoding="utf-8") as file, only_one(file, partial):
             file.seek(0)
             if file.read() != key:
                 for left in partial.iterdir():
@@ -118,8 +118,12 @@ def _partial(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _only_one(file: IO[str], folder: Path) -> Iterator[None]:
-    """Hold a file's lock, where the system has such locks; the system lets go of it however this process ends."""
+def only_one(file: IO[str], folder: Path) -> Iterator[None]:
+    """Hold a file's lock, where the system has such locks; the system lets go of it however this process ends.
+
+    Raises:
+        PoseglotError: another process holds it, filling the folder.
+    """
     try:
         import fcntl
     except ImportError:  # Windows

@@ -34,7 +34,7 @@ OTHERS = ("bow", "nod head")
 
 @pytest.fixture(scope="module")
 def recipe(store_path: Path, tiny_bert: Path) -> Recipe:
-    optim = OptimRecipe(epochs=2, batch_size=24, drop_last=False, warmup_epochs=1, steps=[])
+    optim = OptimRecipe(epochs=1, batch_size=24, drop_last=False, warmup_epochs=1, steps=[])
     recipe = small_recipe(store_path, tiny_bert, optim=optim)
     return replace(recipe, data=replace(recipe.data, unseen=list(UNSEEN)))
 

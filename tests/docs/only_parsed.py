@@ -11,6 +11,7 @@ ONLY_PARSED = {
     r"^poseglot (pose|watch) |video": "needs a video or a camera, and a pose estimator; tests/test_video.py has them",
     r"^poseglot new gestures --source clips --scored": "the clips are a pose estimator's; tests/app/test_video_commands.py",
     r"^poseglot stream .* - ": "reads what another program writes; tests/app/test_stream_command.py writes it",
+    r"--engine ray": "needs Ray; tests/inference/test_on_ray.py has a cluster of two nodes and kills one",
     r"--executor slurm": "needs a cluster; tests/studies has submitit's local executor in its place",
     r"^poseglot describe .*--model ": "needs a language model; tests/descriptions asks a stand-in for one",
     r"my-encoder": "the encoder is the page's own; test_adding_an_encoder.py registers it and holds it to the contract",

@@ -34,6 +34,7 @@ CLIPS = ["some_clip.json", "another.npy", "a_folder_of_clips"]
 PROVIDED: Mapping[str, Sequence[str]] = {
     "README.md": ["data/nw-ucla", "all_sqe.zip", "my-clips", *CLIPS, "runs/with-words", "runs/without-words", "runs/demo"],
     "results/README.md": ["data/nw-ucla", "all_sqe.zip"],
+    "docs/archives.md": ["data/nw-ucla", "runs/first"],
     "docs/data.md": ["data/nw-ucla", "all_sqe.zip", "my-clips", "my-clips.csv", "my-layout.yaml"],
     "docs/export.md": ["data/nw-ucla", "runs/first", *CLIPS],
     "docs/long-recordings.md": ["runs/first", "recording.npy", "recording.csv", "annotated.csv"],

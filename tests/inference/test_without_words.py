@@ -30,7 +30,7 @@ packages = {"transformers", "tokenizers", "lightning_fabric", "jsonargparse", "t
 rooms = ("losses", "training", "models.text", "descriptions")
 for name in sys.modules:
     ours = any(name == f"poseglot.{room}" or name.startswith(f"poseglot.{room}.") for room in rooms)
-    if ours or name.split(".")[0] in packages:
+    if ours or name.split(".")[0] in packages or name == "torch._dynamo":  # torch's compiler: a second
         print(name)
 print("predicted")
 """

@@ -1,11 +1,17 @@
-"""A recipe small enough for tests: the small synthetic store, a narrow encoder, a tiny random text encoder."""
+"""A recipe small enough for tests: few clips (`few_clips`: five steps an epoch), a narrow encoder, a tiny random text encoder."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+import torch.multiprocessing as multiprocessing
+from torch import nn
+
+from poseglot.models import recognizer as recognizers
 from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, WordsRecipe
 
 
@@ -14,6 +20,24 @@ def small_recipe(store: Path, text_encoder: Path, **changes: Any) -> Recipe:
         data=DataRecipe(store=str(store), split="cross-person"),
         model=ModelRecipe(width=8),
         words=WordsRecipe(descriptions="demo", encoder=str(text_encoder), lr_scale=0.5),
-        optim=OptimRecipe(epochs=3, batch_size=20, drop_last=False, warmup_epochs=1, steps=[2]),
+        optim=OptimRecipe(epochs=3, batch_size=7, drop_last=False, warmup_epochs=1, steps=[2]),
     )
     return replace(recipe, **changes)
+
+
+def four_blocks(patch: pytest.MonkeyPatch) -> None:
+    """Encoders get one block of each kind (the first, one as it comes, and the two that halve the frames) instead of ten."""
+    whole = recognizers.build_encoder
+
+    def short(*arguments: Any, **options: Any) -> nn.Module:
+        encoder: Any = whole(*arguments, **options)
+        encoder.blocks = nn.ModuleList(encoder.blocks[place] for place in (0, 1, 4, 7))
+        return encoder
+
+    patch.setattr(recognizers, "build_encoder", short)
+
+
+def in_two_processes(function: Callable[..., None], *arguments: Any) -> None:
+    """Call `function(rank, 2, *arguments)` in two processes; they come from one that has loaded what takes long and done nothing yet."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload([function.__module__, "transformers.models.bert"])
+    multiprocessing.start_processes(function, args=(2, *arguments), nprocs=2, start_method="forkserver")

@@ -21,16 +21,17 @@ from poseglot.training.compiling import compile_in_place, wanted
 from poseglot.training.engine import Machine, _Training, train
 from poseglot.training.recipe import Recipe
 from poseglot.training.run import Run
-from tests.training.helpers import small_recipe
+from tests.training.helpers import four_blocks, small_recipe
 
 COMPILED, PLAIN = Machine("cpu", compile="on"), Machine("cpu", compile="off")
 
 
 @pytest.fixture
-def recipe(store_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
-    """One that uses no kernels of ours, which come to the same but for rounding."""
+def recipe(few_clips: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    """One that uses no kernels of ours, which come to the same but for rounding; and four blocks, as compiling takes its time."""
+    four_blocks(monkeypatch)
     monkeypatch.setenv(SWITCH, "off")
-    recipe = small_recipe(store_path, tiny_bert)
+    recipe = small_recipe(few_clips, tiny_bert)
     return replace(
         recipe, words=replace(recipe.words, learning="frozen"), optim=replace(recipe.optim, epochs=2, steps=[1], drop_last=True)
     )

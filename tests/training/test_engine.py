@@ -31,8 +31,8 @@ CPU = Machine(accelerator="cpu")
 
 
 @pytest.fixture(scope="module")
-def recipe(store_path: Path, tiny_bert: Path) -> Recipe:
-    return small_recipe(store_path, tiny_bert)
+def recipe(few_clips: Path, tiny_bert: Path) -> Recipe:
+    return small_recipe(few_clips, tiny_bert)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_a_run_leaves_recipe_log_checkpoint_and_recognizer(recipe: Recipe, unbro
     log = unbroken.read_log()
     assert [entry["epoch"] for entry in log] == [1, 2, 3]
     assert [entry["lr"] for entry in log] == pytest.approx([0.1, 0.1, 0.01])
-    assert all(entry["train"]["total"] == 96 and entry["test"]["total"] == 24 for entry in log)
+    assert all(entry["train"]["total"] == 32 and entry["test"]["total"] == 8 for entry in log)
     assert log[-1]["loss"] < log[0]["loss"]
     assert list(unbroken.tensorboard.iterdir())
     recognizer = load_recognizer(unbroken.recognizer)
@@ -63,7 +63,7 @@ def test_a_run_leaves_recipe_log_checkpoint_and_recognizer(recipe: Recipe, unbro
 def test_the_result_is_the_last_epoch_and_the_best_on_test_is_kept_apart(recipe: Recipe, unbroken: Run, tmp_path: Path) -> None:
     result = train(recipe, unbroken.folder, resume=True, machine=CPU)  # complete already: only looked at again
     log = unbroken.read_log()
-    assert (result.last.correct, result.last.total) == (log[-1]["test"]["correct"], 24)
+    assert (result.last.correct, result.last.total) == (log[-1]["test"]["correct"], 8)
     counts = [entry["test"]["correct"] for entry in log]
     assert result.best_on_test == (max(counts), counts.index(max(counts)) + 1)
 
@@ -132,7 +132,7 @@ def test_a_fold_is_held_out_of_the_training_side(recipe: Recipe, tmp_path: Path)
     folded = replace(recipe, data=replace(recipe.data, folds=4, fold=2), optim=replace(recipe.optim, epochs=1))
     result = train(folded, tmp_path / "run", machine=CPU)
     (entry,) = Run(tmp_path / "run").read_log()
-    assert (entry["train"]["total"], result.last.total) == (72, 24)  # 96 clips of eight people
+    assert (entry["train"]["total"], result.last.total) == (24, 8)  # 32 clips of eight people
     built = build(folded)
     whole = build(recipe)
     assert set(built.train.names) | set(built.test.names) == set(whole.train.names)
@@ -221,7 +221,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(recipe: Re
         "no split 'cross-view'": replace(recipe, data=replace(recipe.data, split="cross-view")),
         "nothing of 12 classes of the data": replace(recipe, words=replace(recipe.words, descriptions="nw-ucla")),
         "unknown encoder": replace(recipe, model=replace(recipe.model, encoder="gcn")),
-        "fewer than one batch": replace(recipe, optim=replace(recipe.optim, batch_size=97, drop_last=True)),
+        "fewer than one batch": replace(recipe, optim=replace(recipe.optim, batch_size=33, drop_last=True)),
         "16-mixed needs a GPU": replace(recipe, precision="16-mixed"),
     }
     for message, case in cases.items():
@@ -267,12 +267,12 @@ def test_the_epochs_order_follows_from_seed_and_epoch(recipe: Recipe, monkeypatc
         return list(training._batches(epoch))
 
     whole = torch.cat(batches(0, 4, False, 2))
-    assert sorted(whole.tolist()) == list(range(192))  # every clip twice, as samples of their own
+    assert sorted(whole.tolist()) == list(range(64))  # every clip twice, as samples of their own
     assert torch.equal(whole, torch.cat(batches(0, 4, False, 2)))
     assert not torch.equal(whole, torch.cat(batches(0, 5, False, 2)))
     assert not torch.equal(whole, torch.cat(batches(1, 4, False, 2)))
-    assert [len(batch) for batch in batches(0, 0, True, 1)] == [20, 20, 20, 20]
-    assert [len(batch) for batch in batches(0, 0, False, 1)] == [20, 20, 20, 20, 16]
+    assert [len(batch) for batch in batches(0, 0, True, 1)] == [7, 7, 7, 7]
+    assert [len(batch) for batch in batches(0, 0, False, 1)] == [7, 7, 7, 7, 4]
 
 
 def test_official_repeated_augmentation_shows_the_same_views_every_epoch(

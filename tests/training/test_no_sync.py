@@ -26,7 +26,7 @@ from poseglot.training.build import build
 from poseglot.training.engine import _Training
 from poseglot.training.recipe import LossRecipe, ModelRecipe, Recipe
 from poseglot.training.run import Run
-from tests.training.helpers import small_recipe
+from tests.training.helpers import four_blocks, small_recipe
 
 GPU = torch.device("meta")
 
@@ -101,7 +101,8 @@ def nobody_waits() -> Iterator[None]:
 
 
 @pytest.fixture
-def recipe(store_path: Path, tiny_bert: Path) -> Recipe:
+def recipe(store_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    four_blocks(monkeypatch)
     return small_recipe(store_path, tiny_bert)
 
 
@@ -131,7 +132,7 @@ def test_a_training_step_waits_for_nothing(recipe: Recipe, case: str, monkeypatc
     training = far_training(recipes(recipe)[case], monkeypatch)
     with nobody_waits():
         for epoch in (0, 1):  # with momentum, too
-            losses = training.step(torch.arange(20), epoch)
+            losses = training.step(torch.arange(6), epoch)
     assert losses["loss"].device == GPU
 
 
@@ -157,6 +158,7 @@ INJECTED: dict[str, Callable[[Tensor], Any]] = {
 def wordless(store_path: Path, tiny_bert: Path) -> Iterator[_Training]:
     recipe = small_recipe(store_path, tiny_bert)
     with pytest.MonkeyPatch.context() as patch:
+        four_blocks(patch)
         yield far_training(replace(recipe, words=replace(recipe.words, prompt="none")), patch)
 
 
@@ -170,7 +172,7 @@ def test_a_step_that_waits_is_caught(wordless: _Training, way: str, monkeypatch:
 
     monkeypatch.setattr(Recognizer, "forward", waiting)
     with nobody_waits(), pytest.raises((WaitError, RuntimeError), match=CAUGHT):
-        wordless.step(torch.arange(20), 0)
+        wordless.step(torch.arange(6), 0)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU of NVIDIA or AMD")
@@ -179,9 +181,9 @@ def test_torch_sees_no_synchronisation_on_a_gpu(recipe: Recipe, case: str) -> No
     recipe = recipes(recipe)[case]
     training = _Training(Fabric(accelerator="cuda", devices=1), recipe, build(recipe), Run(Path("unused")))
     training.wrapped.train()
-    training.step(torch.arange(20), 0)  # what is set up once may wait
+    training.step(torch.arange(6), 0)  # what is set up once may wait
     torch.cuda.set_sync_debug_mode("error")
     try:
-        training.step(torch.arange(20), 1)
+        training.step(torch.arange(6), 1)
     finally:
         torch.cuda.set_sync_debug_mode("default")

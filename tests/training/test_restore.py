@@ -19,9 +19,9 @@ from tests.training.helpers import small_recipe
 
 
 @pytest.fixture
-def recipe(store_path: Path, tiny_bert: Path) -> Recipe:
-    optim = OptimRecipe(epochs=1, batch_size=24, drop_last=False, warmup_epochs=1, steps=[])
-    return small_recipe(store_path, tiny_bert, optim=optim)
+def recipe(few_clips: Path, tiny_bert: Path) -> Recipe:
+    optim = OptimRecipe(epochs=1, batch_size=8, drop_last=False, warmup_epochs=1, steps=[])
+    return small_recipe(few_clips, tiny_bert, optim=optim)
 
 
 def test_text_features_are_the_means_of_what_the_tuned_encoder_says(recipe: Recipe, tmp_path: Path) -> None:

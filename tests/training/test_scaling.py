@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as multiprocessing
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -24,7 +23,7 @@ from poseglot.training.build import build
 from poseglot.training.distributed import own_share, synchronise_batch_norm
 from poseglot.training.recipe import ModelRecipe, Recipe
 from tests.conftest import ROOT
-from tests.training.helpers import small_recipe
+from tests.training.helpers import in_two_processes, small_recipe
 
 BATCH = torch.arange(0, 96, 14)[:5]  # odd, so that shares are padded
 KINDS = {"allreduce_": "all_reduce", "allgather_": "all_gather", "broadcast_": "broadcast"}
@@ -93,7 +92,7 @@ def recipes(store_path: Path, tiny_bert: Path) -> dict[str, Recipe]:
 
 
 def test_two_processes_send_what_the_model_says(scaling: ModuleType, recipes: dict[str, Recipe], tmp_path: Path) -> None:
-    multiprocessing.spawn(process, args=(2, recipes, str(tmp_path)), nprocs=2)
+    in_two_processes(process, recipes, str(tmp_path))
     buckets = {}
     for case, recipe in recipes.items():
         heard = Counter((kind, size) for kind, size in json.loads((tmp_path / f"{case}.json").read_text()))

@@ -33,6 +33,12 @@ def recipe(store_path: Path, tiny_bert: Path) -> Recipe:
     return replace(recipe, data=replace(recipe.data, unseen=UNSEEN))
 
 
+@pytest.fixture
+def short(recipe: Recipe, few_clips: Path) -> Recipe:
+    """The same on few clips, for what trains."""
+    return replace(recipe, data=replace(recipe.data, store=str(few_clips)), optim=replace(recipe.optim, batch_size=8))
+
+
 def labels_of(store: PackedStore, places: np.ndarray) -> set[str]:
     return {store.info.classes[label] for label in store.clips["label"][places]}
 
@@ -101,10 +107,10 @@ def test_a_recipe_keeps_its_unseen_classes_in_its_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("learning", ["tuned", "frozen"])
 @pytest.mark.parametrize("prompt", ["parts", "synonym+parts", "label", "learned", "states"])
-def test_words_are_read_as_the_run_left_its_text_encoder(recipe: Recipe, tmp_path: Path, prompt: str, learning: str) -> None:
+def test_words_are_read_as_the_run_left_its_text_encoder(short: Recipe, tmp_path: Path, prompt: str, learning: str) -> None:
     partition = "four" if "parts" in prompt else "global"
-    words = replace(recipe.words, prompt=prompt, partition=partition, learning=learning, context=3, states=2)
-    recipe = replace(recipe, words=words)
+    words = replace(short.words, prompt=prompt, partition=partition, learning=learning, context=3, states=2)
+    recipe = replace(short, words=words)
     run = Run(tmp_path / "run")
     train(recipe, run.folder, machine=Machine("cpu"))
     by_words = ByWords(run)
@@ -126,9 +132,9 @@ def test_words_are_read_as_the_run_left_its_text_encoder(recipe: Recipe, tmp_pat
     assert np.allclose(by_words.described(["squat"])[:, 0], by_words.described(UNSEEN)[:, 1], atol=1e-4)
 
 
-def test_the_mean_is_of_normalised_texts(recipe: Recipe, tmp_path: Path) -> None:
+def test_the_mean_is_of_normalised_texts(short: Recipe, tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
-    train(recipe, run.folder, machine=Machine("cpu"))
+    train(short, run.folder, machine=Machine("cpu"))
     by_words = ByWords(run)
     description = load_descriptions("demo").classes["squat"]
     texts = [description.label, *description.synonyms]
@@ -136,7 +142,7 @@ def test_the_mean_is_of_normalised_texts(recipe: Recipe, tmp_path: Path) -> None
         read = [by_words.reader(by_words.reader.tokenize([text]))[0].double() for text in texts]
     wanted = torch.stack([feature / feature.norm() for feature in read]).mean(dim=0)
     np.testing.assert_allclose(by_words.described(["squat"])[0, 0], wanted.numpy(), atol=1e-5)
-    built = build(recipe)
+    built = build(short)
     views = built.test.view(torch.arange(4), None, torch.device("cpu"))
     features = by_words.features(views)
     with torch.no_grad():
@@ -147,21 +153,21 @@ def test_the_mean_is_of_normalised_texts(recipe: Recipe, tmp_path: Path) -> None
     assert found[0, 2, 0] == pytest.approx(sum(by_hand) / len(by_hand), abs=1e-4)
 
 
-def test_a_learned_scale_and_a_lost_checkpoint(recipe: Recipe, tmp_path: Path) -> None:
+def test_a_learned_scale_and_a_lost_checkpoint(short: Recipe, tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
-    train(replace(recipe, loss=LossRecipe(learned_scale=True)), run.folder, machine=Machine("cpu"))
+    train(replace(short, loss=LossRecipe(learned_scale=True)), run.folder, machine=Machine("cpu"))
     assert ByWords(run).scale not in (10, 0)
     run.checkpoint.unlink()
     with pytest.raises(PoseglotError, match="holds the text encoder as this run trained it"):
         ByWords(run)
     frozen = Run(tmp_path / "frozen")
-    train(replace(recipe, words=replace(recipe.words, learning="frozen")), frozen.folder, machine=Machine("cpu"))
+    train(replace(short, words=replace(short.words, learning="frozen")), frozen.folder, machine=Machine("cpu"))
     frozen.checkpoint.unlink()
     assert ByWords(frozen).described(UNSEEN).shape == (5, 3, 24)
 
 
-def test_without_words_nothing_is_recognised_by_words(recipe: Recipe, tmp_path: Path) -> None:
+def test_without_words_nothing_is_recognised_by_words(short: Recipe, tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
-    train(replace(recipe, words=replace(recipe.words, prompt="part-classes")), run.folder, machine=Machine("cpu"))
+    train(replace(short, words=replace(short.words, prompt="part-classes")), run.folder, machine=Machine("cpu"))
     with pytest.raises(PoseglotError, match="trained without words"):
         ByWords(run)

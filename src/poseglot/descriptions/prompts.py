@@ -19,14 +19,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from poseglot.descriptions.description import Description
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.layout import GLOBAL, PARTITIONS
-from poseglot.skeletons.random import Purpose, uniform
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# torch is imported where it is needed: recipes and studies are read without the seconds that it takes to load.
 
 WHOLE_BODY = ("label", "synonym", "paragraph", "manual", "states", "learned")
 PROMPTS = (*WHOLE_BODY, "parts", "synonym+parts")
@@ -58,6 +60,10 @@ class PromptTable:
 
     def draw(self, labels: Tensor, *, seed: int, epoch: int, index: Tensor) -> Tensor:
         """One text per level and clip: (B,) labels and sample indices -> (K, B) places in `texts`, on the device of `labels`."""
+        import torch
+
+        from poseglot.skeletons.random import Purpose, uniform
+
         counts = self.counts.to(labels.device)[:, labels]
         draws = uniform(seed, epoch, index, Purpose.TEXT, len(self.levels)).T
         pick = (draws * counts).to(torch.int64)
@@ -65,6 +71,8 @@ class PromptTable:
 
     def class_means(self, features: Tensor) -> Tensor:
         """(texts, width) features of `texts` -> (K, classes, width), the mean over each class's own texts."""
+        import torch
+
         # Candidates beyond a class's own are repetitions.
         own = torch.arange(self.candidates.shape[2]) < self.counts[..., None]
         return (features[self.candidates] * own[..., None]).sum(dim=2) / self.counts[..., None]
@@ -171,6 +179,8 @@ def _distinct(texts: Iterable[str]) -> list[str]:
 
 
 def _numbered(levels: Mapping[str, list[list[str]]]) -> PromptTable:
+    import torch
+
     places: dict[str, int] = {}
     numbered = [
         [[places.setdefault(text, len(places)) for text in candidates] for candidates in classes] for classes in levels.values()

@@ -13,14 +13,15 @@ states:
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 import yaml
-from torch import Tensor
 
 from poseglot.errors import PoseglotError
 from poseglot.packaged import packaged_yaml
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FORMAT = "poseglot-vocabulary/1"
 
@@ -56,6 +57,8 @@ def nearest_states(labels: Tensor, states: Tensor, count: int) -> list[list[int]
     """
     if not 1 <= count <= len(states):
         raise PoseglotError(f"words.states must be from 1 to the {len(states)} states of the vocabulary, not {count}.")
-    similarity = torch.nn.functional.normalize(labels, dim=1) @ torch.nn.functional.normalize(states, dim=1).T
+    from torch.nn.functional import normalize
+
+    similarity = normalize(labels, dim=1) @ normalize(states, dim=1).T
     nearest: list[list[int]] = similarity.argsort(dim=1, descending=True, stable=True)[:, :count].tolist()
     return nearest

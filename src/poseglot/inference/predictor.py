@@ -37,6 +37,7 @@ from poseglot.skeletons.views import Views
 if TYPE_CHECKING:
     from poseglot.inference.export import ExportedRecognizer
     from poseglot.inference.video.estimator import PoseEstimator
+    from poseglot.skeletons.store import PackedStore
 
 Engine = Literal["auto", "torch", "onnx"]
 ENGINES: tuple[Engine, ...] = ("auto", "torch", "onnx")
@@ -179,17 +180,28 @@ class Predictor:
         for some, views in self.views(clips, batch_size=batch_size, layout=layout, pose=pose):
             joints, logits = self._features_and_logits(views) if features else (None, self.logits(views))
             for place, ((name, mapping), row) in enumerate(zip(some, logits, strict=True)):
-                answers = best_answers(row / (self.temperature or 1), self.classes, top)
-                predictions.append(
-                    Prediction(
-                        name=name,
-                        answers=answers,
-                        unknown=answers[0].probability < self.unknown_below,
-                        features=None if joints is None else self._parts(joints[place]),
-                        mapping=mapping,
-                    )
-                )
+                parts = None if joints is None else self._parts(joints[place])
+                predictions.append(replace(self._prediction(name, row, mapping, top), features=parts))
         return predictions
+
+    def predict_each(
+        self, clips: Sequence[Recognisable], *, top: int = 5, layout: str | Path | Layout | None = None
+    ) -> list[Prediction | PoseglotError]:
+        """As `predict`, of clips that go through the network at once; one that is not acceptable has its error in its place."""
+        given = load_layout(str(layout)) if isinstance(layout, (str, Path)) else layout
+        errors: dict[int, PoseglotError] = {}
+        seen: list[tuple[str, LayoutMapping | None]] = []
+        views: list[Joints] = []
+        for number, clip in enumerate(clips):
+            try:
+                checked, mapping = self._clip(clip, number, given, "auto")
+                views.append(self._view(checked))
+                seen.append((checked.name, mapping))
+            except PoseglotError as error:
+                errors[number] = error
+        logits = self.logits(torch.from_numpy(np.stack(views))) if views else ()
+        answered = (self._prediction(name, row, mapping, top) for (name, mapping), row in zip(seen, logits, strict=True))
+        return [errors[number] if number in errors else next(answered) for number in range(len(clips))]
 
     def views(
         self,
@@ -226,16 +238,24 @@ class Predictor:
         """The logits of every clip of a side of a store, batch by batch.
 
         Raises:
+            PoseglotError: as `check_store`.
+        """
+        self.check_store(views.store)
+        for view in views.test_views(batch_size, self.device):
+            yield self.logits(view)
+
+    def check_store(self, store: PackedStore) -> None:
+        """See that a store's clips have what this recognizer was trained on.
+
+        Raises:
             PoseglotError: the store's clips have scores and the recognizer knows none, or the other way round.
         """
-        info, channels = views.store.info, views.store.joints.shape[-1]
+        info, channels = store.info, store.joints.shape[-1]
         if (channels, info.scored) != (self.spec.channels, self.spec.scored):
             raise PoseglotError(
                 f"the clips of {info.name} have {_numbers(channels, info.scored)} per joint, but the recognizer was trained on "
                 f"{_numbers(self.spec.channels, self.spec.scored)}. {_remedy(info.scored, self.spec.scored)}"
             )
-        for view in views.test_views(batch_size, self.device):
-            yield self.logits(view)
 
     @property
     def axes(self) -> int:
@@ -272,6 +292,11 @@ class Predictor:
             joints = self._frozen.joint_features(views.to(self.device))
             logits = self._frozen.classify(joints.mean(dim=1))
         return joints.cpu().numpy(), logits.cpu().numpy()
+
+    def _prediction(self, name: str, logits: npt.NDArray[np.float32], mapping: LayoutMapping | None, top: int) -> Prediction:
+        """What a clip's logits (classes,) say."""
+        answers = best_answers(logits / (self.temperature or 1), self.classes, top)
+        return Prediction(name, answers, unknown=answers[0].probability < self.unknown_below, mapping=mapping)
 
     def _parts(self, joints: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
         """(V, F) -> part -> (F,)."""

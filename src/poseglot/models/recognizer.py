@@ -109,10 +109,13 @@ class Recognizer(nn.Module):
 
     def without_words(self) -> Recognizer:
         """The same encoder and classifier (shared, not copied) without alignment heads: what runs at test time."""
-        with torch.device("meta"):  # nothing is allocated or drawn: everything that has numbers is taken over
-            bare = Recognizer(replace(self.spec, levels=None, text_width=0))
-        bare.encoder, bare.classifier = self.encoder, self.classifier
-        bare.members, bare.input_transform = self.members[:0], self.input_transform
+        # Put together by hand: building one, on the meta device too, would load torch's compiler, which takes a second.
+        bare = Recognizer.__new__(Recognizer)
+        nn.Module.__init__(bare)
+        bare.layout, bare.spec = self.layout, replace(self.spec, levels=None, text_width=0)
+        bare.encoder, bare.classifier, bare.heads = self.encoder, self.classifier, nn.ModuleDict()
+        bare.register_buffer("members", self.members[:0], persistent=False)
+        bare.register_buffer("input_transform", self.input_transform, persistent=False)
         return bare.train(self.training)
 
 

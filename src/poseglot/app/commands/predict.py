@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from poseglot.app.commands import predict_archive
 from poseglot.app.commands.register import AddCommand, add_pose, check_run_folder, missing_package, notes, pose_for
 from poseglot.errors import PoseglotError
 
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 def add(command: AddCommand) -> None:
     predict = command("predict", run, "recognise clips and videos")
     predict.add_argument("run", type=Path, help="a run's folder, a recognizer's .safetensors file, or an .onnx file")
-    predict.add_argument("clips", type=Path, nargs="+", help="files of any format we read, videos, or folders of them")
+    predict.add_argument(
+        "clips",
+        type=Path,
+        nargs="+",
+        help="files of any format we read, videos, or folders of them; of an archive also stores, and @FILE, a list of paths",
+    )
     add_pose(predict)
     predict.add_argument(
         "--layout",
@@ -32,9 +38,9 @@ def add(command: AddCommand) -> None:
     predict.add_argument("--device", help="cpu, cuda, ...; by default a GPU if there is one")
     predict.add_argument(
         "--engine",
-        choices=["auto", "torch", "onnx"],
+        choices=["auto", "torch", "onnx", *predict_archive.ENGINES],
         default="auto",
-        help="by default ONNX Runtime where it is faster and ready",
+        help="by default ONNX Runtime where it is faster and ready; local and ray take an archive, also a store, into --out",
     )
     predict.add_argument("--json", action="store_true", help="print JSON")
     predict.add_argument(
@@ -54,9 +60,15 @@ def add(command: AddCommand) -> None:
         metavar="B",
         help="added to the cosines of added classes (0); see docs/zero-shot.md",
     )
+    predict_archive.add(predict)
 
 
 def run(parsed: argparse.Namespace) -> None:
+    if parsed.engine in predict_archive.ENGINES:
+        predict_archive.run(parsed, _files)
+        return
+    if parsed.out is not None:
+        raise PoseglotError("--out is for archives, with --engine local or ray.")
     files = _files(parsed.clips)
     with notes():
         if parsed.also or parsed.also_words:

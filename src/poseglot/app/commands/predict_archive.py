@@ -1,0 +1,111 @@
+"""`poseglot predict --engine local` and `--engine ray`: an archive, shard by shard, into a folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from poseglot.errors import PoseglotError
+
+if TYPE_CHECKING:
+    from poseglot.inference.archive import Done
+
+ENGINES = ("local", "ray")
+SHARD_SIZE = 1024
+
+
+def add(predict: argparse.ArgumentParser) -> None:
+    group = predict.add_argument_group("archives", "with --engine local or ray; see docs/archives.md")
+    group.add_argument("--out", type=Path, metavar="FOLDER", help="where the answers go, a file for each shard")
+    group.add_argument("--shard-size", type=int, default=SHARD_SIZE, metavar="N", help=f"clips in a shard ({SHARD_SIZE})")
+    group.add_argument(
+        "--ray-address", metavar="ADDRESS", help="of a Ray cluster, or auto; by default one of this machine is started"
+    )
+    group.add_argument("--workers", type=int, metavar="N", help="of Ray, at most; by default one for each CPU, or GPU")
+
+
+def run(parsed: argparse.Namespace, files_of: Callable[[list[Path]], list[Path]]) -> None:
+    """Answer for an archive.
+
+    Args:
+        files_of: replaces folders by the clips in them.
+
+    Raises:
+        PoseglotError: what was given does not go together, or as `poseglot.inference.archive`.
+    """
+    _check(parsed)
+    from tqdm import tqdm
+
+    from poseglot.inference.archive import Job, answer_here, count_answers, is_store, make_shards, opened
+
+    given = _listed(parsed.clips)
+    stores = [path for path in given if is_store(path)]
+    files = [path for path in given if path not in stores]
+    shards = make_shards(stores, files_of(files), size=parsed.shard_size)
+    job = Job(
+        run=str(parsed.run.absolute()), out=str(parsed.out.absolute()), top=parsed.top, unknown_below=parsed.unknown_below,
+        layout=_absolute(parsed.layout), device=parsed.device,
+    )  # fmt: skip
+    clips = sum(shard.clips for shard in shards)
+    with opened(job, shards) as todo:
+        before = clips - sum(shard.clips for shard in todo)
+        if before:
+            print(f"{before:,} of {clips:,} clips were done before.", file=sys.stderr)
+        if parsed.engine == "ray":
+            from poseglot.inference.on_ray import answer_on_ray
+
+            results = answer_on_ray(job, todo, address=parsed.ray_address, workers=parsed.workers)
+        else:
+            results = answer_here(job, todo)
+        mapped: dict[str, None] = {}
+        with tqdm(total=clips, initial=before, unit="clip", disable=None) as bar:
+            for shard, done in results:
+                bar.update(shard.clips)
+                mapped |= dict.fromkeys(sorted(done.mapped))
+        total = count_answers(job, shards)
+    for said in mapped:
+        print(f"mapped: {said}", file=sys.stderr)
+    _report(parsed.out, clips, total)
+
+
+def _report(out: Path, clips: int, total: Done) -> None:
+    print(f"{clips:,} clips: {total.answered:,} answered for, {total.errors:,} that could not be taken; in {out}/shard-*.jsonl")
+    if total.errors:
+        print('Lines with "error" say why; a shard whose file is deleted is done again by the same command.', file=sys.stderr)
+
+
+def _check(parsed: argparse.Namespace) -> None:
+    if parsed.out is None:
+        raise PoseglotError(f"--engine {parsed.engine} writes its answers into a folder: name it with --out.")
+    if parsed.json or parsed.also or parsed.also_words:
+        raise PoseglotError(f"--json, --also and --also-words do not go with --engine {parsed.engine}.")
+    if parsed.engine != "ray" and (parsed.ray_address or parsed.workers is not None):
+        raise PoseglotError("--ray-address and --workers are for --engine ray.")
+    if parsed.workers is not None and parsed.workers < 1:
+        raise PoseglotError(f"at least one worker is needed, not {parsed.workers}.")
+
+
+def _listed(given: Sequence[Path]) -> list[Path]:
+    """Lists, which begin with @, replaced by the paths in them, one a line; a relative one is as for the command.
+
+    Raises:
+        PoseglotError: a list cannot be read.
+    """
+    from poseglot.app.commands.register import read_text
+
+    paths: list[Path] = []
+    for path in given:
+        if str(path).startswith("@"):
+            lines = read_text(Path(str(path)[1:]), "list of clips").splitlines()
+            paths += [Path(line.strip()) for line in lines if line.strip()]
+        else:
+            paths.append(path)
+    return paths
+
+
+def _absolute(layout: str | None) -> str | None:
+    """A layout's file by its whole path, as a worker may be in another folder."""
+    return str(Path(layout).absolute()) if layout and layout.endswith((".yaml", ".yml")) else layout
