@@ -76,12 +76,12 @@ def test_people_are_placed_by_what_has_been_seen(people: int, axes: int, memory:
 
 
 def test_a_view_is_the_placed_clip_with_frames_drawn_as_nw_ucla_draws_them() -> None:
-    """Of 18 frames, fewer than any view has, so that no crop is left out."""
-    clip = a_clip(1, 18)
+    """Of 8 frames, so few that no crop is shorter than the clip."""
+    clip = a_clip(1, 8)
     placed = torch.from_numpy(plain(clip, 64, scored=False)).float()
     for augmentation in (None, Augmentation(3, 2, batch=8)):
         given: dict[str, Any] = {"stream": "joint", "layout": LAYOUT, "augmentation": augmentation, "index": torch.tensor([5])}
-        frames, people = torch.tensor([18]), torch.tensor([1])
+        frames, people = torch.tensor([8]), torch.tensor([1])
         view = make_view(torch.from_numpy(clip)[None], frames, people, protocol=PROTOCOLS["live"], **given)
         # NW-UCLA's, its box left out.
         bare = _NoBox("bare", layout=None, frames=view.shape[2])
@@ -106,7 +106,7 @@ def test_a_batch_has_a_length_of_its_own_wherever_it_is_divided() -> None:
         )
 
     lengths = [view([0, 1], batch).shape[2] for batch in range(40)]
-    assert set(lengths) == {24, 32, 40, 48, 56, 64}
+    assert set(lengths) == {12, 16, 20, 24, 32, 40, 48, 64}
     for batch in (3, 12):
         torch.testing.assert_close(torch.cat([view([0, 1], batch), view([2, 3], batch)]), view([0, 1, 2, 3], batch))
 
@@ -124,7 +124,7 @@ def test_a_crop_is_about_as_long_as_the_view() -> None:
             least = min(length, max(0.6 * length, 0.75 * count))
             most = min(length, max(0.6 * length + 1, 1.5 * count))
             spans = (last - first + 1).double()
-            assert spans.max() <= most and spans.mean() > 0.85 * least
+            assert spans.max() <= most and spans.mean() > 0.8 * least  # few draws do not reach both ends
             if most < length:
                 assert first.min() < 0.05 * length and last.max() > 0.95 * length, "anywhere in the clip"
 

@@ -43,13 +43,14 @@ class Live(NWUCLA):
     """Placed by a running mean, frames drawn.
 
     Attributes:
-        lengths: of training views; each batch has one of them.
+        lengths: of training views; each batch has one of them. Short ones are among them because short clips must be known at their own
+            speed, from few frames.
         speeds: a training view's crop has its length times so much.
         shortest: share of a clip's frames that a crop has at least.
         memory: frames that the running means remember: of fewer they are the mean, of more a frame counts 1 / memory when it comes.
     """
 
-    lengths: tuple[int, ...] = (24, 32, 40, 48, 56, 64)
+    lengths: tuple[int, ...] = (12, 16, 20, 24, 32, 40, 48, 64)
     speeds: tuple[float, float] = (0.75, 1.5)
     shortest: float = 0.6
     memory: int = 64
