@@ -236,10 +236,47 @@ def test_a_slower_pace_shows_every_frame_of_200(open_page: Open, worded: Path, t
     driver = open_page(worded)
     send(driver, long)
     seen = driver.execute_async_script(
-        """const done = arguments[0], { player } = poseglot, frames = new Set(), { changed } = player;
-        player.changed = (time) => { frames.add(Math.round(time)); changed(time); };
+        """const done = arguments[0], { player } = poseglot, frames = new Set(), { drawing } = player, { draw } = drawing;
+        drawing.draw = (time) => { frames.add(Math.round(time)); draw.call(drawing, time); };
         player.go(0); player.set(true);
         const wait = () => (frames.size >= 199 ? done(frames.size) : setTimeout(wait, 50));
         wait();"""
     )
     assert seen >= 199
+
+
+def test_who_draws_slowly_leaves_frames_out(open_page: Open, worded: Path, tmp_path: Path) -> None:
+    long = tmp_path / "long.npy"
+    np.save(long, np.cumsum(np.random.default_rng(0).normal(size=(1, 200, 20, 3)), axis=1))
+    driver = open_page(worded)
+    send(driver, long)
+    # The browser's frames come when we say: at once, after a sixtieth of a second, after a second, and after two.
+    times = driver.execute_script(
+        """const { player } = poseglot, times = [], own = window.requestAnimationFrame;
+        player.set(false); player.go(0); player.waiting = false;
+        let next; window.requestAnimationFrame = (call) => { next = call; };
+        player.set(true);
+        for (const now of [5000, 5000 + 1000 / 60, 6000, 8000]) { next(now); times.push(player.time); }
+        window.requestAnimationFrame = own;
+        return times;"""
+    )
+    assert times == pytest.approx([0, 0.5, 30, 90])  # 30 a second
+
+
+def test_marks_of_the_curves_follow(open_page: Open, worded: Path) -> None:
+    driver = open_page(worded)
+    driver.execute_script("poseglot.player.set(false); poseglot.player.go(0)")
+    where = "return document.querySelector('.chart .now').getBoundingClientRect().x"
+    first = driver.execute_script(where)
+    assert driver.execute_script("return document.getElementById('seek').getAttribute('aria-valuetext')").startswith(
+        "frame 1 of "
+    )
+    driver.execute_script("poseglot.player.set(true)")
+    until(driver, f"{where} > {first} + 5")
+    driver.execute_script("poseglot.player.set(false)")
+    driver.find_element("tag name", "body").send_keys("\ue010")  # End
+    box = driver.execute_script(
+        "const box = document.querySelector('.chart').getBoundingClientRect(); return [box.x, box.width]"
+    )
+    assert driver.execute_script(where) == pytest.approx(box[0] + box[1] * 512 / 520, abs=2)
+    assert first == pytest.approx(box[0] + box[1] * 52 / 520, abs=2)

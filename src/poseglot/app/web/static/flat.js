@@ -10,6 +10,7 @@ export class Flat {
   constructor(canvas, colours) {
     this.canvas = canvas;
     this.colours = colours;
+    this.soft = true;
     this.context = canvas.getContext("2d");
     this.time = 0;
     this.joints = null;

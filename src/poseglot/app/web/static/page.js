@@ -19,7 +19,8 @@ function drawing() {
   const names = context?.getExtension("WEBGL_debug_renderer_info");
   const renderer = context ? String(context.getParameter(names ? names.UNMASKED_RENDERER_WEBGL : context.RENDERER)) : "";
   context?.getExtension("WEBGL_lose_context")?.loseContext();
-  if (context && (wanted === "3d" || !/swiftshader|llvmpipe|software|basic render/i.test(renderer))) return new Scene(canvas, COLOURS);
+  const soft = /swiftshader|llvmpipe|software|basic render/i.test(renderer);
+  if (context && (wanted === "3d" || !soft)) return new Scene(canvas, COLOURS, soft);
   return new Flat(canvas, COLOURS);
 }
 

@@ -4,6 +4,9 @@ const PLAY = "M7 4.5v15l13-7.5z";
 const PAUSE = "M6 4.500h4.500v15h-4.500zM13.500 4.500h4.500v15h-4.500z";
 const PACE = 30; // frames a second; clips do not say
 const SHORTEST = 2; // seconds: shorter ones would be over before they are understood
+// Milliseconds between two looks at the time of what lies beside the picture (the marks of the curves), where the processor draws: a browser
+// puts together anew all that lies between two things that change, and that costs more than the skeleton does.
+const BESIDE = 200;
 
 export class Player {
   constructor(drawing, changed) {
@@ -14,6 +17,7 @@ export class Player {
     this.playing = false;
     this.drawn = 0; // how many times, for who measures
     this.last = null;
+    this.told = -Infinity; // when `changed` was
     for (const id of ["play", "seek", "frame", "speed", "front", "canvas"]) this[id] = document.getElementById(id);
     this.play.addEventListener("click", () => this.set(!this.playing));
     this.seek.addEventListener("input", () => { this.set(false); this.go(Number(this.seek.value)); });
@@ -22,6 +26,7 @@ export class Player {
     document.addEventListener("keydown", (event) => this.key(event));
     new ResizeObserver(() => this.drawing.size()).observe(this.canvas);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.drawing.theme());
+    document.addEventListener("visibilitychange", () => { this.last = null; }); // hidden, it stands still
   }
 
   show(clip) {
@@ -39,7 +44,15 @@ export class Player {
     this.play.setAttribute("aria-label", this.playing ? "Pause" : "Play");
     this.play.querySelector("path").setAttribute("d", this.playing ? PAUSE : PLAY);
     this.last = null;
+    if (!this.playing) this.tell();
     if (this.playing && !this.waiting) this.wait();
+  }
+
+  // Who listens, and who cannot see it, learn where it stands; while it plays, a screen reader would only stammer.
+  tell() {
+    this.told = performance.now();
+    this.seek.setAttribute("aria-valuetext", `frame ${Math.round(this.time) + 1} of ${this.frames}`);
+    this.changed(this.time);
   }
 
   go(time) {
@@ -47,20 +60,24 @@ export class Player {
     const frame = Math.round(this.time);
     if (Number(this.seek.value) !== frame || this.time === 0) {
       this.seek.value = frame;
-      this.seek.setAttribute("aria-valuetext", `frame ${frame + 1} of ${this.frames}`);
       this.frame.textContent = `${frame + 1} / ${this.frames}`;
     }
     this.drawing.draw(this.time);
     this.drawn += 1;
-    this.changed(this.time);
+    if (!this.playing) this.tell();
+    else if (!this.drawing.soft || performance.now() - this.told >= BESIDE) {
+      this.told = performance.now();
+      this.changed(this.time);
+    }
   }
 
+  // By the clock: who draws slowly leaves frames out, and the clip takes as long as it does for others.
   wait() {
     this.waiting = true;
     requestAnimationFrame((now) => {
       this.waiting = false;
       if (!this.playing) return;
-      const passed = this.last === null ? 0 : Math.min((now - this.last) / 1000, 0.25);
+      const passed = this.last === null ? 0 : (now - this.last) / 1000;
       this.last = now;
       const length = this.frames - 1;
       this.go((this.time + passed * this.pace * Number(this.speed.value)) % (length || 1));

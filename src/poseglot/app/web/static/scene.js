@@ -5,13 +5,18 @@ import { Pose } from "./pose.js";
 
 const UP = new THREE.Vector3(0, 1, 0);
 const NOWHERE = new THREE.Matrix4().makeScale(0, 0, 0);
+// To reckon with; made once, not for every frame.
+const [matrix, turned, size] = [new THREE.Matrix4(), new THREE.Quaternion(), new THREE.Vector3()];
+const [one, other, middle] = [new THREE.Vector3(), new THREE.Vector3(), new THREE.Vector3()];
 
 export class Scene {
-  constructor(canvas, colours) {
+  // soft: WebGL is computed by the processor, to which pixels, smooth edges and corners are dear.
+  constructor(canvas, colours, soft) {
     this.canvas = canvas;
     this.colours = colours;
-    this.renderer = new THREE.WebGLRenderer({ canvas, antialias: true, alpha: true });
-    this.renderer.setPixelRatio(Math.min(devicePixelRatio, 2));
+    this.soft = soft;
+    this.renderer = new THREE.WebGLRenderer({ canvas, antialias: !soft, alpha: true });
+    this.renderer.setPixelRatio(soft ? 1 : Math.min(devicePixelRatio, 2));
     this.world = new THREE.Scene();
     this.camera = new THREE.PerspectiveCamera(32, 1, 0.1, 200);
     this.light = new THREE.DirectionalLight(0xffffff, 1.6);
@@ -47,8 +52,9 @@ export class Scene {
       group.add(shadow);
       return [mesh, shadow];
     };
-    this.balls = solid(new THREE.SphereGeometry(1, 16, 12), people * joints);
-    this.sticks = solid(new THREE.CylinderGeometry(1, 1, 1, 10, 1, true), people * bones);
+    const [round, down] = this.soft ? [9, 6] : [16, 12];
+    this.balls = solid(new THREE.SphereGeometry(1, round, down), people * joints);
+    this.sticks = solid(new THREE.CylinderGeometry(1, 1, 1, this.soft ? 6 : 10, 1, true), people * bones);
     this.floor = new THREE.GridHelper(24, 24);
     this.floor.visible = !clip.flat;
     group.add(this.floor);
@@ -137,8 +143,6 @@ export class Scene {
     const { clip, thick } = this;
     const people = this.pose.move(time);
     const [ball, stick] = [this.balls[0], this.sticks[0]];
-    const [matrix, turned, size] = [new THREE.Matrix4(), new THREE.Quaternion(), new THREE.Vector3()];
-    const [one, other, middle] = [new THREE.Vector3(), new THREE.Vector3(), new THREE.Vector3()];
     people.forEach((at, person) => {
       for (let joint = 0; joint < this.pose.joints; joint += 1) {
         one.fromArray(at, 3 * joint);
