@@ -178,7 +178,8 @@ def test_features_times_classifier_are_the_logits(
         joints = ready.joint_features(x)
         wanted = recognizer.encoder(x).mean(dim=(1, 2))
         logits = recognizer(x)["logits"]
-    torch.testing.assert_close(joints, wanted, rtol=1e-3, atol=1e-4)
+    # In single precision, folded: what is near zero is the sum of what is not.
+    torch.testing.assert_close(joints, wanted, rtol=1e-3, atol=1e-3 * float(wanted.abs().max()))
     torch.testing.assert_close(ready.classify(joints.mean(dim=1)), ready(x), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(
         joints.mean(dim=1) @ recognizer.classifier.weight.T + recognizer.classifier.bias, logits, rtol=1e-3, atol=1e-3
