@@ -62,7 +62,7 @@ def busy(address: str) -> int:
 def test_what_is_in_flight_is_answered_before_the_server_stops(served: tuple[subprocess.Popen[str], str]) -> None:
     process, address = served
     host, port = address.removeprefix("http://").rstrip("/").split(":")
-    connections = [http.client.HTTPConnection(host, int(port), timeout=120) for _ in range(10)]
+    connections = [http.client.HTTPConnection(host, int(port), timeout=120) for _ in range(6)]
     content = as_npy(clip(people=2, frames=3000))
     body = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.npy"\r\n\r\n' + content + b"\r\n--x--\r\n"
     for connection in connections:

@@ -16,9 +16,12 @@ from tests.models.encoders.helpers import clips, scrambled
 
 Ways = Callable[[nn.Module, Tensor], tuple[Tensor, Tensor]]
 
-pytestmark = pytest.mark.skipif(
-    native.reason_unavailable(torch.float64) is not None, reason=f"no kernels: {native.reason_unavailable(torch.float64)}"
-)
+
+@pytest.fixture(scope="module", autouse=True)
+def kernels() -> None:
+    """Compiled when the first of these tests runs, and not by everyone who collects them."""
+    if reason := native.reason_unavailable(torch.float64):
+        pytest.skip(f"no kernels: {reason}")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ may have written there: a folder that is another user's, or open to others, is n
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -18,6 +19,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -46,11 +48,13 @@ def library(dtype: torch.dtype) -> ctypes.CDLL:
     if compiler is None:
         raise UnavailableError("no C++ compiler was found (c++, g++, clang++, or CXX)")
     try:
-        command = [compiler, *_OPTIONS, f"-DNUMBER={_NUMBERS[dtype]}", str(SOURCE), *_openmp()]
-        folder = _cache()
-        compiled = folder / f"rows-{_NUMBERS[dtype]}-{_key(command)}.so"
+        options, openmp = [*_OPTIONS, f"-DNUMBER={_NUMBERS[dtype]}"], _openmp()
+        # What the source says counts, not where it lies.
+        compiled = _cache() / f"rows-{_NUMBERS[dtype]}-{_key([compiler, *options, *openmp])}.so"
         if not compiled.exists():
-            _compile(command, compiled)
+            with _one_at_a_time(compiled.with_suffix(".lock")):
+                if not compiled.exists():
+                    _compile([compiler, *options, str(SOURCE), *openmp], compiled)
         return ctypes.CDLL(str(compiled))
     except OSError as error:
         raise UnavailableError(f"the kernels could not be compiled or loaded ({error})") from error
@@ -70,8 +74,19 @@ def _reason(dtype: torch.dtype) -> str | None:
     return None
 
 
+@contextlib.contextmanager
+def _one_at_a_time(lock: Path) -> Iterator[None]:
+    """Processes that want the same wait for the one that compiles it; where files cannot be locked, each compiles."""
+    import fcntl
+
+    with lock.open("w") as file:
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def _compile(command: list[str], compiled: Path) -> None:
-    """Into a file beside its place and then into its place, so that processes that compile at the same time do not meet."""
+    """Into a file beside its place and then into its place, so that nobody finds half of it."""
     handle, unfinished = tempfile.mkstemp(dir=compiled.parent, suffix=".so")
     os.close(handle)
     try:
