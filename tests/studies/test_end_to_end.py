@@ -26,7 +26,7 @@ from tests.conftest import ROOT
 from tests.studies.helpers import ROWS, write_study
 from tests.training.helpers import small_recipe
 
-LONGER = ("--optim.epochs", "7")
+LONGER = ("--optim.epochs", "20")  # long enough to be stopped in the middle
 NAMES = ("without-joint-seed0", "four-parts-joint-seed0")
 
 

@@ -38,7 +38,7 @@ from poseglot.skeletons.transforms import Augmentation
 from poseglot.training.build import Built, build
 from poseglot.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from poseglot.training.compiling import as_it_is, compile_in_place, naming_the_way_out, wanted
-from poseglot.training.distributed import own_share, synchronise_batch_norm
+from poseglot.training.distributed import own_share, synchronise_batch_norm, world_size
 from poseglot.training.recipe import Recipe
 from poseglot.training.recipe_file import recipe_yaml
 from poseglot.training.run import Run
@@ -194,9 +194,9 @@ class _Training:
             losses = self.step(index, epoch)
             own = own_share(len(index))
             hits = (losses["logits"].argmax(dim=1) == losses["labels"][own]).sum()
-            parts = torch.stack([losses["loss"].detach(), losses["classification"], losses["alignment"]]) * len(
-                losses["logits"]
-            )
+            # The mean over processes is the batch's, also where their shares differ in size.
+            parts = torch.stack([losses["loss"].detach(), losses["classification"], losses["alignment"]])
+            parts = parts * (len(index) / world_size())
             sums += torch.cat([parts.float(), hits[None].float()])
             clips += len(losses["logits"])
             bar.update(len(index))
