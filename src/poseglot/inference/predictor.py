@@ -379,16 +379,15 @@ class Predictor:
 
     def _most_moving(self, clip: Clip, origin: str) -> Clip:
         """As many of a video's people as the recognizer knows, in the frames in which any of them is there."""
-        tracks = tracks_of(clip.joints)
-        joints = most_moving(together(tracks, clip.joints.shape[1]), self.spec.people)
-        if len(joints) < len(tracks):
-            chosen = "the one who moves" if len(joints) == 1 else f"the {len(joints)} who move"
+        chosen_clip, found = people_of_video(clip, self.spec.people)
+        if (count := len(chosen_clip.joints)) < found:
+            chosen = "the one who moves" if count == 1 else f"the {count} who move"
             warnings.warn(
-                f"{origin}: {len(tracks)} people, or one who was out of sight; recognised: {chosen} most. `poseglot segment` recognises "
+                f"{origin}: {found} people, or one who was out of sight; recognised: {chosen} most. `poseglot segment` recognises "
                 "everybody.",
                 stacklevel=2,
             )
-        return replace(clip, joints=joints[:, (joints != 0).any(axis=(0, 2, 3))])
+        return chosen_clip
 
     def _view(self, clip: Clip) -> Joints:
         spec = self.spec
@@ -401,6 +400,13 @@ class Predictor:
         view = test_view(clip.joints, protocol=spec.protocol, stream=spec.stream, layout=self.layout, scored=spec.scored)
         absent = spec.people - len(view)
         return np.pad(view, [(0, absent)] + [(0, 0)] * 3)
+
+
+def people_of_video(clip: Clip, count: int) -> tuple[Clip, int]:
+    """The people of a video who move most, at most so many, in the frames in which any of them is there; and how many were found."""
+    tracks = tracks_of(clip.joints)
+    joints = most_moving(together(tracks, clip.joints.shape[1]), count)
+    return replace(clip, joints=joints[:, (joints != 0).any(axis=(0, 2, 3))]), len(tracks)
 
 
 def best_answers(logits: npt.NDArray[np.floating], classes: Sequence[str], top: int) -> tuple[Answer, ...]:

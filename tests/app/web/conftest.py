@@ -24,13 +24,13 @@ pytest.importorskip("multipart")
 UNLIMITED = Limits(rate=0)
 
 
-def write_run(folder: Path, store: Path | None, tiny_bert: Path | None = None, *, people: int = 1, seed: int = 0) -> Path:
+def write_run(
+    folder: Path, store: Path | None, tiny_bert: Path | None = None, *, people: int = 1, seed: int = 0, layout: Any = "kinect20"
+) -> Path:
     """A run's folder: with words if there is a text encoder (whose width is 24), with a store if its clips are there."""
     torch.manual_seed(seed)
-    levels = load_layout("kinect20").partition("four") if tiny_bert else None
-    spec = RecognizerSpec(
-        "kinect20", ACTIONS, people=people, options={"width": 8}, levels=levels, text_width=24 if levels else 0
-    )
+    levels = load_layout(layout).partition("four") if tiny_bert else None
+    spec = RecognizerSpec(layout, ACTIONS, people=people, options={"width": 8}, levels=levels, text_width=24 if levels else 0)
     run = Run(folder)
     save_recognizer(Recognizer(spec).eval(), run.recognizer)
     words = (
@@ -58,6 +58,12 @@ def worded(tmp_path_factory: pytest.TempPathFactory, store_path: Path, tiny_bert
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run for two people, without words and without its clips."""
     return write_run(tmp_path_factory.mktemp("runs") / "pairs", None, people=2, seed=1)
+
+
+@pytest.fixture(scope="session")
+def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on other joints, those of NTU RGB+D."""
+    return write_run(tmp_path_factory.mktemp("runs") / "others", None, seed=2, layout="ntu25")
 
 
 Client = Callable[..., Any]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from poseglot.skeletons.layout import load_layout
 from tests.app.web.test_running import start
 
 pytestmark = pytest.mark.slow
@@ -159,8 +160,6 @@ def test_a_part_is_lit_while_its_sentence_has_the_focus(open_page: Open, worded:
     until(driver, "return document.querySelectorAll('.level').length === 4")
     driver.execute_script("document.querySelectorAll('.level')[0].focus()")
     lit = driver.execute_script("return [...poseglot.player.drawing.joints]")
-    from poseglot.skeletons.layout import load_layout
-
     assert lit == list(load_layout("kinect20").partition("four")["head"])
     driver.execute_script("document.activeElement.blur()")
     assert driver.execute_script("return poseglot.player.drawing.joints") is None
@@ -194,6 +193,24 @@ def test_two_people_and_two_models_one_of_which_refuses(open_page: Open, worded:
     assert "at most 1 people" in articles[0]
     assert "%" in articles[1]
     assert pixels(driver) > 30
+
+
+def test_a_model_of_other_joints_takes_the_clip_and_lights_its_joints(
+    open_page: Open, others: Path, worded: Path, tmp_path: Path
+) -> None:
+    driver = open_page(others, worded)
+    ntu = tmp_path / "ntu.npy"
+    np.save(ntu, np.random.default_rng(0).normal(size=(1, 20, 25, 3)))
+    send(driver, ntu)
+    articles = [article.text for article in driver.find_elements("tag name", "article")]
+    assert all("%" in article for article in articles)
+    assert "found by name" not in articles[0] and "found by name" in articles[1]
+    until(driver, "return document.querySelectorAll('.level').length === 4")
+    driver.execute_script("poseglot.player.set(false); document.querySelectorAll('.level')[0].focus()")
+    assert len(driver.execute_script("return poseglot.player.drawing.clip.parts")) == 25
+    lit = driver.execute_script("return [...poseglot.player.drawing.joints]")
+    names = load_layout("ntu25").joints
+    assert "head" in {names[place] for place in lit}
 
 
 @pytest.mark.parametrize("width", [390, 1440])

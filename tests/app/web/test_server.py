@@ -19,17 +19,36 @@ from poseglot.app.web.limits import Limits
 from poseglot.app.web.served import Served
 from poseglot.inference import Predictor
 from poseglot.models.recognizer import load_recognizer
+from poseglot.skeletons.formats.poses import Poses, write_poses
+from poseglot.skeletons.layout import load_layout
 from poseglot.skeletons.store import open_store
 from poseglot.skeletons.transforms import test_view
 from poseglot.training.restore import class_words
 from poseglot.training.run import Run
-from tests.app.web.conftest import Client
+from tests.app.web.conftest import Client, write_run
 
 JSON = {"content-type": "application/json"}
 
 
 def clip(people: int = 1, frames: int = 20, joints: int = 20, channels: int = 3) -> Any:
     return np.random.default_rng(0).normal(size=(people, frames, joints, channels)).round(3)
+
+
+def as_npz(**arrays: Any) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def huge_npz() -> bytes:
+    """Says that it holds a terabyte."""
+    honest = as_npz(**dict.fromkeys(("confidence", "fps", "size", "layout"), 1.0), pixels=np.zeros((1, 1, 20, 2)))
+    header = b"'shape': (1, 1, 20, 2), "
+    assert header in honest
+    wrong = bytearray(honest)
+    place = honest.index(header)
+    wrong[place : place + len(header)] = b"'shape': (9999999999,), "[: len(header)].ljust(len(header))
+    return bytes(wrong)
 
 
 def as_npy(array: Any) -> bytes:
@@ -128,6 +147,63 @@ def test_two_models_answer_side_by_side_and_one_may_refuse(client: Client, worde
     assert len(two["clip"]["people"]) == 2
     assert "at most 1 people" in two["seen"][0]["error"]
     assert two["seen"][1]["answers"]
+
+
+@pytest.mark.parametrize(("joints", "own", "other"), [(20, "worded", "others"), (25, "others", "worded")])
+def test_a_model_of_other_joints_takes_a_clip_by_their_names(
+    client: Client, worded: Path, others: Path, joints: int, own: str, other: str
+) -> None:
+    array = clip(joints=joints)
+    said = client(worded, others).post("/clips", files={"file": ("a.npy", as_npy(array))}).json()
+    seen = dict(zip(("worded", "others"), said["seen"], strict=True))
+    assert len(said["clip"]["parts"]) == joints  # drawn as it is
+    assert seen[own]["answers"] and seen[own]["mapped"] == ""
+    layout = {20: "kinect20", 25: "ntu25"}[joints]
+    expected = Predictor({"worded": worded, "others": others}[other], device="cpu").predict([array], layout=layout)[0]
+    assert [answer["action"] for answer in seen[other]["answers"]] == [answer.action for answer in expected.answers]
+    assert expected.mapping is not None and seen[other]["mapped"] == expected.mapping.report()
+    # What is lit is joints of the clip, not of the model.
+    names = load_layout(layout).joints
+    lit = {level["name"]: {names[place] for place in level["joints"]} for level in seen["worded"]["words"]["levels"]}
+    assert "head" in lit["head"] and {"left_foot", "right_foot"} <= lit["foot"]
+
+
+def test_a_model_whose_joints_cannot_be_made_says_so_while_the_other_goes_on(
+    client: Client, worded: Path, tmp_path: Path
+) -> None:
+    table = {**load_layout("kinect20").table(), "name": "tails"}
+    table = json.loads(json.dumps(table).replace("right_foot", "tail"))  # nothing that anybody has
+    tails = write_run(tmp_path / "tails", None, layout=table)
+    seen = client(worded, tails).post("/clips", files={"file": ("a.npy", as_npy(clip()))}).json()["seen"]
+    assert seen[0]["answers"] and seen[0]["error"] == ""
+    assert "cannot be mapped to tails" in seen[1]["error"] and "make tail of" in seen[1]["error"] and "answers" not in seen[1]
+
+
+def test_poses_of_a_video_are_taken_as_the_predictor_takes_them(
+    client: Client, others: Path, worded: Path, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    pixels, world = rng.normal(size=(2, 12, 25, 2)), rng.normal(size=(2, 12, 25, 3))
+    world[1] *= 3  # moves more
+    world[:, 0], pixels[:, 0] = 0, 0  # nobody is there
+    poses = Poses(
+        load_layout("ntu25"),
+        pixels.astype(np.float32),
+        np.ones((2, 12, 25), np.float32),
+        30.0,
+        (64, 48),
+        world.astype(np.float32),
+    )
+    path = tmp_path / "video.npz"
+    write_poses(poses, path)
+    for first in (others, worded):
+        said = client(first).post("/clips", files={"file": (path.name, path.read_bytes())}).json()
+        with pytest.warns(UserWarning, match="2 people, or"):
+            expected = Predictor(first, device="cpu").predict(path)[0]
+        assert [answer["action"] for answer in said["seen"][0]["answers"]] == [answer.action for answer in expected.answers]
+        assert (said["clip"]["frames"], len(said["clip"]["people"]), len(said["clip"]["parts"])) == (11, 1, 25)
+    app = client(limits=Limits(rate=0, frames=11))
+    assert app.post("/clips", files={"file": (path.name, path.read_bytes())}).status_code == 413
 
 
 def test_examples_are_of_the_tested_side_or_synthetic(client: Client, worded: Path, pairs: Path, store_path: Path) -> None:
@@ -245,6 +321,15 @@ BOMB = gzip.compress(b"frame,joint,x,y,z\n" + b"0,0,0,0,0\n" * 400_000)
         ("a.csv.gz", BOMB, 413, "unpacks to more than"),
         ("a.csv.gz", b"no gzip", 422, "gzip"),
         ("a.csv.gz", gzip.compress(b"frame,joint")[:-4], 422, "cut short"),
+        (
+            "a.npz",
+            as_npz(**dict.fromkeys(("pixels", "confidence", "fps", "size", "layout"), np.array([{}], dtype=object))),
+            422,
+            "a.npz",
+        ),
+        ("a.npz", as_npz(pixels=1), 422, "lacks"),
+        ("a.npz", b"PK", 422, "a.npz"),
+        ("a.npz", huge_npz(), 422, "a.npz"),
         ("a.json", b"[" * 100_000, 422, "JSON"),
         ("a.skeleton", b"1\n1\n", 422, "a.skeleton"),
     ],

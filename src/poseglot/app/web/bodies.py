@@ -84,10 +84,11 @@ class Words(BaseModel):
 
 
 class Seen(BaseModel):
-    """What a model makes of a clip; `error` if it cannot take it."""
+    """What a model makes of a clip; `error` if it cannot take it, `mapped` how its joints were made if the clip has others."""
 
     model: str
     error: str = ""
+    mapped: str = ""
     answers: list[Answer] = []
     over_time: OverTime | None = None
     words: Words | None = None

@@ -19,12 +19,14 @@ import torch
 from torch.nn import functional as F
 
 from poseglot.app.web.limits import Limits
+from poseglot.app.web.upload import Taker
 from poseglot.errors import PoseglotError
 from poseglot.inference import Predictor
 from poseglot.models.recognizer import RECOGNIZER_FILE, Recognizer, load_recognizer
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.colours import PART_COLOURS
-from poseglot.skeletons.layout import GLOBAL, PARTITIONS
+from poseglot.skeletons.layout import GLOBAL, PARTITIONS, Layout
+from poseglot.skeletons.mapping import LayoutMapping
 from poseglot.skeletons.transforms import test_view
 
 TOP = 5
@@ -94,15 +96,31 @@ class Served:
             )
         return [{"action": answer.action, "probability": round(answer.probability, 6)} for answer in found]
 
-    def look(self, clip: Clip) -> dict[str, Any]:
-        """The `Seen` of a clip; what the model does not take is an `error` in it, for another model may."""
+    @property
+    def taker(self) -> Taker:
+        """What it takes."""
+        return Taker(self.layout, self.spec.scored, self.predictor.axes, self.spec.people)
+
+    def look(self, clip: Clip, layout: Layout) -> dict[str, Any]:
+        """The `Seen` of a clip; what the model does not take is an `error` in it, for another model may.
+
+        Args:
+            layout: which joints the clip has; if they are not the model's, these are made of them by name.
+        """
         try:
+            mapping = self.predictor.mapping(layout)
+            if mapping is not None:
+                clip = replace(clip, joints=mapping.apply(clip.joints, scored=clip.scored))
             answers = self.answers(clip, TOP)
             names = [answer["action"] for answer in answers]
-            seen = {"answers": answers, "over_time": self._over_time(clip, names), "words": self._words(clip, names)}
+            words = self._words(clip, names)
+            if mapping is not None:
+                for level in words["levels"]:  # the page lights joints of the clip as it is drawn
+                    level["joints"] = _sources(mapping, level["joints"])
+            seen = {"answers": answers, "over_time": self._over_time(clip, names), "words": words}
         except PoseglotError as error:
             return {"model": self.id, "error": str(error)}
-        return {"model": self.id, "error": "", **seen}
+        return {"model": self.id, "error": "", "mapped": mapping.report() if mapping else "", **seen}
 
     def _over_time(self, clip: Clip, names: Sequence[str]) -> dict[str, Any] | None:
         """Probabilities of some classes in stretches of the clip, a third of it long each; None if it is too short for that."""
@@ -218,6 +236,11 @@ def _sentence(texts: Sequence[str], label: str) -> str:
     shown = list(dict.fromkeys(text.removeprefix(f"{label}, ").removeprefix(f"{label}: ") for text in texts))
     more = len(shown) - _MOST_TEXTS
     return " · ".join(shown[:_MOST_TEXTS]) + (f" · and {more} more" if more > 0 else "")
+
+
+def _sources(mapping: LayoutMapping, places: Sequence[int]) -> list[int]:
+    """The joints that some joints of the model are made of."""
+    return sorted({mapping.source.index[name] for place in places for name in mapping.made[place].shares})
 
 
 def _finite(value: float) -> float:

@@ -44,6 +44,7 @@ from poseglot.app.web.upload import read_upload
 from poseglot.app.web.worker import BusyError, Worker
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.layout import Layout
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 STATIC = Path(str(resources.files("poseglot.app.web") / "static"))
@@ -62,7 +63,7 @@ def create_app(
     """The application for some models.
 
     Args:
-        models: at least one; what an upload's joints are named by is the first one's layout.
+        models: at least one; an upload's joints are named by its format, or by the first of them that it can be read for.
         limits: of requests.
         token: that requests must know, or None.
         names: that the server may be called by; empty for any.
@@ -101,12 +102,12 @@ def create_app(
     async def compute(work: Callable[[], dict[str, Any]]) -> Response:
         return Plain(await worker.do(work))
 
-    def looked(clip: Clip, truth: str = "") -> dict[str, Any]:
+    def looked(clip: Clip, layout: Layout, truth: str = "") -> dict[str, Any]:
         return {
             "name": clip.name,
             "truth": truth,
-            "clip": drawn(clip, first.layout),
-            "seen": [model.look(clip) for model in models],
+            "clip": drawn(clip, layout),
+            "seen": [model.look(clip, layout) for model in models],
         }
 
     @app.get("/", include_in_schema=False)
@@ -142,7 +143,8 @@ def create_app(
     async def look_at_example(id: int) -> Response:
         if not 0 <= id < len(shown):
             raise HTTPException(404, "there is no such example; /api/examples lists them.")
-        return await compute(partial(looked, *shown[id]))
+        clip, label = shown[id]
+        return await compute(partial(looked, clip, first.layout, label))
 
     @app.post(
         "/clips",
@@ -154,8 +156,8 @@ def create_app(
         file: Annotated[UploadFile, File(description="a clip; its name's ending says its format")],
     ) -> Response:
         content = await file.read()
-        read = partial(read_upload, file.filename or "", content, layout=first.layout, scored=first.spec.scored, limits=limits)
-        return await compute(lambda: looked(read()))
+        read = partial(read_upload, file.filename or "", content, takers=[model.taker for model in models], limits=limits)
+        return await compute(lambda: looked(*read()))
 
     body = bodies.predict_body(limits)
 

@@ -10,26 +10,41 @@ import csv
 import re
 import tempfile
 import zlib
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from poseglot.app.web.limits import Limits, TooLargeError, check_size
 from poseglot.errors import PoseglotError
+from poseglot.inference.predictor import people_of_video
 from poseglot.skeletons.arrays import load_array
 from poseglot.skeletons.clip import Clip
-from poseglot.skeletons.formats import read_clip
+from poseglot.skeletons.formats import layout_of, read_clip
 from poseglot.skeletons.formats.listing import read_header
+from poseglot.skeletons.formats.poses import read_poses
 from poseglot.skeletons.layout import Layout
 
-ENDINGS = (".csv.gz", ".csv", ".json", ".npy", ".skeleton", ".bvh")
+ENDINGS = (".csv.gz", ".csv", ".json", ".npy", ".skeleton", ".bvh", ".npz")
 
 
-def read_upload(name: str, content: bytes, *, layout: Layout, scored: bool, limits: Limits) -> Clip:
-    """The clip in an uploaded file.
+@dataclass(frozen=True)
+class Taker:
+    """What a model takes: joints, whether with scores, how many coordinates, and how many people."""
+
+    layout: Layout
+    scored: bool
+    axes: int
+    people: int
+
+
+def read_upload(name: str, content: bytes, *, takers: Sequence[Taker], limits: Limits) -> tuple[Clip, Layout]:
+    """The clip in an uploaded file, and which joints it has.
+
+    A format that says its joints has those; of others the joints are those of the first model that the file can be read for.
 
     Args:
         name: what the browser calls the file; only its ending counts.
-        layout, scored: of the model that is to look at it.
+        takers: the models that are to look at it. Poses are given as the first takes them: of a video's people those who move most.
 
     Raises:
         TooLargeError: more people, frames or unpacked bytes than the limits allow.
@@ -49,7 +64,7 @@ def read_upload(name: str, content: bytes, *, layout: Layout, scored: bool, limi
         try:
             path.write_bytes(_unpacked(content, limits.unpacked) if ending.endswith(".gz") else content)
             _check_claims(path, limits)
-            clip = read_clip(path, layout=layout, scored=scored)
+            clip, layout = _read(path, takers, limits)
         except TooLargeError:
             raise
         except (PoseglotError, RecursionError, MemoryError) as error:
@@ -59,7 +74,31 @@ def read_upload(name: str, content: bytes, *, layout: Layout, scored: bool, limi
         people, frames = clip.joints.shape[:2]
         check_size(limits, people=people, frames=frames)
         name = re.sub(r"(\.\w+){1,2}$", "", shown) or shown
-        return replace(clip, joints=clip.joints.copy(), name=name)
+        return replace(clip, joints=clip.joints.copy(), name=name), layout
+
+
+def _read(path: Path, takers: Sequence[Taker], limits: Limits) -> tuple[Clip, Layout]:
+    first = takers[0]
+    if path.suffix == ".npz":
+        poses = read_poses(path)
+        joints = poses.joints(axes=first.axes, scored=first.scored)
+        check_size(limits, people=joints.shape[0], frames=joints.shape[1])
+        return people_of_video(Clip(joints, name=path.stem, scored=first.scored), first.people)[0], poses.layout
+    own = layout_of(path)
+    refused: PoseglotError | None = None
+    # As the Predictor: a `.skeleton` is NTU RGB+D's, but NW-UCLA's JSON is also written with other joints.
+    for taker in () if path.suffix == ".skeleton" else takers:
+        try:
+            return read_clip(path, layout=taker.layout, scored=taker.scored), taker.layout
+        except PoseglotError as error:
+            refused = refused or error
+    if own is not None:  # joints that no model has, but whose names are known: a model may take them by name
+        try:
+            return read_clip(path, layout=own), own
+        except PoseglotError as error:
+            refused = refused or error
+    assert refused is not None
+    raise refused
 
 
 class UnreadableError(PoseglotError):

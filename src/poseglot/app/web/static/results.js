@@ -22,7 +22,7 @@ export function card(seen, model, clip, truth, { light, seek }) {
   const article = make("article", { "aria-label": `Model ${model.id}` });
   article.append(make("p", { className: "model" }, make("b", {}, model.id), make("span", {}, model.about)));
   if (seen.error) {
-    article.append(make("p", { className: "fault" }, seen.error));
+    article.append(make("p", { className: "fault" }, make("b", {}, "This model cannot take the clip. "), seen.error));
     return { article, now() {} };
   }
   const [best] = seen.answers;
@@ -30,6 +30,10 @@ export function card(seen, model, clip, truth, { light, seek }) {
   if (truth && model.classes.includes(truth)) {
     const right = truth === best.action;
     article.append(make("p", { className: "verdict" }, right ? "✓ That is what was performed." : `✗ Performed was: ${truth}.`));
+  }
+
+  if (seen.mapped) {
+    article.append(make("details", { className: "mapped" }, make("summary", {}, "The clip has other joints than this model; they were found by name."), seen.mapped));
   }
 
   const over = seen.over_time && chart(seen.over_time, seen.answers.map(({ action }) => action), clip.frames, seek);
