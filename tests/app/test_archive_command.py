@@ -51,6 +51,9 @@ def test_a_store_a_folder_and_a_list(
     [
         (["--engine", "local"], "name it with --out"),
         (["--out", "x"], "--out is for archives"),
+        (["--workers", "2"], "--workers is for archives"),
+        (["--engine", "local", "--out", "x", "--pose", "rtmpose"], "`poseglot pose` makes clips of videos"),
+        (["--engine", "local", "--out", "x", "--top", "0"], "at least one answer"),
         (["--engine", "local", "--out", "x", "--json"], "do not go with --engine local"),
         (["--engine", "ray", "--out", "x", "--also", "jumping"], "do not go with --engine ray"),
         (["--engine", "local", "--out", "x", "--workers", "2"], "are for --engine ray"),

@@ -29,7 +29,6 @@ from poseglot.inference.predictor import Engine, Prediction, Predictor, recogniz
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
 from poseglot.skeletons.store import PackedStore, open_store
-from poseglot.skeletons.store_writer import FILES
 
 FORMAT = "poseglot answers 1"
 MANIFEST = "archive.json"
@@ -71,6 +70,9 @@ class Job:
         out: the folder of the answers.
         top, unknown_below, layout, device: as in `Predictor`. A run is answered for by torch, an .onnx file by ONNX Runtime: what is
             chosen must not hang on the machine.
+
+    Raises:
+        PoseglotError: fewer answers than one are asked for.
     """
 
     run: str
@@ -79,6 +81,10 @@ class Job:
     unknown_below: float = 0.0
     layout: str | None = None
     device: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.top < 1:
+            raise PoseglotError(f"at least one answer must be asked for, not {self.top}.")
 
     def predictor(self, device: str | None = None) -> Predictor:
         """The recognizer, loaded; by default onto the device that the clips are to be answered on."""
@@ -96,11 +102,6 @@ class Done:
 
     def __add__(self, other: Done) -> Done:
         return Done(self.answered + other.answered, self.errors + other.errors, self.mapped | other.mapped)
-
-
-def is_store(path: Path) -> bool:
-    """Whether a folder is a packed store."""
-    return all((path / name).is_file() for name in FILES)
 
 
 def make_shards(stores: Sequence[Path], files: Sequence[Path], *, size: int = SHARD_SIZE) -> tuple[Shard, ...]:
