@@ -114,7 +114,7 @@ class StreamingRecognizer:
         """One more frame.
 
         Args:
-            frame: joints (V, C), or of several people (M, V, C); who is not there is left out or zero.
+            frame: joints (V, C), or of several people (M, V, C); who is not there is left out or zero. Of nobody it may be empty.
 
         Returns:
             (classes,) probabilities so far, which add up to 1.
@@ -154,7 +154,12 @@ class StreamingRecognizer:
     def _checked(self, frame: npt.ArrayLike) -> torch.Tensor:
         """(M, V, C) of the recognizer's joints."""
         spec, name = self.spec, f"frame {self.state.frames}"
-        array = np.asarray(frame)
+        try:
+            array = np.asarray(frame)
+        except ValueError as error:  # rows of unequal length
+            raise PoseglotError(f"{name}: a frame is a regular array of numbers, which this is not ({error}).") from error
+        if array.size == 0:
+            array = np.zeros((len(self._source), spec.channels), dtype=np.float32)
         if array.ndim not in (2, 3):
             raise PoseglotError(
                 f"{name}: a frame is (joints, channels) or (people, joints, channels), not of shape {array.shape}."
