@@ -68,3 +68,9 @@ def test_what_does_not_go_together_is_refused(
     said = poseglot("predict", tmp_path / "run", store_path, *options)
     assert said.status == 1 and reason in said.error
     assert not Path("x").exists()
+
+
+def test_a_list_without_clips_is_refused(poseglot: Poseglot, tmp_path: Path) -> None:
+    (tmp_path / "empty.list").write_text("\n")
+    said = poseglot("predict", tmp_path / "run", f"@{tmp_path / 'empty.list'}", "--engine", "local", "--out", tmp_path / "x")
+    assert said.status == 1 and "no clip to answer for" in said.error

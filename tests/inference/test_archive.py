@@ -157,6 +157,8 @@ def test_folders_that_hold_something_else_are_refused(job: Job, files: list[Path
         answer(replace(job, out=str(files[0].parent)), shards)
     with pytest.raises(PoseglotError, match="something else than answers"):
         answer(replace(job, out=str(files[0])), shards)
+    with pytest.raises(PoseglotError, match="could not make the folder"):
+        answer(replace(job, out=str(files[0] / "below")), shards)
     with pytest.raises(PoseglotError, match="at least one answer"):
         replace(job, top=0)
     answer(job, shards)

@@ -171,16 +171,20 @@ def opened(job: Job, shards: Sequence[Shard]) -> Iterator[list[Shard]]:
         The shards that are not done.
 
     Raises:
-        PoseglotError: the folder holds something else, or answers to something else that was asked; another process is at it; or the
-            recognizer cannot take a store's clips.
+        PoseglotError: the folder holds something else, or answers to something else that was asked; it cannot be made; another process
+            is at it; or the recognizer cannot take a store's clips.
     """
     out, predictor = Path(job.out), job.predictor("cpu")  # this machine need not have what the workers have
     for store in dict.fromkeys(shard.store for shard in shards if shard.store):
         _check(predictor, open_store(Path(store)), job.layout)
     asked = _manifest(job, shards, predictor)
     _check_folder(out, asked)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PoseglotError(f"could not make the folder {out}: {error.strerror or error}.") from error
     with (out / ".lock").open("a", encoding="utf-8") as lock, only_one(lock, out):
+        _check_folder(out, asked)  # once more: another process may have filled it meanwhile
         if not (out / MANIFEST).exists():
             write_atomically(out / MANIFEST, json.dumps(asked, indent=1) + "\n")
         for left in out.glob(".shard-*"):  # of workers that were killed

@@ -46,6 +46,8 @@ def run(parsed: argparse.Namespace, files_of: Callable[[list[Path]], list[Path]]
     stores = [path for path in given if is_store(path)]
     files = [path for path in given if path not in stores]
     shards = make_shards(stores, files_of(files), size=parsed.shard_size)
+    if not shards:
+        raise PoseglotError("there is no clip to answer for: what was given is empty.")
     job = Job(
         run=str(parsed.run.absolute()), out=str(parsed.out.absolute()), top=parsed.top, unknown_below=parsed.unknown_below,
         layout=_absolute(parsed.layout), device=parsed.device,
