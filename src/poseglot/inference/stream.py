@@ -5,9 +5,10 @@ A frame is placed (`skeletons.frame_views`) and goes through the encoder by itse
 with it
 
   - exactly, of a recognizer made for it: a causal encoder, and a protocol that places a frame by what has been (`live`, `ntu`, `metric`);
-  - else nearly: `StreamingRecognizer.differences` says what is different, and `docs/streaming.md` what that costs.
+  - else by approximation: `StreamingRecognizer.differences` says what is different, and `docs/streaming.md` what that costs.
 
-In both cases time is as it comes, where a clip of a store is cropped, drawn or resized to the frames of its protocol.
+In both cases time is as it comes, where a clip of a store is cropped, drawn or resized to the frames of its protocol: `differences` does
+not name that, and of any protocol but `live` it can cost the most.
 """
 
 from __future__ import annotations
