@@ -28,6 +28,8 @@ _HIDDEN = re.compile(r"^<!-- generated: (\w+) -->$", re.M)
 
 def assemble(out: Path) -> None:
     """Every page and picture of the site, into `out` (which is emptied)."""
+    if (ROOT / "docs").is_relative_to(out.resolve()):
+        sys.exit(f"{out} would be emptied, and docs/ is in it; name a folder of its own, such as build/docs.")
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(ROOT / "docs", out)
     shutil.copytree(ROOT / "results", out / "results")

@@ -51,6 +51,9 @@ def test_a_store_a_folder_and_a_list(
     [
         (["--engine", "local"], "name it with --out"),
         (["--out", "x"], "--out is for archives"),
+        (["--workers", "2"], "--workers is for archives"),
+        (["--engine", "local", "--out", "x", "--pose", "rtmpose"], "`poseglot pose` makes clips of videos"),
+        (["--engine", "local", "--out", "x", "--top", "0"], "at least one answer"),
         (["--engine", "local", "--out", "x", "--json"], "do not go with --engine local"),
         (["--engine", "ray", "--out", "x", "--also", "jumping"], "do not go with --engine ray"),
         (["--engine", "local", "--out", "x", "--workers", "2"], "are for --engine ray"),
@@ -65,3 +68,9 @@ def test_what_does_not_go_together_is_refused(
     said = poseglot("predict", tmp_path / "run", store_path, *options)
     assert said.status == 1 and reason in said.error
     assert not Path("x").exists()
+
+
+def test_a_list_without_clips_is_refused(poseglot: Poseglot, tmp_path: Path) -> None:
+    (tmp_path / "empty.list").write_text("\n")
+    said = poseglot("predict", tmp_path / "run", f"@{tmp_path / 'empty.list'}", "--engine", "local", "--out", tmp_path / "x")
+    assert said.status == 1 and "no clip to answer for" in said.error

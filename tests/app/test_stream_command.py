@@ -58,6 +58,8 @@ def test_frames_from_another_program(
     for wrong, message in (
         ("[[1, 2", "line 2 of the input is not JSON"),
         ("[[1, 2, 3]]", "line 2: frame 1: 1 joints in a frame"),
+        ("[[1, 2, 3], [1, 2]]", "line 2: frame 1: a frame is a regular array of numbers"),
+        ("null", "line 2 of the input is null"),
     ):
         refused = said([frames[0], wrong])
         assert refused.status == 1 and message in refused.error and len(refused.out.splitlines()) == 1

@@ -37,6 +37,15 @@ def script() -> ModuleType:
     return loaded("docs_site")
 
 
+def test_a_folder_with_the_sources_in_it_is_not_emptied(script: ModuleType, tmp_path: Path) -> None:
+    script.ROOT = tmp_path
+    (tmp_path / "docs").mkdir()
+    for out in (tmp_path, tmp_path / "docs"):
+        with pytest.raises(SystemExit, match="would be emptied"):
+            script.assemble(out)
+    script.ROOT = ROOT
+
+
 @pytest.fixture(scope="module")
 def site(script: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the site, built as the Makefile does."""

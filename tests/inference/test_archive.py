@@ -16,13 +16,14 @@ import pytest
 
 from poseglot.errors import PoseglotError
 from poseglot.inference import Predictor
-from poseglot.inference.archive import Done, Job, Shard, answer_here, count_answers, is_store, make_shards, opened
+from poseglot.inference.archive import Done, Job, Shard, answer_here, count_answers, make_shards, opened
 from poseglot.inference.on_ray import answer_on_ray
 from poseglot.models.recognizer import Recognizer, save_recognizer
 from poseglot.skeletons.benchmarks import load_benchmark
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
 from poseglot.skeletons.store import PackedStore, write_store
+from poseglot.skeletons.store_writer import is_store
 
 
 @pytest.fixture
@@ -156,6 +157,10 @@ def test_folders_that_hold_something_else_are_refused(job: Job, files: list[Path
         answer(replace(job, out=str(files[0].parent)), shards)
     with pytest.raises(PoseglotError, match="something else than answers"):
         answer(replace(job, out=str(files[0])), shards)
+    with pytest.raises(PoseglotError, match="could not make the folder"):
+        answer(replace(job, out=str(files[0] / "below")), shards)
+    with pytest.raises(PoseglotError, match="at least one answer"):
+        replace(job, top=0)
     answer(job, shards)
     (Path(job.out) / "archive.json").write_text("{")
     with pytest.raises(PoseglotError, match=r"archive.json is damaged"):

@@ -132,10 +132,23 @@ def test_a_frame_that_is_refused_is_as_if_it_had_not_come(live: Path, clips: Seq
         (np.stack([frame, frame]), "2 people"),
         (frame[0], r"not of shape \(3,\)"),
         ([["x"]], "not a regular array of numbers"),
+        ([[1.0, 2.0, 3.0], [1.0, 2.0]], "a regular array of numbers, which this is not"),
     ):
         with pytest.raises(PoseglotError, match=said):
             recognizer.step(wrong)
         assert recognizer.state is kept
+
+
+def test_a_frame_with_nobody_in_it_may_be_empty(live: Path, clips: Sequence[Clip]) -> None:
+    empty, zero = StreamingRecognizer(live), StreamingRecognizer(live)
+    for frame in clips[0].joints[0, :5]:
+        np.testing.assert_array_equal(empty.step(frame), zero.step(frame))
+        np.testing.assert_array_equal(empty.step([]), zero.step(np.zeros_like(frame)))
+
+
+def test_a_stream_that_ends_before_its_first_frame_says_nothing(save: Callable[..., Path]) -> None:
+    recognizer = StreamingRecognizer(save(options={"width": 8}))
+    np.testing.assert_array_equal(recognizer.ended(), recognizer.state.probabilities)
 
 
 def test_other_joints_are_mapped_by_name(live: Path, clips: Sequence[Clip]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -83,6 +84,15 @@ def test_a_folder_is_its_clips_and_what_else_is_there_is_named(
     (tmp_path / "empty").mkdir()
     with pytest.raises(PoseglotError, match=r"empty holds no file that ends as a clip does"):
         predictor.predict([clips[0], tmp_path / "empty"])
+
+
+def test_a_store_among_clips_is_not_taken_for_clips(predictor: Predictor, store_path: Path, tmp_path: Path) -> None:
+    shutil.copytree(store_path, tmp_path / "data" / "store")
+    for given in (tmp_path, tmp_path / "data" / "store"):  # its joints.npy would be one long clip, and get an answer
+        with pytest.raises(PoseglotError, match=r"data/store is a store.*--engine local"):
+            predictor.predict(given)
+    with pytest.raises(PoseglotError, match=r"store is a folder, and a file is needed; `poseglot export-clip`"):
+        predictor.recording(tmp_path / "data" / "store")
 
 
 # --- other layouts ---------------------------------------------------------------------------------------------------------

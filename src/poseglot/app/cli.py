@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(
             "poseglot: stopped. A training goes on from its last checkpoint with the same command and --resume, a preparation of NTU RGB+D "
-            "with the same command.",
+            "or an archive (predict --engine) with the same command.",
             file=sys.stderr,
         )
         return 130

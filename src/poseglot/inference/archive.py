@@ -29,7 +29,6 @@ from poseglot.inference.predictor import Engine, Prediction, Predictor, recogniz
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
 from poseglot.skeletons.store import PackedStore, open_store
-from poseglot.skeletons.store_writer import FILES
 
 FORMAT = "poseglot answers 1"
 MANIFEST = "archive.json"
@@ -71,6 +70,9 @@ class Job:
         out: the folder of the answers.
         top, unknown_below, layout, device: as in `Predictor`. A run is answered for by torch, an .onnx file by ONNX Runtime: what is
             chosen must not hang on the machine.
+
+    Raises:
+        PoseglotError: fewer answers than one are asked for.
     """
 
     run: str
@@ -79,6 +81,10 @@ class Job:
     unknown_below: float = 0.0
     layout: str | None = None
     device: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.top < 1:
+            raise PoseglotError(f"at least one answer must be asked for, not {self.top}.")
 
     def predictor(self, device: str | None = None) -> Predictor:
         """The recognizer, loaded; by default onto the device that the clips are to be answered on."""
@@ -96,11 +102,6 @@ class Done:
 
     def __add__(self, other: Done) -> Done:
         return Done(self.answered + other.answered, self.errors + other.errors, self.mapped | other.mapped)
-
-
-def is_store(path: Path) -> bool:
-    """Whether a folder is a packed store."""
-    return all((path / name).is_file() for name in FILES)
 
 
 def make_shards(stores: Sequence[Path], files: Sequence[Path], *, size: int = SHARD_SIZE) -> tuple[Shard, ...]:
@@ -170,16 +171,20 @@ def opened(job: Job, shards: Sequence[Shard]) -> Iterator[list[Shard]]:
         The shards that are not done.
 
     Raises:
-        PoseglotError: the folder holds something else, or answers to something else that was asked; another process is at it; or the
-            recognizer cannot take a store's clips.
+        PoseglotError: the folder holds something else, or answers to something else that was asked; it cannot be made; another process
+            is at it; or the recognizer cannot take a store's clips.
     """
     out, predictor = Path(job.out), job.predictor("cpu")  # this machine need not have what the workers have
     for store in dict.fromkeys(shard.store for shard in shards if shard.store):
         _check(predictor, open_store(Path(store)), job.layout)
     asked = _manifest(job, shards, predictor)
     _check_folder(out, asked)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PoseglotError(f"could not make the folder {out}: {error.strerror or error}.") from error
     with (out / ".lock").open("a", encoding="utf-8") as lock, only_one(lock, out):
+        _check_folder(out, asked)  # once more: another process may have filled it meanwhile
         if not (out / MANIFEST).exists():
             write_atomically(out / MANIFEST, json.dumps(asked, indent=1) + "\n")
         for left in out.glob(".shard-*"):  # of workers that were killed

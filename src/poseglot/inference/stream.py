@@ -5,9 +5,10 @@ A frame is placed (`skeletons.frame_views`) and goes through the encoder by itse
 with it
 
   - exactly, of a recognizer made for it: a causal encoder, and a protocol that places a frame by what has been (`live`, `ntu`, `metric`);
-  - else nearly: `StreamingRecognizer.differences` says what is different, and `docs/streaming.md` what that costs.
+  - else by approximation: `StreamingRecognizer.differences` says what is different, and `docs/streaming.md` what that costs.
 
-In both cases time is as it comes, where a clip of a store is cropped, drawn or resized to the frames of its protocol.
+In both cases time is as it comes, where a clip of a store is cropped, drawn or resized to the frames of its protocol: `differences` does
+not name that, and of any protocol but `live` it can cost the most.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ class StreamingRecognizer:
         """One more frame.
 
         Args:
-            frame: joints (V, C), or of several people (M, V, C); who is not there is left out or zero.
+            frame: joints (V, C), or of several people (M, V, C); who is not there is left out or zero. Of nobody it may be empty.
 
         Returns:
             (classes,) probabilities so far, which add up to 1.
@@ -154,7 +155,12 @@ class StreamingRecognizer:
     def _checked(self, frame: npt.ArrayLike) -> torch.Tensor:
         """(M, V, C) of the recognizer's joints."""
         spec, name = self.spec, f"frame {self.state.frames}"
-        array = np.asarray(frame)
+        try:
+            array = np.asarray(frame)
+        except ValueError as error:  # rows of unequal length
+            raise PoseglotError(f"{name}: a frame is a regular array of numbers, which this is not ({error}).") from error
+        if array.size == 0:
+            array = np.zeros((len(self._source), spec.channels), dtype=np.float32)
         if array.ndim not in (2, 3):
             raise PoseglotError(
                 f"{name}: a frame is (joints, channels) or (people, joints, channels), not of shape {array.shape}."

@@ -396,7 +396,7 @@ class FrozenMultiScale(nn.Module):
         return first, second, third
 
     def leave(self, first: Tensor, second: Tensor, third: Tensor, x: Tensor, *, around: bool) -> Tensor:
-        """The four branches; around what entered the first three lie zeros, or it holds already what there is before and behind."""
+        """The four branches; with `around`, zeros are put around the first three, which else hold already what is before and behind."""
         stride = (1, self.stride)
         branches = [
             F.conv2d(first, self.narrow, self.narrow_bias, stride=stride, padding=(0, 2 * around)),

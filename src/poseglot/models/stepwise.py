@@ -116,14 +116,15 @@ class StepwiseRecognizer:
                 f"the encoder {recognizer.spec.encoder} cannot be run frame by frame: it is not made of this package's blocks. Windows "
                 "of a recording can be recognised by any (`poseglot segment`)."
             )
-        self.encoder, self.memory = encoder, memory
+        self.encoder = encoder
         self.blocks: list[_Block] = []
         self.lag, self.rate = 0, 1
+        self.memory = memory  # of what leaves the encoder, so many frames of its rate
         for block in encoder.blocks:
-            remembered = None if memory is None else max(1, memory // self.rate)
-            self.blocks.append(_Block(cast("FrozenBlock", block), remembered, refresh))
+            self.blocks.append(_Block(cast("FrozenBlock", block), self.memory, refresh))
             self.lag += self.rate * self.blocks[-1].lag
             self.rate *= self.blocks[-1].stride
+            self.memory = None if memory is None else max(1, memory // self.rate)
         self.is_exact = all(block.is_exact for block in self.blocks)
 
     def start(self) -> StepwiseState:
@@ -137,7 +138,8 @@ class StepwiseRecognizer:
 
     def ended(self, state: StepwiseState) -> StepwiseState:
         """The state after the end of a clip: nothing may follow."""
-        return state if self.lag == 0 else self._through(state, [], ends=True)
+        nothing_late = self.lag == 0 or state.blocks[0].entered == 0
+        return state if nothing_late else self._through(state, [], ends=True)
 
     def logits(self, state: StepwiseState) -> Tensor | None:
         """(classes,) of what has left the encoder so far; None if nothing has."""
@@ -160,9 +162,8 @@ class StepwiseRecognizer:
                 blocks += state.blocks[len(blocks) :]
                 break
         pooled = state.pooled
-        memory = None if self.memory is None else max(1, self.memory // self.rate)
-        for x in frames if len(blocks) == len(self.blocks) else []:
-            pooled = pooled.followed_by(x[..., 0].mean(dim=0).T, memory)
+        for x in frames:
+            pooled = pooled.followed_by(x[..., 0].mean(dim=0).T, self.memory)
         return StepwiseState(tuple(blocks), pooled)
 
 

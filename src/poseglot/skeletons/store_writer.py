@@ -27,6 +27,13 @@ FORMAT = "poseglot-store/1"
 # What a store's folder holds, and what `prepare` says beside it of how the store was made.
 FILES = ("store.json", "clips.npy", "joints.npy")
 REPORT_FILE = "preparation.json"
+
+
+def is_store(path: Path) -> bool:
+    """Whether a folder is a packed store."""
+    return all((path / name).is_file() for name in FILES)
+
+
 # How coordinates are stored: float16 takes half the space and is exact to half a millimetre within a metre of the origin.
 DType = Literal["float32", "float16"]
 DTYPES = {"float32": "<f4", "float16": "<f2"}

@@ -147,6 +147,8 @@ def test_a_writer_that_fails_leaves_nothing_and_one_that_is_stopped_leaves_what_
     assert len(list(VideoFile(tmp_path / "stopped.mp4"))) == 1
     with pytest.raises(PoseglotError, match=r"written as \.mp4, \.webm, \.avi, not \.gif"):
         VideoWriter(tmp_path / "out.gif", 10)
+    with pytest.raises(PoseglotError, match="could not write"):
+        interrupted(tmp_path / "stopped.mp4" / "below.mp4", ZeroDivisionError)
 
 
 def test_a_picture_is_written(tmp_path: Path) -> None:

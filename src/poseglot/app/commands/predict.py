@@ -67,8 +67,7 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.engine in predict_archive.ENGINES:
         predict_archive.run(parsed, _files)
         return
-    if parsed.out is not None:
-        raise PoseglotError("--out is for archives, with --engine local or ray.")
+    predict_archive.check_none(parsed)
     files = _files(parsed.clips)
     with notes():
         if parsed.also or parsed.also_words:

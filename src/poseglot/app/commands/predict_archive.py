@@ -39,12 +39,15 @@ def run(parsed: argparse.Namespace, files_of: Callable[[list[Path]], list[Path]]
     _check(parsed)
     from tqdm import tqdm
 
-    from poseglot.inference.archive import Job, answer_here, count_answers, is_store, make_shards, opened
+    from poseglot.inference.archive import Job, answer_here, count_answers, make_shards, opened
+    from poseglot.skeletons.store_writer import is_store
 
     given = _listed(parsed.clips)
     stores = [path for path in given if is_store(path)]
     files = [path for path in given if path not in stores]
     shards = make_shards(stores, files_of(files), size=parsed.shard_size)
+    if not shards:
+        raise PoseglotError("there is no clip to answer for: what was given is empty.")
     job = Job(
         run=str(parsed.run.absolute()), out=str(parsed.out.absolute()), top=parsed.top, unknown_below=parsed.unknown_below,
         layout=_absolute(parsed.layout), device=parsed.device,
@@ -72,16 +75,36 @@ def run(parsed: argparse.Namespace, files_of: Callable[[list[Path]], list[Path]]
 
 
 def _report(out: Path, clips: int, total: Done) -> None:
-    print(f"{clips:,} clips: {total.answered:,} answered for, {total.errors:,} that could not be taken; in {out}/shard-*.jsonl")
+    noun = "clip" if clips == 1 else "clips"
+    print(
+        f"{clips:,} {noun}: {total.answered:,} answered for, {total.errors:,} that could not be taken; in {out}/shard-*.jsonl"
+    )
     if total.errors:
         print('Lines with "error" say why; a shard whose file is deleted is done again by the same command.', file=sys.stderr)
+
+
+def check_none(parsed: argparse.Namespace) -> None:
+    """See that nothing was asked of an archive where there is none.
+
+    Raises:
+        PoseglotError: something was.
+    """
+    options = {"--out": parsed.out, "--ray-address": parsed.ray_address, "--workers": parsed.workers}
+    if said := [name for name, value in options.items() if value is not None]:
+        raise PoseglotError(
+            f"{' and '.join(said)} {'is' if len(said) == 1 else 'are'} for archives, with --engine local or ray."
+        )
 
 
 def _check(parsed: argparse.Namespace) -> None:
     if parsed.out is None:
         raise PoseglotError(f"--engine {parsed.engine} writes its answers into a folder: name it with --out.")
-    if parsed.json or parsed.also or parsed.also_words:
-        raise PoseglotError(f"--json, --also and --also-words do not go with --engine {parsed.engine}.")
+    if parsed.json or parsed.also or parsed.also_words or parsed.also_bias:
+        raise PoseglotError(f"--json, --also, --also-words and --also-bias do not go with --engine {parsed.engine}.")
+    if parsed.pose != "auto" or parsed.pose_models:
+        raise PoseglotError(
+            f"--pose and --pose-models do not go with --engine {parsed.engine}: `poseglot pose` makes clips of videos first."
+        )
     if parsed.engine != "ray" and (parsed.ray_address or parsed.workers is not None):
         raise PoseglotError("--ray-address and --workers are for --engine ray.")
     if parsed.workers is not None and parsed.workers < 1:

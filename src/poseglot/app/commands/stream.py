@@ -21,7 +21,7 @@ def add(command: AddCommand) -> None:
     stream.add_argument(
         "source",
         help="a file of any format we read; or -, for frames that another program writes, a line of JSON each: joints [[x, y, z], ...], or "
-        "of several people a list of those; an empty line forgets everything so far",
+        "of several people a list of those, or of nobody []; an empty line forgets everything so far",
     )
     stream.add_argument(
         "--json", action="store_true", help="a line of JSON for each frame: frame, and the top actions with their probabilities"
@@ -73,9 +73,12 @@ def _lines() -> Iterator[Any]:
     """The frames of standard input; None for an empty line."""
     for number, line in enumerate(sys.stdin, start=1):
         try:
-            yield json.loads(line) if line.strip() else None
+            frame = json.loads(line) if line.strip() else None
         except ValueError as error:
             raise PoseglotError(f"line {number} of the input is not JSON ({error}); a frame is [[x, y, z], ...].") from error
+        if frame is None and line.strip():  # nobody seen is no reason to forget everything
+            raise PoseglotError(f"line {number} of the input is null; a frame is [[x, y, z], ...], of nobody [].")
+        yield frame
 
 
 def _file(path: Path, recognizer: Any, layout: str | None) -> Iterator[Any]:

@@ -42,8 +42,13 @@ class Person:
     @property
     def box(self) -> tuple[float, float, float, float]:
         """Left, top, right, bottom of all joints, in pixels."""
-        (left, top), (right, bottom) = self.pixels.min(axis=0).tolist(), self.pixels.max(axis=0).tolist()
-        return left, top, right, bottom
+        return box_around(self.pixels)
+
+
+def box_around(pixels: Joints) -> tuple[float, float, float, float]:
+    """(V, 2) pixels -> left, top, right, bottom."""
+    (left, top), (right, bottom) = pixels.min(axis=0).tolist(), pixels.max(axis=0).tolist()
+    return left, top, right, bottom
 
 
 class PoseEstimator(Protocol):

@@ -243,7 +243,10 @@ class VideoWriter:
     def show(self, image: Image, time: float) -> bool:
         cv2 = opencv()
         if self._writer is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise PoseglotError(f"could not write {self.path}: {error.strerror or error}.") from error
             codec = cv2.VideoWriter_fourcc(*CODECS[self.path.suffix.lower()])
             size = (image.shape[1], image.shape[0])
             self._writer = cv2.VideoWriter(str(self._partial), cv2.CAP_FFMPEG, codec, self.fps, size)

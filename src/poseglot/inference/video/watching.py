@@ -16,7 +16,7 @@ import numpy as np
 
 from poseglot.errors import PoseglotError
 from poseglot.inference.video.drawing import draw_poses, name_parts, write_lines
-from poseglot.inference.video.estimator import Person, PoseEstimator, only_flat, stacked
+from poseglot.inference.video.estimator import Person, PoseEstimator, box_around, only_flat, stacked
 from poseglot.inference.video.extract import put_together
 from poseglot.inference.video.frames import Frame, Image, Sink
 from poseglot.inference.windows import most_moving
@@ -135,18 +135,13 @@ class WindowRecogniser:
             # Behind the last frame in which the place was somebody else's, or nobody's.
             starts = [int(np.flatnonzero(~there[row]).max(initial=-1)) + 1 for row in now]
             clips = [joints[row : row + 1, start:] for row, start in zip(now, starts, strict=True)]
-            boxes = [_box(poses.pixels[row, -1]) for row in now]
+            boxes = [box_around(poses.pixels[row, -1]) for row in now]
         predictions = self.predictor.predict(
             [Clip(clip, name=f"person {number}", scored=spec.scored) for number, clip in enumerate(clips, start=1)],
             top=self.top,
             layout=self.layout,
         )
         return tuple(Said(time, p.answers, p.unknown, box) for p, box in zip(predictions, boxes, strict=True))
-
-
-def _box(pixels: Joints) -> tuple[float, float, float, float]:
-    (left, top), (right, bottom) = pixels.min(axis=0).tolist(), pixels.max(axis=0).tolist()
-    return left, top, right, bottom
 
 
 def watch(

@@ -14,6 +14,7 @@ from poseglot.skeletons.clip import Clip, check_joints
 from poseglot.skeletons.formats import nw_ucla
 from poseglot.skeletons.formats.sets import FORMATS_OF_SETS, open_source
 from poseglot.skeletons.layout import Layout, load_layout
+from poseglot.skeletons.store_writer import is_store
 
 # Endings of files that hold one clip.
 ENDINGS = (".json", ".npy", ".skeleton", ".csv", ".csv.gz", ".bvh", ".npz")
@@ -73,6 +74,9 @@ def read_clip(
             from poseglot.skeletons.formats import poses
 
             return poses.read_clip(path, joint_count=joint_count, scored=scored, axes=axes)
+        if path.is_dir():
+            packed = "; `poseglot export-clip` writes a clip of a store as one" if is_store(path) else ""
+            raise PoseglotError(f"{path} is a folder, and a file is needed{packed}.")
     except OSError as error:
         raise PoseglotError(f"could not read {path}: {error.strerror or error}.") from error
     raise PoseglotError(f"{path}: no reader for files ending in {path.suffix!r}; accepted are {FORMATS}.")
@@ -95,12 +99,21 @@ def layout_of(path: Path) -> Layout | None:
 
 
 def clip_files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The files in a folder and below it, sorted: those that end as a clip or a video does, and the others. Hidden ones are in neither."""
+    """The files in a folder and below it, sorted: those that end as a clip or a video does, and the others. Hidden ones are in neither.
+
+    Raises:
+        PoseglotError: a store is there, whose arrays would pass for clips.
+    """
     files = sorted(
         path
         for path in folder.rglob("*")
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
+    if stores := sorted({path.parent for path in files if path.name == "store.json" and is_store(path.parent)}):
+        raise PoseglotError(
+            f"{stores[0]} is a store, whose clips are packed. `poseglot predict RUN {stores[0]} --engine local --out FOLDER` answers for "
+            "all of them, `poseglot export-clip` writes one as a file."
+        )
     named = [path.name.lower().endswith(ENDINGS + VIDEOS) and path.name not in _TABLES for path in files]
     return [p for p, ours in zip(files, named, strict=True) if ours], [
         p for p, ours in zip(files, named, strict=True) if not ours

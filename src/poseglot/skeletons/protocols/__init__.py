@@ -5,7 +5,7 @@
 | `nw-ucla` | NW-UCLA, as the field feeds it | centre joint of frame 0; every axis to [-1, 1] | 52, drawn |
 | `ntu` | NTU RGB+D, centred when it was prepared | as they are | a crop, resized to 64 |
 | `metric` | own 3D joints in real units, any layout | centre joint of the first person's first frame | a crop, resized to 64 |
-| `live` | streams, any layout | running means of the centre joint and of the bones' length | 52, drawn |
+| `live` | streams, any layout | running means of the centre joint and of the bones' length | drawn: a crop, 12 to 64; testing 52 |
 | `image` | own 2D joints in pixels, or any units, any layout | bounding box of the clip to [-1, 1], aspect kept | a crop, resized to 64 |
 
 `nw_ucla` and `ntu` hold one family each, `live` is NW-UCLA's placed otherwise; what they share is in `protocol`. Every protocol can also
