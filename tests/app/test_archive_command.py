@@ -58,6 +58,7 @@ def test_a_store_a_folder_and_a_list(
         (["--engine", "ray", "--out", "x", "--also", "jumping"], "do not go with --engine ray"),
         (["--engine", "local", "--out", "x", "--workers", "2"], "are for --engine ray"),
         (["--engine", "ray", "--out", "x", "--workers", "0"], "at least one worker"),
+        (["wave.mp4", "--engine", "local", "--out", "x"], "wave.mp4 is a video"),
         (["@no.list", "--engine", "local", "--out", "x"], "could not read the list of clips"),
     ],
 )
@@ -74,3 +75,13 @@ def test_a_list_without_clips_is_refused(poseglot: Poseglot, tmp_path: Path) -> 
     (tmp_path / "empty.list").write_text("\n")
     said = poseglot("predict", tmp_path / "run", f"@{tmp_path / 'empty.list'}", "--engine", "local", "--out", tmp_path / "x")
     assert said.status == 1 and "no clip to answer for" in said.error
+
+
+def test_where_no_clip_can_be_taken_the_command_fails(
+    poseglot: Poseglot, make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = make_run(tmp_path / "run")
+    (tmp_path / "broken.npy").write_bytes(b"")
+    said = poseglot("predict", run, tmp_path / "broken.npy", "--engine", "local", "--out", tmp_path / "x")
+    assert said.status == 1 and "not one clip" in said.error
+    assert "0 answered for, 1 that could not be taken" in said.out

@@ -162,7 +162,8 @@ def test_other_joints_are_mapped_by_name(live: Path, clips: Sequence[Clip]) -> N
 
 def test_what_is_not_as_in_a_whole_clip_is_said(save: Callable[..., Path], clips: Sequence[Clip]) -> None:
     usual = StreamingRecognizer(save(protocol="nw-ucla", options={"width": 8}), every=3, memory=90)
-    placed, topologies, forgotten = usual.differences
+    time, placed, topologies, forgotten = usual.differences
+    assert "time is as it comes" in time
     assert "bounding box" in placed and "mean of the frames so far" in topologies and "90 frames" in forgotten
     assert usual.latency == 2
     said = np.array([usual.step(frame) for frame in clips[0].joints[0, :8]])

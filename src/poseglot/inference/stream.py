@@ -178,8 +178,12 @@ class StreamingRecognizer:
 
 
 def _differences(protocol: str, causal: bool, steps: StepwiseRecognizer, memory: int | None) -> tuple[str, ...]:
-    """What is not as it would be in a whole clip."""
+    """What is not as it would be in a whole clip. The protocol `live` trains on clips of many lengths, the others on one."""
     found = []
+    if protocol != "live":
+        found.append(
+            f"time is as it comes; the protocol {protocol} brings every clip to the same number of frames, the only one the recognizer knows"
+        )
     if not causal:
         found.append(
             f"people are placed by the bounding box of the frames so far; the protocol {protocol} has that of the whole clip"

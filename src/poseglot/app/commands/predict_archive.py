@@ -40,12 +40,19 @@ def run(parsed: argparse.Namespace, files_of: Callable[[list[Path]], list[Path]]
     from tqdm import tqdm
 
     from poseglot.inference.archive import Job, answer_here, count_answers, make_shards, opened
+    from poseglot.skeletons.formats import VIDEOS
     from poseglot.skeletons.store_writer import is_store
 
     given = _listed(parsed.clips)
     stores = [path for path in given if is_store(path)]
     files = [path for path in given if path not in stores]
-    shards = make_shards(stores, files_of(files), size=parsed.shard_size)
+    found = files_of(files)
+    if videos := [path for path in found if path.suffix.lower() in VIDEOS]:
+        # What would find the people in them is another thing on another machine.
+        raise PoseglotError(
+            f"an archive holds clips, and {videos[0]} is a video ({len(videos)} of them): make clips of them with `poseglot pose` first."
+        )
+    shards = make_shards(stores, found, size=parsed.shard_size)
     if not shards:
         raise PoseglotError("there is no clip to answer for: what was given is empty.")
     job = Job(
@@ -72,6 +79,8 @@ def run(parsed: argparse.Namespace, files_of: Callable[[list[Path]], list[Path]]
     for said in mapped:
         print(f"mapped: {said}", file=sys.stderr)
     _report(parsed.out, clips, total)
+    if total.errors == clips:
+        raise PoseglotError("not one clip could be taken.")
 
 
 def _report(out: Path, clips: int, total: Done) -> None:
