@@ -182,7 +182,7 @@ def _differences(protocol: str, causal: bool, steps: StepwiseRecognizer, memory:
     found = []
     if protocol != "live":
         found.append(
-            f"time is as it comes; the protocol {protocol} brings every clip to the same number of frames, the only one the recognizer knows"
+            f"time is as it comes; the protocol {protocol} brings every clip to one number of frames, and no other was learned from"
         )
     if not causal:
         found.append(
