@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import resource
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -129,6 +131,23 @@ def busy_seconds() -> float:
     """Seconds that all cores together were busy, since the system started."""
     user, nice, system, _, _, interrupts, soft, *_ = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:])
     return (user + nice + system + interrupts + soft) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def served(run: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`poseglot serve` of a run, with its rate limit off: the process, and its address, http://host:port/."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "poseglot", "serve", str(run), "--port", "0", "--rate", "0"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        found = re.search(r"http://\S+", process.stdout.readline())
+        if not found:
+            sys.exit("the server did not start")
+        yield process, found[0]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
 
 
 def machine() -> dict[str, Any]:

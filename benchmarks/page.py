@@ -16,8 +16,6 @@ import argparse
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import busy_seconds, machine, table, write_results
+from measuring import busy_seconds, machine, served, table, write_results
 from serving import _cpu, _random_run
 
 from poseglot.skeletons import synthetic
@@ -95,17 +93,10 @@ def long_clip(folder: Path) -> Path:
 def measure(run: Path, clip: Path, way: str, seconds: float, size: list[int]) -> dict[str, Any]:
     """A row of the table."""
     query, flags = WAYS[way]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "poseglot", "serve", str(run), "--port", "0", "--rate", "0"], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert server.stdout is not None
-        found = re.search(r"http://\S+", server.stdout.readline())
-        if not found:
-            sys.exit("the server did not start")
+    with served(run) as (_, address):
         driver, family = browser(flags, size)
         try:
-            driver.get(found[0] + query)
+            driver.get(address + query)
             wait(driver, "return document.querySelector('article') && !document.body.classList.contains('busy')")
             driver.find_element("id", "file").send_keys(str(clip))
             wait(driver, f"return document.getElementById('seek').max === '{FRAMES - 1}'")
@@ -117,9 +108,6 @@ def measure(run: Path, clip: Path, way: str, seconds: float, size: list[int]) ->
             others = max(0.0, busy_seconds() - busy - spent.total()) / passed
         finally:
             driver.quit()
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(60)
     between = np.diff(played["times"])
     drawn = len(played["times"])
     return {

@@ -15,19 +15,17 @@ import argparse
 import http.client
 import json
 import os
-import re
-import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import torch
-from measuring import MB, busy_seconds, machine, table, write_results
+from measuring import MB, busy_seconds, machine, served, table, write_results
 
 from poseglot.models.recognizer import RecognizerSpec, new_recognizer, save_recognizer
 from poseglot.skeletons.benchmarks import load_benchmark
@@ -83,15 +81,9 @@ looks after the first tenth, per 10,000 requests. *others* is how many cores oth
 
 def measure(run: Path, clients: int, requests: int) -> tuple[dict[str, Any], list[tuple[int, int]]]:
     """A row of the table, and (requests, bytes) over time."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "poseglot", "serve", str(run), "--port", "0", "--rate", "0"], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        found = re.search(r"http://(\S+):(\d+)/", process.stdout.readline())
-        if not found:
-            sys.exit("the server did not start")
-        host, port = found[1], int(found[2])
+    with served(run) as (process, address):
+        host, port = urlsplit(address).hostname, urlsplit(address).port
+        assert host is not None
         bodies, latencies = _bodies(), np.zeros(requests)
         memory: list[tuple[int, int]] = []
         wrong: list[str] = []
@@ -129,9 +121,6 @@ def measure(run: Path, clients: int, requests: int) -> tuple[dict[str, Any], lis
         memory.append((requests, _held(process.pid)))
         if wrong:
             sys.exit(f"{len(wrong)} requests were not answered by 200; the first by {wrong[0]}")
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
     warm = int(WARM * requests)
     settled = [look for look in memory if look[0] >= warm]
     slope = np.polyfit([number for number, _ in settled], [held for _, held in settled], 1)[0] if len(settled) > 1 else 0.0

@@ -26,10 +26,10 @@ from poseglot.inference.windows import most_moving
 from poseglot.models.frozen import FrozenRecognizer, RowsRecognizer, prepare
 from poseglot.models.recognizer import RECOGNIZER_FILE, Recognizer, RecognizerSpec, load_recognizer
 from poseglot.skeletons.clip import Clip, Joints, check_joints
-from poseglot.skeletons.formats import VIDEOS, clip_files, layout_of, read_clip
+from poseglot.skeletons.formats import clip_files, is_video, layout_of, read_clip
 from poseglot.skeletons.formats.poses import ENDING as POSES
 from poseglot.skeletons.formats.poses import Poses, read_poses
-from poseglot.skeletons.layout import GLOBAL, Layout, load_layout
+from poseglot.skeletons.layout import GLOBAL, Layout, as_layout
 from poseglot.skeletons.mapping import LayoutMapping, map_layout
 from poseglot.skeletons.transforms import test_view
 from poseglot.skeletons.views import Views
@@ -188,7 +188,7 @@ class Predictor:
         self, clips: Sequence[Recognisable], *, top: int = 5, layout: str | Path | Layout | None = None
     ) -> list[Prediction | PoseglotError]:
         """As `predict`, of clips that go through the network at once; one that is not acceptable has its error in its place."""
-        given = load_layout(str(layout)) if isinstance(layout, (str, Path)) else layout
+        given = None if layout is None else as_layout(layout)
         errors: dict[int, PoseglotError] = {}
         seen: list[tuple[str, LayoutMapping | None]] = []
         views: list[Joints] = []
@@ -219,7 +219,7 @@ class Predictor:
         Raises:
             PoseglotError: a clip is not acceptable (the message names it).
         """
-        given = load_layout(str(layout)) if isinstance(layout, (str, Path)) else layout
+        given = None if layout is None else as_layout(layout)
         checked = [self._clip(clip, number, given, pose) for number, clip in enumerate(_listed(clips))]
         for start in range(0, len(checked), batch_size):
             some = checked[start : start + batch_size]
@@ -350,8 +350,8 @@ class Predictor:
 
     def _read(self, path: Path, layout: Layout | None, pose: str | PoseEstimator) -> tuple[Clip, Layout | None, float | None]:
         """A file's clip, its layout if it is not the recognizer's, and frames in a second of poses, who may be any number of people."""
-        if path.suffix.lower() in (*VIDEOS, POSES):
-            poses = self._poses(path, pose) if path.suffix.lower() in VIDEOS else read_poses(path)
+        if is_video(path) or path.suffix.lower() == POSES:
+            poses = self._poses(path, pose) if is_video(path) else read_poses(path)
             scored = self.spec.scored
             joints = poses.joints(axes=self.axes, scored=scored)
             return Clip(joints, name=path.stem, scored=scored), poses.layout, poses.fps

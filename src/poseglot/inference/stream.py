@@ -7,8 +7,8 @@ with it
   - exactly, of a recognizer made for it: a causal encoder, and a protocol that places a frame by what has been (`live`, `ntu`, `metric`);
   - else by approximation: `StreamingRecognizer.differences` says what is different, and `docs/streaming.md` what that costs.
 
-In both cases time is as it comes, where a clip of a store is cropped, drawn or resized to the frames of its protocol: `differences` does
-not name that, and of any protocol but `live` it can cost the most.
+In both cases time is as it comes, where a clip of a store is cropped, drawn or resized to the frames of its protocol; of any protocol but
+`live` that can cost the most.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from poseglot.models.encoders.ctr_gcn import REFRESH
 from poseglot.models.stepwise import StepwiseRecognizer, StepwiseState
 from poseglot.skeletons.clip import check_joints
 from poseglot.skeletons.frame_views import FrameState, FrameViews
-from poseglot.skeletons.layout import Layout, load_layout
+from poseglot.skeletons.layout import Layout, as_layout
 from poseglot.skeletons.mapping import map_layout
 from poseglot.skeletons.protocols import protocol_named
 
@@ -94,10 +94,11 @@ class StreamingRecognizer:
         self._device = recognizer.classifier.weight.device
         self._views = FrameViews(protocol, self.spec.stream, self.layout, self.spec.people, self.spec.scored)
         self._steps = StepwiseRecognizer(recognizer, memory=memory, refresh=refresh)
-        self._every = every if self._steps.lag or self._views.lag else 1
-        self.latency = self._every - 1 if self._steps.lag or self._views.lag else self._steps.rate - 1
-        given = load_layout(str(layout)) if isinstance(layout, (str, Path)) else layout
-        self._source = given or self.layout
+        # Where something comes late, an answer is one as if the clip ended here, and not asked for with every frame.
+        waits = bool(self._steps.lag or self._views.lag)
+        self._every = every if waits else 1
+        self.latency = (every if waits else self._steps.rate) - 1
+        self._source = self.layout if layout is None else as_layout(layout)
         self._mapping = None if self._source.joints == self.layout.joints else map_layout(self._source, self.layout)
         self.differences = _differences(protocol.name, protocol.causal, self._steps, memory)
         self.state = self.start()

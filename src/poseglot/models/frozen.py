@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from poseglot.errors import PoseglotError
 from poseglot.models.encoders import ctr_baseline, ctr_gcn, ctr_gcn_rows, st_gcn
 from poseglot.models.encoders.backbone import SUBSETS, Backbone, Block
-from poseglot.models.encoders.temporal import MultiScaleTemporal, SingleScaleTemporal, behind_zeros
+from poseglot.models.encoders.temporal import MultiScaleTemporal, SingleScaleTemporal
 from poseglot.models.recognizer import Recognizer, RecognizerSpec
 from poseglot.skeletons.layout import Layout
 
@@ -341,7 +341,7 @@ class FrozenSingleScale(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.causal:
-            return F.conv2d(behind_zeros(x, self.kernel - 1, axis=-1), self.conv, self.conv_bias, stride=(1, self.stride))
+            return F.conv2d(F.pad(x, (self.kernel - 1, 0)), self.conv, self.conv_bias, stride=(1, self.stride))
         return F.conv2d(x, self.conv, self.conv_bias, stride=(1, self.stride), padding=(0, self.kernel // 2))
 
 

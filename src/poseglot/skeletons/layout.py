@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -206,6 +207,11 @@ def load_layout(source: str | Mapping[str, Any]) -> Layout:
             f"packaged one: {layout.name}."
         )
     return layout
+
+
+def as_layout(given: Layout | str | Path) -> Layout:
+    """A layout, or the one of that name or path (`load_layout`)."""
+    return given if isinstance(given, Layout) else load_layout(str(given))
 
 
 def _packaged_layout(name: str) -> Layout | None:

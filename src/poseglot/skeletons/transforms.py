@@ -12,7 +12,7 @@ from torch import Tensor
 
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.clip import Joints, check_joints
-from poseglot.skeletons.layout import Layout, load_layout
+from poseglot.skeletons.layout import Layout, as_layout
 from poseglot.skeletons.protocols import PROTOCOLS, Augmentation, Protocol, RawClips, protocol_named
 from poseglot.skeletons.protocols.nw_ucla import drawn_without_replacement, evenly_spaced
 from poseglot.skeletons.streams import to_stream
@@ -44,7 +44,7 @@ def test_view(
             f"the protocol {rules.name} is for clips of any layout and must be told which: layout=, a packaged one's name (for example "
             "ntu25), a path ending in .yaml, or a Layout."
         )
-    table = given if isinstance(given, Layout) else load_layout(given)
+    table = as_layout(given)
     array = torch.from_numpy(check_joints(joints, joint_count=len(table), scored=scored))
     view = make_view(
         array[None],

@@ -11,7 +11,8 @@ import pytest
 
 from poseglot.errors import PoseglotError
 from poseglot.inference.video import frames
-from poseglot.inference.video.frames import Camera, Frame, VideoFile, VideoWriter, Window, is_video, steady, write_picture
+from poseglot.inference.video.frames import Camera, Frame, VideoFile, VideoWriter, Window, steady, write_picture
+from poseglot.skeletons.formats import is_video
 from tests.inference.video.actors import FPS, HEIGHT, WIDTH, film, picture, walker, write_video
 
 cv2 = pytest.importorskip("cv2")

@@ -127,13 +127,13 @@ def _files(given: list[Path]) -> list[Path]:
 
 def _pose(parsed: argparse.Namespace, files: list[Path], *, axes: int) -> str | PoseEstimator:
     """As `pose_for`; but where none can be loaded, videos that lie in folders beside clips are left out of `files`, and it is said."""
-    from poseglot.skeletons.formats import VIDEOS
+    from poseglot.skeletons.formats import is_video
 
     try:
         return pose_for(parsed, files, axes=axes)
     except PoseglotError as error:
-        kept = [path for path in files if path.suffix.lower() not in VIDEOS]
-        if not kept or any(path.suffix.lower() in VIDEOS for path in parsed.clips):
+        kept = [path for path in files if not is_video(path)]
+        if not kept or any(is_video(path) for path in parsed.clips):
             raise
         print(f"left out: {len(files) - len(kept)} videos. {error}", file=sys.stderr)
         files[:] = kept

@@ -40,14 +40,14 @@ def run(parsed: argparse.Namespace, files_of: Callable[[list[Path]], list[Path]]
     from tqdm import tqdm
 
     from poseglot.inference.archive import Job, answer_here, count_answers, make_shards, opened
-    from poseglot.skeletons.formats import VIDEOS
+    from poseglot.skeletons.formats import is_video
     from poseglot.skeletons.store_writer import is_store
 
     given = _listed(parsed.clips)
     stores = [path for path in given if is_store(path)]
     files = [path for path in given if path not in stores]
     found = files_of(files)
-    if videos := [path for path in found if path.suffix.lower() in VIDEOS]:
+    if videos := [path for path in found if is_video(path)]:
         # What would find the people in them is another thing on another machine.
         raise PoseglotError(
             f"an archive holds clips, and {videos[0]} is a video ({len(videos)} of them): make clips of them with `poseglot pose` first."

@@ -71,7 +71,7 @@ def add_pose(command: argparse.ArgumentParser) -> None:
 def pose_for(parsed: argparse.Namespace, files: Sequence[Path], *, axes: int | None) -> str | PoseEstimator:
     """The estimator that was asked for if any of the files is a video; else its name, and nothing is loaded."""
     from poseglot.inference.video.estimator import load_estimator
-    from poseglot.inference.video.frames import is_video
+    from poseglot.skeletons.formats import is_video
 
     videos = [path for path in files if is_video(path)]
     if not videos:

@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from poseglot.errors import PoseglotError
-from poseglot.skeletons.formats import VIDEOS
 
 # (H, W, 3) uint8, red, green, blue.
 Image = npt.NDArray[np.uint8]
@@ -36,10 +35,6 @@ class Frame:
 
     image: Image
     time: float
-
-
-def is_video(path: Path) -> bool:
-    return path.suffix.lower() in VIDEOS
 
 
 def opencv() -> Any:

@@ -42,9 +42,9 @@ def temporal_modules(kind: str, kernel: int = KERNEL, *, causal: bool = False) -
     return lambda channels, stride: MultiScaleTemporal(channels, stride=stride, causal=causal)
 
 
-def behind_zeros(x: Tensor, frames: int, *, axis: int) -> Tensor:
-    """Features with so many frames of zeros before the first, along a (negative) axis: what a causal window sees there."""
-    return F.pad(x, [0, 0] * (-axis - 1) + [frames, 0])
+def behind_zeros(x: Tensor, frames: int) -> Tensor:
+    """(B, C, T, V) with so many frames of zeros before the first: what a causal window sees there."""
+    return F.pad(x, (0, 0, frames, 0))
 
 
 class SingleScaleTemporal(nn.Module):
@@ -59,7 +59,7 @@ class SingleScaleTemporal(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.causal:
-            x = behind_zeros(x, self.conv.kernel_size[0] - 1, axis=-2)
+            x = behind_zeros(x, self.conv.kernel_size[0] - 1)
         y: Tensor = self.norm(self.conv(x))
         return y
 
@@ -88,8 +88,6 @@ class MultiScaleTemporal(nn.Module):
         first, second, third = F.relu(self.entry_norm(self.entry(x))).split(self.quarter, dim=1)
         if self.causal:
             # Zeros do not change a maximum of what ReLU has left.
-            first, second, third = (
-                behind_zeros(branch, frames, axis=-2) for branch, frames in ((first, 4), (second, 8), (third, 2))
-            )
+            first, second, third = (behind_zeros(branch, frames) for branch, frames in ((first, 4), (second, 8), (third, 2)))
         y: Tensor = self.exit_norm(torch.cat([self.narrow(first), self.wide(second), self.pool(third), self.point(x)], dim=1))
         return y

@@ -26,6 +26,11 @@ FORMATS = (
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 
 
+def is_video(path: Path) -> bool:
+    """Whether a file is a video, by its ending."""
+    return path.suffix.lower() in VIDEOS
+
+
 def read_clip(
     path: Path,
     *,
@@ -123,4 +128,4 @@ def clip_files(folder: Path) -> tuple[list[Path], list[Path]]:
 # What describes the clips of a folder is none.
 _TABLES = ("clips.csv", "labels.csv")
 
-__all__ = ["ENDINGS", "FORMATS", "FORMATS_OF_SETS", "VIDEOS", "clip_files", "layout_of", "open_source", "read_clip"]
+__all__ = ["ENDINGS", "FORMATS", "FORMATS_OF_SETS", "VIDEOS", "clip_files", "is_video", "layout_of", "open_source", "read_clip"]

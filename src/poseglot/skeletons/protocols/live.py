@@ -20,7 +20,7 @@ from torch import Tensor
 
 from poseglot.skeletons.protocols.ntu import joints_seen
 from poseglot.skeletons.protocols.nw_ucla import NWUCLA, drawn_without_replacement
-from poseglot.skeletons.protocols.protocol import Augmentation, RawClips, zero_where_absent
+from poseglot.skeletons.protocols.protocol import Augmentation, RawClips
 from poseglot.skeletons.random import Purpose, uniform
 
 
@@ -67,27 +67,25 @@ class Live(NWUCLA):
         return start[:, None] + drawn_without_replacement(crop, count, self.copies, augmentation, index)
 
     def placed(self, clips: RawClips) -> Tensor:
-        position = clips.joints[..., : clips.axes]
-        seen = joints_seen(clips.joints, clips.scored) & clips.frames_there()[..., None]
-        there, centre, unit = self._measured(position, seen, clips)
-        place, placed = nowhere(position), []
-        for frame in range(position.shape[2]):
-            place = self._followed(place, there[:, frame], centre[:, frame], unit[:, frame])
-            placed.append(_moved(position[:, :, frame : frame + 1], seen[:, :, frame : frame + 1], place))
-        return torch.cat(placed, dim=2)
+        return self._followed_through(clips, None)[0]
 
     def sized(self, joints: Tensor, clips: RawClips) -> Tensor:
         return joints
 
     def place_next(self, frame: RawClips, place: Any) -> tuple[Tensor, Any]:
-        position = frame.joints[..., : frame.axes]
-        seen = joints_seen(frame.joints, frame.scored) & frame.frames_there()[..., None]
-        there, centre, unit = self._measured(position, seen, frame)
-        place = self._followed(place or nowhere(position), there[:, 0], centre[:, 0], unit[:, 0])
-        joints = _moved(position, seen, place)
-        if frame.scored:
-            joints = torch.cat([joints, frame.joints[..., frame.axes :]], dim=-1)
-        return zero_where_absent(joints, frame.people_there()), place
+        position, place = self._followed_through(frame, place)
+        return frame.with_scores(position), place
+
+    def _followed_through(self, clips: RawClips, place: Place | None) -> tuple[Tensor, Place]:
+        """(N, M, T, V, axes) placed frame by frame, and the place after the last; `place` is that before the first."""
+        position = clips.joints[..., : clips.axes]
+        seen = joints_seen(clips.joints, clips.scored) & clips.frames_there()[..., None]
+        there, centre, unit = self._measured(position, seen, clips)
+        place, placed = place or nowhere(position), []
+        for frame in range(position.shape[2]):
+            place = self._followed(place, there[:, frame], centre[:, frame], unit[:, frame])
+            placed.append(_moved(position[:, :, frame : frame + 1], seen[:, :, frame : frame + 1], place))
+        return torch.cat(placed, dim=2), place
 
     def _measured(self, position: Tensor, seen: Tensor, clips: RawClips) -> tuple[Tensor, Tensor, Tensor]:
         """Of (N, M, T, V, axes) and (N, M, T, V): is anybody measurable (N, T), where (N, T, axes), how large (N, T)?

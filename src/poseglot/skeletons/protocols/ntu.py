@@ -83,10 +83,7 @@ class Metric(NTU):
     """
 
     def placed(self, taken: Tensor, clips: RawClips) -> Tensor:
-        centre = clips.joints[:, 0, :, clips.layout.centre_index]
-        found = frames_seen(clips)[:, 0]
-        if clips.scored:
-            found = found & (centre[..., -1] != 0)
+        centre, found = self._centre(clips)
         first = found.to(torch.int8).argmax(dim=1)
         origin = centre[torch.arange(len(first), device=first.device), first, : clips.axes]
         return _moved(taken, clips, torch.where(found.any(dim=1)[:, None], origin, 0), torch.ones_like(origin[:, 0]))
@@ -94,13 +91,17 @@ class Metric(NTU):
     def place_next(self, frame: RawClips, place: Any) -> tuple[Tensor, Any]:
         """As `placed`: nobody is moved before the first person has been seen."""
         origin, found = place or (0, torch.zeros(len(frame.joints), dtype=torch.bool, device=frame.joints.device))
-        centre = frame.joints[:, 0, 0, frame.layout.centre_index]
-        now = frames_seen(frame)[:, 0, 0]
-        if frame.scored:
-            now = now & (centre[..., -1] != 0)
+        centre, now = (each[:, 0] for each in self._centre(frame))
         origin = torch.where((now & ~found)[:, None], centre[:, : frame.axes], origin)
         moved = _moved(frame.joints, frame, origin, torch.ones_like(origin[:, 0]))
         return zero_where_absent(moved, frame.people_there()), (origin, found | now)
+
+    @staticmethod
+    def _centre(clips: RawClips) -> tuple[Tensor, Tensor]:
+        """The first person's centre joint (N, T, C), and in which frames it may become the origin (N, T)."""
+        centre = clips.joints[:, 0, :, clips.layout.centre_index]
+        found = frames_seen(clips)[:, 0]
+        return centre, found & (centre[..., -1] != 0) if clips.scored else found
 
 
 @dataclass(frozen=True)
@@ -114,24 +115,25 @@ class Image(NTU):
     causal: ClassVar[bool] = False
 
     def placed(self, taken: Tensor, clips: RawClips) -> Tensor:
+        return self._in_box(taken, clips, *self._box(clips))
+
+    def place_next(self, frame: RawClips, place: Any) -> tuple[Tensor, Any]:
+        """As `placed`, but by the box of the frames so far."""
+        low, high = self._box(frame)
+        if place is not None:
+            low, high = low.minimum(place[0]), high.maximum(place[1])
+        return zero_where_absent(self._in_box(frame.joints, frame, low, high), frame.people_there()), (low, high)
+
+    @staticmethod
+    def _box(clips: RawClips) -> tuple[Tensor, Tensor]:
+        """(N, axes) lowest and highest of all seen joints."""
         position = clips.joints[..., : clips.axes]
         seen = (joints_seen(clips.joints, clips.scored) & clips.frames_there()[..., None])[..., None]
         infinity = torch.full((), torch.inf, dtype=position.dtype, device=position.device)
         # In two steps, because the first then runs along memory.
         low = torch.where(seen, position, infinity).amin(dim=(1, 2)).amin(dim=1)
         high = torch.where(seen, position, -infinity).amax(dim=(1, 2)).amax(dim=1)
-        return self._in_box(taken, clips, low, high)
-
-    def place_next(self, frame: RawClips, place: Any) -> tuple[Tensor, Any]:
-        """As `placed`, but by the box of the frames so far."""
-        position = frame.joints[..., : frame.axes]
-        seen = (joints_seen(frame.joints, frame.scored) & frame.frames_there()[..., None])[..., None]
-        infinity = torch.full((), torch.inf, dtype=position.dtype, device=position.device)
-        low = torch.where(seen, position, infinity).amin(dim=(1, 2, 3))
-        high = torch.where(seen, position, -infinity).amax(dim=(1, 2, 3))
-        if place is not None:
-            low, high = low.minimum(place[0]), high.maximum(place[1])
-        return zero_where_absent(self._in_box(frame.joints, frame, low, high), frame.people_there()), (low, high)
+        return low, high
 
     @staticmethod
     def _in_box(taken: Tensor, clips: RawClips, low: Tensor, high: Tensor) -> Tensor:

@@ -69,10 +69,7 @@ class NWUCLA(Protocol):
         origin, low, high = place or (joints[:, :1, :1, centre : centre + 1], None, None)
         joints = joints - origin
         low, high = box(joints, frame.frames_there()[..., None, None], low, high)
-        joints = in_box(joints, low, high)
-        if frame.scored:
-            joints = torch.cat([joints, frame.joints[..., frame.axes :]], dim=-1)
-        return zero_where_absent(joints, frame.people_there()), (origin, low, high)
+        return frame.with_scores(in_box(joints, low, high)), (origin, low, high)
 
     def drawn(self, frames: Tensor, augmentation: Augmentation, index: Tensor) -> Tensor:
         """(N,) lengths -> (N, count) ascending numbers of the frames that a training view has."""

@@ -72,6 +72,11 @@ class RawClips:
         """(N, M) bool: is there such a person?"""
         return torch.arange(self.joints.shape[1], device=self.joints.device) < self.people[:, None]
 
+    def with_scores(self, position: Tensor) -> Tensor:
+        """(N, M, T, V, axes) where the clips' joints are now -> (N, M, T, V, C), their scores behind, absent people zero."""
+        joints = torch.cat([position, self.joints[..., self.axes :]], dim=-1) if self.scored else position
+        return zero_where_absent(joints, self.people_there())
+
     def frames_there(self) -> Tensor:
         """(N, M, T) bool: is there such a frame of such a person?"""
         frames = torch.arange(self.joints.shape[2], device=self.joints.device) < self.frames[:, None]
