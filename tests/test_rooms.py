@@ -11,18 +11,31 @@ from tests.conftest import ROOT
 
 SOURCE = ROOT / "src" / "poseglot"
 # Everybody may know what says errors, writes files, finds packaged ones and moves tensors.
-GROUND = {"devices", "errors", "files", "memory", "packaged"}
+GROUND = {"colors", "devices", "errors", "files", "memory", "packaged", "random"}
 MAY_KNOW = {
     "skeletons": set(),
+    "data": {"skeletons"},
     "descriptions": {"skeletons"},
-    "models": {"skeletons"},
+    "kernels": set(),
+    "models": {"skeletons", "kernels"},
     "losses": set(),
     "evaluation": set(),
-    "training": {"skeletons", "descriptions", "models", "losses", "evaluation"},
-    "studies": {"skeletons", "descriptions", "models", "evaluation", "training"},
-    "inference": {"skeletons", "models"},
-    "report": {"skeletons", "descriptions", "models", "losses", "evaluation", "training", "inference"},
-    "app": {"skeletons", "descriptions", "models", "losses", "evaluation", "training", "studies", "inference", "report"},
+    "training": {"skeletons", "data", "descriptions", "models", "losses", "evaluation"},
+    "studies": {"skeletons", "data", "descriptions", "models", "evaluation", "training"},
+    "inference": {"skeletons", "data", "models"},
+    "report": {"skeletons", "data", "descriptions", "models", "losses", "evaluation", "training", "inference"},
+    "app": {
+        "skeletons",
+        "data",
+        "descriptions",
+        "models",
+        "losses",
+        "evaluation",
+        "training",
+        "studies",
+        "inference",
+        "report",
+    },
 }
 
 
@@ -54,17 +67,17 @@ def test_every_room_is_listed() -> None:
     ("library", "place"),
     [
         ("lightning_fabric", "training/engine.py"),
-        ("jsonargparse", "training/recipe_file.py"),
+        ("jsonargparse", "training/recipe_io.py"),
         ("submitit", "studies/cluster.py"),
-        ("pybvh", "skeletons/formats/bvh.py"),
-        ("scipy", "skeletons/formats/matlab.py"),
+        ("pybvh", "data/readers/bvh.py"),
+        ("scipy", "data/readers/matlab.py"),
         ("openai", "descriptions/endpoint.py"),
         ("uvicorn", "app/web/running.py"),
-        ("rtmlib", "inference/video/rtm.py"),
-        ("mediapipe", "inference/video/blaze.py"),
+        ("rtmlib", "inference/video/rtmpose.py"),
+        ("mediapipe", "inference/video/blazepose.py"),
         ("cv2", "inference/video/frames.py"),
         ("fastapi", "app/web/server.py"),
-        ("ray", "inference/on_ray.py"),
+        ("ray", "inference/batch_ray.py"),
     ],
 )
 def test_a_library_stays_in_its_file(library: str, place: str) -> None:

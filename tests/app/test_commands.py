@@ -14,23 +14,23 @@ import pytest
 import torch
 
 from poseglot import __version__
+from poseglot.data.benchmarks import load_benchmark
+from poseglot.data.store import PackedStore, open_store, write_store
+from poseglot.data.synthetic import ACTIONS
 from poseglot.evaluation.scores import load_scores
 from poseglot.inference import Predictor
 from poseglot.models.recognizer import load_recognizer
-from poseglot.skeletons.benchmarks import load_benchmark
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.store import PackedStore, open_store, write_store
-from poseglot.skeletons.synthetic import ACTIONS
-from poseglot.skeletons.transforms import test_view as view_of
-from poseglot.training.sides import names_hash
+from poseglot.skeletons.transforms import apply_pipeline as view_of
+from poseglot.training.subsets import names_hash
 
-Said = Any
-Command = Callable[..., Said]
+Event = Any
+Command = Callable[..., Event]
 MakeRun = Callable[..., Path]
 
 
 def expected_logits(
-    run: Path, store: PackedStore, stream: str = "joint"
+    run: Path, store: PackedStore, modality: str = "joint"
 ) -> tuple[npt.NDArray[np.float32], list[int], list[str]]:
     """Logits, labels and names of the test people's clips, clip by clip."""
     recognizer = load_recognizer(run / "recognizer.safetensors")
@@ -38,7 +38,7 @@ def expected_logits(
     for place in range(len(store)):
         clip = store.clip(place)
         if clip.subject >= 9:
-            view = torch.from_numpy(view_of(clip.joints, protocol="nw-ucla", stream=stream))
+            view = torch.from_numpy(view_of(clip.joints, pipeline="nw-ucla", modality=modality))
             with torch.no_grad():
                 logits.append(recognizer(view[None])["logits"][0].numpy())
             labels.append(clip.label)
@@ -46,7 +46,7 @@ def expected_logits(
     return np.stack(logits), labels, names
 
 
-def hits(logits: npt.NDArray[np.floating], labels: list[int], k: int = 1) -> int:
+def correct(logits: npt.NDArray[np.floating], labels: list[int], k: int = 1) -> int:
     return sum(label in np.argsort(-row)[:k] for row, label in zip(logits, labels, strict=True))
 
 
@@ -87,7 +87,7 @@ def test_evaluate_counts_without_clips_that_were_learned_from(
     own = [
         hit for hit, name in zip(right, scores.names, strict=True) if name not in {clips[place].name for place in tested[:3]}
     ]
-    line = f"  top-1  {sum(own)}/21 = {100 * sum(own) / 21:.2f} % without 3 clips that the training side holds too, under other names"
+    line = f"  top-1  {sum(own)}/21 = {100 * sum(own) / 21:.2f} % without 3 clips that the training set holds too, under other names"
     assert line in said.out.splitlines()
 
 
@@ -95,7 +95,7 @@ def test_evaluate_warns_when_the_training_side_is_another_now(
     poseglot: Command, make_run: MakeRun, small_store: PackedStore, tmp_path: Path
 ) -> None:
     run = make_run(tmp_path / "run")
-    machine, places = run / "machine.json", small_store.side("cross-person", "train")
+    machine, places = run / "machine.json", small_store.subset("cross-person", "train")
     for hashed, warned in ((names_hash(small_store, places), False), (names_hash(small_store, places[1:]), True)):
         machine.write_text(json.dumps({"learned_from": hashed}))
         said = poseglot("evaluate", run)
@@ -114,11 +114,11 @@ def test_evaluate_counts_and_writes_scores(
     lines = said.out.splitlines()
     assert "demo, split cross-person, stream joint" in lines[0]
     for k in (1, 5):
-        assert f"  top-{k}  {hits(logits, labels, k)}/24 = {100 * hits(logits, labels, k) / 24:.2f} %" in lines
+        assert f"  top-{k}  {correct(logits, labels, k)}/24 = {100 * correct(logits, labels, k) / 24:.2f} %" in lines
     for place, action in enumerate(ACTIONS):
         own = [row for row, label in enumerate(labels) if label == place]
         (line,) = [line for line in lines if line.startswith(f"    {action} ")]
-        assert f" {hits(logits[own], [place] * len(own))}/2 " in line
+        assert f" {correct(logits[own], [place] * len(own))}/2 " in line
     scores = load_scores(run / "scores.npz")
     assert scores.names == tuple(names)
     assert scores.labels.tolist() == labels
@@ -141,7 +141,9 @@ def test_evaluate_takes_another_store(poseglot: Command, make_run: MakeRun, stor
 def test_ensemble_fuses_by_the_fixed_weights_or_by_given_ones(
     poseglot: Command, make_run: MakeRun, small_store: PackedStore, tmp_path: Path
 ) -> None:
-    runs = [make_run(tmp_path / stream, seed=seed, stream=stream) for seed, stream in enumerate(("joint", "bone_motion"), 3)]
+    runs = [
+        make_run(tmp_path / modality, seed=seed, modality=modality) for seed, modality in enumerate(("joint", "bone_motion"), 3)
+    ]
     for run in runs:
         assert poseglot("evaluate", run).status == 0
     (joint, labels, _), (motion, _, _) = (expected_logits(run, small_store, run.name) for run in runs)
@@ -149,10 +151,10 @@ def test_ensemble_fuses_by_the_fixed_weights_or_by_given_ones(
         said = poseglot("ensemble", *runs, *options)
         assert said.status == 0, said.error
         *_, fused = said.out.splitlines()
-        assert fused.endswith(f"  {hits(weights[0] * joint + weights[1] * motion, labels)}/24 = " + fused.rsplit("= ")[-1])
+        assert fused.endswith(f"  {correct(weights[0] * joint + weights[1] * motion, labels)}/24 = " + fused.rsplit("= ")[-1])
         assert ("fixed" in fused) == (not options)
-    assert f"{hits(joint, labels)}/24" in said.out
-    assert f"{hits(motion, labels)}/24" in said.out
+    assert f"{correct(joint, labels)}/24" in said.out
+    assert f"{correct(motion, labels)}/24" in said.out
 
 
 def test_export_clip_then_predict(

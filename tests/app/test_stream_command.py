@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from poseglot.data.store import PackedStore
 from poseglot.inference import StreamingRecognizer
-from poseglot.skeletons.store import PackedStore
 
 Poseglot = Callable[..., Any]
 

@@ -263,7 +263,7 @@ def test_missing_key_is_named(key: str, tmp_path: Path) -> None:
 
 
 def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
-    table = stick_figure() | {"joints": "belly", "bones": ["crown"], "colour": "red"}
+    table = stick_figure() | {"joints": "belly", "bones": ["crown"], "color": "red"}
     del table["centre"], table["name"]
     table["parts"]["hand"] = {"left_palm": 1}
     with pytest.raises(PoseglotError) as refusal:
@@ -273,7 +273,7 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
         "joints must be a list of names, found 'belly';",
         "bones must be a table of pairs of joints, found a list;",
         "the part hand must be a list of joints, found a table;",
-        "unknown: colour.",
+        "unknown: color.",
     ):
         assert said in str(refusal.value)
 

@@ -9,10 +9,10 @@ from itertools import product
 import numpy as np
 import pytest
 
+from poseglot.data.store import PackedStore
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.layout import PARTS, Layout, load_layout
 from poseglot.skeletons.mapping import BETWEEN, NEAR, map_layout
-from poseglot.skeletons.store import PackedStore
 
 PACKAGED = ("coco17", "h36m17", "halpe26", "kinect20", "mediapipe33", "ntu25", "openpose18")
 
@@ -102,7 +102,7 @@ def test_nothing_is_computed_of_what_was_not_seen() -> None:
 
 def test_a_score_is_the_smallest_of_those_it_is_made_of() -> None:
     joints = np.array([[[[1, 2, 0.9], [3, 6, 0.5], [7, 8, 0.7]], [[1, 2, 0.9], [3, 6, 0], [7, 8, 0.7]]]], dtype=np.float32)
-    made = map_layout(HIPS, MIDDLE).apply(joints, scored=True)
+    made = map_layout(HIPS, MIDDLE).apply(joints, has_scores=True)
     np.testing.assert_array_equal(made[0, 0], np.array([[2, 4, 0.5], [7, 8, 0.7], [1, 2, 0.9]], dtype=np.float32))
     np.testing.assert_array_equal(made[0, 1, 0], [0, 0, 0])
 

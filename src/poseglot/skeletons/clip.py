@@ -34,11 +34,11 @@ class Clip:
     subject: int = 0
     camera: int = 0
     setup: int = 0
-    scored: bool = False
+    has_scores: bool = False
 
 
 def check_joints(
-    joints: npt.ArrayLike, *, joint_count: int | None = None, scored: bool = False, origin: str = "the clip"
+    joints: npt.ArrayLike, *, joint_count: int | None = None, has_scores: bool = False, origin: str = "the clip"
 ) -> Joints:
     """`joints` as a checked (M, T, V, C) float32 array.
 
@@ -77,8 +77,8 @@ def check_joints(
         raise PoseglotError(
             f"{origin}: {count} joints in a frame, but the layout has {joint_count}. Is the clip of another kind of skeleton?"
         )
-    if channels - scored not in (2, 3):
-        score = " and a score" if scored else ", and with --scored one more for the confidence in the joint"
+    if channels - has_scores not in (2, 3):
+        score = " and a score" if has_scores else ", and with --scored one more for the confidence in the joint"
         raise PoseglotError(f"{origin}: {channels} numbers per joint; accepted are 2 (x, y) or 3 (x, y, z){score}.")
     finite = np.isfinite(array)
     if not finite.all():

@@ -21,10 +21,10 @@ from typing import Literal
 
 import numpy as np
 
+from poseglot.data.quality.statistics import seen_joints
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.clip import Joints
 from poseglot.skeletons.layout import Layout
-from poseglot.skeletons.measures import seen_joints
 
 How = Literal["copied", "computed", "approximated"]
 
@@ -127,7 +127,7 @@ class LayoutMapping:
         """Whether nothing changes: the same names in the same order."""
         return self.source.joints == self.target.joints
 
-    def apply(self, joints: Joints, *, scored: bool = False) -> Joints:
+    def apply(self, joints: Joints, *, has_scores: bool = False) -> Joints:
         """Joints (M, T, V of the source, C) -> (M, T, V of the target, C).
 
         A joint that was not seen is zero, and what is computed of it would be a place nobody was at: it is zero ("not seen"), too. A score
@@ -138,8 +138,8 @@ class LayoutMapping:
         """
         m, t, v, c = joints.shape
         assert v == len(self.source)
-        _, seen = seen_joints(joints.reshape(m * t, v, c), scored=scored)  # (V, M * T)
-        if not scored:
+        _, seen = seen_joints(joints.reshape(m * t, v, c), has_scores=has_scores)  # (V, M * T)
+        if not has_scores:
             # One joint alone at zero is the one that the others were centred on.
             seen = seen | (np.count_nonzero(seen, axis=0) == v - 1)
         made = np.zeros((m, t, len(self.target), c), dtype=np.float32)
@@ -150,7 +150,7 @@ class LayoutMapping:
                 continue
             shares = np.array(list(joint.shares.values()), dtype=np.float64)
             mean = np.tensordot(joints[:, :, places].astype(np.float64), shares, axes=([2], [0]))
-            if scored:
+            if has_scores:
                 mean[..., -1] = joints[:, :, places, -1].min(axis=2)
             made[:, :, place] = mean * seen[places].all(axis=0).reshape(m, t, 1)
         return made

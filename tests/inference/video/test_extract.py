@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from poseglot.data.store import PackedStore
 from poseglot.errors import PoseglotError
 from poseglot.inference.tracking import tracks_of
 from poseglot.inference.video.estimator import stacked, taken_apart
 from poseglot.inference.video.extract import placed, poses_of_video, put_together
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.store import PackedStore
 from tests.inference.video.actors import FPS, SIDE, Squares, film, picture, shape, stander, walker
 
 pytest.importorskip("cv2")

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from poseglot.data.quality.statistics import SEEN_FROM
+from poseglot.data.readers.poses import Poses
 from poseglot.errors import PoseglotError
 from poseglot.inference.tracking import Track, track_people
 from poseglot.inference.video.estimator import PoseEstimator, stacked, taken_apart
-from poseglot.inference.video.frames import Frame, VideoFile, steady
+from poseglot.inference.video.frames import Frame, VideoFile, resample_fps
 from poseglot.skeletons.clip import Joints
-from poseglot.skeletons.formats.poses import Poses
 from poseglot.skeletons.layout import Layout
-from poseglot.skeletons.measures import SEEN_FROM
 
 # For how long somebody may be unseen and is still the same, and how long somebody must be there to count, in seconds.
 GAP, LEAST = 0.5, 0.3
@@ -40,7 +40,7 @@ def poses_of_video(path: Path, estimator: PoseEstimator, *, fps: float | None = 
         raise PoseglotError(f"frames in a second must be above 0, not {fps}.")
     estimator.restart()
     total = round(video.announced * rate / video.fps) or None
-    frames = tqdm(steady(video, rate), total=total, desc=path.name, unit="frame", disable=None if progress else True)
+    frames = tqdm(resample_fps(video, rate), total=total, desc=path.name, unit="frame", disable=None if progress else True)
     found, size = look(frames, estimator)
     poses = put_together(found, layout=estimator.layout, fps=rate, size=size)
     if poses is None:
@@ -71,7 +71,7 @@ def put_together(
         least: how long somebody must be there, in seconds.
     """
     gap = round(GAP * fps)
-    tracks = track_people(found, gap=gap, least=max(1, round(least * fps)), scored=True, axes=2)
+    tracks = track_people(found, gap=gap, least=max(1, round(least * fps)), has_scores=True, num_dims=2)
     if not tracks:
         return None
     rows = _rows(tracks, gap)

@@ -1,7 +1,7 @@
 """What a feeding protocol is: the raw clips of a batch in, the joints of their views out.
 
 No per-sample Python here: a batch is transformed by a few tensor operations, and every random number comes from
-(seed, epoch, sample index), see `poseglot.skeletons.random`.
+(seed, epoch, sample index), see `poseglot.random`.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ class RawClips:
     frames: Tensor
     people: Tensor
     layout: Layout
-    scored: bool = False
+    has_scores: bool = False
 
     def __post_init__(self) -> None:
         if self.axes not in (2, 3):
-            score = " and a score" if self.scored else ""
+            score = " and a score" if self.has_scores else ""
             raise PoseglotError(
                 f"{self.joints.shape[-1]} numbers per joint came; a view is made of 2 (x, y) or 3 (x, y, z) coordinates{score}."
             )
@@ -66,7 +66,7 @@ class RawClips:
     @property
     def axes(self) -> int:
         """How many coordinates a joint has: its channels without the score."""
-        return self.joints.shape[-1] - self.scored
+        return self.joints.shape[-1] - self.has_scores
 
     def people_there(self) -> Tensor:
         """(N, M) bool: is there such a person?"""
@@ -74,7 +74,7 @@ class RawClips:
 
     def with_scores(self, position: Tensor) -> Tensor:
         """(N, M, T, V, axes) where the clips' joints are now -> (N, M, T, V, C), their scores behind, absent people zero."""
-        joints = torch.cat([position, self.joints[..., self.axes :]], dim=-1) if self.scored else position
+        joints = torch.cat([position, self.joints[..., self.axes :]], dim=-1) if self.has_scores else position
         return zero_where_absent(joints, self.people_there())
 
     def frames_there(self) -> Tensor:
