@@ -286,6 +286,7 @@ def test_bodies_that_are_refused(client: Client, body: Any, status: int, said: s
         b"[" * 100_000,
         b'"' + b"a" * 1000,
     ],
+    ids=["empty", "an open brace", "no UTF-8", "null", "NaN", "infinity", "deep nesting", "an open string"],
 )
 def test_what_is_no_body_is_refused(client: Client, content: bytes) -> None:
     answer = client().post("/predict", content=content, headers=JSON)
@@ -332,6 +333,30 @@ BOMB = gzip.compress(b"frame,joint,x,y,z\n" + b"0,0,0,0,0\n" * 400_000)
         ("a.npz", huge_npz(), 422, "a.npz"),
         ("a.json", b"[" * 100_000, 422, "JSON"),
         ("a.skeleton", b"1\n1\n", 422, "a.skeleton"),
+    ],
+    ids=[
+        "pickle",
+        "exe",
+        "path outside",
+        "text as npy",
+        "empty npy",
+        "npy of objects",
+        "npy of 25 joints",
+        "npy of too many frames",
+        "npy of too many people",
+        "npy of NaN",
+        "csv of too many frames",
+        "csv without columns",
+        "csv of no text",
+        "gzip bomb",
+        "text as gzip",
+        "cut gzip",
+        "npz of objects",
+        "npz without arrays",
+        "cut npz",
+        "huge npz",
+        "deep json",
+        "skeleton",
     ],
 )
 def test_files_that_are_refused(client: Client, name: str, content: bytes, status: int, said: str) -> None:
