@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def add(command: AddCommand) -> None:
     study = command("study", run, "train and evaluate a grid of recipes, and write their table")
     study.epilog = "Settings given besides (--optim.epochs 2 --data.store DIR) are set in every run."
-    study.add_argument("study", type=Path, help="a study's YAML file")
+    study.add_argument("study", help="a packaged study by its name (nw-ucla-ablation), or a YAML file")
     study.add_argument("--runs", type=Path, help="folder of the runs (runs/STUDY)")
     study.add_argument("--out", type=Path, help="folder for table.md and table.csv (that of the runs)")
     study.add_argument("--jobs", type=int, help="runs at once (1; on SLURM: all of them)")
