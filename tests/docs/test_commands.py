@@ -194,7 +194,7 @@ def run_command(
 def shortened(arguments: Sequence[str], world: World) -> list[str]:
     """The same training for an epoch of a narrow network; what the command sets itself stays, if it makes it no longer."""
     settings = {**TINY, "words.encoder": str(world.text_encoder)}
-    if "demo" in arguments:
+    if "--config demo" in shlex.join(arguments):
         settings["data.store"] = str(world.store)
     kept = list(arguments)
     for name in ("optim.epochs", "optim.steps", "model.width"):
