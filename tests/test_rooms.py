@@ -57,7 +57,7 @@ def test_every_room_is_listed() -> None:
         ("jsonargparse", "training/recipe_file.py"),
         ("submitit", "studies/cluster.py"),
         ("pybvh", "skeletons/formats/bvh.py"),
-        ("scipy", "skeletons/formats/matlab.py"),
+        ("scipy.io", "skeletons/formats/matlab.py"),
         ("openai", "descriptions/endpoint.py"),
         ("uvicorn", "app/web/running.py"),
         ("rtmlib", "inference/video/rtm.py"),

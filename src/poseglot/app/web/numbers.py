@@ -26,7 +26,7 @@ class Numbers:
     """
 
     def __init__(self, gauges: Mapping[tuple[str, str], Callable[[], float]]) -> None:
-        disable_created_metrics()  # a second line for each number: when it was first counted
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second line for each number: when it was first counted
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "poseglot_requests", "Requests answered.", ["method", "route", "status"], registry=self._registry
