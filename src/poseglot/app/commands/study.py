@@ -127,7 +127,7 @@ def _executor(study: Study, left: Sequence[Cell], parsed: argparse.Namespace) ->
     except ImportError as error:
         raise PoseglotError(
             f"--executor {parsed.executor} needs the package submitit, which is not installed. "
-            "In the source folder of Poseglot: pip install '.[train,cluster]'"
+            "Install it: pip install 'poseglot[train,cluster]'"
         ) from error
     kind = "slurm" if parsed.executor == "slurm" else "local"
     return Cluster(kind, study.runs / "submitit", _parameters(parsed.slurm), threads).start, jobs
