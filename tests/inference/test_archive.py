@@ -205,5 +205,5 @@ def test_other_joints_are_mapped_and_what_cannot_be_is_refused_at_once(job: Job,
 
 def test_without_ray_its_extra_is_named(job: Job, files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(PoseglotError, match=r"needs the package 'ray'.*pip install '.\[ray\]'"):
+    with pytest.raises(PoseglotError, match=r"needs the package 'ray'.*pip install 'poseglot\[ray\]'"):
         list(answer_on_ray(job, make_shards([], files)))

@@ -159,7 +159,7 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, exported: Path, monkeypa
     with pytest.raises(PoseglotError, match="calibrate"):
         export_onnx(load_recognizer_of(exported), tmp_path / "r.onnx", int8="static")
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
-    with pytest.raises(PoseglotError, match=r"pip install '.\[export\]'"):
+    with pytest.raises(PoseglotError, match=r"pip install 'poseglot\[export\]'"):
         Predictor(exported)
 
 
