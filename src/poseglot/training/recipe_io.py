@@ -107,12 +107,10 @@ def _with_paths_found(recipe: Recipe, folder: Path) -> Recipe:
     def found(name: str) -> str:
         return resolve_path(name, folder) if "/" in name or name.endswith((".yaml", ".yml")) else name
 
-    words = recipe.text
+    text = recipe.text
     data = replace(recipe.data, store=resolve_path(recipe.data.store, folder))
-    words = replace(
-        words, descriptions=found(text.descriptions), vocabulary=found(text.vocabulary), encoder=found(text.encoder)
-    )
-    return replace(recipe, data=data, words=words)
+    text = replace(text, descriptions=found(text.descriptions), vocabulary=found(text.vocabulary), encoder=found(text.encoder))
+    return replace(recipe, data=data, text=text)
 
 
 def _check_file(path: Path) -> None:
