@@ -105,8 +105,8 @@ class ClipBatch:
     def seen_persons(self) -> Tensor:
         """Return (N, M, T) bool: is any joint of this person seen in this frame, among those who count?"""
         tell = (self.joints[..., -1:] if self.has_scores else self.joints).flatten(3)
-        # This reads every frame: the largest and the smallest number are found three times as fast as any non-zero one.
-        return ((tell.amax(dim=-1) != 0) | (tell.amin(dim=-1) != 0)) & self.present_mask()
+        # This reads every frame, and a sum is found several times as fast as any non-zero number.
+        return (tell.abs().sum(dim=-1) != 0) & self.present_mask()
 
     def with_joints(self, joints: Tensor) -> ClipBatch:
         """Return the same clips with other joints (N, M, T, V, C)."""
@@ -153,8 +153,12 @@ class ClipBatch:
         """Map numbers among the frames that count to numbers among all frames."""
         if self._present is None:
             return numbers
-        counted = self.frame_mask().cumsum(dim=1)
-        return torch.searchsorted(counted, numbers + 1).clamp(max=counted.shape[1] - 1)
+        counts = self.frame_mask()
+        length = counts.shape[1]
+        # Every frame's own number is written where its number among those that count says; the others go behind the end.
+        where = torch.where(counts, counts.cumsum(dim=1) - 1, length)
+        frames = torch.arange(length, device=where.device).expand_as(where)
+        return frames.new_zeros(len(where), length + 1).scatter_(1, where, frames).gather(1, numbers)
 
 
 def joints_seen(joints: Tensor, has_scores: bool) -> Tensor:

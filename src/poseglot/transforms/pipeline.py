@@ -157,7 +157,7 @@ def apply_pipeline(
             "example ntu25), a path ending in .yaml, or a Layout."
         )
     table = as_layout(given)
-    array = torch.from_numpy(check_joints(joints, joint_count=len(table), scored=has_scores))
+    array = torch.from_numpy(check_joints(joints, joint_count=len(table), has_scores=has_scores))
     num_persons, frames = array.shape[:2]
     batch = ClipBatch(array[None], torch.tensor([frames]), torch.tensor([num_persons]), table, has_scores)
     result: Joints = chosen(batch, modality=modality)[0].numpy()
