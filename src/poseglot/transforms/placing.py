@@ -18,42 +18,72 @@ from poseglot.transforms.transform import Placement, Randomness, Transform, regi
 
 
 class Origin(NamedTuple):
-    """What becomes zero, (N, D), and for which clips it was found, (N,)."""
+    """What becomes zero.
+
+    Attributes:
+        point: (N, D).
+        rank: (N,) int64, how good it is, the lower the better: the person's number where it is a centre joint that was seen, more
+            where it stands in for one, and most where nobody was there.
+    """
 
     point: Tensor
-    found: Tensor
+    rank: Tensor
+
+
+_STANDS_IN, _NOBODY = 1 << 20, 1 << 40
 
 
 @register_transform("centre")
 @dataclass(frozen=True)
 class Centre(Placement):
-    """Subtract the layout's centre joint of the first person, in training as in evaluation.
+    """Subtract one point from all joints of a clip, in training as in evaluation.
+
+    It is the layout's centre joint of the first person who counts anywhere in the clip, in the first frame where that person does. With
+    scores it is where the joint itself has one, so that a guess does not become the origin. If no one's centre joint ever has a score,
+    the mean of the joints that do stands in for it, in the first frame of the first person (`centre_coverage` tells such clips).
+    After `drop-empty-frames`, those count who are seen.
 
     Attributes:
-        at: `first-frame`: take the joint from frame 0, and move missing joints along. `first-seen`: take it from the first frame that
-            shows that person (with scores: that joint); missing joints become zero. A clip where there is none stays where it is.
+        missing: What becomes of missing joints: `zero`, or `moved` like any other.
     """
 
-    at: Literal["first-frame", "first-seen"] = "first-seen"
+    missing: Literal["zero", "moved"] = "zero"
 
     def measure(self, batch: ClipBatch, before: Origin | None = None) -> Origin:
-        centre = batch.position[:, 0, :, batch.layout.centre_index]
-        if self.at == "first-frame":
-            found = torch.ones(len(batch), dtype=torch.bool, device=batch.device)
-            return before or Origin(centre[:, 0], found)
-        seen = batch.seen_persons()[:, 0]
+        present, centre_index = batch.present_mask(), batch.layout.centre_index
+        centre = batch.joints[..., centre_index, :]
+        sure = present & (centre[..., -1] != 0) if batch.has_scores else present
+        each, person, frame, found = _first(sure)
+        point, rank = centre[each, person, frame, : batch.num_dims], torch.where(found, person, _NOBODY)
         if batch.has_scores:
-            seen = seen & (batch.joints[:, 0, :, batch.layout.centre_index, -1] != 0)
-        found, first = seen.any(dim=1), seen.to(torch.int8).argmax(dim=1)
-        point = torch.where(found[:, None], centre[torch.arange(len(first), device=first.device), first], 0)
+            each, person, frame, there = _first(present)
+            joints = batch.joints[each, person, frame]  # (N, V, C)
+            seen = joints_seen(joints, True)[..., None]
+            mean = (joints[..., : batch.num_dims] * seen).sum(dim=1) / seen.sum(dim=1).clamp(min=1)
+            point = torch.where(found[:, None], point, mean)
+            rank = torch.where(there & ~found, person + _STANDS_IN, rank)
+        point = torch.where((rank < _NOBODY)[:, None], point, 0)
         if before is None:
-            return Origin(point, found)
-        return Origin(torch.where(before.found[:, None], before.point, point), before.found | found)
+            return Origin(point, rank)
+        better = rank < before.rank
+        return Origin(torch.where(better[:, None], point, before.point), rank.minimum(before.rank))
 
     def move(self, joints: Tensor, measured: Origin, has_scores: bool) -> Tensor:
-        # Nothing is subtracted from a score, which is as good as exact and spares a copy.
+        # Zero is subtracted from a score, which leaves it exactly as it is and spares a copy.
         moved = joints - _over_frames(F.pad(measured.point, (0, int(has_scores))))
-        return moved if self.at == "first-frame" else torch.where(joints_seen(joints, has_scores)[..., None], moved, 0)
+        return moved if self.missing == "moved" else torch.where(joints_seen(joints, has_scores)[..., None], moved, 0)
+
+
+def _first(present: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Find in (N, M, T) bool the first person with any frame, and that person's first one.
+
+    Returns:
+        (N,) each: the clip's own number, the person's and the frame's, to index with, and whether there is such a person.
+    """
+    each = torch.arange(len(present), device=present.device)
+    person = present.any(dim=2).to(torch.int8).argmax(dim=1)
+    frame = present[each, person].to(torch.int8).argmax(dim=1)
+    return each, person, frame, present[each, person, frame]
 
 
 class Box(NamedTuple):
@@ -70,7 +100,10 @@ class Box(NamedTuple):
 @register_transform("min-max")
 @dataclass(frozen=True)
 class MinMax(Placement):
-    """Scale every axis of a clip to [-1, 1], each by itself, in training as in evaluation. An axis without extent becomes 0."""
+    """Scale every axis of a clip to [-1, 1], each by itself, in training as in evaluation.
+
+    The range is that of all joints, missing ones too, of people who count. An axis without extent becomes 0.
+    """
 
     causal: ClassVar[bool] = False
 
@@ -115,11 +148,13 @@ class Place(NamedTuple):
 
     Attributes:
         measured: (N,) int64, the number of frames in which somebody could be measured.
+        sure: (N,) bool, whether these are frames in which a centre joint was seen; before there is one, others stand in.
         origin: (N, D) mean of their centre joints.
         unit: (N,) mean length of their bones.
     """
 
     measured: Tensor
+    sure: Tensor
     origin: Tensor
     unit: Tensor
 
@@ -131,7 +166,8 @@ class RunningPlace(Transform):
 
     A clip's bounding box is known when the clip is over, and its first frame says little once somebody has walked away. Here the origin
     is a running mean of the people's centre joints, and the unit a running mean of their bones' length. Missing joints, and everything
-    before anybody could be measured, become zero.
+    before anybody could be measured, become zero. With scores, the mean of the joints that have one stands in for the centre joint until
+    a centre joint has one.
 
     Attributes:
         memory: The frames that the means remember: of fewer they are the mean, of more a frame counts 1 / memory when it comes.
@@ -151,44 +187,58 @@ class RunningPlace(Transform):
     def _placed(self, batch: ClipBatch, place: Place | None) -> tuple[ClipBatch, Place]:
         """Return the clips placed frame by frame, and the place after the last one; `place` is that before the first."""
         position, seen = batch.position, batch.seen_mask()
-        there, centre, length = self._measured(batch, position, seen)
+        measured = self._measured(batch, position, seen)
         place, origins, units = place or _nowhere(position), [], []
         for frame in range(position.shape[2]):
-            place = self._followed(place, there[:, frame], centre[:, frame], length[:, frame])
+            place = self._followed(place, *(values[:, frame] for values in measured))
             origins.append(place.origin)
             units.append(place.unit)
         origin, unit = torch.stack(origins, dim=1)[:, None, :, None], torch.stack(units, dim=1)[:, None, :, None, None]
         moved = (position - origin) / torch.where(unit > 0, unit, 1)
         return batch.with_position(torch.where(seen[..., None] & (unit > 0), moved, 0)), place
 
-    def _measured(self, batch: ClipBatch, position: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return whether anybody can be measured (N, T), their mean centre (N, T, D) and mean bone length (N, T).
+    def _measured(self, batch: ClipBatch, position: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Measure the people in every frame: of whom any bone is seen, and, where there are such, the centre joint.
 
-        Those count whose centre joint and any bone is seen. Without scores a seen person's centre may well lie at zero.
+        Without scores a seen person's centre may well lie at zero.
+
+        Returns:
+            Whether anybody can be measured (N, T), whether by centre joints (N, T), their mean centre (N, T, D) and their mean bone
+            length (N, T).
         """
+        position = torch.where(seen[..., None], position, 0)  # behind a clip's end may be anything, NaN too
         parents = torch.tensor(batch.layout.parents, device=position.device)
         centre_index = batch.layout.centre_index
         bones = (position - position[..., parents, :]).norm(dim=-1)
         whole = seen & seen[..., parents] & (parents != torch.arange(len(parents), device=parents.device))
         measurable = whole.any(dim=-1)
+        centre, sure = position[..., centre_index, :], measurable
         if batch.has_scores:
-            measurable = measurable & seen[..., centre_index]
+            sure = measurable & seen[..., centre_index]
+            stands_in = position.sum(dim=-2) / seen.sum(dim=-1).clamp(min=1)[..., None]
+            by_centre = sure.any(dim=1, keepdim=True)
+            centre, measurable = torch.where(by_centre[..., None], centre, stands_in), torch.where(by_centre, sure, measurable)
         length = (bones * whole).sum(dim=-1) / whole.sum(dim=-1).clamp(min=1)
         people = measurable.sum(dim=1).clamp(min=1)
-        centre = (position[..., centre_index, :] * measurable[..., None]).sum(dim=1) / people[..., None]
-        return measurable.any(dim=1), centre, (length * measurable).sum(dim=1) / people
+        centre = (centre * measurable[..., None]).sum(dim=1) / people[..., None]
+        return measurable.any(dim=1), sure.any(dim=1), centre, (length * measurable).sum(dim=1) / people
 
-    def _followed(self, place: Place, there: Tensor, centre: Tensor, length: Tensor) -> Place:
-        """Return the place after one more frame; a frame in which nobody can be measured changes nothing."""
-        count = place.measured + there
+    def _followed(self, place: Place, there: Tensor, sure: Tensor, centre: Tensor, length: Tensor) -> Place:
+        """Return the place after one more frame.
+
+        A frame in which nobody can be measured changes nothing, nor does one without a centre joint once there was one. The first
+        centre joint ends what stood in for it.
+        """
+        there = there & (sure | ~place.sure)
+        count = torch.where(sure & ~place.sure, 0, place.measured) + there
         share = torch.where(there, 1 / count.clamp(min=1, max=self.memory).to(length.dtype), 0)
-        return Place(count, place.origin.lerp(centre, share[:, None]), place.unit.lerp(length, share))
+        return Place(count, place.sure | sure, place.origin.lerp(centre, share[:, None]), place.unit.lerp(length, share))
 
 
 def _nowhere(position: Tensor) -> Place:
     """Return the place before anybody has been seen."""
     count = torch.zeros(len(position), dtype=torch.int64, device=position.device)
-    return Place(count, position.new_zeros(len(position), position.shape[-1]), position.new_zeros(len(position)))
+    return Place(count, count > 0, position.new_zeros(len(position), position.shape[-1]), position.new_zeros(len(position)))
 
 
 def box_of(position: Tensor, counts: Tensor) -> Box:

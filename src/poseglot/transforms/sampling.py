@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -11,6 +11,24 @@ from torch import Tensor
 from poseglot.random import Purpose
 from poseglot.skeletons.batch import ClipBatch
 from poseglot.transforms.transform import FrameChoice, Randomness, register_transform, require
+
+
+@register_transform("drop-empty-frames")
+@dataclass(frozen=True)
+class DropEmptyFrames(FrameChoice):
+    """Let only frames count that hold somebody, and in them only who is seen, in training as in evaluation.
+
+    It belongs first into a pipeline, before joints are moved. Empty frames then change nothing, wherever they are: those after it
+    measure, crop, resize and draw as if they were not there. Frames that come one by one are skipped where they are empty.
+    """
+
+    def __call__(self, batch: ClipBatch, randomness: Randomness | None) -> ClipBatch:
+        present = batch.seen_persons()
+        return batch.with_present(present.any(dim=1).sum(dim=1), present)
+
+    def step(self, frame: ClipBatch, state: Any) -> tuple[ClipBatch | None, Any]:
+        frame = self(frame, None)
+        return (frame if bool(frame.frames.any()) else None), state
 
 
 @register_transform("crop")
@@ -36,14 +54,11 @@ class Crop(FrameChoice):
         require(self.min_frames >= 1, self, "min_frames is at least 1")
 
     def __call__(self, batch: ClipBatch, randomness: Randomness | None) -> ClipBatch:
-        raw = ClipBatch(
-            batch._joints, batch.frames, batch.num_persons, batch.layout, batch.has_scores, present=batch.present_mask()
-        )
-        valid = raw.seen_persons().any(dim=1).sum(dim=1)
-        start, length = self.window(valid, randomness)
-        frames = torch.arange(batch.present_mask().shape[2], device=batch.device)
-        kept = (frames >= start[:, None]) & (frames < (start + length)[:, None])
-        return batch.with_present(length, batch.present_mask() & kept[:, None])
+        start, length = self.window(batch.frames, randomness)
+        present = batch.present_mask()
+        number = present.any(dim=1).cumsum(dim=1) - 1  # of each frame, among those that count
+        kept = (number >= start[:, None]) & (number < (start + length)[:, None])
+        return batch.with_present(length, present & kept[:, None])
 
     def window(self, frames: Tensor, randomness: Randomness | None) -> tuple[Tensor, Tensor]:
         """Return the first frame (N,) and the length (N,) of each crop, of clips of (N,) frames. A clip of none has none."""
@@ -173,9 +188,12 @@ class SampleLengths(FrameChoice):
 def evenly_spaced(frames: Tensor, count: int) -> Tensor:
     """Return evenly spaced frame numbers (N, count) of clips of (N,) frames: linspace(0, T - 1, count), truncated as numpy does.
 
+    A clip without frames is taken for one of a single frame.
+
     numpy computes i * ((T - 1) / (count - 1)) in float64 and sets the last one to T - 1. Truncation makes the order of operations
     matter.
     """
+    frames = frames.clamp(min=1)
     step = (frames - 1).to(torch.float64) / (count - 1)
     chosen = (torch.arange(count, device=frames.device) * step[:, None]).to(torch.int64)
     chosen[:, -1] = frames - 1
@@ -187,6 +205,7 @@ def drawn_without_replacement(frames: Tensor, count: int, copies: int, randomnes
 
     Floyd's algorithm (Bentley and Floyd, CACM 1987) for all samples at once: `count` short steps, however long the clips are.
     """
+    frames = frames.clamp(min=1)
     population = frames * copies
     draws = randomness.uniform(Purpose.FRAMES, count)
     chosen = torch.full((len(frames), count), -1, dtype=torch.int64, device=frames.device)
