@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from poseglot.devices import to_device
 from poseglot.random import Purpose
 from poseglot.skeletons.batch import ClipBatch
 from poseglot.transforms.transform import Randomness, Transform, register_transform, require
@@ -125,7 +126,7 @@ class Mirror(Transform):
         other = list(range(len(layout)))
         for left, right in layout.mirror.items():
             other[layout.index[left]], other[layout.index[right]] = layout.index[right], layout.index[left]
-        mirrored = joints.index_select(3, torch.tensor(other, device=joints.device))
+        mirrored = joints.index_select(3, to_device(torch.tensor(other), joints.device))
         mirrored[..., 0] = -mirrored[..., 0]
         return batch.with_joints(torch.where(chosen, mirrored, joints))
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from poseglot.devices import to_device
 from poseglot.skeletons.batch import ClipBatch, joints_seen, with_scores_of
 from poseglot.transforms.transform import Placement, Randomness, Transform, register_transform, require
 
@@ -207,7 +208,7 @@ class RunningPlace(Transform):
             length (N, T).
         """
         position = torch.where(seen[..., None], position, 0)  # behind a clip's end may be anything, NaN too
-        parents = torch.tensor(batch.layout.parents, device=position.device)
+        parents = to_device(torch.tensor(batch.layout.parents), position.device)
         centre_index = batch.layout.centre_index
         bones = (position - position[..., parents, :]).norm(dim=-1)
         whole = seen & seen[..., parents] & (parents != torch.arange(len(parents), device=parents.device))
