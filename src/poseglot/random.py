@@ -23,6 +23,8 @@ class Purpose(IntEnum):
     CROP = 3
     LENGTH = 4
     TEXT = 100
+    MIXUP = 101
+    PART_SWAP = 102
 
 
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer

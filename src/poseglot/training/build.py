@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from poseglot.data.dataset import ClipDataset
 from poseglot.data.store import PackedStore, open_store
@@ -18,14 +19,14 @@ from poseglot.descriptions import (
     make_prompts,
     nearest_states,
 )
-from poseglot.errors import PoseglotError
+from poseglot.errors import PoseglotError, SettingError
 from poseglot.models.convert import hop_transform, official_parts
 from poseglot.models.recognizer import RecognizerSpec, new_recognizer
 from poseglot.models.text import TextEncoder, load_text_encoder
 from poseglot.models.text.prompt_learner import PromptLearner
 from poseglot.skeletons.layout import GLOBAL, Layout, load_layout
 from poseglot.skeletons.protocols import load_pipeline
-from poseglot.training.gap import GAP, TextFeatures
+from poseglot.training.gap import GAP, TextFeatures, balance
 from poseglot.training.recipe import Recipe, TextRecipe
 from poseglot.training.subsets import class_mapping, class_split, subsets
 
@@ -56,6 +57,8 @@ def build(recipe: Recipe) -> Built:
     layout = load_layout(store.info.layout)
     pipeline = load_pipeline(recipe.data.pipeline or store.info.pipeline)
     pipeline.check(effective_scale=recipe.data.effective_scale)
+    if recipe.data.augment:
+        raise SettingError("data.augment is not available yet; leave it empty.")
     seen = class_split(recipe.data, store).seen
     prompts, bank = build_text(recipe, seen) if recipe.with_text else (None, None)
     spec = _recognizer_spec(recipe, store, seen, layout, prompts, bank)
@@ -69,8 +72,26 @@ def build(recipe: Recipe) -> Built:
             f"an epoch has {len(train) * recipe.data.repeat} samples, fewer than one batch of {recipe.optim.batch_size}, and "
             "optim.drop_last would leave them all out. Lower optim.batch_size, raise data.repeat, or set optim.drop_last false."
         )
-    clips = train.labels.bincount(minlength=len(seen))
-    return Built(train, test, GAP(recognizer, recipe.loss, bank=bank, clips=clips), prompts)
+    loss = recipe.loss
+    task = GAP(
+        recognizer,
+        bank=bank,
+        alignment_weight=loss.alignment_weight,
+        learn_alignment_weight=loss.learn_alignment_weight,
+        logit_scale=loss.logit_scale,
+        learn_logit_scale=loss.learn_logit_scale,
+        target=loss.target,
+        sentences=_numbers(prompts.sentences) if prompts is not None and loss.positives == "text" else None,
+        label_smoothing=loss.label_smoothing,
+        class_weights=balance(train.labels.bincount(minlength=len(seen))) if loss.balanced else None,
+    )
+    return Built(train, test, task, prompts)
+
+
+def _numbers(names: Sequence[str]) -> Tensor:
+    """Number names, equal ones alike."""
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return torch.tensor([numbers[name] for name in names])
 
 
 def build_text(recipe: Recipe, classes: Sequence[str]) -> tuple[PromptTable, TextFeatures]:
@@ -86,7 +107,7 @@ def build_text(recipe: Recipe, classes: Sequence[str]) -> tuple[PromptTable, Tex
     context = None
     if text.prompt == "learned":
         context = PromptLearner(encoder, length=text.context_length, seed=recipe.seed)
-    return prompts, TextFeatures(prompts.texts, encoder, context=context, frozen=text.freeze)
+    return prompts, TextFeatures(prompts.texts, encoder, context=context, frozen=text.freeze, train_layers=text.train_layers)
 
 
 def prompts_of(text: TextRecipe, descriptions: Sequence[Description], encoder: TextEncoder) -> PromptTable:
@@ -101,6 +122,7 @@ def prompts_of(text: TextRecipe, descriptions: Sequence[Description], encoder: T
         partition=text.partition,
         states=_states(descriptions, text, encoder) if text.prompt == "states" else (),
         official_format=text.official_format,
+        name_parts=text.name_parts,
     )
 
 
