@@ -21,7 +21,7 @@ from poseglot.training.compiling import compile_in_place, wanted
 from poseglot.training.engine import Runtime, Trainer, train
 from poseglot.training.recipe import Recipe
 from poseglot.training.run import Run
-from tests.training.helpers import four_blocks, small_recipe
+from tests.training.helpers import four_blocks, inputs, small_recipe
 from tests.training.test_engine import Interrupt
 
 COMPILED, PLAIN = Runtime("cpu", compile="on"), Runtime("cpu", compile="off")
@@ -86,7 +86,7 @@ def test_compiled_for_real_equals_plain(recipe: Recipe) -> None:
     names = list(compiled.state_dict())
     compile_in_place(compiled)
     assert list(compiled.state_dict()) == names
-    view = built.train.view(torch.arange(4), None, torch.device("cpu")).double()
+    view = inputs(built.train, torch.arange(4), epoch=None).double()
     found, expected = compiled(view), plain(view)
     torch.testing.assert_close(found, expected)
     found.square().mean().backward()

@@ -56,7 +56,7 @@ def test_a_recipe_has_the_papers_settings(benchmark: str, split: str) -> None:
     assert recipe.loss == LossRecipe(alignment_weight=0.8, target="normalized", logit_scale=10.0)
     assert (recipe.text.prompt, recipe.text.partition, recipe.text.freeze) == ("synonym+parts", "four", False)
     optim = recipe.optim
-    assert (optim.epochs, optim.batch_size, optim.lr, optim.momentum, optim.nesterov) == (110, 200, 0.1, 0.9, True)
+    assert (optim.epochs, optim.batch_size, optim.lr, optim.name, optim.kwargs) == (110, 200, 0.1, "SGD", {})
     assert (optim.weight_decay, optim.warmup_epochs, optim.milestones, optim.gamma) == (5e-4, 5, [90, 100], 0.1)
 
 
@@ -64,11 +64,11 @@ def test_from_raw_files_to_an_answer(raw: Path, tmp_path: Path, tiny_bert: Path)
     store = prepare("ntu60", source=raw, out=tmp_path / "ntu60").store
     recipe = small(recipe_of("ntu60", "cross-subject"), tmp_path / "ntu60", tiny_bert)
     result = train(recipe, tmp_path / "run", runtime=Runtime(accelerator="cpu"))
-    assert result.last.total == store.belongs("cross-subject", "test").sum()
+    assert result.last.total == store.subset_mask("cross-subject", "test").sum()
     predictor = Predictor(tmp_path / "run")
     path = min(raw.iterdir())
     (from_file,) = predictor.predict([path])
-    (from_store,) = predictor.predict([store.clip(int(np.flatnonzero(store.clips["name"] == path.stem)[0]))])
+    (from_store,) = predictor.predict([store[int(np.flatnonzero(store.clips["name"] == path.stem)[0])]])
     assert from_file.answers == from_store.answers
     assert from_file.answers[0].action in load_benchmark("ntu60").classes
 

@@ -17,9 +17,9 @@ from torch import Tensor
 from poseglot.data.dataset import ClipDataset
 from poseglot.descriptions import PromptTable
 from poseglot.devices import to_device
-from poseglot.skeletons.transforms import Augmentation
 from poseglot.training.distributed import own_share, world_size
 from poseglot.training.mixing import mixup, mixup_weight, part_swap
+from poseglot.transforms import Randomness
 
 # The parts that part-swap takes from another clip.
 SWAPPED = "four"
@@ -52,7 +52,6 @@ class TrainingBatches:
         batch_size: over all processes together.
         drop_last: leave out an incomplete last batch.
         repeat: how many times an epoch goes through the clips.
-        effective_scale: see `Augmentation`.
         repeated_augmentation: every epoch sees the same augmented clips.
         mixup: alpha of mixup; 0 is off.
         part_swap: the share of clips that get a part of another one; 0 is off.
@@ -67,7 +66,6 @@ class TrainingBatches:
         batch_size: int,
         drop_last: bool = True,
         repeat: int = 1,
-        effective_scale: bool = False,
         repeated_augmentation: bool = False,
         mixup: float = 0.0,
         part_swap: float = 0.0,
@@ -75,7 +73,7 @@ class TrainingBatches:
         self.train, self.prompts, self.labels = train, prompts, train.labels
         self.seed, self.batch_size, self.drop_last = seed, batch_size, drop_last
         self.samples = len(train) * repeat
-        self.effective_scale, self.repeated_augmentation = effective_scale, repeated_augmentation
+        self.repeated_augmentation = repeated_augmentation
         self.mixup, self.part_swap = mixup, part_swap
         self.parts = list(train.layout.partition(SWAPPED).values()) if part_swap else []
 
@@ -124,5 +122,6 @@ class TrainingBatches:
 
     def _inputs(self, index: Tensor, share: slice, epoch: int, device: torch.device) -> Tensor:
         drawn = 0 if self.repeated_augmentation else epoch
-        augmentation = Augmentation(self.seed, drawn, self.effective_scale, batch=int(index[0]))
-        return self.train.view(index[share], augmentation, device)
+        own = index[share]
+        randomness = Randomness(self.seed, drawn, to_device(own, device), batch=int(index[0]))
+        return self.train.inputs(own, randomness, device)

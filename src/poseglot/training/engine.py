@@ -27,7 +27,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from poseglot import __version__
-from poseglot.data.quality.set_checks import check_subsets
+from poseglot.data.quality.checks import check_subsets
 from poseglot.errors import DeviceError, FileError, PoseglotError, SettingError
 from poseglot.evaluation.metrics import Accuracy, top_k
 from poseglot.files import write_atomically
@@ -168,7 +168,6 @@ class Trainer:
             batch_size=optim.batch_size,
             drop_last=optim.drop_last,
             repeat=data.repeat,
-            effective_scale=data.effective_scale,
             repeated_augmentation=data.official_repeated_augmentation,
             mixup=data.mixup,
             part_swap=data.part_swap,
@@ -309,7 +308,7 @@ class Trainer:
         logits = []
         with self._averaged(), torch.inference_mode(), as_it_is(self.compiled):
             for index in share.split(self.recipe.optim.batch_size):
-                x = clips.view(index, None, self.fabric.device).to(self.task.recognizer.classifier.weight.dtype)
+                x = clips.inputs(index, None, self.fabric.device).to(self.task.recognizer.classifier.weight.dtype)
                 logits.append(self.task.recognizer(x)["logits"])
         # Looked at when all are there: until then the device need not be waited for.
         own = top_k(torch.cat(logits).cpu().numpy(), clips.labels[share].numpy(), 1).correct if logits else 0

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from poseglot.descriptions import check_prompt
 from poseglot.errors import SettingError
 
-_PATHS = ("data.store", "text.descriptions", "text.vocabulary", "text.encoder")
+_PATHS = ("data.store", "data.pipeline", "text.descriptions", "text.vocabulary", "text.encoder")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class DataRecipe:
         store: folder of a packed store, made by `poseglot prepare`.
         split: one of the store's splits.
         modality: joint, bone, joint_motion or bone_motion.
-        pipeline: how the clips are placed and their frames chosen (nw-ucla, ntu, metric, image, live); empty: as the store says.
+        pipeline: how the clips are placed and their frames chosen: a packaged pipeline (nw-ucla, nw-ucla-scaled, ntu, metric, image,
+            live) or a path ending in .yaml; empty: as the store says.
         augment: random transforms of training clips behind the pipeline, each a name or {name: {setting: value}}, for example
             [mirror, joint-drop: {probability: 0.1}].
         mixup: alpha of mixup's Beta distribution, for example 0.2 (Zhang et al., ICLR 2018); 0 is off. Two clips are mixed, and so are
@@ -37,7 +38,6 @@ class DataRecipe:
             or the name of one that the benchmark has (ntu60: 55-5, 48-12; ntu120: 110-10, 96-24; nw-ucla: 7-3/1 to 7-3/10).
         excluded_classes: classes, likewise, that do not exist: settings for one list of unseen classes are chosen without a look at it.
         repeat: how many times an epoch goes through the training set, each time augmented anew.
-        effective_scale: apply the random scale after the normalisation, where it has an effect.
         official_repeated_augmentation: as in the authors' code, every epoch sees the same augmented clips.
     """
 
@@ -53,7 +53,6 @@ class DataRecipe:
     unseen_classes: list[str] | str = field(default_factory=list)
     excluded_classes: list[str] | str = field(default_factory=list)
     repeat: int = 1
-    effective_scale: bool = False
     official_repeated_augmentation: bool = False
 
     def __post_init__(self) -> None:
