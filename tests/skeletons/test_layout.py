@@ -417,7 +417,7 @@ def test_a_joint_whose_parent_is_not_selected_gets_the_nearest_ancestor() -> Non
 
 
 def test_joints_that_are_not_there_are_refused() -> None:
-    with pytest.raises(NotFoundError, match="nose.*hip_centre"):
+    with pytest.raises(NotFoundError, match=r"nose.*hip_centre"):
         load_layout("kinect20").select(["nose", "spine"], name="some")
     with pytest.raises(InputError, match="spine"):
         load_layout("kinect20").select(["head", "left_hand"], name="some")
