@@ -159,7 +159,7 @@ def test_files_are_short() -> None:
         ("jsonargparse", "training/recipe_io.py"),
         ("submitit", "studies/cluster.py"),
         ("pybvh", "data/readers/bvh.py"),
-        ("scipy", "data/readers/matlab.py"),
+        ("scipy.io", "data/readers/matlab.py"),
         ("openai", "descriptions/endpoint.py"),
         ("uvicorn", "app/web/running.py"),
         ("rtmlib", "inference/video/rtmpose.py"),

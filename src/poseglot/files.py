@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _NPY_MAGIC = b"\x93NUMPY"
+# Runs lie in runs/RUN or runs/STUDY/RUN of the folder that they were trained in.
+_LEVELS_ABOVE = 3
 
 
 def write_atomically(path: str | Path, content: bytes | str) -> None:
@@ -133,16 +135,22 @@ def exclusive_lock(file: IO[str], folder: Path) -> Iterator[None]:
     Raises:
         FileError: Another process holds it and is filling `folder`.
     """
+    if not try_lock(file):
+        raise FileError(f"another process is filling {folder}. Wait for it, or stop it.")
+    yield
+
+
+def try_lock(file: IO[Any]) -> bool:
+    """Lock a file for this process, and return whether that succeeded; always true on Windows, which has no such locks."""
     try:
         import fcntl
     except ImportError:  # Windows
-        yield
-        return
+        return True
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise FileError(f"another process is filling {folder}. Wait for it, or stop it.") from error
-    yield
+    except OSError:
+        return False
+    return True
 
 
 def sha256_of(path: str | Path) -> str:
@@ -185,19 +193,50 @@ def packaged_yaml(package: str, folder: str, name: str, *, kind: str, own: bool 
         NotFoundError: There is no such packaged file.
         FileError: The user's file cannot be read, or ends otherwise.
     """
+    try:
+        return find_yaml(package, folder, name, kind=kind, own=own).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(f"could not read the {kind} {name}: {error}.") from error
+
+
+def find_yaml(package: str, folder: str, name: str, *, kind: str, own: bool = True) -> Path:
+    """Return the path of a packaged YAML file, or of a user's own, which may be missing.
+
+    A packaged file in a subfolder has the subfolder in its name: nw-ucla/paper. The arguments are those of `packaged_yaml`.
+
+    Raises:
+        NotFoundError: There is no such packaged file.
+        FileError: The user's file ends otherwise.
+    """
     if own and name.endswith((".yaml", ".yml")):
-        try:
-            return Path(name).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise FileError(f"could not read the {kind} {name}: {error}.") from error
-    root = resources.files(package) / folder
-    file = root / f"{name}.yaml"
-    if not file.is_file():
+        return Path(name)
+    known = packaged_names(package, folder)
+    if name not in known:
         if own and os.path.isfile(name):
             raise FileError(f"{name} is a file, but a {kind} file ends in .yaml or .yml. Rename it if it is one.")
-        known = sorted(entry.name.removesuffix(".yaml") for entry in root.iterdir() if entry.name.endswith(".yaml"))
         raise NotFoundError(name, [*known, *(["a path ending in .yaml"] if own else [])], kind=kind)
-    return file.read_text(encoding="utf-8")
+    return Path(str(resources.files(package) / folder)) / f"{name}.yaml"
+
+
+def packaged_names(package: str, folder: str) -> list[str]:
+    """List the names of the packaged YAML files of a folder and its subfolders."""
+    root = Path(str(resources.files(package) / folder))
+    return sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.yaml"))
+
+
+def resolve_path(path: str, base: Path) -> str:
+    """Return the path of a file that a file in the folder `base` names.
+
+    The path is relative to the current folder, else to `base`, else to each of the next folders above it, as many as a run lies deep.
+    A path that leads nowhere is returned unchanged.
+    """
+    if os.path.exists(path):
+        return path
+    base = base.resolve()
+    for folder in (base, *base.parents[:_LEVELS_ABOVE]):
+        if (folder / path).exists():
+            return str(folder / path)
+    return path
 
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:
