@@ -101,9 +101,9 @@ def test_subsets_are_the_clips_that_the_rule_names(store: PackedStore) -> None:
 
 
 def test_unknown_split_and_empty_subset_are_named(store: PackedStore, tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="'cross-view'.*cross-person"):
+    with pytest.raises(NotFoundError, match=r"'cross-view'.*cross-person"):
         store.subset("cross-view", "train")
-    with pytest.raises(NotFoundError, match="'val'.*train, test"):
+    with pytest.raises(NotFoundError, match=r"'val'.*train, test"):
         store.subset("cross-person", "val")
     only_training = write(tmp_path / "other", some_clips()[:2])
     with pytest.raises(InputError, match="'cross-person'"):
