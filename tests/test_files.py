@@ -17,6 +17,8 @@ import pytest
 from poseglot.errors import PoseglotError
 from poseglot.files import folder_written_atomically, sha256_of, write_atomically
 
+pytestmark = pytest.mark.base
+
 BIG = 300_000  # bytes, more than the limit below
 
 # Runs a write on a "disk" where no file may pass 100,000 bytes, as an ordinary user, and prints the error.

@@ -13,6 +13,8 @@ from poseglot.errors import PoseglotError
 from poseglot.skeletons.benchmarks import load_benchmark
 from poseglot.skeletons.random import Purpose
 
+pytestmark = pytest.mark.base
+
 SIX = ("head", "hand", "arm", "hip", "leg", "foot")
 SHOE = Description(
     "put on a shoe",

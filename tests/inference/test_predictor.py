@@ -24,6 +24,8 @@ from poseglot.skeletons.synthetic import ACTIONS
 from poseglot.skeletons.transforms import protocol_named, test_view
 from poseglot.skeletons.views import Views
 
+pytestmark = pytest.mark.base
+
 view_of = test_view
 del test_view  # pytest would take it for a test
 

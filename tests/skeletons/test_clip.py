@@ -11,6 +11,8 @@ import pytest
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.clip import check_joints
 
+pytestmark = pytest.mark.base
+
 Array = npt.NDArray[np.float64]
 
 

@@ -26,6 +26,8 @@ from poseglot.skeletons.transforms import (
     test_view,
 )
 
+pytestmark = pytest.mark.base
+
 LAYOUT = load_layout("kinect20")
 RULES = PROTOCOLS["nw-ucla"]
 Array = npt.NDArray[np.float64]

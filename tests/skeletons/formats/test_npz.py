@@ -17,6 +17,8 @@ from poseglot.skeletons.benchmarks import load_benchmark
 from poseglot.skeletons.formats.npz import stored_rows
 from tests.skeletons.formats.opened import read_set
 
+pytestmark = pytest.mark.base
+
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 

@@ -18,6 +18,8 @@ from poseglot.skeletons.store import PackedStore, open_store, write_store
 from tests.skeletons.formats.opened import Read, read_set
 from tests.skeletons.own import own_clips, own_layout
 
+pytestmark = pytest.mark.base
+
 RNG = np.random.default_rng(8)
 
 
