@@ -47,5 +47,6 @@ PYTHON
 
 say "run the tests marked base"
 # By file: the other modules cannot be imported without the extras. The options in pyproject.toml are those of plugins.
-mapfile -t modules < <(grep -rl --include='test_*.py' '^pytestmark = pytest.mark.base$' tests)
-OMP_NUM_THREADS=1 "$folder/venv/bin/python" -m pytest -q -o addopts= -p no:cacheprovider -m "base and not slow" "${modules[@]}"
+modules=$(grep -rl --include='test_*.py' '^pytestmark = pytest.mark.base$' tests)
+# shellcheck disable=SC2086
+OMP_NUM_THREADS=1 "$folder/venv/bin/python" -m pytest -q -o addopts= -p no:cacheprovider -m "base and not slow" $modules
