@@ -1,4 +1,4 @@
-"""What the processes of a training send each other in a step, and what a model of their wires makes of it: the tables of docs/scaling.md.
+"""What the processes of a training send each other in a step, and what a model of their wires makes of it: the tables of docs/distributed.md.
 
     python benchmarks/scaling.py
 
@@ -26,8 +26,8 @@ from poseglot.descriptions import load_descriptions, make_prompts
 from poseglot.models.recognizer import RecognizerSpec, new_recognizer
 from poseglot.models.text import load_text_encoder
 from poseglot.skeletons.layout import GLOBAL, load_layout
+from poseglot.training.gap import GAP, TextFeatures
 from poseglot.training.recipe import LossRecipe
-from poseglot.training.task import Task, TextBank
 
 MIB = 2**20
 PROCESSES = (2, 8, 64)
@@ -171,12 +171,12 @@ class Words:
             people=case.people,
             classes=self.classes,
             levels={level: joints[level] for level in self.levels} if width else None,
-            text_width=width,
+            embed_dim=width,
         )
-        task = Task(new_recognizer(spec, seed=0), LossRecipe())
+        task = GAP(new_recognizer(spec, seed=0), LossRecipe())
         self.encoder.requires_grad_(words == MINILM)
         if words == FROZEN:
-            task.bank = TextBank(("a text",), self.encoder, frozen=True)
+            task.bank = TextFeatures(("a text",), self.encoder, frozen=True)
             task.bank.table = torch.empty(len(self.texts), width)
         reader = {MINILM: self.encoder.model, CLIP: clip() if words == CLIP else None}.get(words)
         everything = nn.ModuleList([task] if reader is None else [task, reader])
@@ -252,7 +252,7 @@ def who_reads_what(words: Words) -> list[dict[str, Any]]:
 
 
 def tables(measured: dict[str, Any]) -> dict[str, str]:
-    """Heading -> table, all that docs/scaling.md quotes.
+    """Heading -> table, all that docs/distributed.md quotes.
 
     Args:
         measured: what `text_cost.py` wrote.

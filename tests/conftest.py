@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from poseglot.skeletons import synthetic
-from poseglot.skeletons.benchmarks import load_benchmark
+from poseglot.data import synthetic
+from poseglot.data.benchmarks import load_benchmark
+from poseglot.data.prepare import prepare
+from poseglot.data.store import PackedStore, open_store, write_store
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.prepare import prepare
-from poseglot.skeletons.store import PackedStore, open_store, write_store
 
 ROOT = Path(__file__).parent.parent
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from poseglot.errors import PoseglotError
-from poseglot.packaged import find_yaml, resolve_path
+from poseglot.files import find_yaml, resolve_path
 from poseglot.studies.study import find_study, list_studies
-from poseglot.training.recipe import DataRecipe, Recipe, WordsRecipe, differences
-from poseglot.training.recipe_file import find_recipe, list_recipes, parse_recipe, read_recipe, recipe_yaml
+from poseglot.training.recipe import DataRecipe, Recipe, TextRecipe, differences
+from poseglot.training.recipe_io import find_recipe, list_recipes, parse_recipe, read_recipe, recipe_yaml
 
 
 def test_recipes_and_studies_are_found_by_name_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,9 +72,7 @@ def test_a_recipe_of_ones_own_is_the_same_from_every_folder(tmp_path: Path, monk
     for name in ("data/mine", "texts/encoder", "runs/first"):
         (project / name).mkdir(parents=True)
     (project / "words.yaml").touch()
-    recipe = Recipe(
-        DataRecipe("data/mine", "by-subject"), words=WordsRecipe(descriptions="words.yaml", encoder="texts/encoder")
-    )
+    recipe = Recipe(DataRecipe("data/mine", "by-subject"), text=TextRecipe(descriptions="words.yaml", encoder="texts/encoder"))
     path = project / "runs" / "first" / "recipe.yaml"
     path.write_text(recipe_yaml(recipe))
     monkeypatch.chdir(project)
@@ -82,8 +80,8 @@ def test_a_recipe_of_ones_own_is_the_same_from_every_folder(tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     found = read_recipe(path)
     assert found.data.store == str(project / "data" / "mine")
-    assert (found.words.descriptions, found.words.encoder) == (str(project / "words.yaml"), str(project / "texts" / "encoder"))
-    assert found.words.vocabulary == "hake"
+    assert (found.text.descriptions, found.text.encoder) == (str(project / "words.yaml"), str(project / "texts" / "encoder"))
+    assert found.text.vocabulary == "hake"
     assert parse_recipe(["--config", str(path), "--data.store", "elsewhere"]).data.store == "elsewhere"
     monkeypatch.chdir(project)
     assert differences(recipe, found) == []

@@ -13,7 +13,7 @@ import pytest
 
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, save_recognizer
 from poseglot.studies.study import list_studies
-from poseglot.training.recipe_file import list_recipes
+from poseglot.training.recipe_io import list_recipes
 from tests.conftest import ROOT
 from tests.docs.blocks import PAGES
 
@@ -49,7 +49,8 @@ def test_every_link_and_picture_is_there(page: str) -> None:
 def test_its_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     classes = tuple(f"action {place}" for place in range(7))
     save_recognizer(
-        Recognizer(RecognizerSpec("kinect20", classes, options={"width": 8})), tmp_path / "runs/demo/recognizer.safetensors"
+        Recognizer(RecognizerSpec("kinect20", classes, encoder_kwargs={"base_channels": 8})),
+        tmp_path / "runs/demo/recognizer.safetensors",
     )
     np.save(tmp_path / "runs/demo/unseen-clip.npy", np.random.default_rng(0).normal(size=(1, 9, 20, 3)))
     monkeypatch.chdir(tmp_path)

@@ -14,8 +14,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from poseglot.data.store import open_store
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, load_recognizer, read_safetensors, save_recognizer
-from poseglot.skeletons.store import open_store
 from tests.models.test_recognizer import build
 
 
@@ -71,7 +71,8 @@ def test_evaluate_wants_a_folder(poseglot: Callable[..., Any], imported: Path) -
 def test_imported_weights_are_drawn_without_a_curve(poseglot: Callable[..., Any], store_path: Path, tmp_path: Path) -> None:
     classes = open_store(store_path).info.classes
     save_recognizer(
-        Recognizer(RecognizerSpec("kinect20", classes, options={"width": 8})), tmp_path / "run" / "recognizer.safetensors"
+        Recognizer(RecognizerSpec("kinect20", classes, encoder_kwargs={"base_channels": 8})),
+        tmp_path / "run" / "recognizer.safetensors",
     )
     assert poseglot("evaluate", tmp_path / "run", "--store", store_path, "--split", "cross-person").status == 0
     said = poseglot("draw", tmp_path / "run")
@@ -89,7 +90,7 @@ def test_metadata_that_does_not_say_enough_is_refused(poseglot: Callable[..., An
         assert said.status == 1
         assert "does not say how to build its recognizer" in said.error
     save_file(tensors, path, metadata={"poseglot": json.dumps(described)})
-    assert load_recognizer(path).spec.people == 1
+    assert load_recognizer(path).spec.num_persons == 1
 
 
 def test_ctrl_c_is_one_line(poseglot: Callable[..., Any], imported: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:

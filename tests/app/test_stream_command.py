@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from poseglot.data.store import PackedStore
 from poseglot.inference import StreamingRecognizer
-from poseglot.skeletons.store import PackedStore
 
 Poseglot = Callable[..., Any]
 
 
 @pytest.fixture
 def clip(small_store: PackedStore) -> Any:
-    return small_store.clip(0).joints
+    return small_store[0].joints
 
 
 def test_a_file_frame_by_frame(poseglot: Poseglot, make_run: Callable[..., Path], clip: Any, tmp_path: Path) -> None:

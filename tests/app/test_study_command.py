@@ -15,7 +15,7 @@ import pytest
 from poseglot.app.cli import main
 from poseglot.studies import runner
 from poseglot.studies.study import Cell, load_study
-from poseglot.training.recipe_file import parse_recipe, recipe_yaml
+from poseglot.training.recipe_io import parse_recipe, recipe_yaml
 from poseglot.training.run import Run
 from tests.studies.helpers import ROWS, finish, write_study
 from tests.training.helpers import small_recipe
@@ -41,7 +41,11 @@ def finished(cell: Cell) -> None:
 
 
 def test_list_says_how_far_every_run_is_and_its_command(poseglot: Command, study: Path, tmp_path: Path) -> None:
-    rows = [*ROWS, {"name": "third", "settings": {"loss.weight": 0.1}}, {"name": "fourth", "settings": {"loss.weight": 0.2}}]
+    rows = [
+        *ROWS,
+        {"name": "third", "settings": {"loss.alignment_weight": 0.1}},
+        {"name": "fourth", "settings": {"loss.alignment_weight": 0.2}},
+    ]
     write_study(tmp_path, tables=[{"title": "T", "rows": rows}])
     done, stopped, trained, _ = cells = load_study(study).cells
     finished(done)
@@ -94,14 +98,14 @@ def test_nothing_is_started_when_all_is_done(poseglot: Command, study: Path, tmp
 def test_a_folder_with_another_recipe_is_refused_by_name(
     poseglot: Command, study: Path, tmp_path: Path, option: list[str]
 ) -> None:
-    for cell in load_study(study, settings=["--optim.lr", "0.3", "--model.options", "{kernel: 3}"]).cells:
+    for cell in load_study(study, settings=["--optim.lr", "0.3", "--model.encoder_kwargs", "{kernel: 3}"]).cells:
         finished(cell)
     foreign = load_study(study).cells[1].folder
     Run(foreign).recipe.unlink()
     said = poseglot("study", study, *option)
     assert said.status == 1
     assert (
-        "runs/study/without-joint-seed0 differs in model.options.kernel (3 there, None wanted), optim.lr (0.3 there, 0.1 wanted)"
+        "runs/study/without-joint-seed0 differs in model.encoder_kwargs.kernel (3 there, None wanted), optim.lr (0.3 there, 0.1 wanted)"
         in said.error
     )
     assert "runs/study/four-parts-joint-seed0 has no recipe.yaml" in said.error
@@ -128,7 +132,7 @@ def test_settings_newer_than_a_run_do_not_make_it_another(poseglot: Command, stu
         (["--jobs", "0"], "--jobs takes a number from 1, not 0"),
         (["--slurm", "partition=gpu"], "--slurm goes with --executor slurm or submitit-local"),
         (["--executor", "submitit-local", "--slurm", "gpu"], "--slurm takes KEY=VALUE, like partition=gpu time=240; not 'gpu'"),
-        (["--executor", "submitit-local", "--slurm", "colour=red"], "cannot submit to local with {'colour': 'red'}"),
+        (["--executor", "submitit-local", "--slurm", "color=red"], "cannot submit to local with {'color': 'red'}"),
         (
             ["--executor", "submitit-local", "--slurm", "gpus_per_node=few"],
             "cannot submit to local with {'gpus_per_node': 'few'}",
@@ -204,11 +208,11 @@ def test_a_study_loads_no_submitit_and_no_training_engine(study: Path) -> None:
     ("settings", "said"),
     [
         ({"model.encoder": "foo"}, "bad-joint-seed0: unknown encoder 'foo'"),
-        ({"model.options": {"kernl": 3}}, "bad-joint-seed0: the encoder ctr-gcn has no option 'kernl'"),
+        ({"model.encoder_kwargs": {"kernl": 3}}, "bad-joint-seed0: the encoder ctr-gcn has no option 'kernl'"),
         ({"data.split": "inner"}, "bad-joint-seed0: demo has no split 'inner'"),
         ({"data.store": "nowhere"}, "bad-joint-seed0: nowhere is not a packed store"),
-        ({"words.descriptions": "nw-ucla"}, "bad-joint-seed0: nw-ucla describes"),
-        ({"words.prompt": "synonym"}, "row 2 (bad): the prompt 'synonym' describes the whole body"),
+        ({"text.descriptions": "nw-ucla"}, "bad-joint-seed0: nw-ucla describes"),
+        ({"text.prompt": "synonym"}, "row 2 (bad): the prompt 'synonym' describes the whole body"),
     ],
 )
 def test_a_row_that_cannot_run_is_named_before_anything_runs(

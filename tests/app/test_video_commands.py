@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 
+from poseglot.data.readers.poses import read_poses, write_poses
+from poseglot.data.store import open_store
 from poseglot.inference import Predictor
 from poseglot.inference.segments import read_segments
 from poseglot.inference.video import estimator as estimators
 from poseglot.inference.video.frames import VideoFile
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, save_recognizer
-from poseglot.skeletons.formats.poses import read_poses, write_poses
-from poseglot.skeletons.store import open_store
 from tests.inference.video.actors import Squares, film, stander, walker
 
 pytest.importorskip("cv2")
@@ -40,11 +40,17 @@ def squares(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., Path]:
     def make(
-        layout: str = "coco17", channels: int = 3, *, scored: bool = True, protocol: str = "image", people: int = 1
+        layout: str = "coco17", channels: int = 3, *, has_scores: bool = True, pipeline: str = "image", people: int = 1
     ) -> Path:
         torch.manual_seed(0)
         spec = RecognizerSpec(
-            layout, CLASSES, people=people, channels=channels, options={"width": 8}, protocol=protocol, scored=scored
+            layout,
+            CLASSES,
+            people=people,
+            channels=channels,
+            encoder_kwargs={"base_channels": 8},
+            pipeline=pipeline,
+            has_scores=has_scores,
         )
         folder = tmp_path / f"run-{layout}-{channels}-{people}"
         save_recognizer(Recognizer(spec), folder / "recognizer.safetensors")
@@ -77,10 +83,10 @@ def test_a_video_is_recognised_as_its_poses_are(
     # It is the walker, who is recognised as an array of his joints is.
     poses = read_poses(tmp_path / "films" / "two.npz")
     moving = int(np.ptp(poses.pixels[:, :, 0, 0], axis=1).argmax())
-    (alone,) = Predictor(run()).predict(poses.joints(scored=True)[moving])
+    (alone,) = Predictor(run()).predict(poses.joints(has_scores=True)[moving])
     assert [a["probability"] for a in first["answers"]] == pytest.approx([a.probability for a in alone.answers], rel=1e-4)
     (both,) = Predictor(run(people=2)).predict([tmp_path / "films" / "two.npz"])
-    (wanted,) = Predictor(run(people=2)).predict([poses.joints(scored=True)])
+    (wanted,) = Predictor(run(people=2)).predict([poses.joints(has_scores=True)])
     assert both.answers[0].probability == pytest.approx(wanted.answers[0].probability, rel=1e-3)
 
 
@@ -88,7 +94,7 @@ def test_videos_beside_clips_are_left_out_where_nothing_can_find_people(
     poseglot: Command, run: Callable[..., Path], video: Path
 ) -> None:
     """In a folder; a video that is named, or a folder of nothing else, is an error."""
-    deep = run("kinect20", 3, scored=False, protocol="metric")
+    deep = run("kinect20", 3, has_scores=False, pipeline="metric")
     np.save(video.with_name("clip.npy"), np.random.default_rng(0).normal(size=(1, 9, 20, 3)))
     said = poseglot("predict", deep, video.parent, "--pose", "flat")
     assert said.status == 0 and said.out.splitlines()[0] == str(video.with_name("clip.npy"))
@@ -100,7 +106,7 @@ def test_videos_beside_clips_are_left_out_where_nothing_can_find_people(
 
 
 def test_joints_of_another_layout_and_in_3d_are_mapped(poseglot: Command, run: Callable[..., Path], video: Path) -> None:
-    deep = run("kinect20", 3, scored=False, protocol="metric")
+    deep = run("kinect20", 3, has_scores=False, pipeline="metric")
     said = poseglot("predict", deep, video, "--pose", "deep")
     assert said.status == 0, said.error
     assert "mapped: mediapipe33 as kinect20: 12 of 20 joints copied" in said.error and len(said.out.splitlines()) == 4
@@ -110,7 +116,7 @@ def test_joints_of_another_layout_and_in_3d_are_mapped(poseglot: Command, run: C
 def test_2d_joints_for_a_3d_recognizer_are_refused_before_a_frame_is_seen(
     poseglot: Command, run: Callable[..., Path], video: Path, tmp_path: Path
 ) -> None:
-    deep = run("kinect20", 3, scored=False, protocol="metric")
+    deep = run("kinect20", 3, has_scores=False, pipeline="metric")
     for command in ("predict", "segment"):
         said = poseglot(command, deep, video, "--pose", "flat")
         assert (
@@ -118,7 +124,7 @@ def test_2d_joints_for_a_3d_recognizer_are_refused_before_a_frame_is_seen(
             and "flat sees joints in 2D, in pixels, but the recognizer was trained on joints in 3D" in said.error
         )
     said = poseglot("watch", deep, "--video", video, "--pose", "flat", "--text")
-    assert said.status == 1 and "--pose mediapipe" in said.error and "poseglot new" in said.error
+    assert said.status == 1 and "--pose mediapipe" in said.error and "poseglot init" in said.error
     poseglot("pose", video, "--pose", "flat", "--out", tmp_path / "flat.npz")
     said = poseglot("predict", deep, tmp_path / "flat.npz")
     assert said.status == 1 and "these poses are 2D (layout coco17, pixels), and 3D joints are asked for" in said.error
@@ -187,10 +193,10 @@ def test_what_cannot_be_written_is_said_before_anything_is_looked_at(
 def test_a_project_of_poses(poseglot: Command, video: Path, tmp_path: Path) -> None:
     for number in range(6):
         path = tmp_path / "clips" / ("wave" if number % 2 else "sit") / f"{number}.npz"
-        assert poseglot("pose", video, "--pose", "deep", "--flat", "--out", path).status == 0
+        assert poseglot("pose", video, "--pose", "deep", "--2d", "--out", path).status == 0
         poses = read_poses(path)
         write_poses(replace(poses, pixels=poses.pixels + number), path)  # no two the same
     said = poseglot("new", tmp_path / "gestures", "--source", tmp_path / "clips", "--scored")
     assert said.status == 0, said.error
     store = open_store(tmp_path / "gestures" / "data")
-    assert (len(store), store.info.scored, store.joints.shape[1:]) == (6, True, (33, 3))
+    assert (len(store), store.info.has_scores, store.joints.shape[1:]) == (6, True, (33, 3))

@@ -1,4 +1,4 @@
-"""`poseglot zero-shot` and `predict --also`, on runs trained for an epoch, against the rooms below."""
+"""`poseglot zero-shot` and `predict --add-class`, on runs trained for an epoch, against the rooms below."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ import numpy as np
 import pytest
 import torch
 
-from poseglot.evaluation.zero_shot import best_bias, cosines, fused, judge
+from poseglot.data.benchmarks import load_benchmark
+from poseglot.data.store import PackedStore, write_store
+from poseglot.evaluation.zero_shot import best_bias, cosines, evaluate, fused
 from poseglot.files import write_atomically
-from poseglot.skeletons.benchmarks import load_benchmark
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.store import PackedStore, write_store
-from poseglot.skeletons.transforms import test_view as view_of
-from poseglot.training.by_words import ByWords
-from poseglot.training.engine import Machine, train
+from poseglot.skeletons.transforms import apply_pipeline as view_of
+from poseglot.training.engine import Runtime, train
 from poseglot.training.recipe import OptimRecipe, Recipe
-from poseglot.training.recipe_file import recipe_yaml
+from poseglot.training.recipe_io import recipe_yaml
 from poseglot.training.run import Run
+from poseglot.training.zero_shot import ZeroShotRecognizer
 from tests.training.helpers import small_recipe
 
-Said = Any
-Command = Callable[..., Said]
+Event = Any
+Command = Callable[..., Event]
 UNSEEN = ("clap hands", "squat")
 OTHERS = ("bow", "nod head")
 
@@ -41,27 +41,27 @@ def recipe(store_path: Path, tiny_bert: Path) -> Recipe:
 
 @pytest.fixture(scope="module")
 def runs(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One with unseen classes, one with others, and one to choose on: without the first's, a fold of the training side."""
+    """One with unseen classes, one with others, and one to choose on: without the first's, a fold of the training set."""
     folder = tmp_path_factory.mktemp("runs")
     data = {
         "run": recipe.data,
         "other": replace(recipe.data, unseen=list(OTHERS)),
-        "choosing": replace(recipe.data, left_out=list(UNSEEN), unseen=list(OTHERS), folds=2, fold=1),
+        "choosing": replace(recipe.data, excluded_classes=list(UNSEEN), unseen=list(OTHERS), folds=2, fold=1),
     }
     for name, each in data.items():
-        train(replace(recipe, data=each), folder / name, machine=Machine("cpu"))
+        train(replace(recipe, data=each), folder / name, machine=Runtime("cpu"))
     return {name: folder / name for name in data}
 
 
 def scores_by_hand(run: Path, store: PackedStore, classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Clip by clip of the test people: (levels, clips, classes), and labels."""
-    by_words, found, labels = ByWords(Run(run)), [], []
-    words = by_words.described(classes)
+    zero_shot, found, labels = ZeroShotRecognizer(Run(run)), [], []
+    words = zero_shot.described(classes)
     for place in range(len(store)):
-        clip = store.clip(place)
+        clip = store[place]
         if clip.subject >= 9:
-            view = torch.from_numpy(view_of(clip.joints, protocol="nw-ucla"))[None]
-            found.append(cosines(by_words.features(view), words))
+            view = torch.from_numpy(view_of(clip.joints, pipeline="nw-ucla"))[None]
+            found.append(cosines(zero_shot.features(view), words))
             labels.append(classes.index(store.info.classes[clip.label]))
     return np.concatenate(found, axis=1), np.array(labels)
 
@@ -71,7 +71,9 @@ def test_it_counts_what_the_cosines_say(poseglot: Command, runs: dict[str, Path]
     assert said.status == 0, said.error
     seen = [label for label in small_store.info.classes if label not in UNSEEN]
     scores, labels = scores_by_hand(runs["run"], small_store, [*seen, *UNSEEN])
-    wanted = judge(scores, labels, classes=[*seen, *UNSEEN], unseen=UNSEEN, levels=ByWords(Run(runs["run"])).levels)
+    wanted = evaluate(
+        scores, labels, classes=[*seen, *UNSEEN], unseen=UNSEEN, levels=ZeroShotRecognizer(Run(runs["run"])).levels
+    )
     assert wanted.zero_shot.total == 4 and wanted.seen.total == 20
     first, words, zero, _levels, _classes, general, *_ = said.out.splitlines()
     assert "10 classes learned, 2 unseen (clap hands, squat)" in first and words == "  by descriptions"
@@ -124,15 +126,15 @@ def test_a_bias_is_found_elsewhere_or_not_at_all(poseglot: Command, runs: dict[s
 def test_the_bias_is_that_of_the_clips_it_is_found_on(
     poseglot: Command, runs: dict[str, Path], small_store: PackedStore
 ) -> None:
-    from poseglot.skeletons.folds import split_fold
+    from poseglot.data.splits import split_fold
 
     poseglot("zero-shot", runs["run"], "--bias-from", runs["choosing"], "--device", "cpu")
-    by_words = ByWords(Run(runs["choosing"]))
-    classes = [*by_words.classes, *(label for label in small_store.info.classes if label in OTHERS)]
-    _, held = split_fold(small_store, small_store.side("cross-person", "train"), folds=2, fold=1)
+    zero_shot = ZeroShotRecognizer(Run(runs["choosing"]))
+    classes = [*zero_shot.classes, *(label for label in small_store.info.classes if label in OTHERS)]
+    _, held = split_fold(small_store, small_store.subset("cross-person", "train"), folds=2, fold=1)
     clips = [clip for clip in map(small_store.clip, map(int, held)) if small_store.info.classes[clip.label] in classes]
-    views = torch.from_numpy(np.stack([view_of(clip.joints, protocol="nw-ucla") for clip in clips]))
-    scores = cosines(by_words.features(views), by_words.described(classes))
+    views = torch.from_numpy(np.stack([view_of(clip.joints, pipeline="nw-ucla") for clip in clips]))
+    scores = cosines(zero_shot.features(views), zero_shot.described(classes))
     labels = np.array([classes.index(small_store.info.classes[clip.label]) for clip in clips])
     wanted = best_bias(scores, labels, classes=classes, unseen=OTHERS)
     written = json.loads((runs["run"] / "zero-shot.json").read_text())
@@ -142,7 +144,7 @@ def test_the_bias_is_that_of_the_clips_it_is_found_on(
 def test_twins_of_unseen_clips_among_the_learned_are_a_leak(
     poseglot: Command, runs: dict[str, Path], recipe: Recipe, small_store: PackedStore, tmp_path: Path
 ) -> None:
-    clips = [small_store.clip(place) for place in range(len(small_store))]
+    clips = [small_store[place] for place in range(len(small_store))]
     unseen = next(n for n, clip in enumerate(clips) if clip.subject >= 9 and small_store.info.classes[clip.label] == "squat")
     learned = next(n for n, clip in enumerate(clips) if clip.subject < 9 and small_store.info.classes[clip.label] == "bow")
     clips[learned] = replace(clips[learned], joints=clips[unseen].joints)
@@ -174,7 +176,7 @@ def test_what_zero_shot_refuses(
 def test_predict_adds_classes_by_their_words(
     poseglot: Command, runs: dict[str, Path], small_store: PackedStore, tmp_path: Path
 ) -> None:
-    run, clip = runs["run"], small_store.clip(75)
+    run, clip = runs["run"], small_store[75]
     np.save(tmp_path / "clip.npy", clip.joints)
     sets = Path(__file__).parents[2] / "src" / "poseglot" / "descriptions" / "sets" / "demo.yaml"
     import yaml
@@ -183,21 +185,21 @@ def test_predict_adds_classes_by_their_words(
     table["classes"] = [entry for entry in table["classes"] if entry["label"] == "squat"]
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(table))
     said = poseglot(
-        "predict", run, tmp_path / "clip.npy", "--also", "doing push-ups", "--also-words", tmp_path / "mine.yaml",
+        "predict", run, tmp_path / "clip.npy", "--add-class", "doing push-ups", "--add-class-descriptions", tmp_path / "mine.yaml",
         "--json", "--top", 20, "--device", "cpu",
     )  # fmt: skip
     assert said.status == 0, said.error
     answers = {answer["action"]: answer["probability"] for answer in json.loads(said.out)[0]["answers"]}
-    by_words = ByWords(Run(run))
-    assert sorted(answers) == sorted([*by_words.classes, "squat", "doing push-ups"])
-    view = torch.from_numpy(view_of(clip.joints, protocol="nw-ucla"))[None]
-    words = np.concatenate([by_words.described([*by_words.classes, "squat"]), by_words.by_label(["doing push-ups"])], axis=1)
-    scores = 10 * fused(cosines(by_words.features(view), words))[0]
+    zero_shot = ZeroShotRecognizer(Run(run))
+    assert sorted(answers) == sorted([*zero_shot.classes, "squat", "doing push-ups"])
+    view = torch.from_numpy(view_of(clip.joints, pipeline="nw-ucla"))[None]
+    words = np.concatenate([zero_shot.described([*zero_shot.classes, "squat"]), zero_shot.by_label(["doing push-ups"])], axis=1)
+    scores = 10 * fused(cosines(zero_shot.features(view), words))[0]
     wanted = np.exp(scores) / np.exp(scores).sum()
-    names = [*by_words.classes, "squat", "doing push-ups"]
+    names = [*zero_shot.classes, "squat", "doing push-ups"]
     assert answers == pytest.approx(dict(zip(names, wanted, strict=True)), rel=1e-3)
     (best,) = json.loads(
-        poseglot("predict", run, tmp_path / "clip.npy", "--also", "fly", "--also-bias", 2, "--top", 1, "--json").out
+        poseglot("predict", run, tmp_path / "clip.npy", "--add-class", "fly", "--add-class-bias", 2, "--top", 1, "--json").out
     )[0]["answers"]
     assert best["action"] == "fly"
 
@@ -207,9 +209,9 @@ def test_what_adding_classes_refuses(
 ) -> None:
     run, clip = runs["run"], tmp_path / "clip.npy"
     np.save(clip, np.random.default_rng(0).normal(size=(1, 9, 20, 3)))
-    assert "'bow' would be there twice" in poseglot("predict", run, clip, "--also", "bow").error
-    assert "'fly' would be" in poseglot("predict", run, clip, "--also", "fly", "--also", "fly").error
-    assert "trained without words" in poseglot("predict", make_run(tmp_path / "silent"), clip, "--also", "fly").error
-    alone = poseglot("predict", run / "recognizer.safetensors", clip, "--also", "fly")
+    assert "'bow' would be there twice" in poseglot("predict", run, clip, "--add-class", "bow").error
+    assert "'fly' would be" in poseglot("predict", run, clip, "--add-class", "fly", "--add-class", "fly").error
+    assert "trained without words" in poseglot("predict", make_run(tmp_path / "silent"), clip, "--add-class", "fly").error
+    alone = poseglot("predict", run / "recognizer.safetensors", clip, "--add-class", "fly")
     assert alone.status == 1 and "not a run's folder" in alone.error
-    assert poseglot("predict", run, clip, "--also", "fly", "--top", 0).status == 1
+    assert poseglot("predict", run, clip, "--add-class", "fly", "--top", 0).status == 1

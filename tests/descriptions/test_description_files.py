@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
+from poseglot.data.benchmarks import load_benchmark
+from poseglot.data.synthetic import ACTIONS
 from poseglot.descriptions import DescriptionSet, load_descriptions
 from poseglot.descriptions.description import parse_descriptions
 from poseglot.errors import PoseglotError
-from poseglot.packaged import packaged_yaml
-from poseglot.skeletons.benchmarks import load_benchmark
-from poseglot.skeletons.synthetic import ACTIONS
+from poseglot.files import packaged_yaml
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.base

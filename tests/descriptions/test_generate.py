@@ -18,13 +18,13 @@ import pytest
 import yaml
 
 from poseglot.app.cli import main
+from poseglot.data.store import PackedStore
 from poseglot.descriptions import Description, load_descriptions, make_prompts
 from poseglot.descriptions.generate import Cache, Manners, Tally, ask_all
 from poseglot.descriptions.questions import FaultyAnswerError, Form, Question, make_questions, read_labels
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.layout import PARTS
-from poseglot.skeletons.store import PackedStore
-from tests.app.conftest import Said, poseglot  # noqa: F401
+from tests.app.conftest import Event, poseglot  # noqa: F401
 from tests.conftest import ROOT
 
 openai = pytest.importorskip("openai")
@@ -36,7 +36,7 @@ LABELS = list(KNOWN)[:3]
 QUESTIONS = [(label, kind) for label in LABELS for kind in ("paragraph", "synonyms", "parts")]
 SECRET = "sk-a-secret-that-nobody-sees"
 
-Command = Callable[..., Said]
+Command = Callable[..., Event]
 
 
 @pytest.fixture(autouse=True)
@@ -47,10 +47,10 @@ def no_endpoint_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def describe(poseglot: Command, tmp_path: Path) -> Command:  # noqa: F811
-    """`poseglot describe` on three labels, with hardly any waiting."""
+    """`poseglot generate-descriptions` on three labels, with hardly any waiting."""
     (tmp_path / "labels.txt").write_text("# mine\n\n" + "\n".join(LABELS) + "\n")
 
-    def run(server: Loopback | None, *more: object) -> Said:
+    def run(server: Loopback | None, *more: object) -> Event:
         address = ["--base-url", server.url, "--model", "m"] if server else []
         files = ["--labels", tmp_path / "labels.txt", "--out", tmp_path / "mine.yaml"]
         return poseglot("describe", *files, *address, "--first-wait", "0.001", "--timeout", "4", *more)

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from poseglot.data.benchmarks import load_benchmark
 from poseglot.descriptions import Description, PromptTable, load_descriptions, make_prompts
 from poseglot.errors import PoseglotError
-from poseglot.skeletons.benchmarks import load_benchmark
-from poseglot.skeletons.random import Purpose
+from poseglot.random import Purpose
 
 pytestmark = pytest.mark.base
 

@@ -21,10 +21,10 @@ from poseglot.app.cli import build_parser, main
 from poseglot.app.commands import study as study_command
 from poseglot.app.commands import train
 from poseglot.app.project import recipe_text
-from poseglot.models.encoders import build_encoder
+from poseglot.models.encoders import create_encoder
 from poseglot.skeletons.layout import load_layout
 from poseglot.studies.study import find_study
-from poseglot.training.recipe_file import parse_recipe, recipe_help
+from poseglot.training.recipe_io import parse_recipe, recipe_help
 from tests.conftest import ROOT
 from tests.docs.blocks import PAGES, Block, blocks, commands
 from tests.docs.only_parsed import ONLY_PARSED, PYTHON_ONLY_PARSED
@@ -38,7 +38,7 @@ LANGUAGES = {"", "python", "yaml", "text", "math"}
 YAML_TESTS = {
     "docs/layouts.md": "tests/skeletons/test_packaged_layouts.py",
     "docs/studies.md": "tests/studies/test_shipped_studies.py",
-    "docs/words.md": "tests/descriptions/test_states.py",
+    "docs/text.md": "tests/descriptions/test_states.py",
 }
 # Python that another test runs: the page's only block of a file of ours.
 PYTHON_TESTS = {"docs/adding-an-encoder.md": "tests/docs/test_adding_an_encoder.py"}
@@ -49,7 +49,7 @@ SLOW = {
     "docs/export.md",
     "docs/page.md",
     "docs/predicting.md",
-    "docs/words.md",
+    "docs/text.md",
     "docs/data.md",
     "docs/streaming.md",
     "docs/studies.md",
@@ -75,7 +75,7 @@ def test_every_command_exists_and_takes_what_it_is_given(line: str, monkeypatch:
     if program == "poseglot" and arguments != ["--version"]:
         parsed, rest = build_parser().parse_known_args(arguments)
         if parsed.command is train.run:
-            own = tmp_path / train.OWN_RECIPE  # what `poseglot new` wrote, in the folder that it is called in
+            own = tmp_path / train.OWN_RECIPE  # what `poseglot init` wrote, in the folder that it is called in
             own.write_text(recipe_text("by-subject", train=100))
             parse_recipe(["--config", str(parsed.config or own), *rest])
         else:
@@ -160,7 +160,7 @@ def names_for(page: str) -> dict[str, Any]:
         return {}
 
     class Holder:
-        encoder = build_encoder("ctr-gcn", load_layout("kinect20"), people=1, channels=3, width=8)
+        encoder = create_encoder("ctr-gcn", load_layout("kinect20"), people=1, channels=3, width=8)
 
     return {"recognizer": Holder, "clips": torch.zeros(1, 1, 20, 20, 3)}
 
@@ -193,11 +193,11 @@ def run_command(
 
 def shortened(arguments: Sequence[str], world: World) -> list[str]:
     """The same training for an epoch of a narrow network; what the command sets itself stays, if it makes it no longer."""
-    settings = {**TINY, "words.encoder": str(world.text_encoder)}
+    settings = {**TINY, "text.encoder": str(world.text_encoder)}
     if "--config demo" in shlex.join(arguments):
         settings["data.store"] = str(world.store)
     kept = list(arguments)
-    for name in ("optim.epochs", "optim.steps", "model.width"):
+    for name in ("optim.epochs", "optim.milestones", "model.base_channels"):
         if f"--{name}" in kept:
             place = kept.index(f"--{name}")
             del kept[place : place + 2]

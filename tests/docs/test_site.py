@@ -18,7 +18,7 @@ import yaml
 
 from poseglot.studies.study import list_studies
 from poseglot.training.recipe import Recipe
-from poseglot.training.recipe_file import find_recipe, list_recipes
+from poseglot.training.recipe_io import find_recipe, list_recipes
 from tests.conftest import ROOT
 
 LOADS = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src"}
@@ -69,7 +69,7 @@ class Page(HTMLParser):
         super().__init__()
         self.loaded: list[str] = []
         self.links: list[str] = []
-        self.places: set[str] = set()
+        self.indices: set[str] = set()
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -78,7 +78,7 @@ class Page(HTMLParser):
             self.loaded.append(str(given[LOADS[tag]]))
         if tag == "a" and given.get("href"):
             self.links.append(str(given["href"]))
-        self.places |= {str(given[key]) for key in ("id", "name") if given.get(key)}
+        self.indices |= {str(given[key]) for key in ("id", "name") if given.get(key)}
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_every_link_leads_to_something(pages: dict[Path, Page]) -> None:
             reached = (path.parent / target).resolve() if target else path
             assert reached.exists(), (path.name, link)
             if place and reached in pages:
-                assert place in pages[reached].places or place == "__top", (path.name, link)
+                assert place in pages[reached].indices or place == "__top", (path.name, link)
 
 
 def test_every_page_is_in_the_navigation() -> None:

@@ -16,25 +16,25 @@ from typing import Any
 import numpy as np
 import torch
 
+from poseglot.data.benchmarks import load_benchmark
+from poseglot.data.store import open_store, write_store
 from poseglot.descriptions.questions import template
 from poseglot.files import write_atomically
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, save_recognizer
-from poseglot.skeletons.benchmarks import load_benchmark
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.store import open_store, write_store
-from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, WordsRecipe
-from poseglot.training.recipe_file import recipe_yaml
+from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TextRecipe
+from poseglot.training.recipe_io import recipe_yaml
 from poseglot.training.run import Run
 from tests.conftest import ROOT
 
-EVALUATED = [f"runs/{name}" for name in ("a", "b", *(f"{side}-seed{seed}" for side in "ab" for seed in range(3)))]
-FUSED = ["runs/joint", "runs/bone", *(f"runs/{stream}-fold{fold}" for stream in ("joint", "bone") for fold in (1, 2))]
-FOUR = [f"runs/nw-ucla-{stream}" for stream in ("joint", "bone", "joint_motion", "bone_motion")]
+EVALUATED = [f"runs/{name}" for name in ("a", "b", *(f"{subset}-seed{seed}" for subset in "ab" for seed in range(3)))]
+FUSED = ["runs/joint", "runs/bone", *(f"runs/{modality}-fold{fold}" for modality in ("joint", "bone") for fold in (1, 2))]
+FOUR = [f"runs/nw-ucla-{modality}" for modality in ("joint", "bone", "joint_motion", "bone_motion")]
 CLIPS = ["some_clip.json", "another.npy", "a_folder_of_clips"]
 PROVIDED: Mapping[str, Sequence[str]] = {
     "README.md": ["data/nw-ucla", "all_sqe.zip", "my-clips", *CLIPS, "runs/with-words", "runs/without-words", "runs/demo"],
     "results/README.md": ["data/nw-ucla", "all_sqe.zip"],
-    "docs/archives.md": ["data/nw-ucla", "runs/first"],
+    "docs/batch.md": ["data/nw-ucla", "runs/first"],
     "docs/data.md": ["data/nw-ucla", "all_sqe.zip", "my-clips", "my-clips.csv", "my-layout.yaml"],
     "docs/export.md": ["data/nw-ucla", "runs/first", *CLIPS],
     "docs/long-recordings.md": ["runs/first", "recording.npy", "recording.csv", "annotated.csv"],
@@ -43,13 +43,13 @@ PROVIDED: Mapping[str, Sequence[str]] = {
     "docs/python.md": ["data/demo", "runs/demo"],
     "docs/streaming.md": ["data/nw-ucla", "runs/live", "clip.npy", "recording.npy"],
     "docs/studies.md": [*EVALUATED, *FUSED],
-    "docs/words.md": ["data/nw-ucla", "data/mine", "labels.txt", "my-actions.yaml", "before.yaml", "after.yaml"],
+    "docs/text.md": ["data/nw-ucla", "data/mine", "labels.txt", "my-actions.yaml", "before.yaml", "after.yaml"],
     "docs/zero-shot.md": ["runs/demo", "my-actions.yaml"],
 }
 # What makes a training of seconds of every recipe. Settings that a page's command gives itself come later, and win.
 TINY = {
-    "optim.epochs": "1", "optim.warmup_epochs": "1", "optim.steps": "[]", "optim.batch_size": "16", "data.repeat": "1",
-    "optim.drop_last": "false",    "model.width": "8", "words.learning": "frozen", "evaluate_every": "1",
+    "optim.epochs": "1", "optim.warmup_epochs": "1", "optim.milestones": "[]", "optim.batch_size": "16", "data.repeat": "1",
+    "optim.drop_last": "false",    "model.base_channels": "8", "text.freeze": "frozen", "evaluate_every": "1",
 }  # fmt: skip
 
 
@@ -98,7 +98,7 @@ class World:
         }[name]
 
     def _joints(self, place: int) -> Any:
-        return self._store.clip(place).joints
+        return self._store[place].joints
 
     def _recording(self) -> Any:
         return np.concatenate([self._joints(place) for place in range(0, 60, 12)], axis=1)
@@ -108,25 +108,25 @@ class World:
         from poseglot.app.cli import main
 
         torch.manual_seed(sum(folder.name.encode()))
-        stream = folder.name.split("-fold")[0] if folder.name.split("-fold")[0] in ("joint", "bone") else "joint"
+        modality = folder.name.split("-fold")[0] if folder.name.split("-fold")[0] in ("joint", "bone") else "joint"
         worded = folder.name in ("demo", "with-words")
         levels = load_layout("kinect20").partition("four") if worded else None
         spec = RecognizerSpec(
             "kinect20",
             self._store.info.classes,
-            options={"width": 8},
-            stream=stream,
+            encoder_kwargs={"base_channels": 8},
+            modality=modality,
             levels=levels,
-            text_width=24 if worded else 0,
+            embed_dim=24 if worded else 0,
         )
         run = Run(folder)
         save_recognizer(Recognizer(spec).eval(), run.recognizer)
-        words = WordsRecipe(
-            prompt="parts" if worded else "none", descriptions="demo", encoder=str(self.text_encoder), learning="frozen"
+        words = TextRecipe(
+            prompt="parts" if worded else "none", descriptions="demo", encoder=str(self.text_encoder), freeze=True
         )
         fold = int(folder.name.split("-fold")[1]) if "-fold" in folder.name else 0
-        data = DataRecipe(str(self.store), "cross-person", stream, folds=2 if fold else 0, fold=fold)  # type: ignore[arg-type]
-        recipe = Recipe(data, ModelRecipe(width=8), words, optim=OptimRecipe(epochs=1, steps=[]))
+        data = DataRecipe(str(self.store), "cross-person", modality, folds=2 if fold else 0, fold=fold)  # type: ignore[arg-type]
+        recipe = Recipe(data, ModelRecipe(base_channels=8), words, optim=OptimRecipe(epochs=1, steps=[]))
         write_atomically(run.recipe, recipe_yaml(recipe))
         counted = {"correct": 2, "total": 24}
         log = {"epoch": 1, "lr": 0.1, "loss": 2.5, "classification": 2.5, "alignment": 0.0, "train": counted, "test": counted}
@@ -137,7 +137,7 @@ class World:
 
     def _nw_ucla(self, path: Path) -> None:
         """Clips of the synthetic set under NW-UCLA's names and views."""
-        clips = [self._store.clip(place) for place in range(100)]
+        clips = [self._store[place] for place in range(100)]
         named = [
             replace(clip, label=place % 10, camera=place // 10 % 3 + 1, subject=place // 30 + 1, name=f"clip{place}")
             for place, clip in enumerate(clips)

@@ -12,8 +12,8 @@ import torch
 from poseglot.evaluation.calibration import (
     COLDEST,
     HOTTEST,
-    answered,
     confidences,
+    coverage,
     fit_temperature,
     negative_log_likelihood,
     reliability,
@@ -101,9 +101,9 @@ def test_certainty_is_in_the_last_bin() -> None:
 def test_what_is_answered_above_a_threshold() -> None:
     confidence, right = confidences(two_classes(0.6, 0.2, 0.9)), np.array([False, True, True])
     assert confidence == pytest.approx([0.6, 0.8, 0.9])
-    some, correct = answered(confidence, right, 0.7)
+    some, correct = coverage(confidence, right, 0.7)
     assert (some.correct, some.total, correct.correct, correct.total) == (2, 3, 2, 2)
-    none, nothing = answered(confidence, right, 0.95)
+    none, nothing = coverage(confidence, right, 0.95)
     assert (none.correct, nothing.total) == (0, 0)
-    everything, _ = answered(confidence, right, 0)
+    everything, _ = coverage(confidence, right, 0)
     assert everything.correct == 3

@@ -22,7 +22,7 @@ from poseglot.evaluation.comparison import (
     paired_difference,
     verdict,
 )
-from poseglot.evaluation.metrics import Count
+from poseglot.evaluation.metrics import Accuracy
 
 pytestmark = pytest.mark.base
 
@@ -247,15 +247,15 @@ def test_class_differences_equal_a_plain_count() -> None:
     for label, each in enumerate(differences[:4]):
         of_a = [bool(row[clip]) for row in a for clip in range(60) if labels[clip] == label]
         of_b = [bool(row[clip]) for row in b for clip in range(60) if labels[clip] == label]
-        assert (each.name, each.a, each.b) == ("wxyz"[label], Count(sum(of_a), len(of_a)), Count(sum(of_b), len(of_b)))
+        assert (each.name, each.a, each.b) == ("wxyz"[label], Accuracy(sum(of_a), len(of_a)), Accuracy(sum(of_b), len(of_b)))
         assert each.points == pytest.approx(100 * (sum(of_b) / len(of_b) - sum(of_a) / len(of_a)))
-    assert (differences[4].a, differences[4].b) == (Count(0, 0), Count(0, 0))
+    assert (differences[4].a, differences[4].b) == (Accuracy(0, 0), Accuracy(0, 0))
     assert math.isnan(differences[4].points)
 
 
 def test_beyond_is_more_than_so_many_points_either_way() -> None:
     def of(name: str, a: int, b: int, total: int = 25) -> ClassDifference:
-        return ClassDifference(name, Count(a, total), Count(b, total))
+        return ClassDifference(name, Accuracy(a, total), Accuracy(b, total))
 
     differences = [of("loss", 20, 10), of("four", 10, 11), of("even", 9, 9), of("gain", 10, 12), of("more", 5, 15)]
     differences += [of("empty", 0, 0, total=0), of("minus four", 11, 10)]
@@ -268,13 +268,13 @@ def test_beyond_is_more_than_so_many_points_either_way() -> None:
 def test_exactly_four_points_are_not_beyond_four(total: int) -> None:
     step = total // 25
     for correct in range(0, total - step, max(1, total // 50)):
-        each = ClassDifference("x", Count(correct, total), Count(correct + step, total))
+        each = ClassDifference("x", Accuracy(correct, total), Accuracy(correct + step, total))
         assert each.points == 4
         assert Fraction(each.b.correct - each.a.correct, total) == Fraction(4, 100)
 
 
 def test_mean_and_deviation_between_runs() -> None:
-    mean, deviation = mean_and_deviation([Count(80, 100), Count(84, 100), Count(91, 100)])
+    mean, deviation = mean_and_deviation([Accuracy(80, 100), Accuracy(84, 100), Accuracy(91, 100)])
     assert mean == pytest.approx(85)
     assert deviation == pytest.approx(math.sqrt((25 + 1 + 36) / 2))
-    assert math.isnan(mean_and_deviation([Count(80, 100)])[1])
+    assert math.isnan(mean_and_deviation([Accuracy(80, 100)])[1])

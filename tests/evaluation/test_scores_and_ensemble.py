@@ -16,7 +16,7 @@ from poseglot.evaluation.ensemble import GAP_WEIGHTS, check_members, check_numbe
 from poseglot.evaluation.metrics import top_k
 from poseglot.evaluation.scores import SavedScores, load_scores, save_scores, what_differs
 
-STREAMS = ("joint", "bone", "joint_motion", "bone_motion")
+MODALITIES = ("joint", "bone", "joint_motion", "bone_motion")
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +33,15 @@ def scores() -> SavedScores:
         labels=np.array([2, 0, 1]),
         logits=generator.normal(size=(3, 4)).astype(np.float32),
         classes=("nod head", "winken", "c", "d"),
-        stream="bone",
+        modality="bone",
         dataset="demo",
         split="cross-person",
     )
 
 
-@pytest.mark.parametrize(("stream", "correct"), list(zip(STREAMS, (438, 432, 431, 415), strict=True)))
-def test_single_streams_of_the_published_model(published: dict[str, Any], stream: str, correct: int) -> None:
-    count = top_k(published[stream], published["label"], 1)
+@pytest.mark.parametrize(("modality", "correct"), list(zip(MODALITIES, (438, 432, 431, 415), strict=True)))
+def test_single_streams_of_the_published_model(published: dict[str, Any], modality: str, correct: int) -> None:
+    count = top_k(published[modality], published["label"], 1)
     assert (count.correct, count.total) == (correct, 464)
 
 
@@ -49,7 +49,7 @@ def test_single_streams_of_the_published_model(published: dict[str, Any], stream
     ("weights", "correct"), [((0.6, 0.6, 0.4, 0.4), 449), ((0.8, 0.8, 0.2, 0.2), 445), ((1, 1, 1, 1), 446)]
 )
 def test_fused_streams_of_the_published_model(published: dict[str, Any], weights: tuple[float, ...], correct: int) -> None:
-    fused = fuse([published[stream] for stream in STREAMS], weights)
+    fused = fuse([published[modality] for modality in MODALITIES], weights)
     assert top_k(fused, published["label"], 1).correct == correct
 
 
@@ -94,7 +94,7 @@ def test_an_ensemble_is_of_at_least_two() -> None:
 
 
 def test_members_are_on_the_same_clips(scores: SavedScores) -> None:
-    check_members(["a", "b"], [scores, replace(scores, stream="joint", logits=-scores.logits)])
+    check_members(["a", "b"], [scores, replace(scores, modality="joint", logits=-scores.logits)])
     other = replace(scores, names=("x", "y", "z"), split="cross-view")
     with pytest.raises(
         PoseglotError,
@@ -104,7 +104,7 @@ def test_members_are_on_the_same_clips(scores: SavedScores) -> None:
 
 
 def test_what_differs_is_said_in_words(scores: SavedScores) -> None:
-    assert what_differs(scores, replace(scores, stream="joint", logits=scores.logits + 1, split="other")) == ""
+    assert what_differs(scores, replace(scores, modality="joint", logits=scores.logits + 1, split="other")) == ""
     for other, said in (
         (replace(scores, classes=("nod head", "x", "c", "d")), "the classes differ: number 2 is winken and x"),
         (replace(scores, classes=scores.classes[:3]), "the classes differ: 4 and 3 of them"),
@@ -123,13 +123,13 @@ def test_saved_scores_come_back(scores: SavedScores, tmp_path: Path) -> None:
     path = tmp_path / "run" / "scores.npz"
     save_scores(scores, path)
     loaded = load_scores(path)
-    for field in ("names", "classes", "stream", "dataset", "split", "side"):
+    for field in ("names", "classes", "modality", "dataset", "split", "subset"):
         assert getattr(loaded, field) == getattr(scores, field)
     assert np.array_equal(loaded.labels, scores.labels)
     assert np.array_equal(loaded.logits, scores.logits)
     assert loaded.logits.dtype == np.float32
-    save_scores(replace(scores, stream="joint", side="fold 2/5"), path)
-    assert (load_scores(path).stream, load_scores(path).side) == ("joint", "fold 2/5")
+    save_scores(replace(scores, modality="joint", subset="fold 2/5"), path)
+    assert (load_scores(path).modality, load_scores(path).subset) == ("joint", "fold 2/5")
     assert [file.name for file in path.parent.iterdir()] == ["scores.npz"]
 
 
@@ -142,8 +142,8 @@ def test_a_refusing_disk_leaves_the_old_scores(scores: SavedScores, tmp_path: Pa
 
     monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(PoseglotError, match="No space left"):
-        save_scores(replace(scores, stream="joint"), path)
-    assert load_scores(path).stream == "bone"
+        save_scores(replace(scores, modality="joint"), path)
+    assert load_scores(path).modality == "bone"
     assert [file.name for file in tmp_path.iterdir()] == ["scores.npz"]
 
 
@@ -189,7 +189,7 @@ class _Trap:
 
 def test_pickled_objects_are_refused_unopened(scores: SavedScores, tmp_path: Path) -> None:
     path, target = tmp_path / "scores.npz", tmp_path / "sprung"
-    about = np.array([scores.stream, scores.dataset, scores.split])
+    about = np.array([scores.modality, scores.dataset, scores.split])
     np.savez(
         path,
         names=np.array([_Trap(target)], dtype=object),

@@ -94,13 +94,15 @@ def test_the_file_is_well_formed_and_holds_no_heads(exported: Path, recognizer: 
     assert not {"BatchNormalization", "Loop", "If"} & {node.op_type for node in model.graph.node}
     assert b"site-packages" not in exported.read_bytes() and b".py" not in exported.read_bytes()  # the exporter's notes
     numbers = sum(np.prod(tensor.dims) for tensor in model.graph.initializer)
-    assert numbers < sum(p.numel() for p in recognizer.without_words().parameters())
+    assert numbers < sum(p.numel() for p in recognizer.drop_heads().parameters())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_every_encoder_with_two_people(encoder: str, tmp_path: Path) -> None:
-    spec = RecognizerSpec(layout="ntu25", classes=("a", "b"), people=2, encoder=encoder, options={"width": 8}, protocol="ntu")
+    spec = RecognizerSpec(
+        layout="ntu25", classes=("a", "b"), people=2, encoder=encoder, encoder_kwargs={"base_channels": 8}, pipeline="ntu"
+    )
     recognizer = new_recognizer(spec, seed=0).eval()
     scrambled(recognizer)
     export_onnx(recognizer, tmp_path / "r.onnx")
@@ -123,7 +125,7 @@ def test_eight_bits_are_smaller_and_near(
 ) -> None:
     monkeypatch.setattr(export, "_write", lambda frozen, path, opset: path.write_bytes(exported.read_bytes()))
     x = random_clips(8, 1, 52, "kinect20").clamp(-1, 1)
-    export_onnx(recognizer.without_words(), tmp_path / "r.onnx", int8=int8, calibration=[x.numpy()])
+    export_onnx(recognizer.drop_heads(), tmp_path / "r.onnx", int8=int8, calibration=[x.numpy()])
     rounded = ExportedRecognizer(tmp_path / "r.onnx")
     assert rounded.int8 == int8
     assert (tmp_path / "r.onnx").stat().st_size < exported.stat().st_size
@@ -159,7 +161,7 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, exported: Path, monkeypa
     with pytest.raises(PoseglotError, match="calibrate"):
         export_onnx(load_recognizer_of(exported), tmp_path / "r.onnx", int8="static")
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
-    with pytest.raises(PoseglotError, match=r"pip install 'poseglot\[export\]'"):
+    with pytest.raises(PoseglotError, match=r"pip install '.\[export\]'"):
         Predictor(exported)
 
 

@@ -9,17 +9,17 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from poseglot.data.dataset import ClipDataset
+from poseglot.data.store import PackedStore
 from poseglot.errors import PoseglotError
 from poseglot.inference import Prediction, Predictor
-from poseglot.models.official import recognizer_from_official
+from poseglot.models.convert import recognizer_from_official
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, new_recognizer, save_recognizer
 from poseglot.skeletons.clip import Clip
-from poseglot.skeletons.store import PackedStore
-from poseglot.skeletons.transforms import protocol_named
-from poseglot.skeletons.transforms import test_view as view_of
-from poseglot.skeletons.views import Views
+from poseglot.skeletons.transforms import apply_pipeline as view_of
+from poseglot.skeletons.transforms import load_pipeline
+from tests.data.own import own_layout, own_store
 from tests.models.official_state import official_state
-from tests.skeletons.own import own_layout, own_store
 
 CLASSES = ("a", "b", "c", "d", "e", "f")
 
@@ -79,7 +79,7 @@ def test_a_batch_may_mix_clips_of_one_and_two_people(ntu: tuple[Predictor, Recog
     rng = np.random.default_rng(0)
     clips = [rng.normal(size=(people, frames, 25, 3)).astype(np.float32) for people, frames in ((1, 40), (2, 90), (1, 1))]
     np.save(tmp_path / "clip.npy", clips[1])
-    logits = logits_of(recognizer, [view_of(clip, protocol="ntu") for clip in clips])
+    logits = logits_of(recognizer, [view_of(clip, pipeline="ntu") for clip in clips])
     assert_answers(predictor.predict([*clips, clips[0][0]], top=6), logits[[0, 1, 2, 0]])
     assert_answers(predictor.predict([tmp_path / "clip.npy"], top=6), logits[1:2])
     with pytest.raises(PoseglotError, match=r"clip 1: 3 people .* at most 2 people"):
@@ -97,7 +97,14 @@ def store(small_store: PackedStore, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> tuple[Predictor, Recognizer]:
     spec = RecognizerSpec(
-        own_layout().described(), CLASSES, 2, 3, options={"width": 8}, protocol="image", stream="bone", scored=True
+        own_layout().described(),
+        CLASSES,
+        2,
+        3,
+        encoder_kwargs={"base_channels": 8},
+        pipeline="image",
+        modality="bone",
+        has_scores=True,
     )
     recognizer = new_recognizer(spec, seed=3).eval()
     folder = tmp_path_factory.mktemp("own") / "run"
@@ -107,8 +114,8 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> tuple[Predictor, Recognizer
 
 def test_clips_with_scores_are_fed_with_them(own: tuple[Predictor, Recognizer], store: PackedStore, tmp_path: Path) -> None:
     predictor, recognizer = own
-    clips = [store.clip(place) for place in (0, 1, 20, 21)]
-    views = [view_of(clip.joints, protocol="image", stream="bone", layout=own_layout(), scored=True) for clip in clips]
+    clips = [store[place] for place in (0, 1, 20, 21)]
+    views = [view_of(clip.joints, pipeline="image", modality="bone", layout=own_layout(), has_scores=True) for clip in clips]
     logits = logits_of(recognizer, views)
     assert_answers(predictor.predict(clips, top=6), logits)
     # Arrays cannot say what their last channel is: it is as in training.
@@ -116,14 +123,14 @@ def test_clips_with_scores_are_fed_with_them(own: tuple[Predictor, Recognizer], 
     np.save(tmp_path / "clip.npy", clips[2].joints)
     assert_answers(predictor.predict([tmp_path / "clip.npy"], top=6), logits[2:3])
     rows = np.concatenate(
-        list(predictor.logits_of(Views(store, np.array([0, 1, 20, 21]), protocol_named("image"), "bone", own_layout())))
+        list(predictor.logits_of(ClipDataset(store, np.array([0, 1, 20, 21]), load_pipeline("image"), "bone", own_layout())))
     )
     np.testing.assert_allclose(rows, logits, rtol=1e-4, atol=1e-5)
 
 
 def test_clips_whose_scores_do_not_fit_are_refused(own: tuple[Predictor, Recognizer], store: PackedStore) -> None:
     predictor, _ = own
-    joints = store.clip(1).joints
+    joints = store[1].joints
     in_space = np.zeros((1, 5, 8, 3), dtype=np.float32)
     with pytest.raises(PoseglotError, match=r"run: .* 3 coordinates per joint, .* 2 coordinates and a score\. Give the conf"):
         predictor.predict([Clip(in_space, name="run")])
@@ -137,11 +144,11 @@ def test_a_recognizer_without_scores_refuses_them(
     own: tuple[Predictor, Recognizer], store: PackedStore, tmp_path: Path
 ) -> None:
     """Three numbers per joint may be x, y, z or x, y and a score; one is not taken for the other."""
-    spec = RecognizerSpec(own_layout().described(), CLASSES, 2, 3, options={"width": 8}, protocol="metric")
+    spec = RecognizerSpec(own_layout().described(), CLASSES, 2, 3, encoder_kwargs={"base_channels": 8}, pipeline="metric")
     save_recognizer(new_recognizer(spec, seed=0), tmp_path / "recognizer.safetensors")
     predictor = Predictor(tmp_path, device="cpu")
     with pytest.raises(PoseglotError, match=r"2 coordinates and a score per joint, .* with 3 coordinates\. Leave out the last"):
-        predictor.predict([store.clip(1)])
-    views = Views(store, np.arange(4), protocol_named("metric"), "joint", own_layout())
+        predictor.predict([store[1]])
+    views = ClipDataset(store, np.arange(4), load_pipeline("metric"), "joint", own_layout())
     with pytest.raises(PoseglotError, match=r"clips of mine have 2 coordinates and a score .* on 3 coordinates\. Leave out"):
         next(predictor.logits_of(views))

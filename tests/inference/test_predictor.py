@@ -14,20 +14,20 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from poseglot.data.dataset import ClipDataset
+from poseglot.data.store import PackedStore
+from poseglot.data.synthetic import ACTIONS
 from poseglot.errors import PoseglotError
 from poseglot.inference import Prediction, Predictor
 from poseglot.models.recognizer import Recognizer, save_recognizer
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.store import PackedStore
-from poseglot.skeletons.synthetic import ACTIONS
-from poseglot.skeletons.transforms import protocol_named, test_view
-from poseglot.skeletons.views import Views
+from poseglot.skeletons.transforms import apply_pipeline, load_pipeline
 
 pytestmark = pytest.mark.base
 
-view_of = test_view
-del test_view  # pytest would take it for a test
+view_of = apply_pipeline
+del apply_pipeline  # pytest would take it for a test
 
 
 @pytest.fixture(scope="module")
@@ -50,21 +50,21 @@ def same(first: Sequence[Prediction], second: Sequence[Prediction]) -> bool:
 
 
 def test_logits_are_those_of_the_whole_recognizer(predictor: Predictor, recognizer: Recognizer, clips: Sequence[Clip]) -> None:
-    views = [view_of(clip.joints, protocol="nw-ucla") for clip in clips]
+    views = [view_of(clip.joints, pipeline="nw-ucla") for clip in clips]
     logits = predictor.logits(torch.from_numpy(np.stack(views)))
     expected = full_logits(recognizer, views)
     np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
     assert np.ptp(expected, axis=0).min() > 1e-3, "clips that all look alike would prove nothing"
 
 
-@pytest.mark.parametrize("stream", ["joint", "bone_motion"])
+@pytest.mark.parametrize("modality", ["joint", "bone_motion"])
 def test_answers_are_the_softmax_of_the_streams_logits_best_first(
-    build: Callable[..., Recognizer], stream: str, tmp_path: Path, clips: Sequence[Clip]
+    build: Callable[..., Recognizer], modality: str, tmp_path: Path, clips: Sequence[Clip]
 ) -> None:
-    recognizer = build(1, stream=stream)
+    recognizer = build(1, modality=modality)
     save_recognizer(recognizer, tmp_path / "one.safetensors")
     predictions = Predictor(tmp_path / "one.safetensors", device="cpu").predict(clips, top=12)
-    logits = full_logits(recognizer, [view_of(clip.joints, protocol="nw-ucla", stream=stream) for clip in clips])
+    logits = full_logits(recognizer, [view_of(clip.joints, pipeline="nw-ucla", modality=modality) for clip in clips])
     for prediction, clip, row in zip(predictions, clips, logits.tolist(), strict=True):
         powers = [math.exp(value - max(row)) for value in row]
         expected = {action: power / sum(powers) for action, power in zip(ACTIONS, powers, strict=True)}
@@ -145,10 +145,10 @@ def test_logits_of_a_store_are_those_of_its_clips_in_order(
     predictor: Predictor, recognizer: Recognizer, small_store: PackedStore
 ) -> None:
     places = np.arange(3, 120, 11)
-    views = Views(small_store, places, protocol_named("nw-ucla"), "joint", load_layout("kinect20"))
+    views = ClipDataset(small_store, places, load_pipeline("nw-ucla"), "joint", load_layout("kinect20"))
     batches = list(predictor.logits_of(views, batch_size=4))
     assert [len(batch) for batch in batches] == [4, 4, 3]
-    expected = full_logits(recognizer, [view_of(small_store.clip(int(place)).joints, protocol="nw-ucla") for place in places])
+    expected = full_logits(recognizer, [view_of(small_store[int(place)].joints, pipeline="nw-ucla") for place in places])
     np.testing.assert_allclose(np.concatenate(batches), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -156,10 +156,10 @@ def test_an_absent_second_person_is_zero(build: Callable[..., Recognizer], tmp_p
     recognizer = build(2, people=2)
     save_recognizer(recognizer, tmp_path / "recognizer.safetensors")
     predictor = Predictor(tmp_path, device="cpu")
-    alone = view_of(clips[0].joints, protocol="nw-ucla")
+    alone = view_of(clips[0].joints, pipeline="nw-ucla")
     frames = min(clips[1].joints.shape[1], clips[2].joints.shape[1])
     pair = np.concatenate([clips[1].joints[:, :frames], clips[2].joints[:, :frames]])
-    logits = full_logits(recognizer, [np.concatenate([alone, np.zeros_like(alone)]), view_of(pair, protocol="nw-ucla")])
+    logits = full_logits(recognizer, [np.concatenate([alone, np.zeros_like(alone)]), view_of(pair, pipeline="nw-ucla")])
     for prediction, row in zip(predictor.predict([clips[0], pair], top=12), torch.from_numpy(logits).double(), strict=True):
         assert table(prediction) == pytest.approx(dict(zip(ACTIONS, row.softmax(0).tolist(), strict=True)), rel=1e-3, abs=1e-6)
 
@@ -224,6 +224,6 @@ def test_a_foreign_safetensors_file_is_refused(recognizer: Recognizer, tmp_path:
     save_file({name: tensor.clone() for name, tensor in recognizer.state_dict().items()}, path)
     with pytest.raises(PoseglotError, match="no metadata of ours"):
         Predictor(tmp_path)
-    save_file({"weight": torch.zeros(2)}, path, metadata={"poseglot": json.dumps({"format": "poseglot-checkpoint/1"})})
+    save_file({"weight": torch.zeros(2)}, path, metadata={"poseglot": json.dumps({"format": "poseglot-checkpoint/2"})})
     with pytest.raises(PoseglotError, match="not a Poseglot recognizer"):
         Predictor(tmp_path)

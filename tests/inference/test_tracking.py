@@ -75,9 +75,9 @@ def test_missing_joints_count_neither_for_distance_nor_in_a_filled_gap() -> None
     (track,) = track_people(found, gap=1)
     np.testing.assert_array_equal(track.joints[3, 1], 0)
     assert track.joints[3, 0].any()
-    scored = np.concatenate([person, np.ones((6, 6, 1), np.float32)], axis=-1)
-    scored[2:, 3] = [99, 99, 99, 0]  # a guess of no confidence
-    assert len(track_people([pose[None] for pose in scored], gap=0, scored=True)) == 1
+    has_scores = np.concatenate([person, np.ones((6, 6, 1), np.float32)], axis=-1)
+    has_scores[2:, 3] = [99, 99, 99, 0]  # a guess of no confidence
+    assert len(track_people([pose[None] for pose in has_scores], gap=0, has_scores=True)) == 1
 
 
 def test_tracks_go_back_into_one_array() -> None:

@@ -21,12 +21,12 @@ from poseglot.errors import PoseglotError
 from poseglot.files import sha256_of
 from poseglot.inference import Prediction, Predictor
 from poseglot.inference.calibration import Calibration
-from poseglot.models import frozen
+from poseglot.models import fuse as fuse_module
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, new_recognizer, save_recognizer
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import Layout, load_layout
 from poseglot.skeletons.mapping import map_layout
-from poseglot.skeletons.transforms import test_view as view_of
+from poseglot.skeletons.transforms import apply_pipeline as view_of
 
 KINECT = load_layout("kinect20")
 
@@ -118,8 +118,8 @@ def test_clips_of_another_layout_are_mapped(
     place = KINECT.index
     whole[:, :, place["hip_centre"]] = (whole[:, :, place["left_hip"]] + whole[:, :, place["right_hip"]]) / 2
     for end, near in (("hand", "wrist"), ("foot", "ankle")):
-        for side in ("left", "right"):
-            whole[:, :, place[f"{side}_{end}"]] = whole[:, :, place[f"{side}_{near}"]]
+        for subset in ("left", "right"):
+            whole[:, :, place[f"{subset}_{end}"]] = whole[:, :, place[f"{subset}_{near}"]]
     (wanted,) = predictor.predict(whole)
     np.save(tmp_path / "clip.npy", few)
     for clip in (few, Clip(few, name="clip 0"), tmp_path / "clip.npy"):
@@ -149,7 +149,7 @@ def test_a_layout_without_a_head_is_refused(predictor: Predictor, clips: Sequenc
 
 def test_real_clips_of_kinect_v1_are_known_by_their_format(shared: Path, tmp_path: Path) -> None:
     """NW-UCLA's files to a recognizer of COCO's joints."""
-    spec = RecognizerSpec("coco17", ("a", "b", "c"), options={"width": 8}, protocol="metric")
+    spec = RecognizerSpec("coco17", ("a", "b", "c"), encoder_kwargs={"base_channels": 8}, pipeline="metric")
     recognizer = new_recognizer(spec, seed=0).eval()
     save_recognizer(recognizer, tmp_path / "recognizer.safetensors")
     name = "a05_s04_e02_v03"
@@ -161,7 +161,7 @@ def test_real_clips_of_kinect_v1_are_known_by_their_format(shared: Path, tmp_pat
     place = load_layout("coco17").index
     np.testing.assert_array_equal(mapped[:, :, place["left_knee"]], joints[:, :, KINECT.index["left_knee"]])
     np.testing.assert_array_equal(mapped[:, :, place["right_ear"]], joints[:, :, KINECT.index["head"]])
-    view = view_of(mapped, protocol="metric", layout="coco17")
+    view = view_of(mapped, pipeline="metric", layout="coco17")
     with torch.no_grad():
         probabilities = recognizer(torch.from_numpy(view)[None])["logits"].softmax(dim=1)[0]
     (found,) = Predictor(tmp_path, device="cpu").predict(tmp_path / f"{name}.json", top=3)
@@ -174,12 +174,12 @@ def test_real_clips_of_kinect_v1_are_known_by_their_format(shared: Path, tmp_pat
 # --- features --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("prepare", [frozen.prepare, frozen.freeze])
+@pytest.mark.parametrize("prepare", [fuse_module.prepare, fuse_module.fuse])
 @pytest.mark.parametrize("people", [1, 2])
 def test_features_times_classifier_are_the_logits(
     build: Callable[..., Recognizer],
     people: int,
-    prepare: Callable[[Recognizer], frozen.FrozenRecognizer | frozen.RowsRecognizer],
+    prepare: Callable[[Recognizer], fuse_module.FusedRecognizer | fuse_module.ChannelsLastRecognizer],
 ) -> None:
     # In double precision: in single some features of a network with such weights differ in the third digit, whoever adds.
     recognizer = build(people=people).double()
@@ -200,7 +200,7 @@ def test_features_of_parts_are_what_the_heads_see(predictor: Predictor, recogniz
     """Of each level of the alignment: its head makes of them the features that were aligned with words."""
     predictions = predictor.predict(clips[:3], features=True, top=12)
     with torch.no_grad():
-        views = np.stack([view_of(clip.joints, protocol="nw-ucla") for clip in clips[:3]])
+        views = np.stack([view_of(clip.joints, pipeline="nw-ucla") for clip in clips[:3]])
         said = recognizer(torch.from_numpy(views))
         for number, prediction in enumerate(predictions):
             assert prediction.features is not None
@@ -214,7 +214,7 @@ def test_features_of_parts_are_what_the_heads_see(predictor: Predictor, recogniz
 
 
 def test_without_words_features_are_of_the_six_parts(tmp_path: Path, clips: Sequence[Clip]) -> None:
-    spec = RecognizerSpec("kinect20", ("a", "b"), options={"width": 8})
+    spec = RecognizerSpec("kinect20", ("a", "b"), encoder_kwargs={"base_channels": 8})
     save_recognizer(new_recognizer(spec, seed=0), tmp_path / "recognizer.safetensors")
     (found,) = poseglot.load(tmp_path, device="cpu").predict(clips[0], features=True)
     assert found.features is not None
@@ -266,13 +266,13 @@ def test_below_the_threshold_the_answer_is_unknown(run_folder: Path, predictor: 
     assert not any(prediction.unknown for prediction in sure)
     chances = sorted(prediction.answers[0].probability for prediction in sure)
     between = (chances[2] + chances[3]) / 2
-    careful = poseglot.load(run_folder, device="cpu", unknown_below=between).predict(clips)
+    careful = poseglot.load(run_folder, device="cpu", threshold=between).predict(clips)
     assert sum(prediction.unknown for prediction in careful) == 3
     for one, other in zip(careful, sure, strict=True):
         assert one.answers == other.answers
         assert one.action == ("unknown" if other.answers[0].probability < between else other.action)
     for wrong in (-0.1, 1.1, math.nan):
         with pytest.raises(PoseglotError, match="from 0 to 1"):
-            poseglot.load(run_folder, unknown_below=wrong)
+            poseglot.load(run_folder, threshold=wrong)
     with pytest.raises(PoseglotError, match="no engine 'jax'"):
         poseglot.load(run_folder, engine="jax")

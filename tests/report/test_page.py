@@ -17,20 +17,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from poseglot.data.store import PackedStore
+from poseglot.data.synthetic import ACTIONS
 from poseglot.errors import PoseglotError
 from poseglot.evaluation.scores import SavedScores, load_scores, save_scores
 from poseglot.files import write_atomically
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, load_recognizer, save_recognizer
 from poseglot.report import sections
-from poseglot.report.material import LeftOutError, collect
 from poseglot.report.numbers import similarity
 from poseglot.report.page import Page, write_page
+from poseglot.report.report_data import LeftOutError, collect
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.store import PackedStore
-from poseglot.skeletons.synthetic import ACTIONS
-from poseglot.skeletons.transforms import test_view as view_of
-from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, WordsRecipe
-from poseglot.training.recipe_file import recipe_yaml
+from poseglot.skeletons.transforms import apply_pipeline as view_of
+from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TextRecipe
+from poseglot.training.recipe_io import recipe_yaml
 from poseglot.training.run import Run
 
 LAYOUT = load_layout("kinect20")
@@ -96,12 +96,12 @@ def finished(small_store: PackedStore, store_path: Path, tmp_path_factory: pytes
     """A run with words as training and evaluation leave it; clip 0 was recognised as class 3, and so on."""
     run = Run(tmp_path_factory.mktemp("runs") / "finished")
     torch.manual_seed(0)
-    spec = RecognizerSpec("kinect20", ACTIONS, options={"width": 8}, levels=LEVELS, text_width=WIDTH)
+    spec = RecognizerSpec("kinect20", ACTIONS, encoder_kwargs={"base_channels": 8}, levels=LEVELS, embed_dim=WIDTH)
     save_recognizer(Recognizer(spec), run.recognizer)
     recipe = Recipe(
         data=DataRecipe(store=str(store_path), split="cross-person"),
-        model=ModelRecipe(width=8),
-        words=WordsRecipe(descriptions="demo"),
+        model=ModelRecipe(base_channels=8),
+        text=TextRecipe(descriptions="demo"),
         optim=OptimRecipe(epochs=3),
     )
     write_atomically(run.recipe, recipe_yaml(recipe))
@@ -109,7 +109,7 @@ def finished(small_store: PackedStore, store_path: Path, tmp_path_factory: pytes
     for epoch in (1, 2, 3):
         entry = {"epoch": epoch, "classification": 2 / epoch, "alignment": 1 / epoch, "train": {"correct": epoch, "total": 96}}
         run.add_to_log({**entry, **({"test": {"correct": 4, "total": 24}} if epoch == 3 else {})})
-    places = small_store.side("cross-person", "test")
+    places = small_store.subset("cross-person", "test")
     labels = small_store.clips["label"][places].astype(np.int64)
     logits = np.random.default_rng(0).normal(size=(len(labels), len(ACTIONS)))
     names = tuple(map(str, small_store.clips["name"][places]))
@@ -130,7 +130,7 @@ def rescored(run: Path, change: Callable[[SavedScores], SavedScores]) -> None:
 def test_the_page_has_every_section_and_needs_nothing_from_elsewhere(finished: Path, tmp_path: Path) -> None:
     page = write_page(Run(finished), tmp_path / "new" / "page.html", clips=12)
     html = page.path.read_text()
-    assert page.left_out == {}
+    assert page.excluded_classes == {}
     assert page.size == len(html.encode()) < 1_000_000
     parsed = Parsed(html)
     assert [given["id"] for tag, given in parsed.tags if tag == "section"] == [
@@ -216,7 +216,7 @@ def test_similarity_on_the_page_is_that_of_features_clip_by_clip(run: Path, smal
     features: dict[str, list[Any]] = {level: [] for level in LEVELS}
     with torch.no_grad():
         for name in scores.names:
-            view = torch.from_numpy(view_of(small_store.clip(where[name]).joints, protocol="nw-ucla"))[None]
+            view = torch.from_numpy(view_of(small_store[where[name]].joints, pipeline="nw-ucla"))[None]
             for level, feature in recognizer(view)["alignment"].items():
                 features[level].append(feature[0].numpy())
     found = sections.alignment(collect(Run(run)))
@@ -245,7 +245,7 @@ def test_a_page_about_a_run_whose_text_encoder_is_gone(run: Path, monkeypatch: p
 
     monkeypatch.setattr(sections, "text_features", gone)
     parsed, page = page_of(run)
-    assert list(page.left_out) == ["alignment"]
+    assert list(page.excluded_classes) == ["alignment"]
     assert any("checkpoint.safetensors does not exist" in text for _, text in parsed.texts)
 
 
@@ -253,7 +253,7 @@ def test_a_page_about_part_classifiers_says_that_there_are_no_texts(run: Path, m
     """Their recognizer has levels, as one with words has."""
     monkeypatch.setattr(sections, "text_features", lambda run: {})
     _, page = page_of(run)
-    assert page.left_out == {"alignment": "the run's parts learned from class numbers, not from words."}
+    assert page.excluded_classes == {"alignment": "the run's parts learned from class numbers, not from words."}
 
 
 class Chain(nn.Module):
@@ -303,7 +303,7 @@ def test_clips_are_the_surest_mistakes_and_move_as_stored(run: Path, small_store
     names = [text for tag, text in parsed.texts if tag == "span" and text in load_scores(run / "scores.npz").names]
     assert names == [clip.name for clip in shown.clips]
     where = {str(name): place for place, name in enumerate(small_store.clips["name"])}
-    joints = small_store.clip(where[names[0]]).joints
+    joints = small_store[where[names[0]]].joints
     drawn = np.array(parsed.data["clips"]["shown"][0]["people"]).reshape(1, -1, 20, 3)
     assert drawn.shape[1] == min(joints.shape[1], 48)
     scale = 1000 / np.ptp(joints.reshape(-1, 3), axis=0).max()
@@ -341,34 +341,36 @@ def test_a_store_that_is_gone_takes_its_sections_along(run: Path, tmp_path: Path
     recipe = (run / "recipe.yaml").read_text()
     (run / "recipe.yaml").write_text(re.sub(r"store: .*", f"store: {tmp_path / 'moved'}", recipe))
     parsed, page = page_of(run)
-    assert list(page.left_out) == ["alignment", "topologies", "clips"]
-    assert all("moved" in reason for reason in page.left_out.values())
+    assert list(page.excluded_classes) == ["alignment", "topologies", "clips"]
+    assert all("moved" in reason for reason in page.excluded_classes.values())
     assert sum("the clips are not where the recipe says" in text for _, text in parsed.texts) == 3
 
 
 def test_scores_of_other_clips_than_the_recipes(run: Path) -> None:
     rescored(run, lambda scores: replace(scores, names=tuple(f"other {name}" for name in scores.names)))
     _, page = page_of(run)
-    assert list(page.left_out) == ["alignment", "topologies", "clips"]
-    assert "lacks 24 of 24" in page.left_out["clips"]
+    assert list(page.excluded_classes) == ["alignment", "topologies", "clips"]
+    assert "lacks 24 of 24" in page.excluded_classes["clips"]
 
 
 def test_imported_weights_have_neither_log_nor_recipe(run: Path) -> None:
     for name in ("recipe.yaml", "log.jsonl", "machine.json"):
         (run / name).unlink()
     parsed, page = page_of(run)
-    assert list(page.left_out) == ["curves", "alignment", "topologies", "clips"]
+    assert list(page.excluded_classes) == ["curves", "alignment", "topologies", "clips"]
     assert parsed.count("details") == 0
     (run / "recognizer.safetensors").unlink()
     _, page = page_of(run)
-    assert "does not exist" in page.left_out["clips"]
+    assert "does not exist" in page.excluded_classes["clips"]
 
 
 def test_a_run_without_words_still_shows_descriptions_that_fit(run: Path) -> None:
     torch.manual_seed(0)
-    save_recognizer(Recognizer(RecognizerSpec("kinect20", ACTIONS, options={"width": 8})), run / "recognizer.safetensors")
+    save_recognizer(
+        Recognizer(RecognizerSpec("kinect20", ACTIONS, encoder_kwargs={"base_channels": 8})), run / "recognizer.safetensors"
+    )
     _, page = page_of(run)
-    assert page.left_out == {"alignment": "the run was trained without words."}
+    assert page.excluded_classes == {"alignment": "the run was trained without words."}
     assert sections.pairs(collect(Run(run))).origin == "demo"
     recipe = (run / "recipe.yaml").read_text()
     (run / "recipe.yaml").write_text(recipe.replace("descriptions: demo", "descriptions: nw-ucla"))

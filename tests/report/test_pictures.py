@@ -15,11 +15,11 @@ import numpy.typing as npt
 import pytest
 from matplotlib.colors import to_rgb
 
+from poseglot.data.store import PackedStore
 from poseglot.errors import PoseglotError
-from poseglot.report.pictures import PART_COLOURS, draw_confusion, draw_curve, draw_skeleton
+from poseglot.report.pictures import PART_COLORS, draw_confusion, draw_curve, draw_skeleton
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import PARTS, load_layout
-from poseglot.skeletons.store import PackedStore
 
 LAYOUT = load_layout("kinect20")
 CLASSES = ("nod head", "shake head", "wave one hand")
@@ -38,9 +38,9 @@ def picture(path: Path) -> Picture:
     return pixels
 
 
-def amount(pixels: Picture, colour: str) -> int:
-    """How many pixels have (nearly) this colour."""
-    return int((np.abs(pixels - np.array(to_rgb(colour))).max(axis=-1) < 0.02).sum())
+def amount(pixels: Picture, color: str) -> int:
+    """How many pixels have (nearly) this color."""
+    return int((np.abs(pixels - np.array(to_rgb(color))).max(axis=-1) < 0.02).sum())
 
 
 def log(epochs: int, *, alignment: bool = True, every: int = 1) -> list[dict[str, Any]]:
@@ -64,7 +64,7 @@ def log(epochs: int, *, alignment: bool = True, every: int = 1) -> list[dict[str
 
 @pytest.fixture(scope="module")
 def clip(small_store: PackedStore) -> Clip:
-    return small_store.clip(64)
+    return small_store[64]
 
 
 def test_a_skeleton_shows_every_part_in_its_colour(clip: Clip, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_skeleton_shows_every_part_in_its_colour(clip: Clip, tmp_path: Path) -
     pixels = picture(tmp_path / "new" / "one.png")
     figures = pixels[: int(0.85 * len(pixels))]  # without the legend
     for part in PARTS:
-        assert amount(figures, PART_COLOURS[part]) > 20, part
+        assert amount(figures, PART_COLORS[part]) > 20, part
 
 
 def test_two_people_have_more_ink_than_one(clip: Clip, tmp_path: Path) -> None:
@@ -83,9 +83,9 @@ def test_two_people_have_more_ink_than_one(clip: Clip, tmp_path: Path) -> None:
     assert one.shape == two.shape
 
     def spread(pixels: Picture) -> int:
-        """Columns of the first frame's panel with any colour of a part in them."""
+        """Columns of the first frame's panel with any color of a part in them."""
         panel = pixels[int(0.2 * len(pixels)) : int(0.85 * len(pixels)), : pixels.shape[1] // 8]
-        return sum(any(amount(panel[:, column], PART_COLOURS[part]) for part in PARTS) for column in range(panel.shape[1]))
+        return sum(any(amount(panel[:, column], PART_COLORS[part]) for part in PARTS) for column in range(panel.shape[1]))
 
     assert spread(two) > 1.3 * spread(one)
 

@@ -15,16 +15,16 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from poseglot.data.benchmarks import load_benchmark
+from poseglot.data.quality.checks import Finding
+from poseglot.data.quality.summary import finding_text
+from poseglot.data.store import PackedStore, write_store
 from poseglot.errors import PoseglotError
 from poseglot.report import store_pictures
-from poseglot.report.pictures import PART_COLOURS
+from poseglot.report.pictures import PART_COLORS
 from poseglot.report.store_pictures import Row, draw_sheet, some_clips, suspicious_clips
-from poseglot.skeletons.benchmarks import load_benchmark
 from poseglot.skeletons.clip import Clip
-from poseglot.skeletons.finding_words import finding_in_words
-from poseglot.skeletons.inspection import Finding
 from poseglot.skeletons.layout import PARTS, load_layout
-from poseglot.skeletons.store import PackedStore, write_store
 
 LAYOUT = load_layout("kinect20")
 Picture = npt.NDArray[np.float32]
@@ -39,18 +39,18 @@ def sheet(store: PackedStore, rows: list[Row], path: Path, layout: str = "kinect
     return pixels
 
 
-def places_of(pixels: Picture, colour: str) -> npt.NDArray[np.int64]:
-    """(row, column) of the pixels of a colour, without the legend."""
-    return np.argwhere(np.abs(pixels[:-60] - np.array(to_rgb(colour))).max(axis=-1) < 0.02)
+def places_of(pixels: Picture, color: str) -> npt.NDArray[np.int64]:
+    """(row, column) of the pixels of a color, without the legend."""
+    return np.argwhere(np.abs(pixels[:-60] - np.array(to_rgb(color))).max(axis=-1) < 0.02)
 
 
-def store_of(joints: list[npt.ArrayLike], path: Path, *, scored: bool = False, layout: str = "kinect20") -> PackedStore:
+def store_of(joints: list[npt.ArrayLike], path: Path, *, has_scores: bool = False, layout: str = "kinect20") -> PackedStore:
     clips = [
-        Clip(np.asarray(array, dtype=np.float32), name=f"clip_{place} $x$", label=place - 1, scored=scored)
+        Clip(np.asarray(array, dtype=np.float32), name=f"clip_{place} $x$", label=place - 1, has_scores=has_scores)
         for place, array in enumerate(joints)
     ]
     benchmark = replace(load_benchmark("demo"), layout=layout)
-    return write_store(path, clips, benchmark=benchmark, layout=load_layout(layout), source={}, scored=scored)
+    return write_store(path, clips, benchmark=benchmark, layout=load_layout(layout), source={}, has_scores=has_scores)
 
 
 def test_a_sheet_has_a_row_a_clip_and_six_frames_in_it(small_store: PackedStore, tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_sheet_has_a_row_a_clip_and_six_frames_in_it(small_store: PackedStore,
         pixels = sheet(small_store, [Row(place, "why") for place in range(count)], tmp_path / "deep" / "sheet.png")
         heights.append(pixels.shape[0])
         for part in PARTS:
-            places = places_of(pixels, PART_COLOURS[part])
+            places = places_of(pixels, PART_COLORS[part])
             rows = (places[:, 0] - 60) // ((pixels.shape[0] - 120) / count)
             panels = set(zip(rows, places[:, 1] // (pixels.shape[1] / 6), strict=True))
             assert panels == {(row, column) for row in range(count) for column in range(6)}
@@ -67,22 +67,22 @@ def test_a_sheet_has_a_row_a_clip_and_six_frames_in_it(small_store: PackedStore,
 
 
 def test_a_clip_fills_its_row_in_whatever_unit(small_store: PackedStore, tmp_path: Path) -> None:
-    joints = small_store.clip(4).joints
+    joints = small_store[4].joints
     store = store_of([joints, joints * 1000 + 500], tmp_path / "store")
     pixels = sheet(store, [Row(0), Row(1)], tmp_path / "sheet.png")
     middle = pixels.shape[0] // 2
-    metres, pixels_ = (len(places_of(half, PART_COLOURS["leg"])) for half in (pixels[:middle], pixels[middle:]))
+    metres, pixels_ = (len(places_of(half, PART_COLORS["leg"])) for half in (pixels[:middle], pixels[middle:]))
     assert metres == pytest.approx(pixels_, rel=0.1)
 
 
 def test_everybody_is_shown_and_nobody_who_is_not_there(small_store: PackedStore, tmp_path: Path) -> None:
-    joints = small_store.clip(4).joints
+    joints = small_store[4].joints
     store = store_of(
         [joints, np.concatenate([joints, joints + np.float32([1, 0, 0])]), np.concatenate([joints, 0 * joints]), 0 * joints],
         tmp_path / "store",
     )
     one, two, ghost, nobody = (sheet(store, [Row(place)], tmp_path / "sheet.png") for place in range(4))
-    head = PART_COLOURS["head"]
+    head = PART_COLORS["head"]
     panel = one.shape[1] // 6
 
     def groups(pixels: Picture) -> int:
@@ -104,7 +104,7 @@ def drawn(store: PackedStore, rows: list[Row], path: Path, monkeypatch: pytest.M
 
 
 def test_where_nobody_is_it_says_so(small_store: PackedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    joints = small_store.clip(4).joints[:, :6].copy()
+    joints = small_store[4].joints[:, :6].copy()
     joints[:, 2] = 0
     store = store_of([joints, 0 * joints, 0 * joints[:, :1]], tmp_path / "store")
     figure = drawn(store, [Row(0), Row(1), Row(2)], tmp_path / "sheet.png", monkeypatch)
@@ -113,7 +113,7 @@ def test_where_nobody_is_it_says_so(small_store: PackedStore, tmp_path: Path, mo
 
 
 def test_a_second_person_is_thinner(small_store: PackedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    joints = small_store.clip(4).joints
+    joints = small_store[4].joints
     two = np.concatenate([joints, joints + np.array([1, 0, 0], dtype=np.float32)])
     store = store_of([two, joints, np.concatenate([joints, 0 * joints])], tmp_path / "store")
     figure = drawn(store, [Row(0), Row(1), Row(2)], tmp_path / "sheet.png", monkeypatch)
@@ -130,7 +130,7 @@ def test_a_second_person_is_thinner(small_store: PackedStore, tmp_path: Path, mo
 def test_a_slot_has_an_edge_and_a_row_one_scale(
     small_store: PackedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    joints = small_store.clip(4).joints[:, :6].copy()
+    joints = small_store[4].joints[:, :6].copy()
     joints[:, 3:] += np.array([4, 0, 0], dtype=np.float32)
     store = store_of([joints, joints[:, :2]], tmp_path / "store")
     figure = drawn(store, [Row(0), Row(1)], tmp_path / "sheet.png", monkeypatch)
@@ -154,19 +154,19 @@ def test_heads_are_up_in_the_coordinates_of_a_picture_too(tmp_path: Path) -> Non
             joints[0, :, layout.index[name]] = (numbers.uniform(100, 200), y[part], 1)
     joints[0, 3, layout.index["left_ankle"]] = (900, 5, 0.0)  # not seen
     for path, array in (("down", joints), ("up", joints * (1, -1, 1))):
-        store = store_of([array], tmp_path / path, scored=True, layout="coco17")
+        store = store_of([array], tmp_path / path, has_scores=True, layout="coco17")
         pixels = sheet(store, [Row(0)], tmp_path / "sheet.png", "coco17")
-        heads, feet = (places_of(pixels, PART_COLOURS[part])[:, 0] for part in ("head", "foot"))
+        heads, feet = (places_of(pixels, PART_COLORS[part])[:, 0] for part in ("head", "foot"))
         assert heads.max() < feet.min()
 
 
 def test_frames_around_the_place_of_a_finding(small_store: PackedStore, tmp_path: Path) -> None:
-    joints = np.repeat(small_store.clip(4).joints[:, :1], 60, axis=1)
+    joints = np.repeat(small_store[4].joints[:, :1], 60, axis=1)
     joints[0, 30, LAYOUT.index["head"]] += [0, 0.5, 0]
     store = store_of([joints], tmp_path / "store")
     spread, around = (sheet(store, [Row(0, frame=frame)], tmp_path / "sheet.png") for frame in (0, 31))
     highest = [
-        [places_of(pixels[:, column : column + 200], PART_COLOURS["head"])[:, 0].min() for column in range(0, 1200, 200)]
+        [places_of(pixels[:, column : column + 200], PART_COLORS["head"])[:, 0].min() for column in range(0, 1200, 200)]
         for pixels in (spread, around)
     ]
     assert max(highest[0]) - min(highest[0]) <= 1
@@ -175,9 +175,9 @@ def test_frames_around_the_place_of_a_finding(small_store: PackedStore, tmp_path
 
 
 def test_clips_of_one_frame_and_without_a_class(small_store: PackedStore, tmp_path: Path) -> None:
-    store = store_of([small_store.clip(4).joints[:, :1]], tmp_path / "store")
+    store = store_of([small_store[4].joints[:, :1]], tmp_path / "store")
     pixels = sheet(store, [Row(0, frame=1)], tmp_path / "sheet.png")
-    columns = places_of(pixels, PART_COLOURS["leg"])[:, 1]
+    columns = places_of(pixels, PART_COLORS["leg"])[:, 1]
     assert len(columns)
     assert columns.max() < pixels.shape[1] / 6
 
@@ -196,8 +196,8 @@ def test_the_worst_of_every_check_in_turn(small_store: PackedStore) -> None:
     same = [Finding(names[5], "same content", 2, 1, others=(names[4],))]
     rows = suspicious_clips(small_store, [*short, *jumps, *same])
     assert [row.place for row in rows] == [4, 0, 5, 1, 2]
-    assert rows[1].about == f"{finding_in_words(jumps[0])}; also short"
-    assert rows[2].about == finding_in_words(same[0])
+    assert rows[1].about == f"{finding_text(jumps[0])}; also short"
+    assert rows[2].about == finding_text(same[0])
     assert [row.frame for row in rows] == [0, 2, 0, 3, 4]
     assert [row.place for row in suspicious_clips(small_store, jumps, count=2)] == [0, 1]
 

@@ -13,23 +13,23 @@ import pytest
 import torch
 
 from poseglot.errors import PoseglotError
+from poseglot.random import uniform
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.random import uniform
-from poseglot.skeletons.streams import STREAMS
+from poseglot.skeletons.streams import MODALITIES
 from poseglot.skeletons.transforms import (
-    PROTOCOLS,
+    PIPELINES,
     Augmentation,
+    apply_pipeline,
     drawn_without_replacement,
     evenly_spaced,
-    make_view,
-    protocol_named,
-    test_view,
+    load_pipeline,
+    make_input,
 )
 
 pytestmark = pytest.mark.base
 
 LAYOUT = load_layout("kinect20")
-RULES = PROTOCOLS["nw-ucla"]
+RULES = PIPELINES["nw-ucla"]
 Array = npt.NDArray[np.float64]
 
 # What the reference draws its numbers for.
@@ -79,16 +79,16 @@ def plain_box(joints: Array) -> Array:
     return result
 
 
-def plain_stream(joints: Array, stream: str) -> Array:
-    if stream.startswith("bone"):
+def plain_stream(joints: Array, modality: str) -> Array:
+    if modality.startswith("bone"):
         parents = [LAYOUT.index[LAYOUT.bones.get(name, name)] for name in LAYOUT.joints]
         joints = np.stack([joints[:, :, place] - joints[:, :, parent] for place, parent in enumerate(parents)], axis=2)
-    if stream.endswith("motion"):
+    if modality.endswith("motion"):
         joints = np.concatenate([np.diff(joints, axis=1), np.zeros_like(joints[:, :1])], axis=1)
     return joints
 
 
-def plain_view(clip: npt.NDArray[np.float32], stream: str, augmentation: Augmentation | None = None, index: int = 0) -> Array:
+def plain_view(clip: npt.NDArray[np.float32], modality: str, augmentation: Augmentation | None = None, index: int = 0) -> Array:
     """(M, T, 20, C) -> (M, 52, 20, C), everything one step after the other in float64."""
     joints = clip.astype(np.float64)
     joints = joints - joints[0, 0, 1]
@@ -103,15 +103,15 @@ def plain_view(clip: npt.NDArray[np.float32], stream: str, augmentation: Augment
     joints = plain_box(joints)
     if augmentation is not None and augmentation.effective_scale:
         joints = joints * [0.5 + draw for draw in numbers_for(augmentation, index, SCALE, 3)]
-    return plain_stream(joints[:, chosen], stream)
+    return plain_stream(joints[:, chosen], modality)
 
 
 # --- recorded values -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stream", STREAMS)
-def test_evaluation_views_equal_the_recorded_ones(shared: Path, stream: str) -> None:
-    recorded_as = "motion" if stream == "joint_motion" else stream
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_evaluation_views_equal_the_recorded_ones(shared: Path, modality: str) -> None:
+    recorded_as = "motion" if modality == "joint_motion" else modality
     with (
         np.load(shared / "golden" / "nwucla_test_views.npz") as golden,
         zipfile.ZipFile(shared / "data" / "nw-ucla" / "all_sqe.zip") as archive,
@@ -120,7 +120,7 @@ def test_evaluation_views_equal_the_recorded_ones(shared: Path, stream: str) -> 
         assert len(names) == 8
         for name in names:
             clip = np.array(json.loads(archive.read(f"all_sqe/{name}.json"))["skeletons"], dtype=np.float32)
-            view = test_view(clip, protocol="nw-ucla", stream=stream)
+            view = apply_pipeline(clip, pipeline="nw-ucla", modality=modality)
             assert view.dtype == np.float32 and view.shape == (1, 52, 20, 3)
             expected = golden[f"{recorded_as}/{name}"]
             np.testing.assert_allclose(view.transpose(3, 1, 2, 0), expected, rtol=1e-4, atol=1e-4, err_msg=name)
@@ -136,19 +136,19 @@ def test_evenly_spaced_is_numpys_truncated_linspace_for_every_length(count: int)
     np.testing.assert_array_equal(evenly_spaced(torch.tensor(list(lengths)), count).numpy(), np.stack(expected))
 
 
-@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("modality", MODALITIES)
 @pytest.mark.parametrize(("people", "frames", "channels"), [(1, 31, 3), (2, 60, 3), (3, 52, 2)])
-def test_evaluation_view_equals_the_plain_reference(stream: str, people: int, frames: int, channels: int) -> None:
+def test_evaluation_view_equals_the_plain_reference(modality: str, people: int, frames: int, channels: int) -> None:
     clip = some_clip(people, frames, channels=channels)
-    view = test_view(clip, protocol="nw-ucla", stream=stream)
+    view = apply_pipeline(clip, pipeline="nw-ucla", modality=modality)
     assert view.shape == (people, 52, 20, channels)
-    np.testing.assert_allclose(view, plain_view(clip, stream), atol=1e-5)
+    np.testing.assert_allclose(view, plain_view(clip, modality), atol=1e-5)
 
 
 def test_two_people_are_normalised_together() -> None:
     clip = some_clip(2, 40)
     clip[1] += [100, 0, 0]
-    view = test_view(clip, protocol="nw-ucla")
+    view = apply_pipeline(clip, pipeline="nw-ucla")
     assert view.shape == (2, 52, 20, 3)
     # As if the second person's joints were more joints of the first one.
     centred = clip.astype(np.float64) - clip[0, 0, 1]
@@ -160,48 +160,48 @@ def test_two_people_are_normalised_together() -> None:
 def test_view_does_not_change_the_clip() -> None:
     clip = some_clip(1, 30)
     before = clip.copy()
-    test_view(clip, protocol="nw-ucla", stream="bone_motion")
+    apply_pipeline(clip, pipeline="nw-ucla", modality="bone_motion")
     np.testing.assert_array_equal(clip, before)
 
 
-@pytest.mark.parametrize("stream", STREAMS)
-def test_clip_of_one_frame_is_finite(stream: str) -> None:
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_clip_of_one_frame_is_finite(modality: str) -> None:
     clip = some_clip(1, 1)
-    view = test_view(clip, protocol="nw-ucla", stream=stream)
+    view = apply_pipeline(clip, pipeline="nw-ucla", modality=modality)
     assert view.shape == (1, 52, 20, 3) and np.isfinite(view).all()
-    np.testing.assert_allclose(view, plain_view(clip, stream), atol=1e-5)
-    assert (view == 0).all() == stream.endswith("motion")
+    np.testing.assert_allclose(view, plain_view(clip, modality), atol=1e-5)
+    assert (view == 0).all() == modality.endswith("motion")
 
 
 def test_axis_without_extent_becomes_zero() -> None:
     clip = some_clip(1, 30)
     clip[..., 2] = 3.25
-    view = test_view(clip, protocol="nw-ucla")
+    view = apply_pipeline(clip, pipeline="nw-ucla")
     assert (view[..., 2] == 0).all()
     for axis in (0, 1):
         assert view[..., axis].min() < -0.5 and view[..., axis].max() > 0.5
-    assert (test_view(np.full((4, 20, 3), 7.0), protocol="nw-ucla") == 0).all()
+    assert (apply_pipeline(np.full((4, 20, 3), 7.0), pipeline="nw-ucla") == 0).all()
 
 
 def test_unknown_protocol_stream_joints_and_bad_numbers_are_refused() -> None:
     clip = some_clip(1, 10)
     with pytest.raises(PoseglotError, match=r"'nwucla'.*nw-ucla"):
-        test_view(clip, protocol="nwucla")
+        apply_pipeline(clip, pipeline="nwucla")
     with pytest.raises(PoseglotError, match=r"'ntu60'.*nw-ucla, ntu, metric, image"):
-        protocol_named("ntu60")
+        load_pipeline("ntu60")
     with pytest.raises(PoseglotError, match=r"'bones'.*bone_motion"):
-        test_view(clip, protocol="nw-ucla", stream="bones")
+        apply_pipeline(clip, pipeline="nw-ucla", modality="bones")
     with pytest.raises(PoseglotError, match=r"25 joints.*layout has 20"):
-        test_view(np.zeros((10, 25, 3)), protocol="nw-ucla")
+        apply_pipeline(np.zeros((10, 25, 3)), pipeline="nw-ucla")
     clip[0, 4, 3, 1] = np.nan
     with pytest.raises(PoseglotError, match="frame 4, joint 3"):
-        test_view(clip, protocol="nw-ucla")
+        apply_pipeline(clip, pipeline="nw-ucla")
 
 
 def test_another_layout_decides_joints_centre_and_bones() -> None:
     ntu = load_layout("ntu25")
     clip = np.random.default_rng(5).normal(size=(1, 52, 25, 3)).astype(np.float32)
-    view = test_view(clip, protocol="nw-ucla", stream="bone", layout=ntu)
+    view = apply_pipeline(clip, pipeline="nw-ucla", modality="bone", layout=ntu)
     box = plain_box(clip.astype(np.float64))
     for name, place in ntu.index.items():
         expected = box[:, :, place] - box[:, :, ntu.index[ntu.bones.get(name, name)]]
@@ -223,34 +223,34 @@ def padded(clips: list[npt.NDArray[np.float32]], garbage: float) -> tuple[torch.
     return torch.from_numpy(joints), torch.tensor(lengths), torch.tensor(counts)
 
 
-def mixed_view(stream: str, augmentation: Augmentation | None, garbage: float = 1e9) -> torch.Tensor:
+def mixed_view(modality: str, augmentation: Augmentation | None, garbage: float = 1e9) -> torch.Tensor:
     joints, frames, people = padded([some_clip(count, length, seed) for count, length, seed in MIXED], garbage)
     index = torch.tensor([place for _, _, place in MIXED])
-    return make_view(
-        joints, frames, people, protocol=RULES, stream=stream, layout=LAYOUT, index=index, augmentation=augmentation
+    return make_input(
+        joints, frames, people, pipeline=RULES, modality=modality, layout=LAYOUT, index=index, augmentation=augmentation
     )
 
 
 @pytest.mark.parametrize("effective_scale", [False, True])
-@pytest.mark.parametrize("stream", STREAMS)
-def test_training_views_of_a_mixed_batch_equal_the_plain_reference(stream: str, effective_scale: bool) -> None:
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_training_views_of_a_mixed_batch_equal_the_plain_reference(modality: str, effective_scale: bool) -> None:
     augmentation = Augmentation(seed=11, epoch=3, effective_scale=effective_scale)
-    views = mixed_view(stream, augmentation)
+    views = mixed_view(modality, augmentation)
     assert views.shape == (6, 2, 52, 20, 3) and views.dtype == torch.float32
     for view, (people, frames, index) in zip(views.numpy(), MIXED, strict=True):
-        expected = plain_view(some_clip(people, frames, index), stream, augmentation, index)
+        expected = plain_view(some_clip(people, frames, index), modality, augmentation, index)
         np.testing.assert_allclose(view[:people], expected, atol=1e-5)
         assert (view[people:] == 0).all(), "absent people are zero"
 
 
-@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("modality", MODALITIES)
 @pytest.mark.parametrize("augmentation", [None, Augmentation(0, 0, effective_scale=True)])
-def test_what_lies_behind_a_clip_is_ignored(stream: str, augmentation: Augmentation | None) -> None:
-    views = mixed_view(stream, augmentation)
-    np.testing.assert_array_equal(views.numpy(), mixed_view(stream, augmentation, garbage=-123.0).numpy())
+def test_what_lies_behind_a_clip_is_ignored(modality: str, augmentation: Augmentation | None) -> None:
+    views = mixed_view(modality, augmentation)
+    np.testing.assert_array_equal(views.numpy(), mixed_view(modality, augmentation, garbage=-123.0).numpy())
     if augmentation is None:
         for view, (people, frames, index) in zip(views.numpy(), MIXED, strict=True):
-            alone = test_view(some_clip(people, frames, index), protocol="nw-ucla", stream=stream)
+            alone = apply_pipeline(some_clip(people, frames, index), pipeline="nw-ucla", modality=modality)
             np.testing.assert_allclose(view[:people], alone, atol=1e-6)
             assert (view[people:] == 0).all()
 
@@ -260,12 +260,12 @@ def test_a_samples_view_does_not_depend_on_its_batch() -> None:
     together = mixed_view("joint", augmentation)
     for place, (people, frames, index) in enumerate(MIXED):
         joints, length, count = padded([some_clip(people, frames, index)], 0)
-        alone = make_view(
+        alone = make_input(
             joints,
             length,
             count,
-            protocol=RULES,
-            stream="joint",
+            pipeline=RULES,
+            modality="joint",
             layout=LAYOUT,
             index=torch.tensor([index]),
             augmentation=augmentation,
@@ -279,8 +279,8 @@ def test_seed_epoch_and_index_change_the_view() -> None:
     def views(seed: int, epoch: int) -> torch.Tensor:
         augmentation = Augmentation(seed, epoch)
         index = torch.tensor([0, 1])
-        return make_view(
-            joints, frames, people, protocol=RULES, stream="joint", layout=LAYOUT, index=index, augmentation=augmentation
+        return make_input(
+            joints, frames, people, pipeline=RULES, modality="joint", layout=LAYOUT, index=index, augmentation=augmentation
         )
 
     one = views(0, 0)

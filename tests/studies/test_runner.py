@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from poseglot.app.cli import main
-from poseglot.skeletons.store import PackedStore
+from poseglot.data.store import PackedStore
 from poseglot.studies import runner
 from poseglot.studies.study import load_study
 from poseglot.training.recipe import Recipe

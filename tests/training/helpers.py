@@ -12,14 +12,14 @@ import torch.multiprocessing as multiprocessing
 from torch import nn
 
 from poseglot.models import recognizer as recognizers
-from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, WordsRecipe
+from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TextRecipe
 
 
 def small_recipe(store: Path, text_encoder: Path, **changes: Any) -> Recipe:
     recipe = Recipe(
         data=DataRecipe(store=str(store), split="cross-person"),
-        model=ModelRecipe(width=8),
-        words=WordsRecipe(descriptions="demo", encoder=str(text_encoder), lr_scale=0.5),
+        model=ModelRecipe(base_channels=8),
+        text=TextRecipe(descriptions="demo", encoder=str(text_encoder), lr_scale=0.5),
         optim=OptimRecipe(epochs=3, batch_size=7, drop_last=False, warmup_epochs=1, steps=[2]),
     )
     return replace(recipe, **changes)
@@ -27,7 +27,7 @@ def small_recipe(store: Path, text_encoder: Path, **changes: Any) -> Recipe:
 
 def four_blocks(patch: pytest.MonkeyPatch) -> None:
     """Encoders get one block of each kind (the first, one as it comes, and the two that halve the frames) instead of ten."""
-    whole = recognizers.build_encoder
+    whole = recognizers.create_encoder
 
     def short(*arguments: Any, **options: Any) -> nn.Module:
         encoder: Any = whole(*arguments, **options)

@@ -14,7 +14,7 @@ from torch import nn
 from poseglot.errors import PoseglotError
 from poseglot.models.recognizer import read_safetensors
 from poseglot.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from poseglot.training.recipe import DataRecipe, OptimRecipe, Recipe, WordsRecipe
+from poseglot.training.recipe import DataRecipe, OptimRecipe, Recipe, TextRecipe
 
 RECIPE = Recipe(DataRecipe(store="store", split="split"))
 
@@ -58,7 +58,7 @@ def test_settings_newer_than_the_checkpoint_have_their_defaults(tmp_path: Path) 
     (tmp_path / "c").write_bytes(save(tensors, metadata={"poseglot": json.dumps(described)}))
     assert load_checkpoint(tmp_path / "c", module, optimizer, RECIPE).epochs == 4
     with pytest.raises(PoseglotError, match=r"words\.states \(5 there, 7 wanted\)"):
-        load_checkpoint(tmp_path / "c", module, optimizer, replace(RECIPE, words=WordsRecipe(states=7)))
+        load_checkpoint(tmp_path / "c", module, optimizer, replace(RECIPE, text=TextRecipe(states=7)))
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:

@@ -14,16 +14,16 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from poseglot.errors import PoseglotError
-from poseglot.models.kernels import SWITCH
+from poseglot.kernels import SWITCH
 from poseglot.models.recognizer import read_safetensors
 from poseglot.training.build import build
 from poseglot.training.compiling import compile_in_place, wanted
-from poseglot.training.engine import Machine, _Training, train
+from poseglot.training.engine import Runtime, _Training, train
 from poseglot.training.recipe import Recipe
 from poseglot.training.run import Run
 from tests.training.helpers import four_blocks, small_recipe
 
-COMPILED, PLAIN = Machine("cpu", compile="on"), Machine("cpu", compile="off")
+COMPILED, PLAIN = Runtime("cpu", compile="on"), Runtime("cpu", compile="off")
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def recipe(few_clips: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv(SWITCH, "off")
     recipe = small_recipe(few_clips, tiny_bert)
     return replace(
-        recipe, words=replace(recipe.words, learning="frozen"), optim=replace(recipe.optim, epochs=2, steps=[1], drop_last=True)
+        recipe, text=replace(recipe.text, freeze=True), optim=replace(recipe.optim, epochs=2, steps=[1], drop_last=True)
     )
 
 
@@ -111,7 +111,7 @@ def test_a_compiled_run_is_resumed_uncompiled(
         patch.setattr(_Training, "_save", killed)
         with pytest.raises(KeyboardInterrupt):
             train(recipe, run.folder, machine=COMPILED)
-    assert len(backend) == 1  # and none for the test side
+    assert len(backend) == 1  # and none for the test set
     assert json.loads(run.machine.read_text())["compiled"] is True
     train(recipe, run.folder, resume=True, machine=PLAIN)
     assert len(backend) == 1
@@ -139,7 +139,7 @@ def test_compiling_is_for_gpus_unless_asked_for(recipe: Recipe, tmp_path: Path) 
     assert [wanted(choice, cpu) for choice in ("auto", "on", "off")] == [False, True, False]
     assert [wanted(choice, gpu) for choice in ("auto", "on", "off")] == [True, True, False]
     with pytest.raises(PoseglotError, match=r"--compile takes auto .*, on or off, not 'yes'"):
-        train(recipe, tmp_path / "run", machine=Machine("cpu", compile="yes"))
+        train(recipe, tmp_path / "run", machine=Runtime("cpu", compile="yes"))
     assert not (tmp_path / "run").exists()
 
 

@@ -52,9 +52,9 @@ def test_loss_gradients_and_statistics_of_two_processes_equal_one(store_path: Pa
     recipe = small_recipe(store_path, tiny_bert)
     recipes = {"fixed": recipe, "learned": replace(recipe, loss=LossRecipe(learned_scale=True, learned_weight=True))}
     recipes["context"] = replace(
-        recipe, words=replace(recipe.words, prompt="learned", partition="global", learning="frozen", context=4)
+        recipe, text=replace(recipe.text, prompt="learned", partition="global", freeze=True, context=4)
     )
-    recipes["part-classes"] = replace(recipe, words=replace(recipe.words, prompt="part-classes"))
+    recipes["part-classes"] = replace(recipe, text=replace(recipe.text, prompt="part-classes"))
     in_two_processes(process, recipes, str(tmp_path))
     for case, recipe in recipes.items():
         task = build(recipe).task.double().train()

@@ -19,15 +19,15 @@ from poseglot.errors import PoseglotError
 from poseglot.models.recognizer import load_recognizer, read_safetensors
 from poseglot.training import engine
 from poseglot.training.build import build
-from poseglot.training.engine import Machine, train
+from poseglot.training.engine import Runtime, train
 from poseglot.training.recipe import LossRecipe, Recipe
-from poseglot.training.recipe_file import read_recipe, recipe_yaml
+from poseglot.training.recipe_io import read_recipe, recipe_yaml
 from poseglot.training.run import Run
-from poseglot.training.sides import names_hash
+from poseglot.training.subsets import names_hash
 from tests.conftest import ROOT
 from tests.training.helpers import small_recipe
 
-CPU = Machine(accelerator="cpu")
+CPU = Runtime(accelerator="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_what_learns_beside_the_skeleton_is_resumed_too(
     """A learned context before fixed words, and a learned lambda, cut off between epochs."""
     recipe = replace(
         recipe,
-        words=replace(recipe.words, prompt="learned", partition="global", learning="frozen", context=4),
+        text=replace(recipe.text, prompt="learned", partition="global", freeze=True, context=4),
         loss=LossRecipe(learned_weight=True),
     )
     whole, cut = Run(tmp_path / "whole"), Run(tmp_path / "cut")
@@ -147,8 +147,8 @@ def test_a_run_says_which_state_of_the_source_made_it(unbroken: Run) -> None:
 
 def test_a_run_remembers_what_it_learned_from(recipe: Recipe, unbroken: Run) -> None:
     train = build(recipe).train
-    assert unbroken.learned_from() == names_hash(train.store, train.places)
-    assert unbroken.learned_from() != names_hash(train.store, train.places[1:])
+    assert unbroken.learned_from() == names_hash(train.store, train.indices)
+    assert unbroken.learned_from() != names_hash(train.store, train.indices[1:])
 
 
 def test_a_full_disk_while_saving_keeps_the_last_checkpoint(
@@ -219,7 +219,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(recipe: Re
     cases = {
         "is not a packed store": replace(recipe, data=replace(recipe.data, store=str(tmp_path / "nothing"))),
         "no split 'cross-view'": replace(recipe, data=replace(recipe.data, split="cross-view")),
-        "nothing of 12 classes of the data": replace(recipe, words=replace(recipe.words, descriptions="nw-ucla")),
+        "nothing of 12 classes of the data": replace(recipe, text=replace(recipe.text, descriptions="nw-ucla")),
         "unknown encoder": replace(recipe, model=replace(recipe.model, encoder="gcn")),
         "fewer than one batch": replace(recipe, optim=replace(recipe.optim, batch_size=33, drop_last=True)),
         "16-mixed needs a GPU": replace(recipe, precision="16-mixed"),
@@ -240,15 +240,15 @@ def test_a_training_that_diverges_says_so(recipe: Recipe, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "machine",
     [
-        Machine("abacus"),
-        Machine("cpu", "many"),
-        Machine("cpu", "0"),
-        Machine("cpu", "-2"),
-        Machine("cpu", "1", 0),
-        Machine("tpu"),
+        Runtime("abacus"),
+        Runtime("cpu", "many"),
+        Runtime("cpu", "0"),
+        Runtime("cpu", "-2"),
+        Runtime("cpu", "1", 0),
+        Runtime("tpu"),
     ],
 )
-def test_a_machine_that_is_not_there_is_named(recipe: Recipe, tmp_path: Path, machine: Machine) -> None:
+def test_a_machine_that_is_not_there_is_named(recipe: Recipe, tmp_path: Path, machine: Runtime) -> None:
     with pytest.raises(PoseglotError, match=f"'{machine.accelerator}'|'{machine.devices}'"):
         train(recipe, tmp_path / "run", machine=machine)
 

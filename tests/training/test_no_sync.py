@@ -107,18 +107,18 @@ def recipe(store_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def recipes(recipe: Recipe) -> dict[str, Recipe]:
-    words = recipe.words
+    words = recipe.text
     return {
         "synonyms and parts": recipe,
-        "frozen": replace(recipe, words=replace(words, learning="frozen")),
-        "minilm": replace(recipe, words=replace(words, encoder="minilm")),
-        "context": replace(recipe, words=replace(words, prompt="learned", partition="global", context=4)),
-        "part classes": replace(recipe, words=replace(words, prompt="part-classes")),
-        "no words": replace(recipe, words=replace(words, prompt="none")),
-        "bones": replace(recipe, data=replace(recipe.data, stream="bone_motion", effective_scale=True)),
-        "official": replace(recipe, model=ModelRecipe(width=8, official_input_transform=True)),
+        "frozen": replace(recipe, text=replace(words, freeze=True)),
+        "minilm": replace(recipe, text=replace(words, encoder="minilm")),
+        "context": replace(recipe, text=replace(words, prompt="learned", partition="global", context=4)),
+        "part classes": replace(recipe, text=replace(words, prompt="part-classes")),
+        "no words": replace(recipe, text=replace(words, prompt="none")),
+        "bones": replace(recipe, data=replace(recipe.data, modality="bone_motion", effective_scale=True)),
+        "official": replace(recipe, model=ModelRecipe(base_channels=8, official_input_transform=True)),
         "learned": replace(recipe, loss=LossRecipe(learned_weight=True, learned_scale=True, target="soft10")),
-        "another encoder": replace(recipe, model=ModelRecipe(width=8, encoder="st-gcn")),
+        "another encoder": replace(recipe, model=ModelRecipe(base_channels=8, encoder="st-gcn")),
     }
 
 
@@ -159,7 +159,7 @@ def wordless(store_path: Path, tiny_bert: Path) -> Iterator[_Training]:
     recipe = small_recipe(store_path, tiny_bert)
     with pytest.MonkeyPatch.context() as patch:
         four_blocks(patch)
-        yield far_training(replace(recipe, words=replace(recipe.words, prompt="none")), patch)
+        yield far_training(replace(recipe, text=replace(recipe.text, prompt="none")), patch)
 
 
 @pytest.mark.parametrize("way", INJECTED)

@@ -8,7 +8,7 @@ import pytest
 
 from poseglot.errors import PoseglotError
 from poseglot.training.recipe import Recipe
-from poseglot.training.recipe_file import list_recipes, parse_recipe, read_recipe, recipe_yaml
+from poseglot.training.recipe_io import list_recipes, parse_recipe, read_recipe, recipe_yaml
 
 PAPER = "nw-ucla/paper"
 
@@ -24,37 +24,37 @@ def test_the_papers_settings_are_in_its_recipe() -> None:
     recipe = read_recipe(PAPER)
     optim = recipe.optim
     assert (optim.batch_size, optim.epochs, optim.lr, optim.weight_decay) == (64, 110, 0.2, 4e-4)
-    assert (optim.steps, optim.warmup_epochs, optim.decay) == ([90, 100], 5, 0.1)
-    assert (recipe.loss.weight, recipe.loss.scale, recipe.loss.target) == (0.8, 10.0, "normalized")
-    assert (recipe.words.prompt, recipe.words.partition, recipe.model.width) == ("synonym+parts", "four", 64)
+    assert (optim.milestones, optim.warmup_epochs, optim.gamma) == ([90, 100], 5, 0.1)
+    assert (recipe.loss.alignment_weight, recipe.loss.logit_scale, recipe.loss.target) == (0.8, 10.0, "normalized")
+    assert (recipe.text.prompt, recipe.text.partition, recipe.model.base_channels) == ("synonym+parts", "four", 64)
 
 
 def test_the_official_recipe_switches_on_every_quirk() -> None:
     recipe = read_recipe("nw-ucla/official")
     assert recipe.data.official_repeated_augmentation
     assert recipe.model.official_input_transform
-    assert recipe.words.official_parts
-    assert recipe.words.official_format
-    assert (recipe.loss.weight, recipe.loss.target, recipe.loss.learned_scale) == (1.0, "soft10", True)
-    assert recipe.loss.scale == pytest.approx(2.659)
-    assert recipe.words.lr_scale == 1.0
+    assert recipe.text.official_parts
+    assert recipe.text.official_format
+    assert (recipe.loss.alignment_weight, recipe.loss.target, recipe.loss.learn_logit_scale) == (1.0, "soft10", True)
+    assert recipe.loss.logit_scale == pytest.approx(2.659)
+    assert recipe.text.lr_scale == 1.0
 
 
 def test_values_on_the_command_line_win() -> None:
     recipe = parse_recipe(
-        ["--config", PAPER, "--data.stream", "bone", "--optim.lr", "0.05", "--seed", "3", "--optim.steps", "[1, 2]"]
+        ["--config", PAPER, "--data.modality", "bone", "--optim.lr", "0.05", "--seed", "3", "--optim.milestones", "[1, 2]"]
     )
-    assert (recipe.data.stream, recipe.optim.lr, recipe.seed, recipe.optim.steps) == ("bone", 0.05, 3, [1, 2])
+    assert (recipe.data.modality, recipe.optim.lr, recipe.seed, recipe.optim.milestones) == ("bone", 0.05, 3, [1, 2])
 
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
         (["--optim.learning_rate", "1"], "learning_rate"),
-        (["--data.stream", "bones"], "data.stream"),
+        (["--data.modality", "bones"], "data.modality"),
         (["--optim.epochs", "many"], "optim.epochs"),
         (["--optim.epochs", "0"], "optim.epochs"),
-        (["--words.official_parts", "true", "--words.partition", "six"], "official_parts"),
+        (["--text.official_parts", "true", "--text.partition", "six"], "official_parts"),
         (["--checkpoint_every", "0"], "checkpoint_every"),
     ],
 )
@@ -73,18 +73,18 @@ def test_an_unknown_key_in_the_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_recipe_without_words_says_so() -> None:
-    assert Recipe.with_words.fget is not None
-    assert parse_recipe(["--config", PAPER]).with_words
-    assert not parse_recipe(["--config", PAPER, "--words.prompt", "none"]).with_words
-    assert not parse_recipe(["--config", PAPER, "--words.partition", "none"]).with_words
-    part_classes = parse_recipe(["--config", PAPER, "--words.prompt", "part-classes"])
+    assert Recipe.with_text.fget is not None
+    assert parse_recipe(["--config", PAPER]).with_text
+    assert not parse_recipe(["--config", PAPER, "--text.prompt", "none"]).with_text
+    assert not parse_recipe(["--config", PAPER, "--text.partition", "none"]).with_text
+    part_classes = parse_recipe(["--config", PAPER, "--text.prompt", "part-classes"])
     assert part_classes.with_levels
-    assert not part_classes.with_words
+    assert not part_classes.with_text
 
 
 def test_options_of_an_encoder_are_a_mapping(tmp_path: Path) -> None:
-    recipe = parse_recipe(["--config", PAPER, "--model.options", "{temporal: single-scale, kernel: 5}"])
-    assert recipe.model.options == {"temporal": "single-scale", "kernel": 5}
+    recipe = parse_recipe(["--config", PAPER, "--model.encoder_kwargs", "{temporal: single-scale, kernel: 5}"])
+    assert recipe.model.encoder_kwargs == {"temporal": "single-scale", "kernel": 5}
     (tmp_path / "again.yaml").write_text(recipe_yaml(recipe))
     assert read_recipe(tmp_path / "again.yaml") == recipe
 
@@ -97,13 +97,13 @@ def test_folds_that_do_not_fit_are_refused(folds: str, fold: str) -> None:
 
 def test_a_prompt_and_a_partition_that_do_not_go_together_are_refused_when_read() -> None:
     with pytest.raises(PoseglotError, match=r"'synonym' describes the whole body.*--words\.partition global"):
-        parse_recipe(["--config", PAPER, "--words.prompt", "synonym"])
-    assert parse_recipe(["--config", PAPER, "--words.prompt", "synonym", "--words.partition", "none"]).with_words is False
+        parse_recipe(["--config", PAPER, "--text.prompt", "synonym"])
+    assert parse_recipe(["--config", PAPER, "--text.prompt", "synonym", "--text.partition", "none"]).with_text is False
 
 
 def test_a_learned_weight_needs_a_start() -> None:
     with pytest.raises(PoseglotError, match=r"loss\.learned_weight needs a loss\.weight above 0"):
-        parse_recipe(["--config", PAPER, "--loss.learned_weight", "true", "--loss.weight", "0"])
+        parse_recipe(["--config", PAPER, "--loss.learn_alignment_weight", "true", "--loss.alignment_weight", "0"])
 
 
 @pytest.mark.parametrize("text", ["optimiser: {}\n", "optim: {epoch: {}}\n"])
@@ -125,8 +125,8 @@ def test_settings_are_not_guessed_from_their_first_letters() -> None:
         (["--data.strem", "bone"], r"--data\.strem\. Did you mean --data\.stream\?"),
         (["--ressume"], r"Did you mean --resume\?"),
         (["--optim.epochs", "three"], r"optim\.epochs: Expected a whole number\. Got value: three"),
-        (["--optim.steps", "20"], r"optim\.steps: Expected a list like \[90, 100\]"),
-        (["--data.stream", "bones"], r"data\.stream: Expected one of 'joint', 'bone'"),
+        (["--optim.milestones", "20"], r"optim\.steps: Expected a list like \[90, 100\]"),
+        (["--data.modality", "bones"], r"data\.stream: Expected one of 'joint', 'bone'"),
     ],
 )
 def test_the_commonest_mistakes_are_put_in_plain_words(arguments: list[str], message: str) -> None:

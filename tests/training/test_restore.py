@@ -11,7 +11,7 @@ import torch
 from poseglot.errors import PoseglotError
 from poseglot.training.build import build
 from poseglot.training.checkpoint import load_weights
-from poseglot.training.engine import Machine, train
+from poseglot.training.engine import Runtime, train
 from poseglot.training.recipe import OptimRecipe, Recipe
 from poseglot.training.restore import text_features
 from poseglot.training.run import Run
@@ -25,7 +25,7 @@ def recipe(few_clips: Path, tiny_bert: Path) -> Recipe:
 
 
 def test_text_features_are_the_means_of_what_the_tuned_encoder_says(recipe: Recipe, tmp_path: Path) -> None:
-    train(recipe, tmp_path / "run", machine=Machine("cpu"))
+    train(recipe, tmp_path / "run", machine=Runtime("cpu"))
     features = text_features(Run(tmp_path / "run"))
     fresh = build(recipe)
     task, prompts = build(recipe).task, fresh.prompts
@@ -49,10 +49,10 @@ def test_text_features_are_the_means_of_what_the_tuned_encoder_says(recipe: Reci
 
 def test_without_words_there_are_none_and_without_a_checkpoint_it_says_so(recipe: Recipe, tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
-    train(replace(recipe, words=replace(recipe.words, prompt="none")), run.folder, machine=Machine("cpu"))
+    train(replace(recipe, text=replace(recipe.text, prompt="none")), run.folder, machine=Runtime("cpu"))
     assert text_features(run) == {}
     spoken = Run(tmp_path / "spoken")
-    train(recipe, spoken.folder, machine=Machine("cpu"))
+    train(recipe, spoken.folder, machine=Runtime("cpu"))
     spoken.checkpoint.unlink()
     with pytest.raises(PoseglotError, match=r"checkpoint\.safetensors does not exist"):
         text_features(spoken)

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from poseglot.skeletons.prepare import prepare
+from poseglot.data.prepare import prepare
 from poseglot.training.build import build
-from poseglot.training.engine import Machine, _Training, train
+from poseglot.training.engine import Runtime, _Training, train
 from poseglot.training.recipe import Recipe
-from poseglot.training.recipe_file import read_recipe
+from poseglot.training.recipe_io import read_recipe
 from poseglot.training.run import Run
 from tests.training.test_task import one_batch
 
 pytestmark = pytest.mark.slow
-CPU = Machine(accelerator="cpu")
+CPU = Runtime(accelerator="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +37,15 @@ def test_the_demo_recipe_is_clearly_above_nearest_neighbour_and_under_perfect(de
     assert 0.85 <= result.last.correct / result.last.total < 1
 
 
-@pytest.mark.parametrize("stream", ["joint", "bone", "joint_motion", "bone_motion"])
+@pytest.mark.parametrize("modality", ["joint", "bone", "joint_motion", "bone_motion"])
 @pytest.mark.parametrize("name", ["paper", "paper-clip", "official", "cpu-hour"])
-def test_an_nw_ucla_recipe_takes_its_first_steps_on_real_clips(name: str, stream: str, real_store: Path) -> None:
+def test_an_nw_ucla_recipe_takes_its_first_steps_on_real_clips(name: str, modality: str, real_store: Path) -> None:
     recipe = read_recipe(f"nw-ucla/{name}")
     recipe = replace(
         recipe,
-        data=replace(recipe.data, store=str(real_store), stream=stream),  # type: ignore[arg-type]
+        data=replace(recipe.data, store=str(real_store), modality=modality),  # type: ignore[arg-type]
         # CLIP's weights come from a hub; here MiniLM stands in for them. Narrow, and in 32 bits, to be quick on any CPU.
-        words=replace(recipe.words, encoder="minilm"),
+        text=replace(recipe.text, encoder="minilm"),
         model=replace(recipe.model, width=8),
         precision="32-true",
     )
@@ -57,7 +57,7 @@ def test_an_nw_ucla_recipe_takes_its_first_steps_on_real_clips(name: str, stream
 
 
 def test_minilm_gives_the_same_loss_once_per_distinct_text_and_for_every_text(demo: Recipe) -> None:
-    tuned = replace(demo, words=replace(demo.words, learning="tuned"))
+    tuned = replace(demo, text=replace(demo.text, freeze=False))
     built = build(tuned)
     _, _, places = one_batch(built)
     built.task.train()

@@ -17,8 +17,8 @@ from poseglot.losses import alignment_loss
 from poseglot.models.text.encoder import Tokens
 from poseglot.skeletons.transforms import Augmentation
 from poseglot.training.build import Built, build
+from poseglot.training.gap import GAP, LearnedWeight, TextFeatures, balance
 from poseglot.training.recipe import LossRecipe, ModelRecipe, Recipe
-from poseglot.training.task import LearnedWeight, Task, TextBank, balance
 from tests.training.helpers import small_recipe
 
 
@@ -86,7 +86,7 @@ class Counting(nn.Module):
 
 def test_a_step_encodes_each_distinct_text_once() -> None:
     encoder = Counting()
-    bank = TextBank(tuple("abcdefgh"), encoder, frozen=False)  # type: ignore[arg-type]
+    bank = TextFeatures(tuple("abcdefgh"), encoder, frozen=False)  # type: ignore[arg-type]
     places = torch.tensor([[5, 2, 5, 5], [0, 2, 0, 0]])
     torch.testing.assert_close(bank(places), encoder.weight[places])
     assert encoder.encoded == 3
@@ -94,7 +94,7 @@ def test_a_step_encodes_each_distinct_text_once() -> None:
 
 def test_frozen_texts_are_encoded_once_per_run_and_train_nothing() -> None:
     encoder = Counting()
-    bank = TextBank(tuple("abcdefgh"), encoder, frozen=True)  # type: ignore[arg-type]
+    bank = TextFeatures(tuple("abcdefgh"), encoder, frozen=True)  # type: ignore[arg-type]
     assert encoder.encoded == 8
     for _ in range(3):
         torch.testing.assert_close(bank(torch.tensor([[7, 1]])), encoder.weight[torch.tensor([[7, 1]])])
@@ -103,13 +103,13 @@ def test_frozen_texts_are_encoded_once_per_run_and_train_nothing() -> None:
 
 
 def test_frozen_and_tuned_agree_before_the_first_step(recipe: Recipe) -> None:
-    tuned, frozen = build(recipe), build(replace(recipe, words=replace(recipe.words, learning="frozen")))
+    tuned, frozen = build(recipe), build(replace(recipe, text=replace(recipe.text, freeze=True)))
     batch = one_batch(tuned)
     torch.testing.assert_close(tuned.task.train()(*batch)["loss"], frozen.task.train()(*batch)["loss"])
 
 
 def test_without_words_the_loss_is_cross_entropy(recipe: Recipe) -> None:
-    built = build(replace(recipe, words=replace(recipe.words, prompt="none")))
+    built = build(replace(recipe, text=replace(recipe.text, prompt="none")))
     assert built.prompts is None
     index = torch.arange(12)
     view, labels = built.train.view(index, None, torch.device("cpu")), built.train.labels[index]
@@ -154,13 +154,13 @@ def test_weights_follow_from_the_seed_alone(recipe: Recipe) -> None:
 def test_the_official_switches_reach_the_recognizer(recipe: Recipe) -> None:
     official = replace(
         recipe,
-        data=replace(recipe.data, stream="bone"),
-        model=ModelRecipe(width=8, official_input_transform=True),
-        words=replace(recipe.words, official_parts=True, official_format=True),
+        data=replace(recipe.data, modality="bone"),
+        model=ModelRecipe(base_channels=8, official_input_transform=True),
+        text=replace(recipe.text, official_parts=True, official_format=True),
     )
     built = build(official)
     spec = built.task.recognizer.spec
-    assert spec.stream == built.train.stream == "joint"
+    assert spec.modality == built.train.modality == "joint"
     assert spec.input_transform is not None
     assert np.allclose(np.array(spec.input_transform)[0], np.eye(20)[0] - np.eye(20)[12] - np.eye(20)[16])
     assert spec.levels is not None
@@ -178,7 +178,7 @@ WHOLE_BODY = ("label", "synonym", "paragraph", "manual", "states", "learned")
 @pytest.mark.parametrize("learning", ["tuned", "frozen"])
 def test_every_prompt_takes_a_step_with_the_text_encoder_tuned_or_frozen(recipe: Recipe, prompt: str, learning: str) -> None:
     partition = "global" if prompt in WHOLE_BODY else "two"
-    words = replace(recipe.words, prompt=prompt, partition=partition, learning=learning, states=3, context=4)
+    words = replace(recipe.text, prompt=prompt, partition=partition, learning=learning, states=3, context=4)
     built = build(replace(recipe, words=words))
     levels = {"parts": ("upper", "lower"), "synonym+parts": ("global", "upper", "lower")}.get(prompt, ("global",))
     assert built.task.levels == levels
@@ -194,7 +194,7 @@ def test_every_prompt_takes_a_step_with_the_text_encoder_tuned_or_frozen(recipe:
 
 
 def test_states_are_those_nearest_to_the_label_in_the_text_encoders_space(recipe: Recipe) -> None:
-    words = replace(recipe.words, prompt="states", partition="global", encoder="minilm", learning="frozen", states=3)
+    words = replace(recipe.text, prompt="states", partition="global", encoder="minilm", freeze=True, states=3)
     prompts = build(replace(recipe, words=words)).prompts
     assert prompts is not None
     by_label = dict(text.split(": ") for text in prompts.texts)
@@ -205,7 +205,7 @@ def test_states_are_those_nearest_to_the_label_in_the_text_encoders_space(recipe
 
 @pytest.mark.parametrize("partition", ["global", "two", "four", "six"])
 def test_part_classes_are_the_mean_of_a_classifier_on_every_pooled_part(recipe: Recipe, partition: str) -> None:
-    built = build(replace(recipe, words=replace(recipe.words, prompt="part-classes", partition=partition, encoder="nobody")))
+    built = build(replace(recipe, text=replace(recipe.text, prompt="part-classes", partition=partition, encoder="nobody")))
     assert built.prompts is None
     assert built.task.bank is None
     index = torch.arange(24)
@@ -254,22 +254,22 @@ def test_a_learned_weight_is_learned_without_weight_decay(recipe: Recipe) -> Non
 
 
 def test_an_option_of_the_encoder_reaches_it(recipe: Recipe) -> None:
-    narrow = build(replace(recipe, model=ModelRecipe(encoder="ctr-gcn-single", width=8, options={"kernel": 3})))
-    wide = build(replace(recipe, model=ModelRecipe(encoder="ctr-gcn-single", width=8, options={"kernel": 5})))
+    narrow = build(replace(recipe, model=ModelRecipe(encoder="ctr-gcn-single", base_channels=8, encoder_kwargs={"kernel": 3})))
+    wide = build(replace(recipe, model=ModelRecipe(encoder="ctr-gcn-single", base_channels=8, encoder_kwargs={"kernel": 5})))
     counts = [sum(p.numel() for p in built.task.recognizer.encoder.parameters()) for built in (narrow, wide)]
     assert counts[1] > counts[0]
     with pytest.raises(PoseglotError, match="dilation"):
-        build(replace(recipe, model=ModelRecipe(width=8, options={"dilation": 3})))
+        build(replace(recipe, model=ModelRecipe(base_channels=8, encoder_kwargs={"dilation": 3})))
 
 
 def test_balanced_classes_weigh_the_same_however_many_clips_they_have(recipe: Recipe) -> None:
-    """Against every class's mean loss by itself: over the whole training side they all have the same share."""
+    """Against every class's mean loss by itself: over the whole training set they all have the same share."""
     counts = torch.tensor([40, 10, 0, 50])
     weights = balance(counts)
     torch.testing.assert_close(weights * counts, torch.tensor([100 / 3, 100 / 3, 0, 100 / 3]))
-    without = replace(recipe, words=replace(recipe.words, prompt="none"), loss=LossRecipe(balanced=True))
+    without = replace(recipe, text=replace(recipe.text, prompt="none"), loss=LossRecipe(balanced=True))
     built = build(without)
-    task = Task(built.task.recognizer, without.loss, clips=torch.arange(len(built.train.store.info.classes)) + 1).eval()
+    task = GAP(built.task.recognizer, without.loss, clips=torch.arange(len(built.train.store.info.classes)) + 1).eval()
     view, labels, _ = one_batch_without_words(built)
     with torch.no_grad():
         found = task(view, labels, None)

@@ -10,15 +10,17 @@ from collections.abc import Callable, Sequence
 from poseglot import __version__
 from poseglot.app.commands import (
     calibrate,
+    check_descriptions,
     compare,
-    data,
-    describe,
-    draw,
     ensemble,
     evaluate,
     export,
-    new,
-    pose,
+    extract_poses,
+    generate_descriptions,
+    import_weights,
+    info,
+    init,
+    plot,
     predict,
     prepare,
     report,
@@ -27,18 +29,16 @@ from poseglot.app.commands import (
     stream,
     study,
     train,
-    watch,
-    weights,
-    words,
+    webcam,
     zero_shot,
 )
+from poseglot.devices import keep_freed_memory
 from poseglot.errors import PoseglotError
-from poseglot.memory import keep_freed_memory
 
 # In the order of `poseglot --help`.
 _COMMANDS = (
-    new, prepare, data, describe, words, train, evaluate, zero_shot, calibrate, study, compare, ensemble, predict, segment, stream,
-    watch, pose, draw, report, serve, export, weights,
+    init, prepare, info, generate_descriptions, check_descriptions, train, evaluate, zero_shot, calibrate, study, compare, ensemble, predict,
+    segment, stream, webcam, extract_poses, plot, report, serve, export, import_weights,
 )  # fmt: skip
 
 

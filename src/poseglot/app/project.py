@@ -1,9 +1,9 @@
-"""The folder that `poseglot new` makes of somebody's own clips: everything that a training in it needs, to be read and changed.
+"""The folder that `poseglot init` makes of somebody's own clips: everything that a training in it needs, to be read and changed.
 
 layout.yaml         what the joints are
 classes.txt         the class names
 data/               the packed clips
-descriptions.yaml   to be filled in, by hand or by `poseglot describe`
+descriptions.yaml   to be filled in, by hand or by `poseglot generate-descriptions`
 recipe.yaml         what `poseglot train` takes in this folder
 words.yaml          a study: with and without words, several seeds
 README.md           five lines
@@ -17,9 +17,9 @@ from pathlib import Path
 import yaml
 
 from poseglot.app.commands.train import OWN_RECIPE
+from poseglot.data.store import PackedStore
 from poseglot.descriptions.questions import template
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.store import PackedStore
 
 # Samples that a training should see: so many that an epoch of a small set is not over in a blink, and minutes on two cores.
 _EPOCHS, _SAMPLES_OF_AN_EPOCH = 30, 1000
@@ -59,7 +59,7 @@ def recipe_text(split: str, train: int) -> str:
 
 
 RECIPE_TEXT = """\
-# Everything a training in this folder does; every setting can be overridden: poseglot train --model.width 32 --seed 1
+# Everything a training in this folder does; every setting can be overridden: poseglot train --model.base_channels 32 --seed 1
 data:
   store: data
   split: {split}
@@ -88,7 +88,7 @@ evaluate_every: 10
 
 STUDY = """\
 # poseglot study words.yaml: do words help here? Three seeds each; needs descriptions.yaml.
-format: poseglot-study/1
+format: poseglot-study/2
 title: With and without words
 base: recipe.yaml
 seeds: [0, 1, 2]
@@ -96,24 +96,24 @@ tables:
   - title: Words
     compare_with: without words
     rows:
-      - {name: without words, settings: {words.prompt: none}}
-      - {name: with words, settings: {words.prompt: synonym+parts}}
+      - {name: without words, settings: {text.prompt: none}}
+      - {name: with words, settings: {text.prompt: synonym+parts}}
 """
 
 
 def readme(name: str, store: PackedStore, split: str) -> str:
     """Five lines."""
     info = store.info
-    counts = " and ".join(f"{store.belongs(split, side).sum():,} {side}" for side in ("train", "test"))
+    counts = " and ".join(f"{store.subset_mask(split, subset).sum():,} {subset}" for subset in ("train", "test"))
     return "\n".join(
         [
-            f"# {name}: {len(store):,} clips ({counts}, split `{split}`) of {len(info.classes)} actions; `poseglot data data` shows them.",
+            f"# {name}: {len(store):,} clips ({counts}, split `{split}`) of {len(info.classes)} actions; `poseglot info data` shows them.",
             "`poseglot train --out runs/first` learns by recipe.yaml; `poseglot evaluate runs/first` and `poseglot report runs/first` "
             "say how well.",
-            "For words fill descriptions.yaml in (or `poseglot describe --labels classes.txt --out descriptions.yaml --model NAME`), see "
-            "`poseglot words descriptions.yaml`, then add `--words.prompt synonym+parts` or change recipe.yaml.",
+            "For words fill descriptions.yaml in (or `poseglot generate-descriptions --labels classes.txt --out descriptions.yaml --model NAME`), see "
+            "`poseglot check-descriptions descriptions.yaml`, then add `--text.prompt synonym+parts` or change recipe.yaml.",
             "`poseglot study words.yaml --jobs 2` compares with and without words; `--data.folds 5 --data.fold 1` looks at people of the "
-            "training side.",
+            "training set.",
             "`poseglot predict runs/first CLIP ...` recognises clips of the same kind of skeleton.",
             "",
         ]

@@ -5,8 +5,8 @@ the same form. Classes are matched to a data set by label, never by position.
 """
 
 from poseglot.descriptions.description import Description, DescriptionSet, load_descriptions
+from poseglot.descriptions.part_states import load_vocabulary, nearest_states
 from poseglot.descriptions.prompts import PROMPTS, PromptTable, check_prompt, label_prompts, make_prompts
-from poseglot.descriptions.states import load_vocabulary, nearest_states
 
 __all__ = [
     "PROMPTS",

@@ -30,7 +30,7 @@ from typing import Any
 import yaml
 
 from poseglot.errors import PoseglotError
-from poseglot.packaged import packaged_yaml
+from poseglot.files import packaged_yaml
 from poseglot.skeletons.layout import PARTS
 
 FORMAT = "poseglot-descriptions/1"
@@ -86,7 +86,7 @@ class DescriptionSet:
             raise PoseglotError(
                 f"{self.origin} describes {', '.join(map(repr, list(self.classes)[:3]))}, ..., but nothing of {len(missing)} classes "
                 f"of the data: {', '.join(map(repr, missing))}. Add them (labels are compared letter by letter), or name another set by "
-                "words.descriptions."
+                "text.descriptions."
             )
         return [self.classes[label] for label in labels]
 

@@ -25,7 +25,15 @@ from typing import Any, Protocol
 import yaml
 
 from poseglot.descriptions.description import FORMAT, parse_descriptions
-from poseglot.descriptions.questions import PARAGRAPH, PARTS_OF_BODY, SYNONYMS, Answer, FaultyAnswerError, Question, as_entry
+from poseglot.descriptions.questions import (
+    PARAGRAPH,
+    PARTS_OF_BODY,
+    SYNONYMS,
+    ClassScore,
+    FaultyAnswerError,
+    Question,
+    as_entry,
+)
 from poseglot.errors import PoseglotError
 from poseglot.files import write_atomically
 
@@ -144,14 +152,14 @@ class Cache:
         asked = [self._identity, question.messages, question.schema, question.sample]
         return self.folder / f"{hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32]}.json"
 
-    def get(self, question: Question) -> Answer | None:
+    def get(self, question: Question) -> ClassScore | None:
         """The answer, if there is one that still counts; a damaged file is none."""
         try:
             return question.check(json.loads(self.path(question).read_text(encoding="utf-8"))["answer"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError, FaultyAnswerError):
             return None
 
-    def put(self, question: Question, answer: Answer) -> None:
+    def put(self, question: Question, answer: ClassScore) -> None:
         content = {
             "model": self._identity.get("model"),
             "label": question.label,
@@ -175,7 +183,7 @@ class IncompleteError(PoseglotError):
         self.failures = failures
 
 
-Answers = dict[Question, Answer]
+Answers = dict[Question, ClassScore]
 
 
 def ask_all(
@@ -208,7 +216,7 @@ def ask_all(
     asker, failures = _Asker(endpoint, cache, manners, tally), dict[str, list[str]]()
     with ThreadPoolExecutor(manners.concurrency) as pool:
         try:
-            work: dict[Future[Answer], Question] = {
+            work: dict[Future[ClassScore], Question] = {
                 pool.submit(asker.answer, question): question for question in questions if question not in answers
             }
             waiting = set(work)
@@ -256,7 +264,7 @@ class _Asker:
         self._endpoint, self._cache, self._manners, self._tally = endpoint, cache, manners, tally
         self._pace, self._lock, self._reached = _Pace(manners.per_minute, self.stop), threading.Lock(), False
 
-    def answer(self, question: Question) -> Answer:
+    def answer(self, question: Question) -> ClassScore:
         messages, last = question.messages, ""
         draw, troubles = question.sample, 0  # troubles in a row; a faulty answer is none
         for attempt in range(1 + self._manners.retries):
@@ -345,7 +353,7 @@ class _Pace:
             self._held = max(self._held, time.monotonic() + seconds)
 
 
-def _read(question: Question, reply: Reply) -> Answer:
+def _read(question: Question, reply: Reply) -> ClassScore:
     if reply.refusal:
         raise FaultyAnswerError(f"it is a refusal ({reply.refusal[:200]})", "refusal")
     if reply.cut_off:

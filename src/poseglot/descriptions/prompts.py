@@ -6,8 +6,8 @@ Each alignment level has, for each class, one or more candidate texts; a trainin
     synonym         the class name or one of its synonyms, at random
     paragraph       the whole movement in some sentences
     manual          atomic movements in the order in which they happen
-    states          the part states of a vocabulary that are nearest to the class name (see `poseglot.descriptions.states`)
-    learned         the class name; what stands before it is learned (see `poseglot.models.text.context`)
+    states          the part states of a vocabulary that are nearest to the class name (see `poseglot.descriptions.part_states`)
+    learned         the class name; what stands before it is learned (see `poseglot.models.text.prompt_learner`)
     parts           for each part of the partition the class name followed by the part's sentences
     synonym+parts   both: the whole body as `synonym`, and each part of the partition as `parts`; the paper's best
 
@@ -62,7 +62,7 @@ class PromptTable:
         """One text per level and clip: (B,) labels and sample indices -> (K, B) places in `texts`, on the device of `labels`."""
         import torch
 
-        from poseglot.skeletons.random import Purpose, uniform
+        from poseglot.random import Purpose, uniform
 
         counts = self.counts.to(labels.device)[:, labels]
         draws = uniform(seed, epoch, index, Purpose.TEXT, len(self.levels)).T
@@ -136,7 +136,7 @@ def check_prompt(prompt: str, partition: str) -> None:
     if prompt in WHOLE_BODY and partition not in (GLOBAL, "none"):
         raise PoseglotError(
             f"the prompt {prompt!r} describes the whole body and goes with the partition 'global', not {partition!r} "
-            "(add --words.partition global); 'parts' and 'synonym+parts' describe parts."
+            "(add --text.partition global); 'parts' and 'synonym+parts' describe parts."
         )
 
 

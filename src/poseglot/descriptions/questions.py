@@ -22,7 +22,7 @@ from poseglot.skeletons.layout import PARTS
 
 PARAGRAPH, SYNONYMS, PARTS_OF_BODY = "paragraph", "synonyms", "parts"
 _SYSTEM = (
-    "You describe human actions for a system that sees nothing but moving skeletons. Say how the body moves; leave out colours, faces, "
+    "You describe human actions for a system that sees nothing but moving skeletons. Say how the body moves; leave out colors, faces, "
     "thoughts, and what objects look like. Answer with JSON only, in plain words: no Markdown, no remarks."
 )
 _FORMS = {
@@ -38,7 +38,7 @@ _FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.S)
 _TWO_SENTENCES = re.compile(r"[.!?]\s+\S")
 _SHOWN = 60
 
-Answer = str | list[str] | dict[str, str]
+ClassScore = str | list[str] | dict[str, str]
 
 
 class FaultyAnswerError(Exception):
@@ -104,7 +104,7 @@ class Question:
             return _object({self.kind: {"type": "array", "items": text}})
         return _object({self.kind: _object(dict.fromkeys(PARTS, text))})
 
-    def read(self, text: str) -> Answer:
+    def read(self, text: str) -> ClassScore:
         """The answer in a model's reply, checked.
 
         Raises:
@@ -120,7 +120,7 @@ class Question:
             raise FaultyAnswerError(f'it must be a JSON object with the key "{self.kind}" and no other')
         return self.check(found[self.kind])
 
-    def check(self, value: Any) -> Answer:
+    def check(self, value: Any) -> ClassScore:
         """An answer that has been read, checked and tidied (white space; the full stop after a part's sentence, which commas follow).
 
         Raises:
@@ -136,11 +136,11 @@ class Question:
             raise FaultyAnswerError("; ".join(faults))
         return answer
 
-    def _paragraph(self, value: Any) -> tuple[list[str], Answer]:
+    def _paragraph(self, value: Any) -> tuple[list[str], ClassScore]:
         text = _tidy(value)
         return [f"the paragraph {fault}" for fault in self._text_faults(value, text)], text
 
-    def _synonyms(self, value: Any) -> tuple[list[str], Answer]:
+    def _synonyms(self, value: Any) -> tuple[list[str], ClassScore]:
         if not isinstance(value, list):
             return ['"synonyms" must be a list'], []
         kept, faults = dict[str, str](), []
@@ -159,7 +159,7 @@ class Question:
             return [], list(kept.values())
         return [f"there are {len(kept)} usable synonyms, but {self.synonyms} are needed", *faults[:5]], []
 
-    def _parts(self, value: Any) -> tuple[list[str], Answer]:
+    def _parts(self, value: Any) -> tuple[list[str], ClassScore]:
         if not isinstance(value, dict):
             return ['"parts" must be an object with a sentence for each part'], {}
         missing = [part for part in PARTS if part not in value]
@@ -256,7 +256,7 @@ def as_entry(
 def template(labels: Iterable[str], *, synonyms: int) -> str:
     """A description file to fill by hand; unfilled it is refused, with what is missing, class by class."""
     lines = [
-        "# Fill in every text (docs/words.md says what they are for); a paragraph or a part may also be a list of texts.",
+        "# Fill in every text (docs/text.md says what they are for); a paragraph or a part may also be a list of texts.",
         "format: poseglot-descriptions/1",
         "name: my-actions",
         'about: ""  # how these were written, by whom, when',

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from poseglot.evaluation.metrics import Count, Hits, Labels, Scores, hits
+from poseglot.evaluation.metrics import Accuracy, Hits, Labels, Scores, correct
 
 Array = npt.NDArray[np.float64]
 BINS = 15
@@ -31,7 +31,7 @@ class Bin:
     low: float
     high: float
     confidence: float
-    count: Count
+    count: Accuracy
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,13 @@ def reliability(logits: Scores, labels: Labels, temperature: float = 1.0, *, bin
     Args:
         logits: (N, classes), N >= 1. labels: (N,). bins: of equal width.
     """
-    confidence, right = confidences(logits, temperature), hits(logits, labels)
+    confidence, right = confidences(logits, temperature), correct(logits, labels)
     # (low, high]: a probability of exactly 1 is in the last bin.
     place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     table, error = [], 0.0
     for number in range(bins):
         inside = place == number
-        count = Count(int(right[inside].sum()), int(inside.sum()))
+        count = Accuracy(int(right[inside].sum()), int(inside.sum()))
         mean = float(confidence[inside].mean()) if count.total else math.nan
         table.append(Bin(number / bins, (number + 1) / bins, mean, count))
         if count.total:
@@ -113,8 +113,8 @@ def confidences(logits: Scores, temperature: float = 1.0) -> Array:
     return top
 
 
-def answered(confidence: Array, right: Hits, below: float) -> tuple[Count, Count]:
+def coverage(confidence: Array, right: Hits, below: float) -> tuple[Accuracy, Accuracy]:
     """When every clip whose top probability is below a threshold is answered "unknown": how many of all are answered, and how many of
     those rightly."""
     sure = confidence >= below
-    return Count(int(sure.sum()), len(sure)), Count(int(right[sure].sum()), int(sure.sum()))
+    return Accuracy(int(sure.sum()), len(sure)), Accuracy(int(right[sure].sum()), int(sure.sum()))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from poseglot.evaluation.metrics import Count, Hits, Labels
+from poseglot.evaluation.metrics import Accuracy, Hits, Labels
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def paired_difference(
 
     Clips are resampled, the same ones for every run; and where a side has several runs, these too.
 
-    The interval covers which clips happened to be in the test side and, with several runs, how these vary with their seeds. Few
+    The interval covers which clips happened to be in the test set and, with several runs, how these vary with their seeds. Few
     seeds say little about that: simulated with seeds that matter four times as much as which clips there are, the intervals of three
     runs a side held the truth in 84 to 90 % of cases, those of two in 72 to 76 %; with seeds that do not matter, over 95 %.
     It does not cover: seeds, when a side has one run - then it speaks of these two runs, not of two ways to train; other people,
@@ -142,8 +142,8 @@ class ClassDifference:
     """One class; clips are counted once per run."""
 
     name: str
-    a: Count
-    b: Count
+    a: Accuracy
+    b: Accuracy
 
     @property
     def points(self) -> float:
@@ -164,7 +164,7 @@ def class_differences(correct_a: Hits, correct_b: Hits, labels: Labels, classes:
     differences = []
     for label, name in enumerate(classes):
         of_a, of_b = a[:, labels == label], b[:, labels == label]
-        differences.append(ClassDifference(name, Count(int(of_a.sum()), of_a.size), Count(int(of_b.sum()), of_b.size)))
+        differences.append(ClassDifference(name, Accuracy(int(of_a.sum()), of_a.size), Accuracy(int(of_b.sum()), of_b.size)))
     return differences
 
 
@@ -173,7 +173,7 @@ def beyond(differences: Sequence[ClassDifference], points: float = 4) -> list[Cl
     return sorted((each for each in differences if abs(each.points) > points), key=lambda each: (-each.points, each.name))
 
 
-def mean_and_deviation(counts: Sequence[Count]) -> tuple[float, float]:
+def mean_and_deviation(counts: Sequence[Accuracy]) -> tuple[float, float]:
     """Of several runs' accuracies in percent: mean, and standard deviation between runs (with n - 1; NaN of a single run)."""
     percents = [count.percent for count in counts]
     return statistics.mean(percents), statistics.stdev(percents) if len(percents) > 1 else math.nan

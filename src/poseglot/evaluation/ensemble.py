@@ -48,25 +48,25 @@ def check_members(names: Sequence[str], members: Sequence[SavedScores]) -> None:
         if what_differs(first, scores):
             raise PoseglotError(
                 f"{name} and {names[0]} were not evaluated on the same clips ({_looked_at(scores)} and "
-                f"{_looked_at(first)}); only runs on one test side, or one fold, can be fused."
+                f"{_looked_at(first)}); only runs on one test set, or one fold, can be fused."
             )
 
 
 def _looked_at(scores: SavedScores) -> str:
-    return f"{scores.dataset}/{scores.split}, {scores.side}"
+    return f"{scores.dataset}/{scores.split}, {scores.subset}"
 
 
-def fixed_weights(streams: Sequence[str]) -> list[float]:
+def fixed_weights(modalities: Sequence[str]) -> list[float]:
     """The weights of GAP's authors.
 
     Raises:
         PoseglotError: a stream for which they gave none.
     """
-    if unknown := [stream for stream in streams if stream not in GAP_WEIGHTS]:
+    if unknown := [modality for modality in modalities if modality not in GAP_WEIGHTS]:
         raise PoseglotError(
             f"there is no fixed weight for stream {unknown[0]!r}, only for {', '.join(GAP_WEIGHTS)}; give --weights, one per run."
         )
-    return [GAP_WEIGHTS[stream] for stream in streams]
+    return [GAP_WEIGHTS[modality] for modality in modalities]
 
 
 def check_weights(weights: Sequence[float], runs: int) -> None:

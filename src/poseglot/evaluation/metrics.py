@@ -14,7 +14,7 @@ Hits = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Count:
+class Accuracy:
     """n of N clips."""
 
     correct: int
@@ -29,7 +29,7 @@ class Count:
         return f"{self.correct}/{self.total} = {self.percent:.2f} %" if self.total else "no clips"
 
 
-def hits(scores: Scores, labels: Labels, k: int = 1) -> Hits:
+def correct(scores: Scores, labels: Labels, k: int = 1) -> Hits:
     """Of each clip, whether its label is among the k highest scores: (N,).
 
     Ties count against the model: a label is among the k only if fewer than k classes score at least as high.
@@ -44,15 +44,15 @@ def hits(scores: Scores, labels: Labels, k: int = 1) -> Hits:
     return among
 
 
-def top_k(scores: Scores, labels: Labels, k: int) -> Count:
+def top_k(scores: Scores, labels: Labels, k: int) -> Accuracy:
     """Clips whose label is among the k highest scores, as `hits` has it."""
-    return Count(int(hits(scores, labels, k).sum()), len(labels))
+    return Accuracy(int(correct(scores, labels, k).sum()), len(labels))
 
 
-def per_class(scores: Scores, labels: Labels) -> list[Count]:
+def per_class(scores: Scores, labels: Labels) -> list[Accuracy]:
     """Top-1 of each class's clips."""
     return [
-        top_k(scores[labels == label], labels[labels == label], 1) if (labels == label).any() else Count(0, 0)
+        top_k(scores[labels == label], labels[labels == label], 1) if (labels == label).any() else Accuracy(0, 0)
         for label in range(scores.shape[1])
     ]
 

@@ -1,4 +1,4 @@
-"""Scores on disk: what a recognizer said of every clip of a test side; ensembles and comparisons are made of these."""
+"""Scores on disk: what a recognizer said of every clip of a test set; ensembles and comparisons are made of these."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class SavedScores:
     """Attributes:
     names: of the clips (N). labels: (N,). logits: (N, classes).
     classes: their names. stream: that was looked at. dataset, split: where the clips are from.
-    side: of the split: `test`, or a held-out fold of the training side (`fold 2/5`).
+    side: of the split: `test`, or a held-out fold of the training set (`fold 2/5`).
     """
 
     names: tuple[str, ...]
     labels: Labels
     logits: Scores
     classes: tuple[str, ...]
-    stream: str
+    modality: str
     dataset: str
     split: str
-    side: str = TEST
+    subset: str = TEST
 
 
 def what_differs(one: SavedScores, other: SavedScores) -> str:
@@ -69,7 +69,7 @@ def save_scores(scores: SavedScores, path: Path) -> None:
         labels=scores.labels,
         logits=scores.logits,
         classes=np.array(scores.classes),
-        about=np.array([scores.stream, scores.dataset, scores.split, scores.side]),
+        about=np.array([scores.modality, scores.dataset, scores.split, scores.subset]),
     )
     write_atomically(path, buffer.getvalue())
 
@@ -82,16 +82,16 @@ def load_scores(path: Path) -> SavedScores:
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            stream, dataset, split, *side = map(str, arrays["about"])
+            modality, dataset, split, *subset = map(str, arrays["about"])
             return SavedScores(
                 names=tuple(map(str, arrays["names"])),
                 labels=arrays["labels"],
                 logits=arrays["logits"],
                 classes=tuple(map(str, arrays["classes"])),
-                stream=stream,
+                modality=modality,
                 dataset=dataset,
                 split=split,
-                side=side[0] if side else TEST,  # files of version 0.1.0 have none
+                subset=subset[0] if subset else TEST,  # files of version 0.1.0 have none
             )
     except FileNotFoundError as error:
         raise PoseglotError(f"{path} does not exist; `poseglot evaluate RUN` writes it.") from error

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from poseglot.evaluation.metrics import Count
+from poseglot.evaluation.metrics import Accuracy
 
 FrameLabels = npt.NDArray[np.integer]
 BACKGROUND = -1  # no action
@@ -97,9 +97,9 @@ def edit_score(found: Sequence[Span], truth: Sequence[Span]) -> float:
     return 100 * (1 - row[-1] / longer) if longer else 100.0
 
 
-def frame_accuracy(found: FrameLabels, truth: FrameLabels) -> Count:
+def frame_accuracy(found: FrameLabels, truth: FrameLabels) -> Accuracy:
     """Frames (T,) with the true label, `BACKGROUND` among them."""
-    return Count(int((found == truth).sum()), len(truth))
+    return Accuracy(int((found == truth).sum()), len(truth))
 
 
 def _shared(one: Span, other: Span) -> float:

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from poseglot.evaluation.metrics import Count, Labels, Scores, top_k
+from poseglot.evaluation.metrics import Accuracy, Labels, Scores, top_k
 
 # What `best_bias` tries.
 BIASES = tuple(step / 100 for step in range(101))
 
 
 @dataclass(frozen=True)
-class Judged:
+class ZeroShotResult:
     """What came of it.
 
     Attributes:
@@ -36,11 +36,11 @@ class Judged:
         bias: that was taken from the scores of seen classes in `seen` and `unseen`.
     """
 
-    zero_shot: Count
-    by_level: Mapping[str, Count]
-    per_class: Mapping[str, Count]
-    seen: Count
-    unseen: Count
+    zero_shot: Accuracy
+    by_level: Mapping[str, Accuracy]
+    per_class: Mapping[str, Accuracy]
+    seen: Accuracy
+    unseen: Accuracy
     bias: float
 
     @property
@@ -72,7 +72,7 @@ def fused(scores: Scores) -> Scores:
     return mean
 
 
-def judge(
+def evaluate(
     scores: Scores,
     labels: Labels,
     *,
@@ -80,7 +80,7 @@ def judge(
     unseen: Sequence[str],
     levels: Sequence[str],
     bias: float = 0.0,
-) -> Judged:
+) -> ZeroShotResult:
     """Both questions.
 
     Args:
@@ -95,13 +95,13 @@ def judge(
     places[among] = np.arange(len(among))
     own = places[labels[new]]
 
-    def count(found: Scores) -> Count:
+    def count(found: Scores) -> Accuracy:
         return top_k(found[new][:, among], own, 1)
 
     together = fused(scores)
     only = together[new][:, among]
     seen, unseen_count = _generalised(together, labels, among, bias)
-    return Judged(
+    return ZeroShotResult(
         zero_shot=count(together),
         by_level={level: count(found) for level, found in zip(levels, scores, strict=True)},
         per_class={label: top_k(only[own == place], own[own == place], 1) for place, label in enumerate(unseen)},
@@ -111,7 +111,7 @@ def judge(
     )
 
 
-def _generalised(together: Scores, labels: Labels, among: npt.NDArray[np.int64], bias: float) -> tuple[Count, Count]:
+def _generalised(together: Scores, labels: Labels, among: npt.NDArray[np.int64], bias: float) -> tuple[Accuracy, Accuracy]:
     """Clips of seen and of unseen classes, among all."""
     new = np.isin(labels, among)
     level = np.full(together.shape[1], bias)

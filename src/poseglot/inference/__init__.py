@@ -3,7 +3,7 @@
 Nothing in this room loads text encoders, losses, Fabric or transformers.
 """
 
-from poseglot.inference.predictor import Answer, Prediction, Predictor
-from poseglot.inference.stream import StreamingRecognizer
+from poseglot.inference.predictor import ClassScore, Prediction, Predictor
+from poseglot.inference.streaming import StreamingRecognizer
 
-__all__ = ["Answer", "Prediction", "Predictor", "StreamingRecognizer"]
+__all__ = ["ClassScore", "Prediction", "Predictor", "StreamingRecognizer"]

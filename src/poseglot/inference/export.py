@@ -24,7 +24,7 @@ from torch import Tensor
 
 from poseglot.errors import PoseglotError
 from poseglot.files import write_atomically
-from poseglot.models.frozen import FrozenRecognizer, freeze
+from poseglot.models.fuse import FusedRecognizer, fuse
 from poseglot.models.recognizer import Recognizer, described, spec_of
 from poseglot.skeletons.layout import load_layout
 
@@ -53,7 +53,7 @@ def export_onnx(
         opset: ONNX's version of its operations.
         int8: `dynamic` has weights of eight bits and finds the scale of what flows as it runs; `static` has it from the calibration.
             The comparison with torch is made before the weights are rounded; what rounding does to the accuracy must be measured.
-        calibration: batches (N, M, T, V, C) of views, of the training side.
+        calibration: batches (N, M, T, V, C) of views, of the training set.
         made_from: the SHA-256 of the recognizer's own file, by which a run's folder knows that the file beside it says the same.
         temperature: by which logits are divided to make probabilities, if that is known; the logits are written as they are.
 
@@ -67,7 +67,7 @@ def export_onnx(
     _package("onnxscript")
     if int8 == "static" and not len(calibration):
         raise PoseglotError("static int8 needs clips to calibrate by; none were given. Name a store, or take dynamic.")
-    frozen = freeze(recognizer.float().cpu())
+    frozen = fuse(recognizer.float().cpu())
     with tempfile.TemporaryDirectory(prefix="poseglot-export-") as folder:
         made = Path(folder) / "recognizer.onnx"
         _write(frozen, made, opset)
@@ -132,12 +132,12 @@ class ExportedRecognizer:
         return torch.from_numpy(logits)
 
 
-def _write(frozen: FrozenRecognizer, path: Path, opset: int) -> None:
+def _write(frozen: FusedRecognizer, path: Path, opset: int) -> None:
     spec = frozen.spec
-    example = torch.zeros(2, spec.people, _FRAMES, len(frozen.layout), spec.channels)
+    example = torch.zeros(2, spec.num_persons, _FRAMES, len(frozen.layout), spec.channels)
     free: dict[int, Any] = {0: torch.export.Dim("count"), 2: torch.export.Dim("frames")}
-    if spec.people > 1:
-        free[1] = torch.export.Dim("people", max=spec.people)
+    if spec.num_persons > 1:
+        free[1] = torch.export.Dim("people", max=spec.num_persons)
     try:
         with _quiet():
             program = torch.onnx.export(
@@ -165,7 +165,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _compare(frozen: FrozenRecognizer, path: Path) -> float:
+def _compare(frozen: FusedRecognizer, path: Path) -> float:
     """The largest difference from torch over batches of all kinds, as a share of the largest logit.
 
     Raises:
@@ -174,7 +174,12 @@ def _compare(frozen: FrozenRecognizer, path: Path) -> float:
     session = _package("onnxruntime").InferenceSession(str(path), providers=["CPUExecutionProvider"])
     generator = torch.Generator().manual_seed(0)
     worst = 0.0
-    for count, people, frames in [(1, 1, _FRAMES), (1, frozen.spec.people, 64), (3, frozen.spec.people, 31), (2, 1, 1)]:
+    for count, people, frames in [
+        (1, 1, _FRAMES),
+        (1, frozen.spec.num_persons, 64),
+        (3, frozen.spec.num_persons, 31),
+        (2, 1, 1),
+    ]:
         x = torch.randn(count, people, frames, len(frozen.layout), frozen.spec.channels, generator=generator)
         with torch.no_grad():
             wanted = frozen(x)

@@ -18,26 +18,26 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from poseglot.data.dataset import ClipDataset
+from poseglot.data.readers import clip_files, is_video, layout_of, read_clip
+from poseglot.data.readers.poses import ENDING as POSES
+from poseglot.data.readers.poses import Poses, read_poses
 from poseglot.errors import PoseglotError
 from poseglot.files import sha256_of
 from poseglot.inference.calibration import temperature_of
 from poseglot.inference.tracking import together, tracks_of
 from poseglot.inference.windows import most_moving
-from poseglot.models.frozen import FrozenRecognizer, RowsRecognizer, prepare
+from poseglot.models.fuse import ChannelsLastRecognizer, FusedRecognizer, prepare
 from poseglot.models.recognizer import RECOGNIZER_FILE, Recognizer, RecognizerSpec, load_recognizer
 from poseglot.skeletons.clip import Clip, Joints, check_joints
-from poseglot.skeletons.formats import clip_files, is_video, layout_of, read_clip
-from poseglot.skeletons.formats.poses import ENDING as POSES
-from poseglot.skeletons.formats.poses import Poses, read_poses
 from poseglot.skeletons.layout import GLOBAL, Layout, as_layout
 from poseglot.skeletons.mapping import LayoutMapping, map_layout
-from poseglot.skeletons.transforms import test_view
-from poseglot.skeletons.views import Views
+from poseglot.skeletons.transforms import apply_pipeline
 
 if TYPE_CHECKING:
+    from poseglot.data.store import PackedStore
     from poseglot.inference.export import ExportedRecognizer
     from poseglot.inference.video.estimator import PoseEstimator
-    from poseglot.skeletons.store import PackedStore
 
 Engine = Literal["auto", "torch", "onnx"]
 ENGINES: tuple[Engine, ...] = ("auto", "torch", "onnx")
@@ -45,11 +45,11 @@ ENGINES: tuple[Engine, ...] = ("auto", "torch", "onnx")
 EXPORTED_FILE = "recognizer.onnx"
 UNKNOWN = "unknown"
 # What can be recognised: a file, a folder of files, a clip, or an array of joints.
-Recognisable = Clip | npt.ArrayLike | str | Path
+ClipLike = Clip | npt.ArrayLike | str | Path
 
 
 @dataclass(frozen=True)
-class Answer:
+class ClassScore:
     """One candidate: a class name and its probability."""
 
     action: str
@@ -69,7 +69,7 @@ class Prediction:
     """
 
     name: str
-    answers: tuple[Answer, ...]
+    answers: tuple[ClassScore, ...]
     unknown: bool = False
     features: Mapping[str, npt.NDArray[np.float32]] | None = None
     mapping: LayoutMapping | None = None
@@ -100,38 +100,36 @@ class Predictor:
         PoseglotError: no recognizer there, it is damaged, or its calibration is that of another one.
     """
 
-    def __init__(
-        self, path: str | Path, *, device: str | None = None, engine: Engine = "auto", unknown_below: float = 0.0
-    ) -> None:
+    def __init__(self, path: str | Path, *, device: str | None = None, engine: Engine = "auto", threshold: float = 0.0) -> None:
         path = Path(path)
         if engine not in ENGINES:
             raise PoseglotError(f"there is no engine {engine!r}; accepted are {', '.join(ENGINES)}.")
-        if not 0 <= unknown_below <= 1:
-            raise PoseglotError(f"the threshold for unknown is a probability from 0 to 1, not {unknown_below}.")
-        self.unknown_below = unknown_below
+        if not 0 <= threshold <= 1:
+            raise PoseglotError(f"the threshold for unknown is a probability from 0 to 1, not {threshold}.")
+        self.threshold = threshold
         self.spec: RecognizerSpec
         self.layout: Layout
         self.device: torch.device
         self.temperature: float | None
         # (N, M, T, V, C), on the device -> (N, classes).
         self._logits: Callable[[torch.Tensor], torch.Tensor]
-        self._frozen: FrozenRecognizer | RowsRecognizer | None = None
+        self._fused: FusedRecognizer | ChannelsLastRecognizer | None = None
         exported, recognizer = None, None
         if engine == "torch" and path.suffix == ".onnx":
             raise PoseglotError(f"torch cannot run {path}; give the run's folder, or its {RECOGNIZER_FILE}.")
         if engine == "torch" or (engine == "auto" and path.suffix != ".onnx"):
             recognizer = recognizer_at(path, device)
-            self._frozen = prepare(recognizer.without_words())
-        if engine != "torch" and not isinstance(self._frozen, RowsRecognizer):
+            self._fused = prepare(recognizer.drop_heads())
+        if engine != "torch" and not isinstance(self._fused, ChannelsLastRecognizer):
             exported = _exported(path, device, engine)
         if exported is not None:
-            self._frozen = None
+            self._fused = None
             self.spec, self.layout, self.device, self._logits = exported.spec, exported.layout, torch.device("cpu"), exported
             self.engine = "onnx"
         else:
-            assert recognizer is not None and self._frozen is not None
+            assert recognizer is not None and self._fused is not None
             self.spec, self.layout, self.device = recognizer.spec, recognizer.layout, recognizer.classifier.weight.device
-            self._logits, self.engine = self._frozen, "torch"
+            self._logits, self.engine = self._fused, "torch"
         if exported is not None and path.suffix == ".onnx":
             self.temperature = exported.temperature
         else:
@@ -142,7 +140,7 @@ class Predictor:
 
     def predict(
         self,
-        clips: Recognisable | Sequence[Recognisable],
+        clips: ClipLike | Sequence[ClipLike],
         *,
         top: int = 5,
         batch_size: int = 64,
@@ -172,7 +170,7 @@ class Predictor:
         """
         if top < 1:
             raise PoseglotError(f"at least one answer must be asked for, not {top}.")
-        if features and self._frozen is None:
+        if features and self._fused is None:
             raise PoseglotError(
                 'an exported file gives logits only, no features; load the run or its recognizer.safetensors with engine="torch".'
             )
@@ -185,7 +183,7 @@ class Predictor:
         return predictions
 
     def predict_each(
-        self, clips: Sequence[Recognisable], *, top: int = 5, layout: str | Path | Layout | None = None
+        self, clips: Sequence[ClipLike], *, top: int = 5, layout: str | Path | Layout | None = None
     ) -> list[Prediction | PoseglotError]:
         """As `predict`, of clips that go through the network at once; one that is not acceptable has its error in its place."""
         given = None if layout is None else as_layout(layout)
@@ -205,7 +203,7 @@ class Predictor:
 
     def views(
         self,
-        clips: Recognisable | Sequence[Recognisable],
+        clips: ClipLike | Sequence[ClipLike],
         *,
         batch_size: int = 64,
         layout: str | Path | Layout | None = None,
@@ -234,14 +232,14 @@ class Predictor:
             result: npt.NDArray[np.float32] = self._logits(views.to(self.device)).cpu().numpy()
         return result
 
-    def logits_of(self, views: Views, *, batch_size: int = 64) -> Iterator[npt.NDArray[np.float32]]:
+    def logits_of(self, views: ClipDataset, *, batch_size: int = 64) -> Iterator[npt.NDArray[np.float32]]:
         """The logits of every clip of a side of a store, batch by batch.
 
         Raises:
             PoseglotError: as `check_store`.
         """
         self.check_store(views.store)
-        for view in views.test_views(batch_size, self.device):
+        for view in views.eval_inputs(batch_size, self.device):
             yield self.logits(view)
 
     def check_store(self, store: PackedStore) -> None:
@@ -251,16 +249,16 @@ class Predictor:
             PoseglotError: the store's clips have scores and the recognizer knows none, or the other way round.
         """
         info, channels = store.info, store.joints.shape[-1]
-        if (channels, info.scored) != (self.spec.channels, self.spec.scored):
+        if (channels, info.has_scores) != (self.spec.channels, self.spec.has_scores):
             raise PoseglotError(
-                f"the clips of {info.name} have {_numbers(channels, info.scored)} per joint, but the recognizer was trained on "
-                f"{_numbers(self.spec.channels, self.spec.scored)}. {_remedy(info.scored, self.spec.scored)}"
+                f"the clips of {info.name} have {_numbers(channels, info.has_scores)} per joint, but the recognizer was trained on "
+                f"{_numbers(self.spec.channels, self.spec.has_scores)}. {_remedy(info.has_scores, self.spec.has_scores)}"
             )
 
     @property
-    def axes(self) -> int:
+    def num_dims(self) -> int:
         """How many coordinates of a joint the recognizer knows, 2 or 3."""
-        return self.spec.channels - self.spec.scored
+        return self.spec.channels - self.spec.has_scores
 
     @property
     def parts(self) -> dict[str, tuple[int, ...]]:
@@ -287,16 +285,16 @@ class Predictor:
 
     def _features_and_logits(self, views: torch.Tensor) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """(N, M, T, V, C) views -> (N, V, F) mean features of the joints, (N, classes) logits, both from one pass."""
-        assert self._frozen is not None
+        assert self._fused is not None
         with torch.inference_mode():
-            joints = self._frozen.joint_features(views.to(self.device))
-            logits = self._frozen.classify(joints.mean(dim=1))
+            joints = self._fused.joint_features(views.to(self.device))
+            logits = self._fused.classify(joints.mean(dim=1))
         return joints.cpu().numpy(), logits.cpu().numpy()
 
     def _prediction(self, name: str, logits: npt.NDArray[np.float32], mapping: LayoutMapping | None, top: int) -> Prediction:
         """What a clip's logits (classes,) say."""
         answers = best_answers(logits / (self.temperature or 1), self.classes, top)
-        return Prediction(name, answers, unknown=answers[0].probability < self.unknown_below, mapping=mapping)
+        return Prediction(name, answers, unknown=answers[0].probability < self.threshold, mapping=mapping)
 
     def _parts(self, joints: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
         """(V, F) -> part -> (F,)."""
@@ -321,7 +319,7 @@ class Predictor:
         return *self._mapped(clip, layout, str(path)), fps
 
     def _clip(
-        self, clip: Recognisable, number: int, layout: Layout | None, pose: str | PoseEstimator
+        self, clip: ClipLike, number: int, layout: Layout | None, pose: str | PoseEstimator
     ) -> tuple[Clip, LayoutMapping | None]:
         """A checked clip of the recognizer's joints, and how they came about.
 
@@ -334,33 +332,33 @@ class Predictor:
             if fps is not None:
                 clip = self._most_moving(clip, origin)
         if not isinstance(clip, Clip):
-            scored, name = self.spec.scored, f"clip {number}"
-            clip = Clip(check_joints(clip, scored=scored, origin=name), name=name, scored=scored)
+            has_scores, name = self.spec.has_scores, f"clip {number}"
+            clip = Clip(check_joints(clip, has_scores=has_scores, origin=name), name=name, has_scores=has_scores)
         return self._mapped(clip, layout, origin or clip.name)
 
     def _mapped(self, clip: Clip, layout: Layout | None, origin: str) -> tuple[Clip, LayoutMapping | None]:
         """A clip checked, and of the recognizer's joints."""
         source = layout or self.layout
-        joints = check_joints(clip.joints, joint_count=len(source), scored=clip.scored, origin=origin)
-        checked = Clip(joints, name=clip.name, scored=clip.scored)
+        joints = check_joints(clip.joints, joint_count=len(source), has_scores=clip.has_scores, origin=origin)
+        checked = Clip(joints, name=clip.name, has_scores=clip.has_scores)
         mapping = self.mapping(source)
         if mapping is None:
             return checked, None
-        return replace(checked, joints=mapping.apply(joints, scored=clip.scored)), mapping
+        return replace(checked, joints=mapping.apply(joints, has_scores=clip.has_scores)), mapping
 
     def _read(self, path: Path, layout: Layout | None, pose: str | PoseEstimator) -> tuple[Clip, Layout | None, float | None]:
         """A file's clip, its layout if it is not the recognizer's, and frames in a second of poses, who may be any number of people."""
         if is_video(path) or path.suffix.lower() == POSES:
             poses = self._poses(path, pose) if is_video(path) else read_poses(path)
-            scored = self.spec.scored
-            joints = poses.joints(axes=self.axes, scored=scored)
-            return Clip(joints, name=path.stem, scored=scored), poses.layout, poses.fps
+            has_scores = self.spec.has_scores
+            joints = poses.joints(num_dims=self.num_dims, has_scores=has_scores)
+            return Clip(joints, name=path.stem, has_scores=has_scores), poses.layout, poses.fps
         if layout is None and (own := layout_of(path)) is not None:
-            clip = read_clip(path, scored=self.spec.scored)
+            clip = read_clip(path, has_scores=self.spec.has_scores)
             # NW-UCLA's JSON is also written with other joints; as many as the recognizer has are taken for those.
             is_own = path.suffix.lower() == ".skeleton" or clip.joints.shape[2] != len(self.layout)
             return clip, own if is_own and clip.joints.shape[2] == len(own) else None, None
-        return read_clip(path, layout=layout or self.layout, scored=self.spec.scored), layout, None
+        return read_clip(path, layout=layout or self.layout, has_scores=self.spec.has_scores), layout, None
 
     def _poses(self, path: Path, pose: str | PoseEstimator) -> Poses:
         """The people in a video."""
@@ -370,7 +368,7 @@ class Predictor:
         if isinstance(pose, str):
             if pose not in self._estimators:
                 try:
-                    self._estimators[pose] = load_estimator(pose, axes=self.axes, device=self.device.type)
+                    self._estimators[pose] = load_estimator(pose, num_dims=self.num_dims, device=self.device.type)
                 except PoseglotError as error:
                     raise PoseglotError(f"{path}: {error}") from error
             pose = self._estimators[pose]
@@ -379,7 +377,7 @@ class Predictor:
 
     def _most_moving(self, clip: Clip, origin: str) -> Clip:
         """As many of a video's people as the recognizer knows, in the frames in which any of them is there."""
-        chosen_clip, found = people_of_video(clip, self.spec.people)
+        chosen_clip, found = people_of_video(clip, self.spec.num_persons)
         if (count := len(chosen_clip.joints)) < found:
             chosen = "the one who moves" if count == 1 else f"the {count} who move"
             warnings.warn(
@@ -392,13 +390,15 @@ class Predictor:
     def _view(self, clip: Clip) -> Joints:
         spec = self.spec
         people, channels = clip.joints.shape[0], clip.joints.shape[3]
-        if people > spec.people or (channels, clip.scored) != (spec.channels, spec.scored):
+        if people > spec.num_persons or (channels, clip.has_scores) != (spec.channels, spec.has_scores):
             raise PoseglotError(
-                f"{clip.name}: {people} people with {_numbers(channels, clip.scored)} per joint, but the recognizer was trained on at "
-                f"most {spec.people} people with {_numbers(spec.channels, spec.scored)}. {_remedy(clip.scored, spec.scored)}"
+                f"{clip.name}: {people} people with {_numbers(channels, clip.has_scores)} per joint, but the recognizer was trained on at "
+                f"most {spec.num_persons} people with {_numbers(spec.channels, spec.has_scores)}. {_remedy(clip.has_scores, spec.has_scores)}"
             )
-        view = test_view(clip.joints, protocol=spec.protocol, stream=spec.stream, layout=self.layout, scored=spec.scored)
-        absent = spec.people - len(view)
+        view = apply_pipeline(
+            clip.joints, pipeline=spec.pipeline, modality=spec.modality, layout=self.layout, has_scores=spec.has_scores
+        )
+        absent = spec.num_persons - len(view)
         return np.pad(view, [(0, absent)] + [(0, 0)] * 3)
 
 
@@ -409,25 +409,25 @@ def people_of_video(clip: Clip, count: int) -> tuple[Clip, int]:
     return replace(clip, joints=joints[:, (joints != 0).any(axis=(0, 2, 3))]), len(tracks)
 
 
-def best_answers(logits: npt.NDArray[np.floating], classes: Sequence[str], top: int) -> tuple[Answer, ...]:
+def best_answers(logits: npt.NDArray[np.floating], classes: Sequence[str], top: int) -> tuple[ClassScore, ...]:
     """The most probable classes, best first: (classes,) logits and their names."""
     return answers_of(torch.from_numpy(logits).double().softmax(dim=0).numpy(), classes, top)
 
 
-def answers_of(probabilities: npt.NDArray[np.float64], classes: Sequence[str], top: int) -> tuple[Answer, ...]:
+def answers_of(probabilities: npt.NDArray[np.float64], classes: Sequence[str], top: int) -> tuple[ClassScore, ...]:
     """The most probable classes, best first: (classes,) probabilities and their names."""
     best = torch.from_numpy(probabilities).topk(min(top, len(classes)))
     return tuple(
-        Answer(classes[place], probability)
+        ClassScore(classes[place], probability)
         for probability, place in zip(best.values.tolist(), best.indices.tolist(), strict=True)
     )
 
 
-def _listed(clips: Recognisable | Sequence[Recognisable]) -> list[Recognisable]:
+def _listed(clips: ClipLike | Sequence[ClipLike]) -> list[ClipLike]:
     """One clip as a list of one, an array of many as a list of arrays, folders as the files in them."""
     is_one = isinstance(clips, (str, Path, Clip)) or (isinstance(clips, (np.ndarray, torch.Tensor)) and clips.ndim < 5)
-    listed: list[Recognisable] = []
-    for clip in cast("Sequence[Recognisable]", [clips] if is_one else clips):
+    listed: list[ClipLike] = []
+    for clip in cast("Sequence[ClipLike]", [clips] if is_one else clips):
         if isinstance(clip, (str, Path)) and Path(clip).is_dir():
             listed += _files_in(Path(clip))
         else:
@@ -513,13 +513,13 @@ def recognizer_at(path: Path, device: str | None) -> Recognizer:
         ) from error
 
 
-def _numbers(channels: int, scored: bool) -> str:
-    return f"{channels - scored} coordinates{' and a score' if scored else ''}"
+def _numbers(channels: int, has_scores: bool) -> str:
+    return f"{channels - has_scores} coordinates{' and a score' if has_scores else ''}"
 
 
-def _remedy(scored: bool, wanted: bool) -> str:
-    if scored and not wanted:
+def _remedy(has_scores: bool, wanted: bool) -> str:
+    if has_scores and not wanted:
         return "Leave out the last channel, the confidence in each joint, or train on clips that have it."
-    if wanted and not scored:
+    if wanted and not has_scores:
         return "Give the confidence in each joint as the last channel (1 where nothing is known), or train without it."
     return "Choose people or coordinates, or train on such clips."

@@ -52,8 +52,8 @@ def track_people(
     gap: int,
     least: int = 1,
     reach: float = REACH,
-    scored: bool = False,
-    axes: int | None = None,
+    has_scores: bool = False,
+    num_dims: int | None = None,
 ) -> list[Track]:
     """The tracks of a recording, in the order in which they begin.
 
@@ -69,7 +69,9 @@ def track_people(
     alive: list[_Open] = []
     for frame, people in enumerate(found):
         alive = [track for track in alive if frame - track.frames[-1] <= gap + 1]
-        cost = np.array([[_distance(track.poses[-1], pose, scored, axes) for pose in people] for track in alive]) / reach
+        cost = (
+            np.array([[_distance(track.poses[-1], pose, has_scores, num_dims) for pose in people] for track in alive]) / reach
+        )
         given = assign(np.minimum(cost.reshape(len(alive), len(people)), 1))
         free = set(range(len(people)))
         for place, other in given:
@@ -108,16 +110,16 @@ def assign(cost: Matrix) -> list[tuple[int, int]]:
     return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
-def _distance(one: Joints, other: Joints, scored: bool, axes: int | None = None) -> float:
+def _distance(one: Joints, other: Joints, has_scores: bool, num_dims: int | None = None) -> float:
     """The mean distance of the joints that both poses have, in body sizes of the first; infinite if they share none."""
-    axes = axes or one.shape[-1] - scored
-    tell = -1 if scored else slice(None)
+    num_dims = num_dims or one.shape[-1] - has_scores
+    tell = -1 if has_scores else slice(None)
     ours, theirs = ((pose[:, tell] != 0).reshape(len(pose), -1).any(axis=1) for pose in (one, other))
     both = ours & theirs
     if not both.any():
         return np.inf
-    size = np.linalg.norm(np.ptp(one[ours, :axes], axis=0))
-    apart = np.linalg.norm(one[both, :axes] - other[both, :axes], axis=1).mean()
+    size = np.linalg.norm(np.ptp(one[ours, :num_dims], axis=0))
+    apart = np.linalg.norm(one[both, :num_dims] - other[both, :num_dims], axis=1).mean()
     return float(apart / size) if size > 0 else np.inf
 
 

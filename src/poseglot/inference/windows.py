@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.clip import Joints
-from poseglot.skeletons.transforms import make_view, protocol_named
+from poseglot.skeletons.protocols import load_pipeline
+from poseglot.skeletons.transforms import make_input
 
 if TYPE_CHECKING:
     from poseglot.inference.predictor import Predictor
@@ -59,7 +60,7 @@ def window_probabilities(
     Returns:
         (W, classes), rows that add up to 1.
     """
-    spec, protocol = predictor.spec, protocol_named(predictor.spec.protocol)
+    spec, pipeline = predictor.spec, load_pipeline(predictor.spec.pipeline)
     # Windows of like length together, so that little is padded.
     order = np.argsort(windows[:, 1] - windows[:, 0], kind="stable")
     result = np.empty((len(windows), len(spec.classes)))
@@ -68,12 +69,12 @@ def window_probabilities(
         lengths = windows[batch, 1] - windows[batch, 0]
         # Behind its end a window repeats its last frame; the protocol does not look there.
         frame = np.minimum(windows[batch, :1] + np.arange(lengths.max()), windows[batch, 1:] - 1)
-        cut = np.stack([most_moving(joints[:, row], spec.people) for row in frame])
-        views = make_view(
+        cut = np.stack([most_moving(joints[:, row], spec.num_persons) for row in frame])
+        views = make_input(
             torch.from_numpy(cut), torch.from_numpy(lengths), torch.full((len(cut),), cut.shape[1]),
-            protocol=protocol, stream=spec.stream, layout=predictor.layout, scored=spec.scored,
+            pipeline=pipeline, modality=spec.modality, layout=predictor.layout, has_scores=spec.has_scores,
         )  # fmt: skip
-        absent = spec.people - cut.shape[1]
+        absent = spec.num_persons - cut.shape[1]
         if absent:
             views = torch.cat([views, views.new_zeros(len(cut), absent, *views.shape[2:])], dim=1)
         result[batch] = torch.from_numpy(predictor.logits(views)).double().softmax(dim=1).numpy()

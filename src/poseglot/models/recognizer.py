@@ -23,10 +23,10 @@ from torch import Tensor, nn
 
 from poseglot.errors import PoseglotError
 from poseglot.files import write_atomically
-from poseglot.models.encoders import build_encoder
+from poseglot.models.encoders import create_encoder
 from poseglot.skeletons.layout import GLOBAL, Layout, load_layout
 
-FORMAT = "poseglot-recognizer/1"
+FORMAT = "poseglot-recognizer/2"
 # What a recognizer is called in the folder of a run.
 RECOGNIZER_FILE = "recognizer.safetensors"
 
@@ -37,9 +37,9 @@ class RecognizerSpec:
 
     Attributes:
         layout: of the clips: a packaged one's name, or a user's own as a table (`Layout.described`).
-        people, channels: of the clips; a score counts as a channel.
+        num_persons, channels: of the clips; a score counts as a channel.
         classes: class names; logits are in this order.
-        encoder, options: name and keyword arguments.
+        encoder, encoder_kwargs: name and keyword arguments.
         levels: alignment level -> the joints it pools; the whole body is `global`. Empty without words.
         text_width: of the alignment features.
         input_transform: (V, V) applied to the joints first (matrix @ joints), or None. Authors' recipes have one.
@@ -49,16 +49,16 @@ class RecognizerSpec:
 
     layout: str | Mapping[str, Any]
     classes: tuple[str, ...]
-    people: int = 1
+    num_persons: int = 1
     channels: int = 3
     encoder: str = "ctr-gcn"
-    options: Mapping[str, Any] | None = None
+    encoder_kwargs: Mapping[str, Any] | None = None
     levels: Mapping[str, tuple[int, ...]] | None = None
-    text_width: int = 0
+    embed_dim: int = 0
     input_transform: tuple[tuple[float, ...], ...] | None = None
-    protocol: str = "nw-ucla"
-    stream: str = "joint"
-    scored: bool = False
+    pipeline: str = "nw-ucla"
+    modality: str = "joint"
+    has_scores: bool = False
 
 
 class Recognizer(nn.Module):
@@ -76,14 +76,14 @@ class Recognizer(nn.Module):
         self.layout: Layout = load_layout(spec.layout)
         # Never a path: the recognizer outlives the file.
         self.spec = replace(spec, layout=self.layout.described())
-        self.encoder = build_encoder(
-            spec.encoder, self.layout, people=spec.people, channels=spec.channels, **dict(spec.options or {})
+        self.encoder = create_encoder(
+            spec.encoder, self.layout, num_persons=spec.num_persons, channels=spec.channels, **dict(spec.encoder_kwargs or {})
         )
         features = int(self.encoder.features)  # type: ignore[arg-type]
         self.classifier = nn.Linear(features, len(spec.classes))
         nn.init.normal_(self.classifier.weight, std=math.sqrt(2 / len(spec.classes)))
         levels = dict(spec.levels or {})
-        self.heads = nn.ModuleDict({f"{level}_head": nn.Linear(features, spec.text_width) for level in levels})
+        self.heads = nn.ModuleDict({f"{level}_head": nn.Linear(features, spec.embed_dim) for level in levels})
         if GLOBAL in levels:
             # As in the authors' code: the whole body's head starts larger than the parts' heads.
             nn.init.kaiming_normal_(self.heads[f"{GLOBAL}_head"].get_parameter("weight"), mode="fan_out")
@@ -107,12 +107,12 @@ class Recognizer(nn.Module):
         }
         return {"logits": logits, "alignment": alignment}
 
-    def without_words(self) -> Recognizer:
+    def drop_heads(self) -> Recognizer:
         """The same encoder and classifier (shared, not copied) without alignment heads: what runs at test time."""
         # Put together by hand: building one, on the meta device too, would load torch's compiler, which takes a second.
         bare = Recognizer.__new__(Recognizer)
         nn.Module.__init__(bare)
-        bare.layout, bare.spec = self.layout, replace(self.spec, levels=None, text_width=0)
+        bare.layout, bare.spec = self.layout, replace(self.spec, levels=None, embed_dim=0)
         bare.encoder, bare.classifier, bare.heads = self.encoder, self.classifier, nn.ModuleDict()
         bare.register_buffer("members", self.members[:0], persistent=False)
         bare.register_buffer("input_transform", self.input_transform, persistent=False)

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from poseglot.evaluation.comparison import ClassDifference
 from poseglot.report.pictures import INK, LINE, PAPER, save_figure
 
-# Of Okabe and Ito's colours, told apart by people with any kind of colour vision.
+# Of Okabe and Ito's colors, told apart by people with any kind of color vision.
 GAIN, LOSS = "#0072B2", "#D55E00"
 
 

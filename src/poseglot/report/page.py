@@ -15,10 +15,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from poseglot import __version__
+from poseglot.colors import PART_COLORS
 from poseglot.files import write_atomically
 from poseglot.report import sections
-from poseglot.report.material import LeftOutError, Material, collect
-from poseglot.skeletons.colours import PART_COLOURS
+from poseglot.report.report_data import LeftOutError, ReportData, collect
 from poseglot.training.run import Run
 
 
@@ -28,7 +28,7 @@ class Page:
 
     path: Path
     size: int
-    left_out: Mapping[str, str]
+    excluded_classes: Mapping[str, str]
 
 
 def write_page(run: Run, path: Path, *, layers: Sequence[int] | None = None, clips: int = 12) -> Page:
@@ -42,7 +42,7 @@ def write_page(run: Run, path: Path, *, layers: Sequence[int] | None = None, cli
         PoseglotError: the run was not evaluated, there is no such layer, or the disk refused.
     """
     material = collect(run)
-    makers: dict[str, Callable[[Material], Any]] = {
+    makers: dict[str, Callable[[ReportData], Any]] = {
         "curves": sections.curves,
         "classes": sections.classes,
         "pairs": sections.pairs,
@@ -51,18 +51,18 @@ def write_page(run: Run, path: Path, *, layers: Sequence[int] | None = None, cli
         "clips": lambda material: sections.clips(material, clips),
     }
     shown: dict[str, Any] = dict.fromkeys(makers)
-    left_out: dict[str, str] = {}
+    excluded_classes: dict[str, str] = {}
     for name, make in makers.items():
         try:
             shown[name] = make(material)
         except LeftOutError as reason:
-            left_out[name] = str(reason)
-    html = render(sections.head(material), shown, left_out)
+            excluded_classes[name] = str(reason)
+    html = render(sections.head(material), shown, excluded_classes)
     write_atomically(path, html)
-    return Page(path, len(html.encode()), left_out)
+    return Page(path, len(html.encode()), excluded_classes)
 
 
-def render(head: sections.Head, shown: Mapping[str, Any], left_out: Mapping[str, str]) -> str:
+def render(head: sections.Head, shown: Mapping[str, Any], excluded_classes: Mapping[str, str]) -> str:
     """The page as HTML; a section that is None in `shown` has its reason in `left_out`."""
     environment = Environment(
         loader=PackageLoader("poseglot.report"),
@@ -77,11 +77,11 @@ def render(head: sections.Head, shown: Mapping[str, Any], left_out: Mapping[str,
     return environment.get_template("report.html").render(
         head=head,
         shown=shown,
-        left_out=left_out,
+        excluded_classes=excluded_classes,
         data=_for_script(shown),
         style=style,
         script=script,
-        part_colours=PART_COLOURS,
+        part_colours=PART_COLORS,
         version=__version__,
     )
 
@@ -95,5 +95,5 @@ def _for_script(shown: Mapping[str, Any]) -> dict[str, Any]:
     found = {"charts": {chart.id: chart.data for chart in charts}, "grids": {grid.id: grid.data for grid in grids}}
     if shown["clips"]:
         clips = shown["clips"]
-        found["clips"] = {"bones": clips.bones, "colours": clips.colours, "shown": [clip.data for clip in clips.clips]}
+        found["clips"] = {"bones": clips.bones, "colors": clips.colors, "shown": [clip.data for clip in clips.clips]}
     return found

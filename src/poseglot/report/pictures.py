@@ -1,4 +1,4 @@
-"""Pictures from a run: a skeleton with its parts in colour, the training curve, the confusion matrix.
+"""Pictures from a run: a skeleton with its parts in color, the training curve, the confusion matrix.
 
 matplotlib draws them, without a display; each function writes one PNG.
 """
@@ -18,22 +18,21 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from poseglot.colors import PART_COLORS
 from poseglot.files import write_atomically
-from poseglot.skeletons.clip import Clip
-from poseglot.skeletons.colours import PART_COLOURS
+from poseglot.skeletons.clip import Clip, seen_joints
 from poseglot.skeletons.layout import Layout
-from poseglot.skeletons.measures import seen_joints
 
 INK, PAPER, LINE = "#222222", "#ffffff", "#c9c9c9"
 
 
 def draw_skeleton(clip: Clip, layout: Layout, path: Path, *, title: str, frames: int = 8) -> None:
-    """Evenly spaced frames of a clip side by side, seen from the front; a bone has the colour of its child joint's part."""
+    """Evenly spaced frames of a clip side by side, seen from the front; a bone has the color of its child joint's part."""
     chosen = np.linspace(0, clip.joints.shape[1] - 1, min(frames, clip.joints.shape[1])).round().astype(int)
     figure = Figure(figsize=(1.6 * len(chosen) + 0.4, 3.4), facecolor=PAPER)
     axes = np.atleast_1d(figure.subplots(1, len(chosen), sharex=True, sharey=True))
     for axis, frame in zip(axes, chosen, strict=True):
-        draw_people(axis, clip.joints[:, frame], layout, scored=clip.scored)
+        draw_people(axis, clip.joints[:, frame], layout, has_scores=clip.has_scores)
         axis.set_aspect("equal")
         axis.set_title(f"frame {frame + 1}", fontsize=8, color=INK)
     name_parts(figure)
@@ -43,7 +42,7 @@ def draw_skeleton(clip: Clip, layout: Layout, path: Path, *, title: str, frames:
 
 
 def draw_people(
-    axis: Axes, people: npt.NDArray[np.float32], layout: Layout, *, scored: bool = False, width: float = 2.5
+    axis: Axes, people: npt.NDArray[np.float32], layout: Layout, *, has_scores: bool = False, width: float = 2.5
 ) -> None:
     """One frame, (M, V, C), x to the right and y up; a joint that was not seen is left out, and the bones that end in it.
 
@@ -51,17 +50,17 @@ def draw_people(
         scored: whether the last channel is the confidence in each joint.
         width: of a bone, in points.
     """
-    colours = [colour for joint in layout.joints for part, colour in PART_COLOURS.items() if joint in layout.parts[part]]
-    coordinates, seen = seen_joints(people, scored=scored)
+    colors = [color for joint in layout.joints for part, color in PART_COLORS.items() if joint in layout.parts[part]]
+    coordinates, seen = seen_joints(people, has_scores=has_scores)
     for person, shown in zip(coordinates.transpose(2, 1, 0)[..., :2], seen.T, strict=True):
-        if not scored and np.count_nonzero(shown) == len(layout) - 1:
+        if not has_scores and np.count_nonzero(shown) == len(layout) - 1:
             shown[layout.centre_index] = True  # all zero because the others were centred on it
         bones = [(child, parent) for child, parent in layout.bone_pairs if shown[child] and shown[parent]]
         lines = [person[[parent, child]] for child, parent in bones]
         axis.add_collection(
-            LineCollection(lines, colors=[colours[child] for child, _ in bones], linewidths=width, capstyle="round")
+            LineCollection(lines, colors=[colors[child] for child, _ in bones], linewidths=width, capstyle="round")
         )
-        dots = [colour for colour, there in zip(colours, shown, strict=True) if there]
+        dots = [color for color, there in zip(colors, shown, strict=True) if there]
         axis.scatter(
             person[shown, 0], person[shown, 1], s=2.24 * width**2, c=dots, zorder=3, edgecolors=PAPER, linewidths=0.2 * width
         )
@@ -69,8 +68,8 @@ def draw_people(
 
 
 def name_parts(figure: Figure) -> None:
-    """The colours of the parts, along the lower edge."""
-    handles = [Line2D([], [], color=colour, linewidth=3, label=part) for part, colour in PART_COLOURS.items()]
+    """The colors of the parts, along the lower edge."""
+    handles = [Line2D([], [], color=color, linewidth=3, label=part) for part, color in PART_COLORS.items()]
     figure.legend(handles=handles, loc="lower center", ncols=len(handles), frameon=False, fontsize=9)
 
 

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from poseglot.colors import PART_COLORS
 from poseglot.descriptions import Description, load_descriptions
 from poseglot.errors import PoseglotError
-from poseglot.evaluation.metrics import Count, confusion, per_class, top_k
-from poseglot.report.material import LeftOutError, Material
+from poseglot.evaluation.metrics import Accuracy, confusion, per_class, top_k
+from poseglot.report.charts import Chart, Grid, Skeleton, chart, confusion_grid, joint_colors, skeleton, topology_grid
 from poseglot.report.numbers import (
     Array,
     Confused,
@@ -30,8 +31,7 @@ from poseglot.report.numbers import (
     strongest_links,
     worst_confusions,
 )
-from poseglot.report.shapes import Chart, Grid, Skeleton, chart, confusion_grid, joint_colours, skeleton, topology_grid
-from poseglot.skeletons.colours import PART_COLOURS
+from poseglot.report.report_data import LeftOutError, ReportData
 from poseglot.skeletons.layout import GLOBAL, PARTITIONS, PARTS
 from poseglot.training.restore import text_features
 
@@ -54,8 +54,8 @@ class Head:
 
     title: str
     origin: str
-    result: Count
-    top5: Count | None
+    result: Accuracy
+    top5: Accuracy | None
     best: str
     facts: Sequence[Named]
     settings: Sequence[Named]
@@ -63,9 +63,9 @@ class Head:
     not_numbers: int
 
 
-def head(material: Material) -> Head:
+def head(material: ReportData) -> Head:
     scores, recipe, run = material.scores, material.recipe, material.run
-    facts = [("data set", scores.dataset), ("split", f"{scores.split}, {scores.side}"), ("stream", scores.stream)]
+    facts = [("data set", scores.dataset), ("split", f"{scores.split}, {scores.subset}"), ("modality", scores.modality)]
     facts += [("encoder", _encoder(material)), ("words", _words(material))]
     if recipe is not None:
         facts += [
@@ -80,7 +80,7 @@ def head(material: Material) -> Head:
     best = ""
     if tested:
         entry = max(tested, key=lambda entry: entry["test"]["correct"])  # of equals the earlier, as the training says it
-        best = f"epoch {entry['epoch']}: {Count(**entry['test'])}"
+        best = f"epoch {entry['epoch']}: {Accuracy(**entry['test'])}"
     return Head(
         title=run.folder.resolve().name,
         origin=str(run.folder),
@@ -94,28 +94,30 @@ def head(material: Material) -> Head:
     )
 
 
-def _encoder(material: Material) -> str:
+def _encoder(material: ReportData) -> str:
     try:
         recognizer = material.recognizer
     except LeftOutError:
         return "unknown"
-    options = [f"{name} {value}" for name, value in (recognizer.spec.options or {}).items()]
+    options = [f"{name} {value}" for name, value in (recognizer.spec.encoder_kwargs or {}).items()]
     parts = [recognizer.encoder, recognizer.classifier]
     count = sum(parameter.numel() for part in parts for parameter in part.parameters())
     return ", ".join([recognizer.spec.encoder, *options, f"{count / 1e6:.2f} M parameters at test time"])
 
 
-def _words(material: Material) -> str:
+def _words(material: ReportData) -> str:
     recipe = material.recipe
     if recipe is None:
         return "not known (no recipe in the folder)"
-    words = recipe.words
-    if not recipe.with_words:
+    text = recipe.text
+    if not recipe.with_text:
         return "none, trained on class numbers alone"
-    return f"{words.prompt}, partition {words.partition}, texts read by {words.encoder} ({words.learning})"
+    return (
+        f"{text.prompt}, partition {text.partition}, texts read by {text.encoder} ({'frozen' if text.freeze else 'fine-tuned'})"
+    )
 
 
-def _machine(material: Material) -> list[Named]:
+def _machine(material: ReportData) -> list[Named]:
     try:
         table = json.loads(material.run.machine.read_text())
     except (OSError, ValueError):  # imported weights have none; a damaged one is no reason to have no report
@@ -140,7 +142,7 @@ class Curves:
     rows: Sequence[Sequence[str]]
 
 
-def curves(material: Material) -> Curves:
+def curves(material: ReportData) -> Curves:
     log = material.run.read_log()
     if not log:
         raise LeftOutError("the folder has no log of a training (imported weights have none).")
@@ -148,17 +150,19 @@ def curves(material: Material) -> Curves:
     loss = {name: [plain(entry.get(name)) for entry in log] for name in ("classification", "alignment")}
     if not any(loss["alignment"]):
         del loss["alignment"]
-    sides = {"train": "train", material.scores.side: "test"}  # the log says "test" of a held-out fold, too
-    accuracy = {name: [_percent(entry.get(side)) for entry in log] for name, side in sides.items()}
+    subsets = {"train": "train", material.scores.subset: "test"}  # the log says "test" of a held-out fold, too
+    accuracy = {name: [_percent(entry.get(subset)) for entry in log] for name, subset in subsets.items()}
     charts = [chart("loss", "Loss", epochs, loss), chart("accuracy", "Accuracy", epochs, accuracy, unit=" %", high=100)]
     columns = {"epoch": [str(epoch) for epoch in epochs]}
     columns |= {f"{name} loss": [_number(value) for value in values] for name, values in loss.items()}
-    columns |= {name: [str(Count(**entry[side])) if side in entry else "" for entry in log] for name, side in sides.items()}
+    columns |= {
+        name: [str(Accuracy(**entry[subset])) if subset in entry else "" for entry in log] for name, subset in subsets.items()
+    }
     return Curves(charts, list(columns), list(zip(*columns.values(), strict=True)))
 
 
 def _percent(count: Mapping[str, int] | None) -> float | None:
-    return plain(Count(**count).percent, 2) if count else None
+    return plain(Accuracy(**count).percent, 2) if count else None
 
 
 def _number(value: float | None) -> str:
@@ -170,10 +174,10 @@ class Classes:
     """The confusion matrix, and the accuracy of each class, lowest first, classes without clips last."""
 
     grid: Grid
-    bars: Sequence[tuple[str, Count]]
+    bars: Sequence[tuple[str, Accuracy]]
 
 
-def classes(material: Material) -> Classes:
+def classes(material: ReportData) -> Classes:
     scores = material.scores
     counts = zip(scores.classes, per_class(scores.logits, scores.labels), strict=True)
     bars = sorted(counts, key=lambda bar: bar[1].percent if bar[1].total else math.inf)
@@ -182,7 +186,7 @@ def classes(material: Material) -> Classes:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two classes that were confused, and what is said of each, line by line: (what, its colour, true, recognised)."""
+    """Two classes that were confused, and what is said of each, line by line: (what, its color, true, recognised)."""
 
     true: str
     recognised: str
@@ -199,7 +203,7 @@ class Pairs:
     reason: str
 
 
-def pairs(material: Material) -> Pairs:
+def pairs(material: ReportData) -> Pairs:
     names = material.scores.classes
     described: Sequence[Description] = ()
     origin = reason = ""
@@ -207,8 +211,8 @@ def pairs(material: Material) -> Pairs:
         reason = "The folder has no recipe that names descriptions of the classes."
     else:
         try:
-            described = load_descriptions(material.recipe.words.descriptions).of(names)
-            origin = material.recipe.words.descriptions
+            described = load_descriptions(material.recipe.text.descriptions).of(names)
+            origin = material.recipe.text.descriptions
         except PoseglotError as error:
             reason = f"There are no descriptions to show: {error}"
     found = []
@@ -221,13 +225,11 @@ def pairs(material: Material) -> Pairs:
 def _compared(true: Description, recognised: Description) -> list[tuple[str, str, Marked, Marked]]:
     texts = [
         ("label", "", true.label, recognised.label),
-        *((part, PART_COLOURS[part], true.parts[part], recognised.parts[part]) for part in PARTS),
+        *((part, PART_COLORS[part], true.parts[part], recognised.parts[part]) for part in PARTS),
         ("synonyms", "", ", ".join(true.synonyms), ", ".join(recognised.synonyms)),
         ("paragraph", "", " ".join(true.paragraph.split()), " ".join(recognised.paragraph.split())),
     ]
-    return [
-        (what, colour, marked_differences(one, other), marked_differences(other, one)) for what, colour, one, other in texts
-    ]
+    return [(what, color, marked_differences(one, other), marked_differences(other, one)) for what, color, one, other in texts]
 
 
 @dataclass(frozen=True)
@@ -242,7 +244,7 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Alignment:
-    """A row for each class with a cosine for each level; the last row is the mean over classes. Levels have colours."""
+    """A row for each class with a cosine for each level; the last row is the mean over classes. Levels have colors."""
 
     levels: Sequence[tuple[str, str]]
     rows: Sequence[tuple[str, int, Sequence[Cosine]]]
@@ -250,12 +252,12 @@ class Alignment:
     all_clips: int
 
 
-def alignment(material: Material) -> Alignment:
+def alignment(material: ReportData) -> Alignment:
     scores, levels = material.scores, list(material.recognizer.spec.levels or {})
     if not levels:
         raise LeftOutError("the run was trained without words.")
     chosen = spread(scores.labels, CLIPS_OF_A_CLASS)
-    if not material.places or not len(chosen):
+    if not material.indices or not len(chosen):
         raise LeftOutError("there are no clips to compare with the texts.")
     try:
         texts = text_features(material.run)
@@ -272,10 +274,10 @@ def alignment(material: Material) -> Alignment:
         for label, name in enumerate(names)
     ]
     rows.append(("mean over classes", len(chosen), [_mean_cosine(found[level]) for level in levels]))
-    return Alignment([(level, _level_colour(level)) for level in levels], rows, len(chosen), len(scores.labels))
+    return Alignment([(level, _level_color(level)) for level in levels], rows, len(chosen), len(scores.labels))
 
 
-def _aligned(material: Material, chosen: np.ndarray[Any, Any], levels: Sequence[str]) -> dict[str, Array]:
+def _aligned(material: ReportData, chosen: np.ndarray[Any, Any], levels: Sequence[str]) -> dict[str, Array]:
     batches: dict[str, list[Array]] = {level: [] for level in levels}
     with torch.inference_mode():
         for numbers in torch.from_numpy(chosen).split(BATCH):
@@ -299,10 +301,10 @@ def _mean_cosine(found: Similarity) -> Cosine:
     return Cosine(means[0], means[1], "", round(min(max(means[0] or 0, 0), 1), 2))
 
 
-def _level_colour(level: str) -> str:
-    """A level made of one part has its colour; of several, that of the part that names it."""
+def _level_color(level: str) -> str:
+    """A level made of one part has its color; of several, that of the part that names it."""
     pieces = next((parts[level] for parts in PARTITIONS.values() if level in parts and level != GLOBAL), ())
-    return PART_COLOURS[level] if level in pieces else PART_COLOURS[pieces[0]] if pieces else ""
+    return PART_COLORS[level] if level in pieces else PART_COLORS[pieces[0]] if pieces else ""
 
 
 @dataclass(frozen=True)
@@ -324,7 +326,7 @@ class Topologies:
     clips: int
 
 
-def topologies(material: Material, chosen: Sequence[int] | None) -> Topologies:
+def topologies(material: ReportData, chosen: Sequence[int] | None) -> Topologies:
     """Of the chosen layers, from 1 on; by default of the first, a middle one and the last.
 
     Raises:
@@ -366,15 +368,15 @@ def _named_links(links: Sequence[Link], names: Sequence[str]) -> list[tuple[str,
     return [(names[link.source], names[link.to], link.strength) for link in links]
 
 
-def _front(material: Material) -> Array:
+def _front(material: ReportData) -> Array:
     """A pose (V, C) to draw on: of some clips' first frames the one seen most from the front, left and right farthest apart."""
     layout, total = material.recognizer.layout, len(material.scores.names)
-    sides = [(layout.index[left], layout.index[right]) for left, right in layout.mirror.items()]
+    subsets = [(layout.index[left], layout.index[right]) for left, right in layout.mirror.items()]
     poses = [material.clip(number).joints[0, 0] for number in np.linspace(0, total - 1, min(64, total)).astype(int)]
 
     def breadth(pose: Array) -> float:
         height = float(np.ptp(pose[:, 1])) or 1.0
-        return sum(abs(float(pose[left, 0] - pose[right, 0])) for left, right in sides) / height
+        return sum(abs(float(pose[left, 0] - pose[right, 0])) for left, right in subsets) / height
 
     return max(poses, key=breadth)
 
@@ -399,10 +401,10 @@ class Clips:
     clips: Sequence[Shown]
     wrong: int
     bones: Sequence[tuple[int, int]]
-    colours: Sequence[str]
+    colors: Sequence[str]
 
 
-def clips(material: Material, most: int) -> Clips:
+def clips(material: ReportData, most: int) -> Clips:
     scores = material.scores
     shares, recognised = probabilities(scores.logits), scores.logits.argmax(axis=1)
     wrong = mistakes(scores.logits, scores.labels)
@@ -423,7 +425,7 @@ def clips(material: Material, most: int) -> Clips:
                 moving(clip.joints),
             )
         )
-    return Clips(shown, len(wrong), layout.bone_pairs, joint_colours(layout))
+    return Clips(shown, len(wrong), layout.bone_pairs, joint_colors(layout))
 
 
 def moving(joints: Array) -> dict[str, Any]:

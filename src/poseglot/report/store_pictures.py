@@ -12,13 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from poseglot.data.quality.checks import CHECKS, Finding
+from poseglot.data.quality.summary import finding_text
+from poseglot.data.store import PackedStore
 from poseglot.report.pictures import INK, LINE, PAPER, draw_people, name_parts, save_figure
-from poseglot.skeletons.clip import Clip
-from poseglot.skeletons.finding_words import finding_in_words
-from poseglot.skeletons.inspection import CHECKS, Finding
+from poseglot.skeletons.clip import Clip, seen_joints
 from poseglot.skeletons.layout import Layout
-from poseglot.skeletons.measures import seen_joints
-from poseglot.skeletons.store import PackedStore
 
 FRAMES = 6  # of a clip, in its row
 _FIRST, _FURTHER = 1.8, 0.9  # how wide, in points, the bones of a clip's first person and of all others are
@@ -49,16 +48,16 @@ def some_clips(store: PackedStore, count: int = 10) -> list[Row]:
 
 def suspicious_clips(store: PackedStore, findings: Sequence[Finding], count: int = 10) -> list[Row]:
     """The worst clip of every check, then the second of every check, and so on; each clip once, with what was found."""
-    of_check = [[finding for finding in findings if finding.what == what] for what in CHECKS]
+    of_check = [[finding for finding in findings if finding.check == what] for what in CHECKS]
     in_turn = [own[rank] for rank in range(max(map(len, of_check))) for own in of_check if rank < len(own)]
     of_clip: dict[str, list[Finding]] = {}
     for finding in in_turn:
         of_clip.setdefault(finding.clip, []).append(finding)
     rows = []
     for clip, (finding, *others) in list(of_clip.items())[:count]:
-        also = f"; also {', '.join(other.what for other in others)}" if others else ""
+        add_class = f"; also {', '.join(other.check for other in others)}" if others else ""
         place = int(np.flatnonzero(store.clips["name"] == clip)[0])
-        rows.append(Row(place, finding_in_words(finding) + also, finding.frame))
+        rows.append(Row(place, finding_text(finding) + add_class, finding.frame))
     return rows
 
 
@@ -76,11 +75,11 @@ def draw_sheet(store: PackedStore, layout: Layout, rows: Sequence[Row], path: Pa
     grid = figure.subplots(len(rows), FRAMES, squeeze=False)
     figure.subplots_adjust(left=0.01, right=0.99, top=1 - 0.75 / height, bottom=0.5 / height, wspace=0.02, hspace=0.27)
     for axes, row in zip(grid, rows, strict=True):
-        clip = store.clip(row.place)
+        clip = store[row.place]
         chosen = _frames(clip.joints.shape[1], row.frame)
         box = axes[0].get_position()
         horizontal, vertical = _window(
-            clip.joints[:, chosen], scored=clip.scored, ratio=box.width * width / (box.height * height)
+            clip.joints[:, chosen], has_scores=clip.has_scores, ratio=box.width * width / (box.height * height)
         )
         for axis, frame in zip(axes, chosen, strict=False):
             _draw_frame(axis, clip, int(frame), layout)
@@ -101,16 +100,16 @@ def _draw_frame(axis: Axes, clip: Clip, frame: int, layout: Layout) -> None:
     axis.add_patch(Rectangle((0, 0), 1, 1, transform=axis.transAxes, fill=False, edgecolor=LINE, linewidth=0.6, clip_on=False))
     axis.text(0.5, -0.01, f"{frame + 1}", transform=axis.transAxes, ha="center", va="top", fontsize=7, color=INK)
     people = clip.joints[:, frame]
-    if not seen_joints(people, scored=clip.scored)[1].any():
+    if not seen_joints(people, has_scores=clip.has_scores)[1].any():
         axis.text(0.5, 0.5, "nobody", transform=axis.transAxes, ha="center", va="center", fontsize=8, color=INK)
     for number, person in enumerate(people):
-        draw_people(axis, person[None], layout, scored=clip.scored, width=_FURTHER if number else _FIRST)
+        draw_people(axis, person[None], layout, has_scores=clip.has_scores, width=_FURTHER if number else _FIRST)
 
 
 def _several(clip: Clip, chosen: npt.NDArray[np.int64]) -> bool:
     """Whether more than one person is seen in some frames."""
     people = clip.joints[:, chosen]
-    return sum(bool(seen_joints(person, scored=clip.scored)[1].any()) for person in people) > 1
+    return sum(bool(seen_joints(person, has_scores=clip.has_scores)[1].any()) for person in people) > 1
 
 
 def _frames(length: int, around: int) -> npt.NDArray[np.int64]:
@@ -120,9 +119,9 @@ def _frames(length: int, around: int) -> npt.NDArray[np.int64]:
     return np.arange(FRAMES) + min(max(around - 1 - FRAMES // 2, 0), length - FRAMES)
 
 
-def _window(joints: npt.NDArray[np.float32], *, scored: bool, ratio: float) -> npt.NDArray[np.float64]:
+def _window(joints: npt.NDArray[np.float32], *, has_scores: bool, ratio: float) -> npt.NDArray[np.float64]:
     """((left, right), (low, high)) of what is seen in some frames (M, T, V, C), with a margin, as wide as `ratio` times its height."""
-    coordinates, seen = seen_joints(joints.reshape(-1, *joints.shape[2:]), scored=scored)
+    coordinates, seen = seen_joints(joints.reshape(-1, *joints.shape[2:]), has_scores=has_scores)
     points = coordinates[:2, seen].astype(np.float64)
     if not points.size:
         points = np.zeros((2, 1))
@@ -136,5 +135,5 @@ def _window(joints: npt.NDArray[np.float32], *, scored: bool, ratio: float) -> n
 def _y_points_down(store: PackedStore, layout: Layout, rows: Sequence[Row]) -> bool:
     """Whether heads have a smaller y than feet, as in the coordinates of a picture: then y is drawn downwards."""
     head, foot = ([layout.index[joint] for joint in layout.parts[part]] for part in ("head", "foot"))
-    clips = [store.clip(row.place).joints for row in rows]
+    clips = [store[row.place].joints for row in rows]
     return bool(np.median([clip[0, :, head, 1].mean() - clip[0, :, foot, 1].mean() for clip in clips]) < 0)

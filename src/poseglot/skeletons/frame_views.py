@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from poseglot.skeletons.layout import Layout
 from poseglot.skeletons.protocols import Protocol, RawClips
-from poseglot.skeletons.streams import to_stream
+from poseglot.skeletons.streams import to_modality
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class FrameState:
 
 
 @dataclass(frozen=True, eq=False)
-class FrameViews:
+class StreamingPipeline:
     """Frames (M, V, C) in, frames of the view out.
 
     Attributes:
@@ -40,32 +40,32 @@ class FrameViews:
         people: in a view; missing ones are zero.
     """
 
-    protocol: Protocol
-    stream: str
+    pipeline: Protocol
+    modality: str
     layout: Layout
     people: int
-    scored: bool = False
+    has_scores: bool = False
 
     @property
     def lag(self) -> int:
         """How many frames late a frame of the view is."""
-        return int(self.stream.endswith("motion"))
+        return int(self.modality.endswith("motion"))
 
     def step(self, state: FrameState, frame: Tensor) -> tuple[FrameState, Tensor | None]:
         """One more frame, of at most `people` people -> the state after it, and a frame of the view (people, V, C) if there is one."""
         one = torch.ones(1, dtype=torch.int64, device=frame.device)
-        clips = RawClips(frame[None, :, None], one, len(frame) * one, self.layout, self.scored)
-        placed, place = self.protocol.place_next(clips, state.place)
+        clips = RawClips(frame[None, :, None], one, len(frame) * one, self.layout, self.has_scores)
+        placed, place = self.pipeline.place_next(clips, state.place)
         placed = F.pad(placed[0, :, 0], (0, 0, 0, 0, 0, self.people - len(frame)))
         if not self.lag:
             return FrameState(place), self._seen(placed[:, None])
         before = state.placed
         return FrameState(place, placed), None if before is None else self._seen(torch.stack([before, placed], dim=1))
 
-    def ended(self, state: FrameState) -> Tensor | None:
+    def flush(self, state: FrameState) -> Tensor | None:
         """The frame of the view (people, V, C) that is still to come when no frame does."""
         return None if state.placed is None else self._seen(state.placed[:, None])
 
     def _seen(self, frames: Tensor) -> Tensor:
         """The first of some placed frames (M, T, V, C), in the stream."""
-        return to_stream(frames, self.stream, self.layout, scored=self.scored)[:, 0]
+        return to_modality(frames, self.modality, self.layout, has_scores=self.has_scores)[:, 0]

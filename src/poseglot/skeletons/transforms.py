@@ -13,13 +13,18 @@ from torch import Tensor
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.clip import Joints, check_joints
 from poseglot.skeletons.layout import Layout, as_layout
-from poseglot.skeletons.protocols import PROTOCOLS, Augmentation, Protocol, RawClips, protocol_named
+from poseglot.skeletons.protocols import PIPELINES, Augmentation, Protocol, RawClips, load_pipeline
 from poseglot.skeletons.protocols.nw_ucla import drawn_without_replacement, evenly_spaced
-from poseglot.skeletons.streams import to_stream
+from poseglot.skeletons.streams import to_modality
 
 
-def test_view(
-    joints: npt.ArrayLike, *, protocol: str, stream: str = "joint", layout: Layout | str | None = None, scored: bool = False
+def apply_pipeline(
+    joints: npt.ArrayLike,
+    *,
+    pipeline: str,
+    modality: str = "joint",
+    layout: Layout | str | None = None,
+    has_scores: bool = False,
 ) -> Joints:
     """The evaluation view of one clip.
 
@@ -37,7 +42,7 @@ def test_view(
     Raises:
         PoseglotError: the clip, the protocol, the stream or the layout is not acceptable, or none was given where one is needed.
     """
-    rules = protocol_named(protocol)
+    rules = load_pipeline(pipeline)
     given = layout if layout is not None else rules.layout
     if given is None:
         raise PoseglotError(
@@ -45,35 +50,35 @@ def test_view(
             "ntu25), a path ending in .yaml, or a Layout."
         )
     table = as_layout(given)
-    array = torch.from_numpy(check_joints(joints, joint_count=len(table), scored=scored))
-    view = make_view(
+    array = torch.from_numpy(check_joints(joints, joint_count=len(table), has_scores=has_scores))
+    view = make_input(
         array[None],
         torch.tensor([array.shape[1]]),
         torch.tensor([array.shape[0]]),
-        protocol=rules,
-        stream=stream,
+        pipeline=rules,
+        modality=modality,
         layout=table,
-        scored=scored,
+        has_scores=has_scores,
     )
     result: Joints = view[0].numpy()
     return result
 
 
 # pytest would take the name of this public function for a test.
-test_view.__test__ = False  # type: ignore[attr-defined]
+apply_pipeline.__test__ = False  # type: ignore[attr-defined]
 
 
-def make_view(
+def make_input(
     joints: Tensor,
     frames: Tensor,
     people: Tensor,
     *,
-    protocol: Protocol,
-    stream: str,
+    pipeline: Protocol,
+    modality: str,
     layout: Layout,
     index: Tensor | None = None,
     augmentation: Augmentation | None = None,
-    scored: bool = False,
+    has_scores: bool = False,
 ) -> Tensor:
     """The views of a batch.
 
@@ -92,18 +97,18 @@ def make_view(
         PoseglotError: no such stream, or the protocol lacks what the augmentation asks for.
     """
     if augmentation is not None:
-        protocol.check(effective_scale=augmentation.effective_scale)
-    clips = RawClips(joints, frames, people, layout, scored)
-    return to_stream(protocol.joints(clips, index, augmentation), stream, layout, scored=scored)
+        pipeline.check(effective_scale=augmentation.effective_scale)
+    clips = RawClips(joints, frames, people, layout, has_scores)
+    return to_modality(pipeline.joints(clips, index, augmentation), modality, layout, has_scores=has_scores)
 
 
 __all__ = [
-    "PROTOCOLS",
+    "PIPELINES",
     "Augmentation",
     "Protocol",
+    "apply_pipeline",
     "drawn_without_replacement",
     "evenly_spaced",
-    "make_view",
-    "protocol_named",
-    "test_view",
+    "load_pipeline",
+    "make_input",
 ]

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from poseglot.data.store import open_store
 from poseglot.descriptions import load_descriptions
 from poseglot.errors import PoseglotError
 from poseglot.evaluation.scores import load_scores
 from poseglot.models.encoders import check_options
-from poseglot.skeletons.store import open_store
 from poseglot.studies.study import Cell
 from poseglot.training.recipe import differences
-from poseglot.training.recipe_file import read_recipe
+from poseglot.training.recipe_io import read_recipe
 from poseglot.training.run import Run
-from poseglot.training.sides import divided, side_name, sides
+from poseglot.training.subsets import class_split, subset_name, subsets
 
 
 def commands_left(cell: Cell) -> list[list[str]]:
@@ -32,7 +32,7 @@ def _has_scores(cell: Cell) -> bool:
         scores = load_scores(Run(cell.folder).scores)
     except PoseglotError:
         return False
-    return (scores.split, scores.side) == (data.split, side_name(data))
+    return (scores.split, scores.subset) == (data.split, subset_name(data))
 
 
 def is_done(cell: Cell) -> bool:
@@ -82,17 +82,17 @@ def refuse_what_cannot_run(cells: Iterable[Cell]) -> None:
         names = (
             repr(recipe.data),
             recipe.model.encoder,
-            tuple(recipe.model.options),
-            recipe.with_words,
-            recipe.words.descriptions,
+            tuple(recipe.model.encoder_kwargs),
+            recipe.with_text,
+            recipe.text.descriptions,
         )
         if names not in known:
             try:
-                check_options(recipe.model.encoder, recipe.model.options)
+                check_options(recipe.model.encoder, recipe.model.encoder_kwargs)
                 store = open_store(Path(recipe.data.store))
-                sides(recipe.data, store)
-                if recipe.with_words:
-                    load_descriptions(recipe.words.descriptions).of(divided(recipe.data, store).seen)
+                subsets(recipe.data, store)
+                if recipe.with_text:
+                    load_descriptions(recipe.text.descriptions).of(class_split(recipe.data, store).seen)
                 known[names] = ""
             except PoseglotError as error:
                 known[names] = str(error)

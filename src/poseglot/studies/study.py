@@ -1,24 +1,24 @@
 """A study: one YAML file that is a table of experiments. Read here, checked to its last recipe, and spread out into cells.
 
-    format: poseglot-study/1
+    format: poseglot-study/2
     title: What helps on the demo set
     about: a paragraph for the table's page
     base: demo                         # a packaged recipe, or the path of one's own, relative to this file
     settings: {optim.epochs: 12}       # of every run, on top of the base recipe
     streams: [joint]
     seeds: [0, 1, 2]
-    folds: 0                           # 5: every run becomes five, by cross-validation on the training side
+    folds: 0                           # 5: every run becomes five, by cross-validation on the training set
     tables:
       - title: Partition strategies
         paper: NTU-120 X-Sub, joint    # what the paper's figures were measured on
         compare_with: none             # the row that the others of this table are compared with
         rows:
-          - {name: none, settings: {words.prompt: none}, paper: 84.6}
-          - {name: four parts, settings: {words.partition: four}, paper: 85.4, note: as in figure 3}
-          - {name: four streams, streams: [joint, bone], fuse: true, paper: {joint: 94.0, bone: 95.3, fused: 96.1}}
+          - {name: none, settings: {text.prompt: none}, paper: 84.6}
+          - {name: four parts, settings: {text.partition: four}, paper: 85.4, note: as in figure 3}
+          - {name: four modalities, streams: [joint, bone], fuse: true, paper: {joint: 94.0, bone: 95.3, fused: 96.1}}
           - {name: another recipe, base: nw-ucla/official}
       - title: lambda
-        grid: {loss.weight: [1.0, 0.8]}    # instead of rows; `paper: [85.0, 85.5]` then gives the figures in this order
+        grid: {loss.alignment_weight: [1.0, 0.8]}    # instead of rows; `paper: [85.0, 85.5]` then gives the figures in this order
 
 Instead of `tables` there may be `tables_of: other.yaml`: the tables of another study in the same folder, on this one's base.
 
@@ -37,20 +37,20 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from poseglot.errors import PoseglotError
-from poseglot.packaged import find_yaml, packaged_names
+from poseglot.files import find_yaml, packaged_names
 from poseglot.studies.section import Section, is_number, read_yaml, repeated
 from poseglot.training.recipe import DataRecipe, Recipe
-from poseglot.training.recipe_file import parse_recipe
+from poseglot.training.recipe_io import parse_recipe
 
-FORMAT = "poseglot-study/1"
+FORMAT = "poseglot-study/2"
 FUSED = "fused"
 
 _STUDY_KEYS = ("format", "title", "about", "base", "settings", "streams", "seeds", "folds", "tables", "tables_of")
 _TABLE_KEYS = ("title", "paper", "compare_with", "rows", "grid")
 _ROW_KEYS = ("name", "base", "settings", "streams", "fuse", "paper", "note")
-_STREAMS: tuple[str, ...] = get_args(get_type_hints(DataRecipe)["stream"])
+_MODALITIES: tuple[str, ...] = get_args(get_type_hints(DataRecipe)["modality"])
 # What the study itself gives to every run, and the key that says it.
-_OWN = {"config": "base", "seed": "seeds", "data.stream": "streams", "data.folds": "folds", "data.fold": "folds"}
+_OWN = {"config": "base", "seed": "seeds", "data.modality": "streams", "data.folds": "folds", "data.fold": "folds"}
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Row:
     """
 
     name: str
-    streams: tuple[str, ...]
+    modalities: tuple[str, ...]
     fuse: bool
     paper: Mapping[str, float]
     note: str
@@ -108,15 +108,15 @@ class Row:
     @property
     def lines(self) -> tuple[str, ...]:
         """What the table has a line for: every stream, then perhaps `fused`."""
-        return (*self.streams, FUSED) if self.fuse else self.streams
+        return (*self.modalities, FUSED) if self.fuse else self.modalities
 
     def cells_of(self, line: str, seed: int) -> list[list[Cell]]:
         """The cells behind a line and a seed: fold by fold, those whose scores are added (one, or every stream's)."""
-        streams = self.streams if line == FUSED else (line,)
+        modalities = self.modalities if line == FUSED else (line,)
         cells: dict[tuple[str, int], Cell] = {
-            (cell.recipe.data.stream, cell.recipe.data.fold): cell for cell in self.cells if cell.recipe.seed == seed
+            (cell.recipe.data.modality, cell.recipe.data.fold): cell for cell in self.cells if cell.recipe.seed == seed
         }
-        return [[cells[stream, fold] for stream in streams] for fold in sorted({fold for _, fold in cells})]
+        return [[cells[modality, fold] for modality in modalities] for fold in sorted({fold for _, fold in cells})]
 
 
 @dataclass(frozen=True)
@@ -222,11 +222,11 @@ class _Plan:
         self.folder, self.runs, self.overrides, self.accelerator = folder, runs, overrides, accelerator
         self.base = file.text("base")
         self.settings = _settings(file)
-        self.streams = file.names("streams", _STREAMS) if "streams" in file else ("joint",)
+        self.modalities = file.names("streams", _MODALITIES) if "streams" in file else ("joint",)
         self.seeds = file.whole_numbers("seeds")
         self.folds = file.whole_number("folds", 0)
         if self.folds == 1 or self.folds < 0:
-            raise file.refuse("folds", "0 (look at the test side), or the number of folds from 2")
+            raise file.refuse("folds", "0 (look at the test set), or the number of folds from 2")
         self.cells: list[Cell] = []
 
     def table(self, content: Any, where: str) -> Table:
@@ -251,40 +251,40 @@ class _Plan:
         section = Section(content, where, _ROW_KEYS)
         name = section.text("name")
         section.where += f" ({name})"
-        streams = section.names("streams", _STREAMS) if "streams" in section else self.streams
+        modalities = section.names("streams", _MODALITIES) if "streams" in section else self.modalities
         fuse = section.flag("fuse")
-        if fuse and len(streams) < 2:
-            raise PoseglotError(f"{section.where}: fuse needs at least two streams; there is {streams[0]}.")
+        if fuse and len(modalities) < 2:
+            raise PoseglotError(f"{section.where}: fuse needs at least two streams; there is {modalities[0]}.")
         base = section.text("base", self.base)
         config = _as_typed(self.folder / base) if base.endswith((".yaml", ".yml")) else Path(base)
         settings = {**self.settings, **_settings(section), **self.overrides}
         try:
             recipe = parse_recipe(["--config", config.as_posix(), *_as_arguments(settings)])
             cells = tuple(
-                self.cell(recipe, config, settings, stream, seed, fold, (name, table))
+                self.cell(recipe, config, settings, modality, seed, fold, (name, table))
                 for seed in self.seeds
-                for stream in streams
+                for modality in modalities
                 for fold in (range(1, self.folds + 1) if self.folds else [0])
             )
         except PoseglotError as error:
             raise PoseglotError(f"{section.where}: {error}") from error
         note = section.text("note", "")
-        return Row(name, streams, fuse, _paper(section, (*streams, FUSED) if fuse else streams), note, cells)
+        return Row(name, modalities, fuse, _paper(section, (*modalities, FUSED) if fuse else modalities), note, cells)
 
     def cell(
         self,
         recipe: Recipe,
         config: Path,
         settings: Mapping[str, str],
-        stream: Any,
+        modality: Any,
         seed: int,
         fold: int,
         names: tuple[str, str],
     ) -> Cell:
         """The cell of one stream, seed and fold of a row; the one made before, if it has the same recipe."""
-        data = replace(recipe.data, stream=stream)
-        settings = {**settings, "data.stream": stream, "seed": str(seed)}
-        name = f"{stream}-seed{seed}"
+        data = replace(recipe.data, modality=modality)
+        settings = {**settings, "data.modality": modality, "seed": str(seed)}
+        name = f"{modality}-seed{seed}"
         if self.folds:
             data = replace(data, folds=self.folds, fold=fold)
             settings |= {"data.folds": str(self.folds), "data.fold": str(fold)}

@@ -16,7 +16,7 @@ import numpy as np
 
 from poseglot.evaluation.comparison import mean_and_deviation, paired_difference, verdict
 from poseglot.evaluation.ensemble import GAP_WEIGHTS, fuse
-from poseglot.evaluation.metrics import Count, Hits, hits
+from poseglot.evaluation.metrics import Accuracy, Hits, correct
 from poseglot.evaluation.scores import SavedScores, load_scores
 from poseglot.files import write_atomically
 from poseglot.studies.runner import as_command
@@ -24,7 +24,7 @@ from poseglot.studies.state import is_done
 from poseglot.studies.study import FUSED, Cell, Row, Study, Table
 from poseglot.training.run import Run
 
-COLUMNS = ("table", "row", "stream", "seed", "fold", "correct", "total", "percent", "paper", "run", "command")
+COLUMNS = ("table", "row", "modality", "seed", "fold", "correct", "total", "percent", "paper", "run", "command")
 _NOTHING = "-"
 
 
@@ -36,8 +36,8 @@ class Outcome:
     correct: Hits
 
     @property
-    def count(self) -> Count:
-        return Count(int(self.correct.sum()), len(self.correct))
+    def count(self) -> Accuracy:
+        return Accuracy(int(self.correct.sum()), len(self.correct))
 
 
 class Results:
@@ -56,8 +56,8 @@ class Results:
             return None
         first, logits = scores[0], scores[0].logits
         if len(scores) > 1:
-            logits = fuse([each.logits for each in scores], [GAP_WEIGHTS[cell.recipe.data.stream] for cell in cells])
-        return Outcome(first.names, hits(logits, first.labels))
+            logits = fuse([each.logits for each in scores], [GAP_WEIGHTS[cell.recipe.data.modality] for cell in cells])
+        return Outcome(first.names, correct(logits, first.labels))
 
     def of_seed(self, row: Row, line: str, seed: int) -> Outcome | None:
         """All folds of a seed together; None unless all are done."""
@@ -128,11 +128,11 @@ def markdown(study: Study, results: Results) -> str:
 
 def _side(study: Study, results: Results) -> str:
     folds = sorted({cell.recipe.data.folds for cell in study.cells})
-    sides = [
-        "the test side" if not n else f"the held-out folds of the training side ({n}-fold cross-validation)" for n in folds
+    subsets = [
+        "the test set" if not n else f"the held-out folds of the training set ({n}-fold cross-validation)" for n in folds
     ]
     data = results.data_set()
-    return " or ".join(sides) + (f" ({data})" if data else "")
+    return " or ".join(subsets) + (f" ({data})" if data else "")
 
 
 def _table(study: Study, table: Table, results: Results) -> str:
@@ -142,14 +142,14 @@ def _table(study: Study, table: Table, results: Results) -> str:
     measured_on = f" ({table.paper})" if table.paper else ""
     columns: dict[str, list[str]] = {
         "row": [row.name for row, _ in lines],
-        "stream": [line for _, line in lines],
+        "modality": [line for _, line in lines],
         "accuracy": [_accuracy([results.of_seed(row, line, seed) for seed in study.seeds]) for row, line in lines],
         f"paper{measured_on}": [f"{row.paper[line]:g} %" if line in row.paper else _NOTHING for row, line in lines],
         f"difference to {table.compare_with}": [_difference(study.seeds, results, reference, row, line) for row, line in lines],
         "note": [row.note or _NOTHING for row, _ in lines],
     }
     if len({line for _, line in lines}) == 1:
-        del columns["stream"]
+        del columns["modality"]
     if not any(row.paper for row in table.rows):
         del columns[f"paper{measured_on}"]
     if reference is None:
@@ -185,7 +185,7 @@ def _difference(seeds: Sequence[int], results: Results, reference: Row | None, r
         return _NOTHING
     if len({outcome.names for pair in pairs for outcome in pair}) > 1:
         return "other clips"
-    a, b = (np.stack([pair[side].correct for pair in pairs]) for side in (0, 1))
+    a, b = (np.stack([pair[subset].correct for pair in pairs]) for subset in (0, 1))
     found = paired_difference(a, b, paired_runs=True)
     seen = f"; {len(pairs)} of {len(seeds)} seeds" if len(pairs) < len(seeds) else ""
     return f"{found.points:+.2f} [{found.low:+.2f}, {found.high:+.2f}{seen}]: {verdict(found)}"
@@ -238,8 +238,10 @@ def _commands_of(study: Study, row: Row, line: str, seen: set[Path]) -> list[str
 
 def _comparison(study: Study, reference: Row, row: Row, line: str) -> str:
     """The command behind a difference."""
-    a, b = ([str(cell.folder) for seed in study.seeds for (cell,) in side.cells_of(line, seed)] for side in (reference, row))
-    return as_command(["compare", *a, "--against", *b])
+    a, b = (
+        [str(cell.folder) for seed in study.seeds for (cell,) in subset.cells_of(line, seed)] for subset in (reference, row)
+    )
+    return as_command(["compare", *a, "--baseline", *b])
 
 
 def _command(line: str, cells: Sequence[Cell]) -> str:

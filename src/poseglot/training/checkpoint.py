@@ -18,9 +18,9 @@ from poseglot.errors import PoseglotError
 from poseglot.files import write_atomically
 from poseglot.models.recognizer import read_safetensors
 from poseglot.training.recipe import Recipe, differences
-from poseglot.training.recipe_file import recipe_of
+from poseglot.training.recipe_io import recipe_of
 
-FORMAT = "poseglot-checkpoint/1"
+FORMAT = "poseglot-checkpoint/2"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Progress:
 
     Attributes:
         epochs: completed.
-        best_on_test: most correct clips of the test side so far, and in which epoch (shown beside the result, never used).
+        best_on_test: most correct clips of the test set so far, and in which epoch (shown beside the result, never used).
         scaler: state of the gradient scaler, which 16-mixed precision has; else empty.
     """
 

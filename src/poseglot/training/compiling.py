@@ -1,7 +1,7 @@
 """The skeleton encoder through torch.compile: on a GPU what torch runs operation by operation becomes a few fused kernels.
 
 The encoder is compiled in place, so that parameters keep their names and a checkpoint does not know of it. Shapes are those of the
-training batches; looking at the test side (`as_it_is`) stays uncompiled, which spares a compilation for every shape there.
+training batches; looking at the test set (`as_it_is`) stays uncompiled, which spares a compilation for every shape there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CHOICES = ("auto", "on", "off")
 
 
 def wanted(choice: str, device: torch.device) -> bool:
-    """Whether to compile: `auto` on NVIDIA's and AMD's GPUs alone; on a CPU the kernels of `poseglot.models.kernels` are faster.
+    """Whether to compile: `auto` on NVIDIA's and AMD's GPUs alone; on a CPU the kernels of `poseglot.kernels` are faster.
 
     Raises:
         PoseglotError: no such choice.
@@ -44,7 +44,7 @@ def as_it_is(compiled: bool) -> AbstractContextManager[object]:
 
 
 @contextmanager
-def naming_the_way_out(compiled: bool) -> Iterator[None]:
+def explain_compile_errors(compiled: bool) -> Iterator[None]:
     """Say of a failing compiler how to do without it.
 
     Raises:

@@ -28,27 +28,27 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from poseglot import __version__
+from poseglot.data.quality.checks import check_subsets
 from poseglot.devices import to_device
 from poseglot.errors import PoseglotError
-from poseglot.evaluation.metrics import Count, top_k
+from poseglot.evaluation.metrics import Accuracy, top_k
 from poseglot.files import write_atomically
 from poseglot.models.recognizer import save_recognizer
-from poseglot.skeletons.doubts import doubts_of_sides
 from poseglot.skeletons.transforms import Augmentation
 from poseglot.training.build import Built, build
 from poseglot.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from poseglot.training.compiling import as_it_is, compile_in_place, naming_the_way_out, wanted
+from poseglot.training.compiling import as_it_is, compile_in_place, explain_compile_errors, wanted
 from poseglot.training.distributed import own_share, synchronise_batch_norm, world_size
+from poseglot.training.provenance import source_commit
 from poseglot.training.recipe import Recipe
-from poseglot.training.recipe_file import recipe_yaml
+from poseglot.training.recipe_io import recipe_yaml
 from poseglot.training.run import Run
 from poseglot.training.schedule import learning_rate
-from poseglot.training.sides import names_hash, side_name
-from poseglot.training.source import source_commit
+from poseglot.training.subsets import names_hash, subset_name
 
 
 @dataclass(frozen=True)
-class Machine:
+class Runtime:
     """What to run on.
 
     Attributes:
@@ -66,13 +66,13 @@ class Machine:
 
 @dataclass(frozen=True)
 class Result:
-    """What a training came to: the last epoch, and beside it the best epoch as seen on the test side."""
+    """What a training came to: the last epoch, and beside it the best epoch as seen on the test set."""
 
-    last: Count
+    last: Accuracy
     best_on_test: tuple[int, int]
 
 
-def train(recipe: Recipe, out: Path, *, resume: bool = False, machine: Machine | None = None) -> Result:
+def train(recipe: Recipe, out: Path, *, resume: bool = False, machine: Runtime | None = None) -> Result:
     """Train a recipe into a folder.
 
     Args:
@@ -84,7 +84,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, machine: Machine |
     Raises:
         PoseglotError: the recipe cannot be run, the folder holds another run, or the disk refused.
     """
-    machine = machine or Machine()
+    machine = machine or Runtime()
     run = Run(out)
     if out.exists() and not out.is_dir():
         raise PoseglotError(f"{out} is a file; --out takes a folder for the run.")
@@ -100,7 +100,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, machine: Machine |
 _LOOK_EVERY = 0.5
 
 
-def _fabric(machine: Machine, precision: Any) -> Fabric:
+def _fabric(machine: Runtime, precision: Any) -> Fabric:
     if machine.nodes < 1 or not (machine.devices == "auto" or (machine.devices.isdecimal() and int(machine.devices) > 0)):
         raise PoseglotError(
             f"--devices takes a number from 1, or auto, and --nodes a number from 1; not {machine.devices!r} and {machine.nodes}."
@@ -137,7 +137,7 @@ class _Training:
             compile_in_place(self.task.recognizer.encoder)
         optim = recipe.optim
         self.optimizer = torch.optim.SGD(
-            self.task.parameter_groups(lr=optim.lr, text_lr_scale=recipe.words.lr_scale),
+            self.task.parameter_groups(lr=optim.lr, text_lr_scale=recipe.text.lr_scale),
             lr=optim.lr,
             momentum=optim.momentum,
             nesterov=optim.nesterov,
@@ -193,11 +193,11 @@ class _Training:
         for index in self._batches(epoch):
             losses = self.step(index, epoch)
             own = own_share(len(index))
-            hits = (losses["logits"].argmax(dim=1) == losses["labels"][own]).sum()
+            correct = (losses["logits"].argmax(dim=1) == losses["labels"][own]).sum()
             # The mean over processes is the batch's, also where their shares differ in size.
             parts = torch.stack([losses["loss"].detach(), losses["classification"], losses["alignment"]])
             parts = parts * (len(index) / world_size())
-            sums += torch.cat([parts.float(), hits[None].float()])
+            sums += torch.cat([parts.float(), correct[None].float()])
             clips += len(losses["logits"])
             bar.update(len(index))
             if not bar.disable and time.monotonic() >= look:
@@ -211,7 +211,7 @@ class _Training:
         loss, classification, alignment, correct, clips = sums.tolist()
         if not math.isfinite(loss):
             raise PoseglotError(
-                f"the loss of epoch {epoch + 1} is not a finite number: the training has diverged. Lower optim.lr (or words.lr_scale) "
+                f"the loss of epoch {epoch + 1} is not a finite number: the training has diverged. Lower optim.lr (or text.lr_scale) "
                 "and train into another folder; the last checkpoint is from before."
             )
         seconds = time.monotonic() - started
@@ -233,35 +233,41 @@ class _Training:
         """One optimiser step on the samples `index` (of all processes together), on the CPU; returns the task's losses and `labels`."""
         recipe, train = self.recipe, self.built.train
         same_views = recipe.data.official_repeated_augmentation
-        augmentation = Augmentation(recipe.seed, 0 if same_views else epoch, recipe.data.effective_scale, batch=int(index[0]))
-        device = self.fabric.device
-        view = train.view(index[own_share(len(index))], augmentation, device)
+        device, share = self.fabric.device, index[own_share(len(index))]
+        randomness = Augmentation(
+            recipe.seed,
+            0 if same_views else epoch,
+            recipe.data.effective_scale,
+            batch=int(index[0]),
+            index=to_device(share, device),
+        )
+        view = train.inputs(share, randomness, device)
         labels = self.labels[index % len(self.labels)]
         places = None
         if self.built.prompts is not None:
             places = self.built.prompts.draw(labels, seed=recipe.seed, epoch=epoch, index=index).numpy()
         labels = to_device(labels, device)
-        with naming_the_way_out(self.compiled):
+        with explain_compile_errors(self.compiled):
             losses = self.wrapped(view, labels, places)
             self.wrapped_optimizer.zero_grad()
             self.fabric.backward(losses["loss"])
         self.wrapped_optimizer.step()
         return {**losses, "labels": labels}
 
-    def test(self) -> Count:
-        """Top-1 on the test side, in the weights' own precision, with each process taking its share."""
+    def test(self) -> Accuracy:
+        """Top-1 on the test set, in the weights' own precision, with each process taking its share."""
         self.wrapped.eval()
         views = self.built.test
         share = torch.arange(len(views))[own_share(len(views))]
         logits = []
         with torch.inference_mode(), as_it_is(self.compiled):
             for index in share.split(self.recipe.optim.batch_size):
-                view = views.view(index, None, self.fabric.device).to(self.task.recognizer.classifier.weight.dtype)
+                view = views.inputs(index, None, self.fabric.device).to(self.task.recognizer.classifier.weight.dtype)
                 logits.append(self.task.recognizer(view)["logits"])
         # Looked at when all are there: until then the device need not be waited for.
         own = top_k(torch.cat(logits).cpu().numpy(), views.labels[share].numpy(), 1).correct if logits else 0
         correct = torch.as_tensor(self.fabric.all_reduce(torch.tensor([own], device=self.fabric.device), reduce_op="sum"))
-        return Count(int(correct), len(views))
+        return Accuracy(int(correct), len(views))
 
     def _batches(self, epoch: int) -> Iterator[Tensor]:
         """Sample numbers of each step, in an order that follows from (seed, epoch)."""
@@ -282,12 +288,12 @@ class _Training:
         if self.task.levels and built.prompts is None:
             words += f" but a classifier on each of {', '.join(self.task.levels)}"
         print(
-            f"{built.train.store.info.name}, {self.recipe.data.stream} stream: {len(built.train):,} training clips, {len(built.test):,} "
-            f"{side_name(self.recipe.data)} clips, {words}; {optim.epochs} epochs of {self._samples():,} samples, "
+            f"{built.train.store.info.name}, {self.recipe.data.modality} stream: {len(built.train):,} training clips, {len(built.test):,} "
+            f"{subset_name(self.recipe.data)} clips, {words}; {optim.epochs} epochs of {self._samples():,} samples, "
             f"{self.fabric.world_size} x {self.fabric.device.type}"
         )
-        train, test, balanced = built.train.places, built.test.places, self.recipe.loss.balanced
-        for note in doubts_of_sides(built.train.store, train, test, balanced=balanced):
+        train, test, balanced = built.train.indices, built.test.indices, self.recipe.loss.balanced
+        for note in check_subsets(built.train.store, train, test, balanced=balanced):
             print(f"note: {note}")
         if resume:
             print(
@@ -309,7 +315,7 @@ class _Training:
             "processes": self.fabric.world_size,
             "threads": torch.get_num_threads(),
             "compiled": self.compiled,
-            "learned_from": names_hash(self.built.train.store, self.built.train.places),
+            "learned_from": names_hash(self.built.train.store, self.built.train.indices),
         }
 
     def _save(self, progress: Progress) -> None:
@@ -326,13 +332,13 @@ class _Training:
         if "weight" in entry:
             line += f"  lambda {entry['weight']:.3f}"
             board.add_scalar("train/lambda", entry["weight"], entry["epoch"])
-        line += f"  train {Count(**entry['train'])}  {entry['clips_per_second']:.1f} clips/s"
+        line += f"  train {Accuracy(**entry['train'])}  {entry['clips_per_second']:.1f} clips/s"
         for name in ("lr", "loss", "classification", "alignment", "clips_per_second"):
             board.add_scalar(f"train/{name}", entry[name], entry["epoch"])
-        board.add_scalar("train/accuracy", Count(**entry["train"]).percent, entry["epoch"])
+        board.add_scalar("train/accuracy", Accuracy(**entry["train"]).percent, entry["epoch"])
         if "test" in entry:
-            line += f"  {side_name(self.recipe.data)} {Count(**entry['test'])}"
-            board.add_scalar("test/accuracy", Count(**entry["test"]).percent, entry["epoch"])
+            line += f"  {subset_name(self.recipe.data)} {Accuracy(**entry['test'])}"
+            board.add_scalar("test/accuracy", Accuracy(**entry["test"]).percent, entry["epoch"])
         bar.write(line, file=sys.stdout)
         sys.stdout.flush()
 

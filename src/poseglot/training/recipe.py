@@ -13,7 +13,7 @@ from typing import Any, Literal
 from poseglot.descriptions import check_prompt
 from poseglot.errors import PoseglotError
 
-_PATHS = ("data.store", "words.descriptions", "words.vocabulary", "words.encoder")
+_PATHS = ("data.store", "text.descriptions", "text.vocabulary", "text.encoder")
 
 
 @dataclass(frozen=True)
@@ -25,26 +25,26 @@ class DataRecipe:
         split: one of the store's splits.
         stream: joint, bone, joint_motion or bone_motion.
         protocol: how the clips are placed and their frames chosen (nw-ucla, ntu, metric, image, live); empty: as the store says.
-        folds: for cross-validation on the training side alone: divide it into so many folds, never dividing a person; the test side is not
-            touched. 0 looks at the test side.
+        folds: for cross-validation on the training set alone: divide it into so many folds, never dividing a person; the test set is not
+            touched. 0 looks at the test set.
         fold: which of the folds, from 1, is held out and looked at; 0 without folds.
-        unseen: classes that are neither learned nor looked at in training, to be recognised by their words afterwards (`poseglot
+        unseen_classes: classes that are neither learned nor looked at in training, to be recognised by their words afterwards (`poseglot
             zero-shot`): a list of labels, or the name of one that the benchmark has (ntu60: 55-5, 48-12; ntu120: 110-10, 96-24; nw-ucla:
             7-3/1 to 7-3/10).
-        left_out: classes, likewise, that are not there at all: settings for one list of unseen classes are chosen without a look at them.
-        repeat: how many times an epoch goes through the training side, each time augmented anew.
+        excluded_classes: classes, likewise, that are not there at all: settings for one list of unseen classes are chosen without a look at them.
+        repeat: how many times an epoch goes through the training set, each time augmented anew.
         effective_scale: apply the random scale where it has an effect, after the normalisation.
         official_repeated_augmentation: as in the authors' code, every epoch sees the same augmented views.
     """
 
     store: str
     split: str
-    stream: Literal["joint", "bone", "joint_motion", "bone_motion"] = "joint"
-    protocol: str = ""
+    modality: Literal["joint", "bone", "joint_motion", "bone_motion"] = "joint"
+    pipeline: str = ""
     folds: int = 0
     fold: int = 0
-    unseen: list[str] | str = field(default_factory=list)
-    left_out: list[str] | str = field(default_factory=list)
+    unseen_classes: list[str] | str = field(default_factory=list)
+    excluded_classes: list[str] | str = field(default_factory=list)
     repeat: int = 1
     effective_scale: bool = False
     official_repeated_augmentation: bool = False
@@ -63,20 +63,20 @@ class ModelRecipe:
 
     Attributes:
         encoder: of the skeleton: st-gcn, ctr-baseline, ctr-gcn-single, ctr-gcn (multi-scale), or one that was added.
-        width: of its first blocks; the paper has 64.
-        options: further options of the encoder, for example {kernel: 5}; each encoder refuses those that it does not have.
+        base_channels: of its first blocks; the paper has 64.
+        encoder_kwargs: further options of the encoder, for example {kernel: 5}; each encoder refuses those that it does not have.
         official_input_transform: as in the authors' code, the network sees joints times I - A^k (the "k-hop bone") instead of joints
             or bones.
     """
 
     encoder: str = "ctr-gcn"
-    width: int = 64
-    options: dict[str, bool | int | float | str] = field(default_factory=dict)
+    base_channels: int = 64
+    encoder_kwargs: dict[str, bool | int | float | str] = field(default_factory=dict)
     official_input_transform: bool = False
 
 
 @dataclass(frozen=True)
-class WordsRecipe:
+class TextRecipe:
     """What is read, and how the body is divided to be aligned with it.
 
     Attributes:
@@ -86,10 +86,10 @@ class WordsRecipe:
         partition: into which parts the body is divided; `none` trains without words, too.
         descriptions: a packaged set, or a path ending in .yaml.
         encoder: of the texts: minilm, clip-b32, clip-b16, clip-l14, bert, a hub name or a folder.
-        learning: `tuned` trains the text encoder along; `frozen` leaves it as it is (and encodes every text once per run).
+        freeze: leave the text encoder as it is, and encode every text once per run; otherwise it is fine-tuned.
         states: for the prompt states: how many of the vocabulary's part states describe a class.
         vocabulary: of part states: hake, or a path ending in .yaml.
-        context: for the prompt learned: how many vectors are learned before the class name.
+        context_length: for the prompt learned: how many vectors are learned before the class name.
         lr_scale: the text encoder's learning rate, as a share of `optim.lr`.
         official_parts: the authors' joint lists of the parts (partition four), overlaps and all.
         official_format: texts punctuated as in the authors' code.
@@ -101,11 +101,11 @@ class WordsRecipe:
     partition: Literal["none", "global", "two", "four", "six"] = "four"
     descriptions: str = "nw-ucla"
     encoder: str = "minilm"
-    learning: Literal["tuned", "frozen"] = "tuned"
+    freeze: bool = False
     lr_scale: float = 1.0
     states: int = 5
     vocabulary: str = "hake"
-    context: int = 16
+    context_length: int = 16
     official_parts: bool = False
     official_format: bool = False
 
@@ -113,7 +113,7 @@ class WordsRecipe:
         if self.prompt not in ("none", "part-classes"):
             check_prompt(self.prompt, self.partition)
         if self.official_parts and self.partition != "four":
-            raise PoseglotError("words.official_parts goes with words.partition four; the authors' code has no other.")
+            raise PoseglotError("text.official_parts goes with text.partition four; the authors' code has no other.")
 
 
 @dataclass(frozen=True)
@@ -121,24 +121,26 @@ class LossRecipe:
     """L = L_cls + weight * mean over levels of L_con (paper, equations 1 and 6).
 
     Attributes:
-        weight: lambda, the weight of the alignment beside the classification.
-        learned_weight: learn lambda, starting at `weight` (see `poseglot.training.task.LearnedWeight`).
+        alignment_weight: lambda, the weight of the alignment beside the classification.
+        learn_alignment_weight: learn lambda, starting at `weight` (see `poseglot.training.gap.LearnedWeight`).
         target: `normalized` (the paper) or `soft10` (the authors' code).
-        scale: what cosines are multiplied by, 1 / tau; the paper's tau is 0.1.
-        learned_scale: learn the scale of each level, starting at `scale` (the authors' code, which uses it without exp).
+        logit_scale: what cosines are multiplied by, 1 / tau; the paper's tau is 0.1.
+        learn_logit_scale: learn the scale of each level, starting at `scale` (the authors' code, which uses it without exp).
         balanced: in L_cls every class weighs the same, however many clips it has to learn from.
     """
 
-    weight: float = 0.8
-    learned_weight: bool = False
+    alignment_weight: float = 0.8
+    learn_alignment_weight: bool = False
     target: Literal["normalized", "soft10"] = "normalized"
-    scale: float = 10.0
-    learned_scale: bool = False
+    logit_scale: float = 10.0
+    learn_logit_scale: bool = False
     balanced: bool = False
 
     def __post_init__(self) -> None:
-        if self.learned_weight and self.weight <= 0:
-            raise PoseglotError(f"loss.learned_weight needs a loss.weight above 0 to start from, not {self.weight}.")
+        if self.learn_alignment_weight and self.alignment_weight <= 0:
+            raise PoseglotError(
+                f"loss.learn_alignment_weight needs a loss.alignment_weight above 0 to start from, not {self.alignment_weight}."
+            )
 
 
 @dataclass(frozen=True)
@@ -154,8 +156,8 @@ class OptimRecipe:
         nesterov: Nesterov's momentum.
         weight_decay: of SGD, on every parameter.
         warmup_epochs: epoch e (from 0) of these has lr * (e + 1) / warmup_epochs.
-        steps: epochs (from 0) from which on the learning rate is `decay` times what it was.
-        decay: what each of `steps` multiplies the learning rate by.
+        milestones: epochs (from 0) from which on the learning rate is `decay` times what it was.
+        gamma: what each of `milestones` multiplies the learning rate by.
     """
 
     epochs: int = 110
@@ -166,8 +168,8 @@ class OptimRecipe:
     nesterov: bool = True
     weight_decay: float = 4e-4
     warmup_epochs: int = 5
-    steps: list[int] = field(default_factory=lambda: [90, 100])
-    decay: float = 0.1
+    milestones: list[int] = field(default_factory=lambda: [90, 100])
+    gamma: float = 0.1
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1:
@@ -181,16 +183,16 @@ class Recipe:
     """One experiment.
 
     Attributes:
-        data, model, words, loss, optim: see their classes.
+        data, model, text, loss, optim: see their classes.
         seed: of everything random.
         precision: of training: 32-true, bf16-mixed, 16-mixed, or 64-true (slow, to compare runs exactly); testing is never mixed.
         checkpoint_every: epochs between checkpoints.
-        evaluate_every: epochs between looks at the test side (for the curve; nothing is chosen by them).
+        evaluate_every: epochs between looks at the test set (for the curve; nothing is chosen by them).
     """
 
     data: DataRecipe
     model: ModelRecipe = field(default_factory=ModelRecipe)
-    words: WordsRecipe = field(default_factory=WordsRecipe)
+    text: TextRecipe = field(default_factory=TextRecipe)
     loss: LossRecipe = field(default_factory=LossRecipe)
     optim: OptimRecipe = field(default_factory=OptimRecipe)
     seed: int = 0
@@ -205,11 +207,11 @@ class Recipe:
     @property
     def with_levels(self) -> bool:
         """Whether anything is learned beside the classification of the whole body."""
-        return self.words.prompt != "none" and self.words.partition != "none"
+        return self.text.prompt != "none" and self.text.partition != "none"
 
     @property
-    def with_words(self) -> bool:
-        return self.with_levels and self.words.prompt != "part-classes"
+    def with_text(self) -> bool:
+        return self.with_levels and self.text.prompt != "part-classes"
 
 
 def differences(before: Recipe, now: Recipe) -> list[str]:

@@ -10,15 +10,15 @@ from torch import Tensor
 
 from poseglot.descriptions import PromptTable
 from poseglot.errors import PoseglotError
-from poseglot.training.build import build, build_words
+from poseglot.training.build import build, build_text
 from poseglot.training.checkpoint import load_part, load_weights
-from poseglot.training.recipe_file import read_recipe
+from poseglot.training.gap import TextFeatures
+from poseglot.training.recipe_io import read_recipe
 from poseglot.training.run import Run
-from poseglot.training.task import TextBank
 
 
 @dataclass(frozen=True, eq=False)
-class ClassWords:
+class ClassTexts:
     """The words that a run learned from, and how its text encoder reads them.
 
     Attributes:
@@ -36,7 +36,7 @@ def text_features(run: Run) -> Mapping[str, Tensor]:
     """The text features that a run's recognizer was aligned with, as its text encoder has them after the last epoch.
 
     Returns:
-        Alignment level -> (classes, text width), the mean over a class's texts; empty without words.
+        Alignment level -> (classes, text width), the mean over a class's texts; empty without text.
 
     Raises:
         PoseglotError: the run's data or checkpoint is gone.
@@ -50,31 +50,31 @@ def text_features(run: Run) -> Mapping[str, Tensor]:
     return _means(built.prompts, task.bank)
 
 
-def class_words(run: Run, classes: Sequence[str]) -> ClassWords | None:
+def class_texts(run: Run, classes: Sequence[str]) -> ClassTexts | None:
     """The same, and the words themselves, for which a run needs no data: only its recipe and, if its texts were learned, its checkpoint.
 
     Args:
         classes: of the recognizer.
 
     Returns:
-        None if the run learned without words.
+        None if the run learned without text.
 
     Raises:
         PoseglotError: the recipe or the descriptions it names are gone; or what was learned in front of the texts.
     """
     recipe = read_recipe(run.recipe)
-    if not recipe.with_words:
+    if not recipe.with_text:
         return None
-    prompts, bank = build_words(recipe, classes)
+    prompts, bank = build_text(recipe, classes)
     learned = bank.encoder is not None
     if learned and run.checkpoint.exists():
         load_part(run.checkpoint, bank, "bank")
-    elif learned and recipe.words.prompt == "learned":
+    elif learned and recipe.text.prompt == "learned":
         raise PoseglotError(f"{run.checkpoint} is gone, and with it what was learned in front of the class names.")
-    return ClassWords(prompts, _means(prompts, bank.eval()), pretrained=learned and not run.checkpoint.exists())
+    return ClassTexts(prompts, _means(prompts, bank.eval()), pretrained=learned and not run.checkpoint.exists())
 
 
-def _means(prompts: PromptTable, bank: TextBank) -> Mapping[str, Tensor]:
+def _means(prompts: PromptTable, bank: TextFeatures) -> Mapping[str, Tensor]:
     with torch.no_grad():
         texts = bank(torch.arange(len(prompts.texts)))
     return dict(zip(prompts.levels, prompts.class_means(texts), strict=True))

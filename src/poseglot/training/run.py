@@ -8,7 +8,7 @@ tensorboard/              the same, for TensorBoard
 machine.json              what it ran on, with which versions, and a hash of the names of the clips that it learned from
 scores.npz                made of it later, by `poseglot evaluate`
 zero-shot.json            likewise, by `poseglot zero-shot`
-pictures/, report.html    made of these, by `poseglot draw` and `poseglot report`
+pictures/, report.html    made of these, by `poseglot plot` and `poseglot report`
 """
 
 from __future__ import annotations

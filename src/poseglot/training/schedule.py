@@ -9,4 +9,4 @@ def learning_rate(optim: OptimRecipe, epoch: int) -> float:
     """Of an epoch counted from 0: lr * (e + 1) / warm-up at first, then lr * decay ** (steps passed)."""
     if epoch < optim.warmup_epochs:
         return optim.lr * (epoch + 1) / optim.warmup_epochs
-    return optim.lr * optim.decay ** sum(epoch >= step for step in optim.steps)
+    return optim.lr * optim.gamma ** sum(epoch >= step for step in optim.milestones)

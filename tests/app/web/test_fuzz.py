@@ -39,8 +39,8 @@ KEYS = st.sampled_from(["joints", "model", "top", "path"])
 def post(worded: Path) -> Any:
     from fastapi.testclient import TestClient
 
-    from poseglot.app.web.served import Served
     from poseglot.app.web.server import create_app
+    from poseglot.app.web.service import Served
     from tests.app.web.conftest import UNLIMITED
 
     model = Served(worded, id="worded", limits=UNLIMITED)

@@ -17,14 +17,14 @@ import torch
 
 from poseglot.app.web import server
 from poseglot.app.web.limits import Limits
-from poseglot.app.web.served import Served
+from poseglot.app.web.service import Served
+from poseglot.data.readers.poses import Poses, write_poses
+from poseglot.data.store import open_store
 from poseglot.inference import Predictor
 from poseglot.models.recognizer import load_recognizer
-from poseglot.skeletons.formats.poses import Poses, write_poses
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.store import open_store
-from poseglot.skeletons.transforms import test_view
-from poseglot.training.restore import class_words
+from poseglot.skeletons.transforms import apply_pipeline
+from poseglot.training.restore import class_texts
 from poseglot.training.run import Run
 from tests.app.web.conftest import Client, write_run
 
@@ -95,7 +95,7 @@ def test_over_time_is_what_the_stretches_alone_say(client: Client, worded: Path,
     over, answers = seen["seen"][0]["over_time"], seen["seen"][0]["answers"]
     store = open_store(store_path)
     place = next(place for place in range(len(store)) if store.clips["name"][place] == seen["name"])
-    joints = store.clip(place).joints
+    joints = store[place].joints
     middle, width = over["frames"][-1], over["width"]
     start = round(middle - (width - 1) / 2)
     assert start + width == joints.shape[1]
@@ -112,8 +112,8 @@ def test_closeness_is_the_cosine_of_part_and_sentence(client: Client, worded: Pa
     store = open_store(store_path)
     place = next(place for place in range(len(store)) if store.clips["name"][place] == looked["name"])
     recognizer = load_recognizer(worded / "recognizer.safetensors")
-    view = torch.from_numpy(test_view(store.clip(place).joints, protocol="nw-ucla"))[None]
-    read = class_words(Run(worded), recognizer.spec.classes)
+    view = torch.from_numpy(apply_pipeline(store[place].joints, pipeline="nw-ucla"))[None]
+    read = class_texts(Run(worded), recognizer.spec.classes)
     assert read is not None and not read.pretrained
     best = looked["seen"][0]["answers"][0]["action"]
     label = recognizer.spec.classes.index(best)
@@ -209,7 +209,7 @@ def test_poses_of_a_video_are_taken_as_the_predictor_takes_them(
 
 def test_examples_are_of_the_tested_side_or_synthetic(client: Client, worded: Path, pairs: Path, store_path: Path) -> None:
     store = open_store(store_path)
-    tested = {str(store.clips["name"][place]) for place in store.side("cross-person", "test")}
+    tested = {str(store.clips["name"][place]) for place in store.subset("cross-person", "test")}
     found = client(worded).get("/api/examples").json()
     assert {example["name"] for example in found} <= tested
     assert len({example["label"] for example in found}) == 12

@@ -31,7 +31,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("packages", "axes", "name"),
+    ("packages", "num_dims", "name"),
     [
         ({"rtmlib"}, None, "rtmpose"),
         ({"rtmlib"}, 2, "rtmpose"),
@@ -40,9 +40,9 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Any:
         ({"rtmlib", "mediapipe"}, 3, "mediapipe"),
     ],
 )
-def test_auto_takes_what_is_installed_and_fits(installed: Any, packages: set[str], axes: int | None, name: str) -> None:
+def test_auto_takes_what_is_installed_and_fits(installed: Any, packages: set[str], num_dims: int | None, name: str) -> None:
     installed(packages)
-    assert load_estimator(axes=axes).name == name
+    assert load_estimator(num_dims=num_dims).name == name
 
 
 def test_what_cannot_be_is_said(installed: Any) -> None:
@@ -52,7 +52,7 @@ def test_what_cannot_be_is_said(installed: Any) -> None:
     ):
         load_estimator()
     with pytest.raises(PoseglotError, match=r"none of 3D joints is installed.*\[video-3d\]"):
-        load_estimator(axes=3)
+        load_estimator(num_dims=3)
     with pytest.raises(PoseglotError, match=r"rtmpose needs the package 'rtmlib', which is not installed"):
         load_estimator("rtmpose")
     with pytest.raises(PoseglotError, match="no pose estimator 'openpose'; accepted are auto, rtmpose, "):
@@ -60,9 +60,9 @@ def test_what_cannot_be_is_said(installed: Any) -> None:
     installed({"rtmlib"})
     for name in ("auto", "rtmpose"):
         with pytest.raises(
-            PoseglotError, match=r"rtmpose sees joints in 2D, .* trained on joints in 3D.*--pose mediapipe.*poseglot new"
+            PoseglotError, match=r"rtmpose sees joints in 2D, .* trained on joints in 3D.*--pose mediapipe.*poseglot init"
         ):
-            load_estimator(name, axes=3)
+            load_estimator(name, num_dims=3)
 
 
 def test_every_estimator_has_a_package_and_a_line() -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from poseglot.data.store import PackedStore
 from poseglot.errors import PoseglotError
 from poseglot.inference.tracking import tracks_of
 from poseglot.inference.video.estimator import stacked, taken_apart
 from poseglot.inference.video.extract import placed, poses_of_video, put_together
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.store import PackedStore
 from tests.inference.video.actors import FPS, SIDE, Squares, film, picture, shape, stander, walker
 
 pytest.importorskip("cv2")
@@ -85,7 +85,7 @@ def test_stacked_and_taken_apart() -> None:
 
 def test_where_somebody_goes_is_put_back(small_store: PackedStore) -> None:
     """A person seen without perspective, some pixels a metre: all is known again but the depth of the hips, and where zero is."""
-    joints = small_store.clip(5).joints[0].astype(np.float64)
+    joints = small_store[5].joints[0].astype(np.float64)
     joints[..., 0] += np.linspace(0, 2, len(joints))[:, None]  # walks aside
     joints[..., 1] += 0.3 * np.sin(np.arange(len(joints)))[:, None]  # and jumps
     hips = joints[:, 12:13]  # any joint would do

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from poseglot.data.readers import is_video
 from poseglot.errors import PoseglotError
 from poseglot.inference.video import frames
-from poseglot.inference.video.frames import Camera, Frame, VideoFile, VideoWriter, Window, steady, write_picture
-from poseglot.skeletons.formats import is_video
+from poseglot.inference.video.frames import Camera, Frame, VideoFile, VideoWriter, Window, resample_fps, write_picture
 from tests.inference.video.actors import FPS, HEIGHT, WIDTH, film, picture, walker, write_video
 
 cv2 = pytest.importorskip("cv2")
@@ -112,7 +112,7 @@ def test_steady_frames_are_the_nearest_in_time(fps: float, kind: str) -> None:
         "unsteady": np.cumsum(np.r_[0, rng.choice([0.01, 0.1, 0.7], size=20) + rng.uniform(0, 1e-3, 20)]).tolist(),
         "one": [0.0],
     }[kind]
-    made = list(steady([Frame(blank(number), at) for number, at in enumerate(times)], fps))
+    made = list(resample_fps([Frame(blank(number), at) for number, at in enumerate(times)], fps))
     assert [frame.time for frame in made] == pytest.approx([tick / fps for tick in range(len(made))])
     assert [int(frame.image[0, 0, 0]) for frame in made] == [nearest(times, frame.time) for frame in made]
     assert abs(made[-1].time - times[-1]) <= 0.5 / fps + 1e-9

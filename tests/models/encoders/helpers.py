@@ -8,14 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from poseglot.models.encoders import build_encoder
+from poseglot.models.encoders import create_encoder
 from poseglot.skeletons.layout import load_layout
 
 
-def build(name: str, layout: str, people: int, *, seed: int = 0, **options: Any) -> nn.Module:
+def build(name: str, layout: str, num_persons: int, *, seed: int = 0, **options: Any) -> nn.Module:
     """A small one, in evaluation mode."""
     torch.manual_seed(seed)
-    return build_encoder(name, load_layout(layout), people=people, channels=3, **{"width": 8, **options}).eval()
+    return create_encoder(
+        name, load_layout(layout), num_persons=num_persons, channels=3, **{"base_channels": 8, **options}
+    ).eval()
 
 
 def scrambled(module: nn.Module, *, seed: int = 1) -> nn.Module:
@@ -28,9 +30,9 @@ def scrambled(module: nn.Module, *, seed: int = 1) -> nn.Module:
     return module
 
 
-def clips(count: int, people: int, frames: int, layout: str, *, seed: int = 2) -> Tensor:
+def clips(count: int, num_persons: int, frames: int, layout: str, *, seed: int = 2) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(count, people, frames, len(load_layout(layout)), 3, generator=generator)
+    return torch.randn(count, num_persons, frames, len(load_layout(layout)), 3, generator=generator)
 
 
 def assert_equal_in_outputs_and_gradients(unit: nn.Module, plain: Callable[[Any, Tensor], Tensor], x: Tensor) -> None:

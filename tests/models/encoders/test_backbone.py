@@ -15,7 +15,7 @@ from tests.models.encoders.test_contract import TABLE
 
 
 def test_the_input_norm_numbers_its_channels_by_person_joint_and_coordinate() -> None:
-    encoder = SkeletonEncoder(load_layout("ntu25"), people=2, channels=3, features=3).eval()
+    encoder = SkeletonEncoder(load_layout("ntu25"), num_persons=2, channels=3, features=3).eval()
     x = clips(3, 2, 5, "ntu25")
     assert encoder.input_norm.running_mean is not None
     encoder.input_norm.running_mean.copy_(torch.arange(150.0))

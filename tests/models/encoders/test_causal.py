@@ -11,7 +11,7 @@ from poseglot.errors import PoseglotError
 from poseglot.models.encoders import ENCODERS
 from poseglot.models.encoders.ctr_gcn import CTRGCN, GraphUnit
 from poseglot.models.encoders.temporal import MultiScaleTemporal, SingleScaleTemporal
-from poseglot.models.frozen import freeze
+from poseglot.models.fuse import fuse
 from poseglot.models.recognizer import RecognizerSpec, new_recognizer
 from poseglot.skeletons.layout import load_layout
 from tests.models.encoders.helpers import assert_equal_in_outputs_and_gradients, build, clips, scrambled
@@ -88,13 +88,15 @@ def test_topologies_are_of_what_has_been(frames: int, refresh: int) -> None:
 
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_the_frozen_form_is_the_same(encoder: str) -> None:
-    spec = RecognizerSpec(layout="kinect20", classes=("a", "b"), encoder=encoder, options={"width": 8, "causal": True})
+    spec = RecognizerSpec(
+        layout="kinect20", classes=("a", "b"), encoder=encoder, encoder_kwargs={"base_channels": 8, "causal": True}
+    )
     recognizer = new_recognizer(spec, seed=0)
     scrambled(recognizer)
     recognizer.double().eval()
     x = clips(2, 1, 19, "kinect20").double()
     with torch.no_grad():
-        torch.testing.assert_close(freeze(recognizer)(x), recognizer(x)["logits"])
+        torch.testing.assert_close(fuse(recognizer)(x), recognizer(x)["logits"])
 
 
 def test_how_joints_are_related_can_still_be_looked_at() -> None:

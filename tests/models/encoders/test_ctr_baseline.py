@@ -16,18 +16,18 @@ NTU = load_layout("ntu25")
 
 
 def plain_graph_unit(unit: GraphUnit, x: Tensor) -> Tensor:
-    incoming = x.shape[1]
+    in_channels = x.shape[1]
     y = unit.conv.bias.view(-1, 1, 1)
     for s in range(3):
-        weight = unit.conv.weight[:, s * incoming : (s + 1) * incoming, 0, 0]
+        weight = unit.conv.weight[:, s * in_channels : (s + 1) * in_channels, 0, 0]
         y = y + torch.einsum("uv,bctv->bctu", unit.adjacency[s], torch.einsum("oi,bitv->botv", weight, x))
     return F.relu(unit.norm(y) + unit.residual(x))
 
 
-@pytest.mark.parametrize(("incoming", "outgoing"), [(3, 16), (16, 16), (16, 32)])
-def test_graph_unit_equals_its_equation(incoming: int, outgoing: int) -> None:
-    unit = GraphUnit(incoming, outgoing, torch.from_numpy(spatial_subsets(NTU)))
-    assert_equal_in_outputs_and_gradients(unit, plain_graph_unit, torch.randn(3, incoming, 7, 25))
+@pytest.mark.parametrize(("in_channels", "out_channels"), [(3, 16), (16, 16), (16, 32)])
+def test_graph_unit_equals_its_equation(in_channels: int, out_channels: int) -> None:
+    unit = GraphUnit(in_channels, out_channels, torch.from_numpy(spatial_subsets(NTU)))
+    assert_equal_in_outputs_and_gradients(unit, plain_graph_unit, torch.randn(3, in_channels, 7, 25))
 
 
 def test_each_block_learns_adjacencies_of_its_own_that_start_as_the_subsets() -> None:

@@ -34,10 +34,10 @@ def plain_graph_unit(unit: GraphUnit, x: Tensor) -> Tensor:
     return F.relu(unit.norm(y) + unit.residual(x))
 
 
-@pytest.mark.parametrize(("incoming", "outgoing"), [(3, 16), (16, 16), (16, 32)])
-def test_graph_unit_equals_its_equation(incoming: int, outgoing: int) -> None:
-    unit = GraphUnit(incoming, outgoing, torch.from_numpy(spatial_subsets(KINECT)))
-    assert_equal_in_outputs_and_gradients(unit, plain_graph_unit, torch.randn(3, incoming, 7, 20))
+@pytest.mark.parametrize(("in_channels", "out_channels"), [(3, 16), (16, 16), (16, 32)])
+def test_graph_unit_equals_its_equation(in_channels: int, out_channels: int) -> None:
+    unit = GraphUnit(in_channels, out_channels, torch.from_numpy(spatial_subsets(KINECT)))
+    assert_equal_in_outputs_and_gradients(unit, plain_graph_unit, torch.randn(3, in_channels, 7, 20))
 
 
 def test_topologies_start_as_the_adjacency() -> None:
@@ -50,7 +50,7 @@ def test_topologies_start_as_the_adjacency() -> None:
 
 
 def test_topologies_are_means_over_clips_people_and_channels() -> None:
-    encoder = scrambled(CTRGCN(KINECT, people=2, width=8).double()).eval()
+    encoder = scrambled(CTRGCN(KINECT, num_persons=2, width=8).double()).eval()
     assert isinstance(encoder, CTRGCN)
     x = clips(3, 2, 12, "kinect20").double()
     unit = encoder.blocks[0].graph

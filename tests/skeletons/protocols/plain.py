@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
+from poseglot.random import uniform
 from poseglot.skeletons.layout import Layout
-from poseglot.skeletons.random import uniform
 from poseglot.skeletons.transforms import Augmentation
 
 Array = npt.NDArray[np.float64]
@@ -26,20 +26,20 @@ def numbers_for(augmentation: Augmentation, index: int, purpose: int, count: int
 
 def plain_joints(
     clip: npt.NDArray[np.float32],
-    protocol: str,
+    pipeline: str,
     layout: Layout,
     *,
-    scored: bool = False,
+    has_scores: bool = False,
     augmentation: Augmentation | None = None,
     index: int = 0,
 ) -> Array:
     """(M, T, V, C) -> (M, 64, V, C)."""
-    axes = clip.shape[-1] - scored
-    seen = clip[..., -1] != 0 if scored else np.array([[[joint.any() for joint in f] for f in person] for person in clip])
+    axes = clip.shape[-1] - has_scores
+    seen = clip[..., -1] != 0 if has_scores else np.array([[[joint.any() for joint in f] for f in person] for person in clip])
     joints = clip.astype(np.float64)
-    if protocol == "metric":
-        joints[..., :axes] = centred(joints[..., :axes], seen, layout.index[layout.centre], scored)
-    if protocol == "image":
+    if pipeline == "metric":
+        joints[..., :axes] = centred(joints[..., :axes], seen, layout.index[layout.centre], has_scores)
+    if pipeline == "image":
         joints[..., :axes] = boxed(joints[..., :axes], seen)
     valid = sum(bool(seen[:, frame].any()) for frame in range(clip.shape[1]))
     if valid == 0:
@@ -57,17 +57,17 @@ def plain_joints(
     if augmentation is not None:
         x, y, z = (-0.3 + 0.6 * draw for draw in numbers_for(augmentation, index, ROTATION, 3))
         matrix = rotation_about_z(z)[:axes, :axes]
-        if axes == 3 and protocol != "image":
+        if axes == 3 and pipeline != "image":
             matrix = matrix @ rotation_about_y(y) @ rotation_about_x(x)
         for place in np.ndindex(joints.shape[:3]):
             joints[place][:axes] = matrix @ joints[place][:axes]
     return joints
 
 
-def centred(joints: Array, seen: npt.NDArray[np.bool_], centre: int, scored: bool) -> Array:
+def centred(joints: Array, seen: npt.NDArray[np.bool_], centre: int, has_scores: bool) -> Array:
     """Minus the first person's centre joint in the first frame that shows that person (with scores: that joint)."""
     result = np.zeros_like(joints)
-    shown = [frame for frame in range(joints.shape[1]) if (seen[0, frame, centre] if scored else seen[0, frame].any())]
+    shown = [frame for frame in range(joints.shape[1]) if (seen[0, frame, centre] if has_scores else seen[0, frame].any())]
     origin = joints[0, shown[0], centre] if shown else 0
     for place in np.ndindex(seen.shape):
         if seen[place]:
@@ -109,18 +109,18 @@ def rotation_about_z(angle: float) -> Array:
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
 
 
-def plain_stream(joints: Array, stream: str, layout: Layout, *, scored: bool = False) -> Array:
+def plain_stream(joints: Array, modality: str, layout: Layout, *, has_scores: bool = False) -> Array:
     """(M, T, V, C) joints -> another stream; a score becomes the mean of the two that are compared."""
-    if stream.startswith("bone"):
+    if modality.startswith("bone"):
         parents = joints[:, :, [layout.index[layout.bones.get(name, name)] for name in layout.joints]]
-        joints = difference(joints, parents, scored)
-    if stream.endswith("motion"):
-        joints = np.concatenate([difference(joints[:, 1:], joints[:, :-1], scored), np.zeros_like(joints[:, :1])], axis=1)
+        joints = difference(joints, parents, has_scores)
+    if modality.endswith("motion"):
+        joints = np.concatenate([difference(joints[:, 1:], joints[:, :-1], has_scores), np.zeros_like(joints[:, :1])], axis=1)
     return joints
 
 
-def difference(to: Array, start: Array, scored: bool) -> Array:
+def difference(to: Array, start: Array, has_scores: bool) -> Array:
     result = to - start
-    if scored:
+    if has_scores:
         result[..., -1] = (to[..., -1] + start[..., -1]) / 2
     return result

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.streams import STREAMS
-from poseglot.skeletons.transforms import PROTOCOLS, Augmentation, evenly_spaced, make_view
+from poseglot.skeletons.protocols import PIPELINES
+from poseglot.skeletons.streams import MODALITIES
+from poseglot.skeletons.transforms import Augmentation, evenly_spaced, make_input
 
 LAYOUT = load_layout("kinect20")
 
@@ -21,23 +22,23 @@ def test_a_score_changes_no_coordinate(axes: int, augmentation: Augmentation | N
     score = torch.from_numpy(rng.uniform(size=(3, 2, 70, 20, 1)).astype(np.float32))
     frames, people, index = torch.tensor([70, 33, 1]), torch.tensor([2, 1, 2]), torch.tensor([3, 4, 5])
 
-    def views(clips: torch.Tensor, stream: str, scored: bool) -> torch.Tensor:
-        return make_view(
+    def views(clips: torch.Tensor, modality: str, has_scores: bool) -> torch.Tensor:
+        return make_input(
             clips,
             frames,
             people,
-            protocol=PROTOCOLS["nw-ucla"],
-            stream=stream,
+            pipeline=PIPELINES["nw-ucla"],
+            modality=modality,
             layout=LAYOUT,
             index=index,
             augmentation=augmentation,
-            scored=scored,
+            has_scores=has_scores,
         )
 
-    for stream in STREAMS:
-        scored = views(torch.cat([joints, score], dim=-1), stream, True)
-        assert torch.equal(scored[..., :axes], views(joints, stream, False))
-        assert (scored[1, 1] == 0).all(), "absent people have no score"
+    for modality in MODALITIES:
+        has_scores = views(torch.cat([joints, score], dim=-1), modality, True)
+        assert torch.equal(has_scores[..., :axes], views(joints, modality, False))
+        assert (has_scores[1, 1] == 0).all(), "absent people have no score"
     if augmentation is None:
         chosen = evenly_spaced(frames, 52)
         expected = torch.stack([clip[:, places] for clip, places in zip(score, chosen, strict=True)])

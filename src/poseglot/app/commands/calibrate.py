@@ -1,6 +1,6 @@
 """`poseglot calibrate`: the temperature at which a run's probabilities mean what they say, found on clips that were not learned from.
 
-The clips are those of the training side that runs of the same recipe held out (`data.folds`, `data.fold`). The test side is not looked
+The clips are those of the training set that runs of the same recipe held out (`data.folds`, `data.fold`). The test set is not looked
 at: what `poseglot evaluate` says of the probabilities there is said of clips that had no part in it. The runs of the folds learned from
 fewer clips than the run that is calibrated; the temperature is taken to be the same.
 """
@@ -24,7 +24,7 @@ _FREE = ("data.folds", "data.fold", "data.store", "seed", "checkpoint_every", "e
 
 def add(command: AddCommand) -> None:
     calibrate = command("calibrate", run, "make a run's probabilities mean what they say, by runs that held out folds")
-    calibrate.add_argument("run", type=Path, help="the run to calibrate, trained on the whole training side")
+    calibrate.add_argument("run", type=Path, help="the run to calibrate, trained on the whole training set")
     calibrate.add_argument(
         "folds", type=Path, nargs="+", help="runs of the same recipe with --data.folds N --data.fold 1, 2, ..."
     )
@@ -39,7 +39,7 @@ def run(parsed: argparse.Namespace) -> None:
     from poseglot.inference import Predictor
     from poseglot.inference.calibration import Calibration
     from poseglot.models.recognizer import RECOGNIZER_FILE
-    from poseglot.training.recipe_file import read_recipe
+    from poseglot.training.recipe_io import read_recipe
     from poseglot.training.run import Run
 
     recipes: dict[Path, Recipe] = {}
@@ -56,7 +56,7 @@ def run(parsed: argparse.Namespace) -> None:
     labels = np.concatenate([scores.labels for scores in held_out])
     temperature = fit_temperature(logits, labels)
     before, after = reliability(logits, labels), reliability(logits, labels, temperature)
-    which = f"{len(parsed.folds)} of {whole} held-out folds of the training side"
+    which = f"{len(parsed.folds)} of {whole} held-out folds of the training set"
     made = Calibration(
         temperature=temperature,
         how=f"smallest negative log-likelihood on {which}",
@@ -82,13 +82,13 @@ def check_folds(run: Path, folds: Mapping[Path, Recipe], recipe: Recipe) -> int:
     from poseglot.training.recipe import differing
 
     if recipe.data.folds:
-        raise PoseglotError(f"{run} held out a fold itself; calibrate a run that learned from the whole training side.")
+        raise PoseglotError(f"{run} held out a fold itself; calibrate a run that learned from the whole training set.")
     seen: dict[int, Path] = {}
     wholes: set[int] = set()
     for folder, other in folds.items():
         if not other.data.folds:
             raise PoseglotError(
-                f"{folder} learned from the whole training side; what it is sure of there says nothing. Train the same recipe with "
+                f"{folder} learned from the whole training set; what it is sure of there says nothing. Train the same recipe with "
                 "--data.folds 3 --data.fold 1 (2, 3)."
             )
         if other.data.fold in seen:

@@ -17,22 +17,22 @@ from poseglot.errors import PoseglotError
 
 if TYPE_CHECKING:
     from poseglot.evaluation.comparison import ClassDifference, Difference, McNemar
-    from poseglot.evaluation.metrics import Count, Hits
+    from poseglot.evaluation.metrics import Accuracy, Hits
     from poseglot.evaluation.scores import SavedScores
 
 
 def add(command: AddCommand) -> None:
     compare = command("compare", run, "is one run (or recipe, with several seeds) better than another, or is it noise?")
-    compare.add_argument("runs", type=Path, nargs="+", help="two evaluated runs, A and B; with --against the runs of A")
+    compare.add_argument("runs", type=Path, nargs="+", help="two evaluated runs, A and B; with --baseline the runs of A")
     compare.add_argument(
-        "--against",
+        "--baseline",
         type=Path,
         nargs="+",
         metavar="RUN",
         help="the runs of B; runs of both sides with the same seeds are paired",
     )
     compare.add_argument(
-        "--points", type=float, default=4.0, help="name the classes that differ by more than so many points (4)"
+        "--min-difference", type=float, default=4.0, help="name the classes that differ by more than so many points (4)"
     )
     compare.add_argument("--picture", type=Path, metavar="FILE.png", help="draw these classes, as figure 6 of the paper does")
     compare.add_argument("--json", action="store_true", help="print JSON")
@@ -44,7 +44,7 @@ class _Side:
 
     folders: Sequence[Path]
     correct: Hits
-    counts: Sequence[Count]
+    counts: Sequence[Accuracy]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,16 +63,16 @@ class _Comparison:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    if parsed.against is None and len(parsed.runs) != 2:
+    if parsed.baseline is None and len(parsed.runs) != 2:
         raise PoseglotError(
-            f"compare takes two runs, A and B, not {len(parsed.runs)}; for several a side: compare A-RUNS --against B-RUNS."
+            f"compare takes two runs, A and B, not {len(parsed.runs)}; for several a side: compare A-RUNS --baseline B-RUNS."
         )
-    if not (math.isfinite(parsed.points) and parsed.points >= 0):
-        raise PoseglotError(f"--points must be 0 or more, not {parsed.points:g}.")
+    if not (math.isfinite(parsed.min_difference) and parsed.min_difference >= 0):
+        raise PoseglotError(f"--min-difference must be 0 or more, not {parsed.min_difference:g}.")
     if parsed.picture is not None and parsed.picture.suffix != ".png":
         raise PoseglotError(f"--picture writes a PNG file: {parsed.picture} must end in .png.")
-    folders_a, folders_b = (parsed.runs, parsed.against) if parsed.against else (parsed.runs[:1], parsed.runs[1:])
-    comparison = _compare(folders_a, folders_b, parsed.points)
+    folders_a, folders_b = (parsed.runs, parsed.baseline) if parsed.baseline else (parsed.runs[:1], parsed.runs[1:])
+    comparison = _compare(folders_a, folders_b, parsed.min_difference)
     if parsed.picture is not None:
         _draw(comparison, parsed.picture)
     if parsed.json:
@@ -137,18 +137,18 @@ def _paired_by_seed(folders_a: Sequence[Path], folders_b: Sequence[Path]) -> tup
 
 def _seed(folder: Path) -> int | None:
     """The seed of a run; None of one without a recipe (imported weights)."""
-    from poseglot.training.recipe_file import read_recipe
+    from poseglot.training.recipe_io import read_recipe
     from poseglot.training.run import Run
 
     return read_recipe(Run(folder).recipe).seed if Run(folder).recipe.exists() else None
 
 
 def _side(folders: Sequence[Path], loaded: Sequence[SavedScores]) -> _Side:
-    from poseglot.evaluation.metrics import hits, top_k
+    from poseglot.evaluation.metrics import correct, top_k
 
     return _Side(
         folders=folders,
-        correct=np.stack([hits(scores.logits, scores.labels) for scores in loaded]),
+        correct=np.stack([correct(scores.logits, scores.labels) for scores in loaded]),
         counts=[top_k(scores.logits, scores.labels, 1) for scores in loaded],
     )
 
@@ -158,12 +158,12 @@ def _print(comparison: _Comparison) -> None:
 
     scores, difference = comparison.scores, comparison.difference
     print(f"{scores.dataset}, split {scores.split}, {_looked_at(scores)}: {len(scores.names)} clips; top-1")
-    for name, side in (("A", comparison.a), ("B", comparison.b)):
-        for folder, count in zip(side.folders, side.counts, strict=True):
+    for name, subset in (("A", comparison.a), ("B", comparison.b)):
+        for folder, count in zip(subset.folders, subset.counts, strict=True):
             print(f"  {name}  {count}  {folder}")
-        if len(side.counts) > 1:
-            mean, deviation = mean_and_deviation(side.counts)
-            print(f"  {name}  mean {mean:.2f} % +- {deviation:.2f} (standard deviation of {len(side.counts)} runs)")
+        if len(subset.counts) > 1:
+            mean, deviation = mean_and_deviation(subset.counts)
+            print(f"  {name}  mean {mean:.2f} % +- {deviation:.2f} (standard deviation of {len(subset.counts)} runs)")
     print(f"B minus A  {difference.points:+.2f} points, 95 % interval {difference.low:+.2f} to {difference.high:+.2f}")
     print(f"  {_what_the_interval_covers(difference)}")
     if difference.pairings > 1:
@@ -193,15 +193,15 @@ def _what_the_interval_covers(difference: Difference) -> str:
 def _looked_at(scores: SavedScores) -> str:
     from poseglot.evaluation.scores import TEST
 
-    return "test side" if scores.side == TEST else f"{scores.side} of the training side"
+    return "test set" if scores.subset == TEST else f"{scores.subset} of the training set"
 
 
 def _as_json(comparison: _Comparison) -> dict[str, Any]:
     from poseglot.evaluation.comparison import mean_and_deviation
 
-    def side(side: _Side) -> dict[str, Any]:
-        mean, deviation = mean_and_deviation(side.counts)
-        runs = [{"run": str(folder), **asdict(count)} for folder, count in zip(side.folders, side.counts, strict=True)]
+    def subset(subset: _Side) -> dict[str, Any]:
+        mean, deviation = mean_and_deviation(subset.counts)
+        runs = [{"run": str(folder), **asdict(count)} for folder, count in zip(subset.folders, subset.counts, strict=True)]
         return {"runs": runs, "mean": mean, "deviation": _or_null(deviation)}
 
     def of_class(each: ClassDifference) -> dict[str, Any]:
@@ -211,10 +211,10 @@ def _as_json(comparison: _Comparison) -> dict[str, Any]:
     return {
         "dataset": scores.dataset,
         "split": scores.split,
-        "side": scores.side,
+        "side": scores.subset,
         "clips": len(scores.names),
-        "a": side(comparison.a),
-        "b": side(comparison.b),
+        "a": subset(comparison.a),
+        "b": subset(comparison.b),
         "difference": asdict(comparison.difference),
         "mcnemar": [{"a": str(one), "b": str(other), **asdict(test)} for one, other, test in comparison.tests],
         "classes": [of_class(each) for each in comparison.classes],
@@ -242,6 +242,6 @@ def _draw(comparison: _Comparison, path: Path) -> None:
     draw_differences(comparison.beyond, path, title=title, points=comparison.points)
 
 
-def _called(side: _Side) -> str:
-    more = f" and {len(side.folders) - 1} more" if len(side.folders) > 1 else ""
-    return f"{side.folders[0].name}{more}"
+def _called(subset: _Side) -> str:
+    more = f" and {len(subset.folders) - 1} more" if len(subset.folders) > 1 else ""
+    return f"{subset.folders[0].name}{more}"

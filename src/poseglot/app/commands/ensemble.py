@@ -1,4 +1,4 @@
-"""`poseglot ensemble`: several evaluated runs fused, with fixed weights or with weights found on folds of the training side."""
+"""`poseglot ensemble`: several evaluated runs fused, with fixed weights or with weights found on folds of the training set."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ def add(command: AddCommand) -> None:
         nargs="+",
         metavar="FOLD_RUN",
         help="find the weights on these evaluated runs of every stream and fold (--data.folds 5 --data.fold 1, ...), never on the "
-        "test side; several seeds of a fold are more samples",
+        "test set; several seeds of a fold are more samples",
     )
 
 
 def run(parsed: argparse.Namespace) -> None:
     from poseglot.evaluation.ensemble import check_members, check_number, check_weights, fixed_weights, fuse
-    from poseglot.evaluation.metrics import Count, top_k
+    from poseglot.evaluation.metrics import Accuracy, top_k
     from poseglot.evaluation.scores import TEST, load_scores
     from poseglot.training.run import Run
 
     check_number(len(parsed.runs))
     loaded = [load_scores(Run(folder).scores) for folder in parsed.runs]
     check_members(list(map(str, parsed.runs)), loaded)
-    looked_at = "" if loaded[0].side == TEST else f" on {loaded[0].side} of the training side"
+    looked_at = "" if loaded[0].subset == TEST else f" on {loaded[0].subset} of the training set"
 
-    def fused(weights: Sequence[float]) -> Count:
+    def fused(weights: Sequence[float]) -> Accuracy:
         return top_k(fuse([scores.logits for scores in loaded], weights), loaded[0].labels, 1)
 
     if parsed.weights is not None:
@@ -48,7 +48,7 @@ def run(parsed: argparse.Namespace) -> None:
         _print_members(parsed.runs, loaded, parsed.weights)
         print(f"  fused{looked_at} (given by --weights)  {fused(parsed.weights)}")
         return
-    fixed = fixed_weights([scores.stream for scores in loaded])
+    fixed = fixed_weights([scores.modality for scores in loaded])
     if parsed.search is None:
         _print_members(parsed.runs, loaded, fixed)
     else:
@@ -63,7 +63,7 @@ def _print_members(folders: Sequence[Path], loaded: Sequence[SavedScores], weigh
     from poseglot.evaluation.metrics import top_k
 
     for folder, scores, weight in zip(folders, loaded, weights, strict=True):
-        print(f"  {scores.stream:13} weight {weight:<4} {top_k(scores.logits, scores.labels, 1)}  {folder}")
+        print(f"  {scores.modality:13} weight {weight:<4} {top_k(scores.logits, scores.labels, 1)}  {folder}")
 
 
 def _search(loaded: Sequence[SavedScores], folders: Sequence[Path], fixed: Sequence[float]) -> tuple[list[float], str]:
@@ -71,7 +71,7 @@ def _search(loaded: Sequence[SavedScores], folders: Sequence[Path], fixed: Seque
     from poseglot.evaluation.ensemble import fuse
     from poseglot.evaluation.metrics import top_k
     from poseglot.evaluation.scores import load_scores
-    from poseglot.evaluation.search import find_weights, held_out
+    from poseglot.evaluation.weight_search import find_weights, held_out
     from poseglot.training.run import Run
 
     held = held_out(loaded, list(map(str, folders)), [load_scores(Run(folder).scores) for folder in folders])
@@ -80,5 +80,5 @@ def _search(loaded: Sequence[SavedScores], folders: Sequence[Path], fixed: Seque
     with_fixed = top_k(fuse(held.logits, fixed), held.labels, 1)
     return found, (
         f"found on {held.clips} held-out training clips{seeds} ({there} fused there, {with_fixed} with the fixed weights there); "
-        "the test side was not looked at for it"
+        "the test set was not looked at for it"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ def add(command: AddCommand) -> None:
         "--int8",
         choices=["none", "dynamic", "static"],
         default="none",
-        help="round weights to eight bits; static: what flows, too, by clips of the training side. Says the accuracy before and after",
+        help="round weights to eight bits; static: what flows, too, by clips of the training set. Says the accuracy before and after",
     )
     export.add_argument("--store", type=Path, help="for --int8: where the run's clips are now")
     export.add_argument("--calibrate-on", type=int, default=128, metavar="CLIPS", help="for static: how many clips (128)")
@@ -61,7 +62,7 @@ def run(parsed: argparse.Namespace) -> None:
         raise PoseglotError(
             "--int8 static calibrates on the clips that a run learned from: give a run's folder, whose recipe names them."
         )
-    recognizer = load_recognizer(file).without_words()
+    recognizer = load_recognizer(file).drop_heads()
     calibration = _training_views(parsed.run, parsed.store, recognizer, parsed.calibrate_on) if parsed.int8 == "static" else []
     difference = export_onnx(
         recognizer, parsed.out, opset=parsed.opset, int8=parsed.int8, calibration=calibration, made_from=sha256_of(file),
@@ -85,17 +86,17 @@ def _training_views(run: Path, store_path: Path | None, recognizer: Recognizer, 
     import torch
 
     from poseglot.app.commands.evaluate import data_of
-    from poseglot.skeletons.store import open_store
-    from poseglot.skeletons.transforms import protocol_named
-    from poseglot.skeletons.views import Views
-    from poseglot.training.sides import sides
+    from poseglot.data.dataset import ClipDataset
+    from poseglot.data.store import open_store
+    from poseglot.skeletons.protocols import load_pipeline
+    from poseglot.training.subsets import subsets
 
     data = data_of(run, store_path, None)
     store, spec = open_store(Path(data.store)), recognizer.spec
-    learned, _ = sides(data, store)
+    learned, _ = subsets(data, store)
     places = learned[np.linspace(0, len(learned) - 1, min(count, len(learned))).astype(int)]
-    views = Views(store, places, protocol_named(spec.protocol), spec.stream, recognizer.layout)
-    return [view.numpy() for view in views.test_views(_BATCH, torch.device("cpu"))]
+    views = ClipDataset(store, places, transform=partial(load_pipeline(spec.pipeline), modality=spec.modality))
+    return [view.numpy() for view in views.eval_inputs(_BATCH, torch.device("cpu"))]
 
 
 def _accuracy(recognizer: Path, run: Path, store: Path | None) -> str:

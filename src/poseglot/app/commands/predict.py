@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from poseglot.app.commands import predict_archive
+from poseglot.app.commands import predict_batch
 from poseglot.app.commands.register import AddCommand, add_pose, check_run_folder, missing_package, notes, pose_for
 from poseglot.errors import PoseglotError
 
@@ -32,51 +32,54 @@ def add(command: AddCommand) -> None:
         help="which joints the clips have, if not the recognizer's: a packaged layout's name or a path ending in .yaml",
     )
     predict.add_argument(
-        "--unknown-below", type=float, default=0.0, metavar="P", help='answer "unknown" where the best action is less probable'
+        "--threshold", type=float, default=0.0, metavar="P", help='answer "unknown" where the best action is less probable'
     )
     predict.add_argument("--top", type=int, default=5, help="how many answers (5)")
     predict.add_argument("--device", help="cpu, cuda, ...; by default a GPU if there is one")
     predict.add_argument(
         "--engine",
-        choices=["auto", "torch", "onnx", *predict_archive.ENGINES],
+        choices=["auto", "torch", "onnx", *predict_batch.ENGINES],
         default="auto",
         help="by default ONNX Runtime where it is faster and ready; local and ray take an archive, also a store, into --out",
     )
     predict.add_argument("--json", action="store_true", help="print JSON")
     predict.add_argument(
-        "--also",
+        "--add-class",
         action="append",
         default=[],
         metavar="ACTION",
         help="a class that was not learned, by its name; may be given again",
     )
     predict.add_argument(
-        "--also-words", type=Path, metavar="FILE.yaml", help="classes that were not learned, described as in docs/words.md"
+        "--add-class-descriptions",
+        type=Path,
+        metavar="FILE.yaml",
+        help="classes that were not learned, described as in docs/text.md",
     )
     predict.add_argument(
-        "--also-bias",
+        "--add-class-bias",
         type=float,
         default=0.0,
         metavar="B",
         help="added to the cosines of added classes (0); see docs/zero-shot.md",
     )
-    predict_archive.add(predict)
+    predict_batch.add(predict)
 
 
 def run(parsed: argparse.Namespace) -> None:
-    if parsed.engine in predict_archive.ENGINES:
-        predict_archive.run(parsed, _files)
+    if parsed.engine in predict_batch.ENGINES:
+        predict_batch.run(parsed, _files)
         return
-    predict_archive.check_none(parsed)
+    predict_batch.check_none(parsed)
     files = _files(parsed.clips)
     with notes():
-        if parsed.also or parsed.also_words:
+        if parsed.add_class or parsed.add_class_descriptions:
             predictions = _by_words(parsed, files)
         else:
             from poseglot.inference import Predictor
 
-            predictor = Predictor(parsed.run, device=parsed.device, engine=parsed.engine, unknown_below=parsed.unknown_below)
-            pose = _pose(parsed, files, axes=predictor.axes)
+            predictor = Predictor(parsed.run, device=parsed.device, engine=parsed.engine, threshold=parsed.threshold)
+            pose = _pose(parsed, files, num_dims=predictor.num_dims)
             predictions = predictor.predict(files, top=parsed.top, layout=parsed.layout, pose=pose)
     for said in dict.fromkeys(prediction.mapping.report() for prediction in predictions if prediction.mapping is not None):
         print(f"mapped: {said}", file=sys.stderr)
@@ -95,7 +98,7 @@ def run(parsed: argparse.Namespace) -> None:
     for path, prediction in zip(files, predictions, strict=True):
         print(path)
         if prediction.unknown:
-            print(f"  unknown: no action reaches {parsed.unknown_below:.1%}")
+            print(f"  unknown: no action reaches {parsed.threshold:.1%}")
         for answer in prediction.answers:
             print(f"  {answer.probability:6.1%}  {answer.action}")
 
@@ -106,7 +109,7 @@ def _files(given: list[Path]) -> list[Path]:
     Raises:
         PoseglotError: a folder holds no clip.
     """
-    from poseglot.skeletons.formats import FORMATS, VIDEOS, clip_files
+    from poseglot.data.readers import FORMATS, VIDEOS, clip_files
 
     files: list[Path] = []
     for path in given:
@@ -125,12 +128,12 @@ def _files(given: list[Path]) -> list[Path]:
     return files
 
 
-def _pose(parsed: argparse.Namespace, files: list[Path], *, axes: int) -> str | PoseEstimator:
+def _pose(parsed: argparse.Namespace, files: list[Path], *, num_dims: int) -> str | PoseEstimator:
     """As `pose_for`; but where none can be loaded, videos that lie in folders beside clips are left out of `files`, and it is said."""
-    from poseglot.skeletons.formats import is_video
+    from poseglot.data.readers import is_video
 
     try:
-        return pose_for(parsed, files, axes=axes)
+        return pose_for(parsed, files, num_dims=num_dims)
     except PoseglotError as error:
         kept = [path for path in files if not is_video(path)]
         if not kept or any(is_video(path) for path in parsed.clips):
@@ -144,8 +147,8 @@ def _by_words(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction]
     """All classes, learned and added, by the cosines of their words: they are on one scale, which logits and cosines are not."""
     try:
         from poseglot.descriptions import load_descriptions
-        from poseglot.training.by_words import ByWords
         from poseglot.training.run import Run
+        from poseglot.training.zero_shot import ZeroShotRecognizer
     except ImportError as error:
         raise PoseglotError(missing_package("reading words", error)) from error
     import numpy as np
@@ -154,28 +157,30 @@ def _by_words(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction]
     from poseglot.inference import Predictor
     from poseglot.inference.predictor import Prediction, best_answers
 
-    check_run_folder(parsed.run, "predict --also")
+    check_run_folder(parsed.run, "predict --add-class")
     if parsed.top < 1:
         raise PoseglotError(f"at least one answer must be asked for, not {parsed.top}.")
     predictor = Predictor(parsed.run, device=parsed.device, engine="torch")
-    by_words = ByWords(Run(parsed.run), device=predictor.device)
-    described = list(load_descriptions(str(parsed.also_words)).classes.values()) if parsed.also_words else []
-    classes = [*by_words.classes, *(each.label for each in described), *parsed.also]
+    zero_shot = ZeroShotRecognizer(Run(parsed.run), device=predictor.device)
+    described = (
+        list(load_descriptions(str(parsed.add_class_descriptions)).classes.values()) if parsed.add_class_descriptions else []
+    )
+    classes = [*zero_shot.classes, *(each.label for each in described), *parsed.add_class]
     if twice := sorted({label for label in classes if classes.count(label) > 1}):
         raise PoseglotError(
-            f"{', '.join(map(repr, twice))} would be there twice: the run knows {', '.join(by_words.classes)}. Add classes that it does "
+            f"{', '.join(map(repr, twice))} would be there twice: the run knows {', '.join(zero_shot.classes)}. Add classes that it does "
             "not know, each once."
         )
-    words = [by_words.described(by_words.classes)]
-    words += [by_words.of_descriptions(described)] if described else []
-    words += [by_words.by_label(parsed.also)] if parsed.also else []
+    words = [zero_shot.described(zero_shot.classes)]
+    words += [zero_shot.of_descriptions(described)] if described else []
+    words += [zero_shot.by_label(parsed.add_class)] if parsed.add_class else []
     of_all = np.concatenate(words, axis=1)
     predictions = []
-    for some, views in predictor.views(files, layout=parsed.layout, pose=_pose(parsed, files, axes=predictor.axes)):
-        scores = fused(cosines(by_words.features(views), of_all))
-        scores[:, len(by_words.classes) :] += parsed.also_bias
+    for some, views in predictor.views(files, layout=parsed.layout, pose=_pose(parsed, files, num_dims=predictor.num_dims)):
+        scores = fused(cosines(zero_shot.features(views), of_all))
+        scores[:, len(zero_shot.classes) :] += parsed.add_class_bias
         for (name, mapping), row in zip(some, scores, strict=True):
-            answers = best_answers(by_words.scale * row, classes, parsed.top)
-            unknown = answers[0].probability < parsed.unknown_below
+            answers = best_answers(zero_shot.scale * row, classes, parsed.top)
+            unknown = answers[0].probability < parsed.threshold
             predictions.append(Prediction(name, answers, unknown=unknown, mapping=mapping))
     return predictions

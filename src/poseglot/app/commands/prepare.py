@@ -13,7 +13,7 @@ from poseglot.app.commands.register import AddCommand, read_text
 from poseglot.errors import PoseglotError
 
 if TYPE_CHECKING:
-    from poseglot.skeletons.prepare import OwnData, Prepared
+    from poseglot.data.prepare import CustomDataset, Prepared
 
 _SHOWN = 10
 _DESCRIPTION = """Check and pack a data set into a store.
@@ -25,7 +25,7 @@ _DESCRIPTION = """Check and pack a data set into a store.
   npz             an .npz of CTR-GCN (NTU60_CS.npz)
   npy, mat, txt, bvh, poses
                   a folder (or a zip) of files, one a clip, in a sub-folder for each class, with names that say it (--names), or
-                  listed in clips.csv; txt: tables of numbers; poses: what `poseglot pose` wrote
+                  listed in clips.csv; txt: tables of numbers; poses: what `poseglot extract-poses` wrote
   csv             long form: clip, frame, person, joint, x, y[, z][, score]
 
 What could not be read is listed at the end and in OUT/preparation.json, and makes the exit status 1; the rest is stored all the
@@ -56,14 +56,16 @@ def add_own(command: argparse.ArgumentParser) -> None:
     own.add_argument(
         "--classes", type=Path, help="a text file with the name of a class in each line, in the order of the labels"
     )
-    own.add_argument("--test-subjects", type=int, nargs="+", help="numbers of the people for the test side")
-    own.add_argument("--scored", action="store_true", help="the last number of every joint is the confidence in it")
+    own.add_argument("--test-subjects", type=int, nargs="+", help="numbers of the people for the test set")
+    own.add_argument(
+        "--scored", dest="has_scores", action="store_true", help="the last number of every joint is the confidence in it"
+    )
     own.add_argument(
         "--names",
         help="what the names of files say, without ending: 'a{label}_s{subject}_*' (label, subject, camera, setup, split)",
     )
     own.add_argument(
-        "--axes",
+        "--dim-order",
         help="what the axes of arrays are, m people, t frames, v joints, c channels: v,c,t or t,mvc (default: what fits)",
     )
     own.add_argument("--skip", type=int, help="numbers at the beginning of every row of a table that are no joints")
@@ -74,8 +76,8 @@ def add_own(command: argparse.ArgumentParser) -> None:
 def _prepare(parsed: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from poseglot.skeletons.prepare import prepare
-    from poseglot.skeletons.store_writer import REPORT_FILE
+    from poseglot.data.prepare import prepare
+    from poseglot.data.store import REPORT_FILE
 
     workers = _cores() if parsed.workers is None else parsed.workers
     if workers < 1:
@@ -86,7 +88,7 @@ def _prepare(parsed: argparse.Namespace) -> None:
             source=parsed.source,
             out=parsed.out,
             overwrite=parsed.overwrite,
-            own=own_data(parsed),
+            own=custom_dataset(parsed),
             dtype=parsed.dtype,
             workers=workers,
             bar=bar,
@@ -104,9 +106,9 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def own_data(parsed: argparse.Namespace) -> OwnData | None:
+def custom_dataset(parsed: argparse.Namespace) -> CustomDataset | None:
     """What was said of one's own data; None if nothing was."""
-    from poseglot.skeletons.prepare import OwnData
+    from poseglot.data.prepare import CustomDataset
 
     said: dict[str, Any] = {}
     if parsed.layout:
@@ -120,14 +122,14 @@ def own_data(parsed: argparse.Namespace) -> OwnData | None:
         said["classes"] = _lines(parsed.classes, "class names")
     if parsed.test_subjects:
         said["test_subjects"] = tuple(parsed.test_subjects)
-    if parsed.scored:
-        said["scored"] = True
-    for option in ("names", "axes", "skip", "variable"):
+    if parsed.has_scores:
+        said["has_scores"] = True
+    for option in ("names", "dim_order", "skip", "variable"):
         if getattr(parsed, option):
             said[option] = getattr(parsed, option)
     if parsed.set_name:
         said["name"] = parsed.set_name
-    return OwnData(**{"name": parsed.out.name, **said}) if said else None
+    return CustomDataset(**{"name": parsed.out.name, **said}) if said else None
 
 
 def _lines(path: Path, what: str) -> tuple[str, ...]:
@@ -140,9 +142,9 @@ def report(out: Path, made: Prepared) -> None:
     from poseglot.skeletons.layout import load_layout
 
     store = made.store
-    sides = ", ".join(f"{count:,} {side}" for side, count in made.counts.items())
+    subsets = ", ".join(f"{count:,} {subset}" for subset, count in made.counts.items())
     print(
-        f"{out}: {len(store):,} clips ({sides} of {made.split}), {store.clips['frames'].sum():,} frames, "
+        f"{out}: {len(store):,} clips ({subsets} of {made.split}), {store.clips['frames'].sum():,} frames, "
         f"{len(store.info.classes)} classes, layout {load_layout(store.info.layout).name}, {made.seconds:.1f} s"
     )
     if made.incomplete:

@@ -66,16 +66,16 @@ def add_pose(command: argparse.ArgumentParser) -> None:
     )
 
 
-def pose_for(parsed: argparse.Namespace, files: Sequence[Path], *, axes: int | None) -> str | PoseEstimator:
+def pose_for(parsed: argparse.Namespace, files: Sequence[Path], *, num_dims: int | None) -> str | PoseEstimator:
     """The estimator that was asked for if any of the files is a video; else its name, and nothing is loaded."""
+    from poseglot.data.readers import is_video
     from poseglot.inference.video.estimator import load_estimator
-    from poseglot.skeletons.formats import is_video
 
     videos = [path for path in files if is_video(path)]
     if not videos:
         return str(parsed.pose)
     try:
-        return load_estimator(parsed.pose, axes=axes, models=parsed.pose_models, device=parsed.device)
+        return load_estimator(parsed.pose, num_dims=num_dims, models=parsed.pose_models, device=parsed.device)
     except PoseglotError as error:
         raise PoseglotError(f"{videos[0]}: {error}") from error
 

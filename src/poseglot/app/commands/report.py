@@ -32,5 +32,5 @@ def run(parsed: argparse.Namespace) -> None:
     out = parsed.out or parsed.run / "report.html"
     page = write_page(Run(parsed.run), out, layers=parsed.layers, clips=parsed.clips)
     print(f"{page.path} ({page.size / 1e6:.2f} MB)")
-    for section, reason in page.left_out.items():
+    for section, reason in page.excluded_classes.items():
         print(f"  without {section}: {reason}")

@@ -83,8 +83,8 @@ def _lines() -> Iterator[Any]:
 
 def _file(path: Path, recognizer: Any, layout: str | None) -> Iterator[Any]:
     """The frames of a clip, (M, V, C) each."""
-    from poseglot.skeletons.formats import read_clip
+    from poseglot.data.readers import read_clip
     from poseglot.skeletons.layout import load_layout
 
-    clip = read_clip(path, layout=load_layout(layout) if layout else recognizer.layout, scored=recognizer.spec.scored)
+    clip = read_clip(path, layout=load_layout(layout) if layout else recognizer.layout, has_scores=recognizer.spec.has_scores)
     return iter(clip.joints.swapaxes(0, 1))

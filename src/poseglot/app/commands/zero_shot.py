@@ -15,14 +15,14 @@ from poseglot.errors import PoseglotError
 
 if TYPE_CHECKING:
     from poseglot.app.commands.zero_shot_text import Shown
+    from poseglot.data.store import Indices
     from poseglot.evaluation.metrics import Labels, Scores
-    from poseglot.skeletons.folds import Places
-    from poseglot.training.by_words import ByWords
+    from poseglot.training.zero_shot import ZeroShotRecognizer
 
 
 def add(command: AddCommand) -> None:
     zero_shot = command("zero-shot", run, "classes that a run never saw, recognised by their words; of several runs the mean")
-    zero_shot.add_argument("runs", type=Path, nargs="+", help="trained with data.unseen")
+    zero_shot.add_argument("runs", type=Path, nargs="+", help="trained with data.unseen_classes")
     bias = zero_shot.add_mutually_exclusive_group()
     bias.add_argument(
         "--bias", type=float, default=0.0, help="taken from the cosines of seen classes, where all are compared (0)"
@@ -32,7 +32,7 @@ def add(command: AddCommand) -> None:
         type=Path,
         nargs="+",
         metavar="RUN",
-        help="find it on these runs, one for each: they never saw the unseen classes (data.left_out) and are looked at on training clips",
+        help="find it on these runs, one for each: they never saw the unseen classes (data.excluded_classes) and are looked at on training clips",
     )
     zero_shot.add_argument("--out", type=Path, help="a folder for table.md and table.json")
     zero_shot.add_argument("--device", help="cpu, cuda, ...; by default a GPU if there is one")
@@ -73,7 +73,7 @@ def run(parsed: argparse.Namespace) -> None:
 def _judged(folder: Path, bias: float, bias_from: Path | None, device: str | None) -> Shown:
     """One run, by its descriptions and by class names alone."""
     from poseglot.app.commands.zero_shot_text import Shown
-    from poseglot.evaluation.zero_shot import best_bias, judge
+    from poseglot.evaluation.zero_shot import best_bias, evaluate
 
     looked = _Looked(folder, device)
     if bias_from is not None:
@@ -82,12 +82,12 @@ def _judged(folder: Path, bias: float, bias_from: Path | None, device: str | Non
     judged, biased = {}, {}
     for words in ("descriptions", "labels"):
         found = partial(
-            judge,
+            evaluate,
             looked.scores(words),
             looked.labels,
             classes=looked.classes,
             unseen=looked.unseen,
-            levels=looked.by_words.levels,
+            levels=looked.zero_shot.levels,
         )
         judged[words] = found()
         if bias_from is not None:
@@ -95,19 +95,19 @@ def _judged(folder: Path, bias: float, bias_from: Path | None, device: str | Non
         if bias or bias_from is not None:
             biased[words] = found(bias=bias)
     where = "given" if bias_from is None else f"found on {bias_from}"
-    data = looked.by_words.recipe.data
+    data = looked.zero_shot.recipe.data
     return Shown(
         run=str(folder),
         dataset=looked.store.info.name,
         split=data.split,
-        side=looked.side,
-        stream=data.stream,
+        subset=looked.subset,
+        modality=data.modality,
         seen=looked.seen,
         unseen=looked.unseen,
         judged=judged,
         biased=biased,
         bias_is=where,
-        recipe=looked.by_words.recipe,
+        recipe=looked.zero_shot.recipe,
     )
 
 
@@ -118,53 +118,51 @@ class _Looked:
         import numpy as np
         import torch
 
-        from poseglot.skeletons.store import open_store
-        from poseglot.skeletons.transforms import protocol_named
-        from poseglot.skeletons.views import Views
-        from poseglot.training.by_words import ByWords
+        from poseglot.data.dataset import ClipDataset
+        from poseglot.data.store import open_store
+        from poseglot.skeletons.protocols import load_pipeline
         from poseglot.training.run import Run
-        from poseglot.training.sides import divided, looked_at, names_hash, numbers_of, side_name, sides
+        from poseglot.training.subsets import class_mapping, class_split, eval_indices, names_hash, subset_name, subsets
+        from poseglot.training.zero_shot import ZeroShotRecognizer
 
         self.folder = folder
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.by_words: ByWords = ByWords(Run(folder), device=chosen)
-        data = self.by_words.recipe.data
+        self.zero_shot: ZeroShotRecognizer = ZeroShotRecognizer(Run(folder), device=chosen)
+        data = self.zero_shot.recipe.data
         self.store = open_store(Path(data.store))
-        found = divided(data, self.store)
-        self.seen, self.unseen, self.side = found.seen, found.unseen, side_name(data)
-        if self.by_words.classes != self.seen:
+        found = class_split(data, self.store)
+        self.seen, self.unseen, self.subset = found.seen, found.unseen, subset_name(data)
+        if self.zero_shot.classes != self.seen:
             raise PoseglotError(
-                f"{folder} learned {', '.join(self.by_words.classes)}, but its recipe says {', '.join(self.seen)}; this is not its recipe."
+                f"{folder} learned {', '.join(self.zero_shot.classes)}, but its recipe says {', '.join(self.seen)}; this is not its recipe."
             )
         if len(self.unseen) < 2:
             raise PoseglotError(
-                f"{folder} has {len(self.unseen)} unseen classes to tell apart; train with data.unseen and at least two of them, for "
-                "example --data.unseen 55-5 on NTU RGB+D 60, or --data.unseen '[drop trash, carry]'."
+                f"{folder} has {len(self.unseen)} unseen classes to tell apart; train with data.unseen_classes and at least two of them, for "
+                "example --data.unseen_classes 55-5 on NTU RGB+D 60, or --data.unseen_classes '[drop trash, carry]'."
             )
         self.classes = (*self.seen, *self.unseen)
-        self.learned: Places = sides(data, self.store)[0]
-        self.places: Places = looked_at(data, self.store, self.classes)
+        self.learned: Indices = subsets(data, self.store)[0]
+        self.indices: Indices = eval_indices(data, self.store, self.classes)
         _refuse_leaks(self)
         if Run(folder).learned_from() not in (None, names_hash(self.store, self.learned)):
             print(f"warning: {folder} learned from other clips than its recipe names in {data.store} now", file=sys.stderr)
-        spec = self.by_words.spec
-        views = Views(
+        spec = self.zero_shot.spec
+        views = ClipDataset(
             self.store,
-            self.places,
-            protocol_named(spec.protocol),
-            spec.stream,
-            self.by_words.layout,
-            numbers_of(self.classes, self.store),
+            self.indices,
+            transform=partial(load_pipeline(spec.pipeline), modality=spec.modality),
+            class_mapping=class_mapping(self.classes, self.store),
         )
         self.labels: Labels = views.labels.numpy()
-        batches = [self.by_words.features(view) for view in views.test_views(64, chosen)]
+        batches = [self.zero_shot.features(view) for view in views.eval_inputs(64, chosen)]
         self._features = np.concatenate(batches, axis=1)
 
     def scores(self, words: str) -> Scores:
         """(levels, clips, classes): cosines with `descriptions`, or with `labels` alone."""
         from poseglot.evaluation.zero_shot import cosines
 
-        read = self.by_words.described if words == "descriptions" else self.by_words.by_label
+        read = self.zero_shot.described if words == "descriptions" else self.zero_shot.by_label
         return cosines(self._features, read(self.classes))
 
 
@@ -177,10 +175,10 @@ def _refuse_leaks(looked: _Looked) -> None:
     import numpy as np
 
     store = looked.store
-    new = looked.places[np.isin(store.clips["label"][looked.places], [store.info.classes.index(c) for c in looked.unseen])]
+    new = looked.indices[np.isin(store.clips["label"][looked.indices], [store.info.classes.index(c) for c in looked.unseen])]
     if not len(new):
         raise PoseglotError(f"{looked.folder} looks at no clip of the unseen classes {', '.join(looked.unseen)}.")
-    twins = np.isin(store.contents(new), store.contents(looked.learned))
+    twins = np.isin(store.content_hashes(new), store.content_hashes(looked.learned))
     if twins.any():
         raise PoseglotError(
             f"{twins.sum()} clips of unseen classes, {store.clips['name'][new][twins][0]} first, are also clips that {looked.folder} "
@@ -199,10 +197,10 @@ def _refuse_looking_ahead(looked: _Looked, other: _Looked) -> None:
     if met := set(other.classes) & set(looked.unseen):
         raise PoseglotError(
             f"{other.folder} knows {', '.join(sorted(met))}, unseen by {looked.folder}; a bias would be chosen by the answer. Train it "
-            "with data.left_out as this one's data.unseen, and other classes unseen."
+            "with data.excluded_classes as this one's data.unseen_classes, and other classes unseen."
         )
-    if np.isin(other.store.clips["name"][other.places], looked.store.clips["name"][looked.places]).any():
+    if np.isin(other.store.clips["name"][other.indices], looked.store.clips["name"][looked.indices]).any():
         raise PoseglotError(
-            f"{other.folder} is looked at on clips that {looked.folder} is reported on; choose on the training side (data.folds, or "
+            f"{other.folder} is looked at on clips that {looked.folder} is reported on; choose on the training set (data.folds, or "
             "another split of it)."
         )

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from poseglot.evaluation.zero_shot import Judged
+from poseglot.evaluation.zero_shot import ZeroShotResult
 from poseglot.training.recipe import Recipe, differences
 
 NAMES: Mapping[str, str] = {"descriptions": "by descriptions", "labels": "by class names alone"}
@@ -25,12 +25,12 @@ class Shown:
     run: str
     dataset: str
     split: str
-    side: str
-    stream: str
+    subset: str
+    modality: str
     seen: tuple[str, ...]
     unseen: tuple[str, ...]
-    judged: Mapping[str, Judged]
-    biased: Mapping[str, Judged]
+    judged: Mapping[str, ZeroShotResult]
+    biased: Mapping[str, ZeroShotResult]
     bias_is: str
     recipe: Recipe | None
 
@@ -40,9 +40,9 @@ class Shown:
 
 def paragraph(shown: Shown) -> str:
     """For the terminal."""
-    looked_at = "" if shown.side == "test" else f", {shown.side} of the training side"
+    looked_at = "" if shown.subset == "test" else f", {shown.subset} of the training set"
     lines = [
-        f"{shown.run} on {shown.dataset}, split {shown.split}{looked_at}, stream {shown.stream}: {len(shown.seen)} classes learned, "
+        f"{shown.run} on {shown.dataset}, split {shown.split}{looked_at}, stream {shown.modality}: {len(shown.seen)} classes learned, "
         f"{len(shown.unseen)} unseen ({', '.join(shown.unseen)})"
     ]
     for words, judged in shown.judged.items():
@@ -57,7 +57,7 @@ def paragraph(shown: Shown) -> str:
     return "\n".join(lines)
 
 
-def _among_all(judged: Judged) -> str:
+def _among_all(judged: ZeroShotResult) -> str:
     return f"seen {judged.seen}, unseen {judged.unseen}, harmonic mean {judged.harmonic_mean:.2f} %"
 
 
@@ -77,10 +77,10 @@ def summary(shown: Sequence[Shown]) -> str:
 def page(shown: Sequence[Shown], command: str) -> str:
     """Markdown: a table for each way to train, a row for each run."""
     first = shown[0]
-    looked_at = "the test side" if first.side == "test" else "held-out folds of the training side"
+    looked_at = "the test set" if first.subset == "test" else "held-out folds of the training set"
     parts = [
         f"# Unseen classes of {first.dataset}",
-        f"Split {first.split}, {looked_at}, stream {first.stream}. A run learns the seen classes; each clip then gets the class whose "
+        f"Split {first.split}, {looked_at}, stream {first.modality}. A run learns the seen classes; each clip then gets the class whose "
         "words it is nearest to: the mean over a class's texts of the cosine, the mean over levels of these. *zero-shot*: clips of unseen "
         "classes, among these. *seen*, *unseen*, *H*: all clips among all classes, and the harmonic mean. `poseglot zero-shot` made this "
         "page; ± is the standard deviation between runs.",
@@ -128,7 +128,7 @@ def _means(group: Sequence[Shown], words: str) -> dict[str, str]:
     }
 
 
-def _mean(group: Sequence[Shown], words: str, value: Callable[[Judged], float]) -> str:
+def _mean(group: Sequence[Shown], words: str, value: Callable[[ZeroShotResult], float]) -> str:
     values = [value(each.judged[words]) for each in group]
     deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.2f}{deviation} %"
@@ -166,7 +166,7 @@ def _groups(shown: Sequence[Shown]) -> list[tuple[str, list[Shown]]]:
     groups: list[tuple[Recipe, list[Shown]]] = []
     for each in shown:
         assert each.recipe is not None
-        recipe = replace(each.recipe, seed=0, data=replace(each.recipe.data, unseen=[], left_out=[]))
+        recipe = replace(each.recipe, seed=0, data=replace(each.recipe.data, unseen_classes=[], excluded_classes=[]))
         same = next((members for known, members in groups if known == recipe), None)
         if same is None:
             groups.append((recipe, [each]))

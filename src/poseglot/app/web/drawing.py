@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.clip import Clip, seen_joints
 from poseglot.skeletons.layout import PARTS, Layout
-from poseglot.skeletons.measures import seen_joints
 
 EXTENT = 1000
 
@@ -19,12 +18,12 @@ def drawn(clip: Clip, layout: Layout) -> dict[str, Any]:
     The camera's x and z are kept as they are (right-handed, z away from the sensor); 2D clips get z = 0 and are `flat`.
     """
     people, frames, joints, channels = clip.joints.shape
-    columns, seen = seen_joints(clip.joints.reshape(-1, joints, channels), scored=clip.scored)
+    columns, seen = seen_joints(clip.joints.reshape(-1, joints, channels), has_scores=clip.has_scores)
     points = columns.transpose(2, 1, 0).astype(np.float64)
     flat = points.shape[2] == 2
     points = np.pad(points, [(0, 0), (0, 0), (0, 3 - points.shape[2])])
     seen = seen.T.copy()
-    if not clip.scored:  # a skeleton that was centred on a joint has that joint at zero, and it was seen
+    if not clip.has_scores:  # a skeleton that was centred on a joint has that joint at zero, and it was seen
         seen[np.count_nonzero(seen, axis=1) == joints - 1, layout.centre_index] = True
     if flat and _points_down(points, seen, layout):
         points[..., 1] *= -1

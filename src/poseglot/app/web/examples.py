@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from poseglot.data import synthetic
+from poseglot.data.benchmarks import load_benchmark
 from poseglot.errors import PoseglotError
 from poseglot.models.recognizer import RecognizerSpec
-from poseglot.skeletons import synthetic
-from poseglot.skeletons.benchmarks import load_benchmark
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import Layout, load_layout
 
@@ -30,15 +30,15 @@ def examples(run: Path, spec: RecognizerSpec, layout: Layout) -> list[tuple[Clip
 
 def _stored(run: Path, layout: Layout) -> list[tuple[Clip, str]]:
     try:
-        from poseglot.skeletons.store import open_store
-        from poseglot.training.recipe_file import read_recipe
-        from poseglot.training.sides import sides
+        from poseglot.data.store import open_store
+        from poseglot.training.recipe_io import read_recipe
+        from poseglot.training.subsets import subsets
 
         recipe = read_recipe(run / "recipe.yaml")
         store = open_store(Path(recipe.data.store))
         if load_layout(store.info.layout) != layout:
             return []
-        _, places = sides(recipe.data, store)
+        _, places = subsets(recipe.data, store)
     except (PoseglotError, ImportError):  # moved, or the extra `train`, which reads recipes, is not installed
         return []
     labels = store.clips["label"][places]
@@ -49,28 +49,28 @@ def _stored(run: Path, layout: Layout) -> list[tuple[Clip, str]]:
             if turn < len(of_class) and len(chosen) < MOST:
                 # Not the first of each class: neighbours in a store are one person in one room.
                 chosen.append(int(of_class[(turn * 7 + int(label) * 5) % len(of_class)]))
-    return [(store.clip(place), store.info.classes[store.clips["label"][place]]) for place in dict.fromkeys(chosen)]
+    return [(store[place], store.info.classes[store.clips["label"][place]]) for place in dict.fromkeys(chosen)]
 
 
 def _synthetic(spec: RecognizerSpec, layout: Layout) -> list[tuple[Clip, str]]:
-    if spec.scored or spec.channels != 3:
+    if spec.has_scores or spec.channels != 3:
         return []
     if layout == load_layout("kinect20"):
         names = load_benchmark("demo").classes
         clips = synthetic.make_clips(persons=1, cameras=1, repeats=1, seed=_SEED)
-        if spec.people > 1:
+        if spec.num_persons > 1:
             clips[:2] = [_together(clips[0], clips[1]), _together(clips[2], clips[3])]
         return [(clip, names[clip.label]) for clip in clips[:MOST]]
     if layout == load_layout("ntu25"):
-        from poseglot.skeletons.formats import ntu
-        from poseglot.skeletons.synthetic.raw_ntu import raw_clip
+        from poseglot.data.readers import ntu
+        from poseglot.data.synthetic.raw_ntu import raw_clip
 
         names = load_benchmark("ntu60").classes
         recordings = [f"S001C001P001R001A{action:03d}" for action in (23, 7, 22, 50, 58, 59)]
         made = []
         for name in recordings:
             clip = ntu.parse_clip(raw_clip(name, seed=_SEED, faults=()).text, name=name, origin=name)
-            made.append((replace(clip, joints=clip.joints[: spec.people]), names[clip.label]))
+            made.append((replace(clip, joints=clip.joints[: spec.num_persons]), names[clip.label]))
         return made
     return []
 

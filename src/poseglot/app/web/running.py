@@ -12,8 +12,8 @@ import torch
 import uvicorn
 
 from poseglot.app.web.limits import Limits
-from poseglot.app.web.served import Served
 from poseglot.app.web.server import LOOPBACK, create_app
+from poseglot.app.web.service import Served
 from poseglot.errors import PoseglotError
 
 # Seconds that requests in flight get when the server is asked to stop; longer than one may take.

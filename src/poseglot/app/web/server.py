@@ -30,13 +30,13 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.staticfiles import StaticFiles
 
 from poseglot import __version__
-from poseglot.app.web import bodies
+from poseglot.app.web import schemas
 from poseglot.app.web.drawing import drawn
 from poseglot.app.web.examples import examples, listed
-from poseglot.app.web.guard import Guard
 from poseglot.app.web.limits import Limits, TooLargeError, check_size
-from poseglot.app.web.numbers import Numbers
-from poseglot.app.web.served import Served
+from poseglot.app.web.metrics import Numbers
+from poseglot.app.web.middleware import Guard
+from poseglot.app.web.service import Served
 from poseglot.app.web.upload import read_upload
 from poseglot.app.web.worker import BusyError, Worker
 from poseglot.errors import PoseglotError
@@ -114,7 +114,7 @@ def create_app(
     async def metrics() -> Response:
         return PlainTextResponse(numbers.text())
 
-    @app.get("/api/models", summary="the models that are served", response_model=list[bodies.ModelInfo])
+    @app.get("/api/models", summary="the models that are served", response_model=list[schemas.ModelInfo])
     async def list_models() -> Response:
         return Plain([model.info() for model in models])
 
@@ -122,15 +122,15 @@ def create_app(
     async def list_limits() -> Response:
         return Plain(vars(limits))
 
-    @app.get("/api/examples", summary="clips to look at", response_model=list[bodies.Example])
+    @app.get("/api/examples", summary="clips to look at", response_model=list[schemas.Example])
     async def list_examples() -> Response:
         return Plain(listed(shown))
 
     @app.get(
         "/api/examples/{id}",
         summary="what the models make of an example",
-        response_model=bodies.Looked,
-        responses=bodies.REFUSALS,
+        response_model=schemas.Looked,
+        responses=schemas.REFUSALS,
     )
     async def look_at_example(id: int) -> Response:
         if not 0 <= id < len(shown):
@@ -141,8 +141,8 @@ def create_app(
     @app.post(
         "/clips",
         summary="what the models make of a file of any format that Poseglot reads",
-        response_model=bodies.Looked,
-        responses=bodies.REFUSALS,
+        response_model=schemas.Looked,
+        responses=schemas.REFUSALS,
     )
     async def look_at_file(
         file: Annotated[UploadFile, File(description="a clip; its name's ending says its format")],
@@ -151,7 +151,7 @@ def create_app(
         read = partial(read_upload, file.filename or "", content, takers=[model.taker for model in models], limits=limits)
         return await compute(lambda: looked(*read()))
 
-    body = bodies.predict_body(limits)
+    body = schemas.predict_body(limits)
 
     async def predict(asked: Any) -> Response:
         model = by_id.get(asked.model or first.id)
@@ -166,7 +166,7 @@ def create_app(
 
     predict.__annotations__["asked"] = body
     app.post(
-        "/predict", summary="the most probable actions of a clip", response_model=bodies.Predicted, responses=bodies.REFUSALS
+        "/predict", summary="the most probable actions of a clip", response_model=schemas.Predicted, responses=schemas.REFUSALS
     )(predict)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app
@@ -192,7 +192,7 @@ def _clip(joints: list[Any], model: Served, limits: Limits) -> Clip:
         )
     if array.shape[3] != model.spec.channels:
         raise PoseglotError(f"joints: {array.shape[3]} numbers each, but {model.id} takes {model.spec.channels}.")
-    return Clip(array, name="the clip", scored=model.spec.scored)
+    return Clip(array, name="the clip", has_scores=model.spec.has_scores)
 
 
 def _say_faults_alike(app: FastAPI) -> None:

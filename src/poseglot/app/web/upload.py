@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from poseglot.app.web.limits import Limits, TooLargeError, check_size
+from poseglot.data.manifest import read_header
+from poseglot.data.readers import layout_of, read_clip
+from poseglot.data.readers.poses import read_poses
 from poseglot.errors import PoseglotError
+from poseglot.files import load_array
 from poseglot.inference.predictor import people_of_video
-from poseglot.skeletons.arrays import load_array
 from poseglot.skeletons.clip import Clip
-from poseglot.skeletons.formats import layout_of, read_clip
-from poseglot.skeletons.formats.listing import read_header
-from poseglot.skeletons.formats.poses import read_poses
 from poseglot.skeletons.layout import Layout
 
 ENDINGS = (".csv.gz", ".csv", ".json", ".npy", ".skeleton", ".bvh", ".npz")
@@ -32,8 +32,8 @@ class Taker:
     """What a model takes: joints, whether with scores, how many coordinates, and how many people."""
 
     layout: Layout
-    scored: bool
-    axes: int
+    has_scores: bool
+    num_dims: int
     people: int
 
 
@@ -81,15 +81,15 @@ def _read(path: Path, takers: Sequence[Taker], limits: Limits) -> tuple[Clip, La
     first = takers[0]
     if path.suffix == ".npz":
         poses = read_poses(path)
-        joints = poses.joints(axes=first.axes, scored=first.scored)
+        joints = poses.joints(num_dims=first.num_dims, has_scores=first.has_scores)
         check_size(limits, people=joints.shape[0], frames=joints.shape[1])
-        return people_of_video(Clip(joints, name=path.stem, scored=first.scored), first.people)[0], poses.layout
+        return people_of_video(Clip(joints, name=path.stem, has_scores=first.has_scores), first.people)[0], poses.layout
     own = layout_of(path)
     refused: PoseglotError | None = None
     # As the Predictor: a `.skeleton` is NTU RGB+D's, but NW-UCLA's JSON is also written with other joints.
     for taker in () if path.suffix == ".skeleton" else takers:
         try:
-            return read_clip(path, layout=taker.layout, scored=taker.scored), taker.layout
+            return read_clip(path, layout=taker.layout, has_scores=taker.has_scores), taker.layout
         except PoseglotError as error:
             refused = refused or error
     if own is not None:  # joints that no model has, but whose names are known: a model may take them by name

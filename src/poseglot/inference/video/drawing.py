@@ -1,4 +1,4 @@
-"""Skeletons and answers on a picture: each part in its colour, the same as in reports and on the web page."""
+"""Skeletons and answers on a picture: each part in its color, the same as in reports and on the web page."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from poseglot.colors import PART_COLORS
+from poseglot.data.readers.poses import Poses
 from poseglot.errors import PoseglotError
-from poseglot.inference.video.frames import CODECS, Image, VideoFile, VideoWriter, opencv, steady, write_picture
-from poseglot.skeletons.clip import Joints
-from poseglot.skeletons.colours import PART_COLOURS
-from poseglot.skeletons.formats.poses import Poses
+from poseglot.inference.video.frames import CODECS, Image, VideoFile, VideoWriter, opencv, resample_fps, write_picture
+from poseglot.skeletons.clip import MIN_SCORE, Joints
 from poseglot.skeletons.layout import Layout
-from poseglot.skeletons.measures import SEEN_FROM
 
 PICTURES = (".png", ".jpg")
 # What OpenCV's own letters are measured in: their size at scale 1, in pixels.
@@ -32,18 +31,18 @@ def draw_poses(image: Image, pixels: Joints, confidence: Joints, layout: Layout)
     """
     cv2 = opencv()
     picture = image.copy()
-    colours = [_rgb(PART_COLOURS[part]) for joint in layout.joints for part in layout.parts if joint in layout.parts[part]]
+    colors = [_rgb(PART_COLORS[part]) for joint in layout.joints for part in layout.parts if joint in layout.parts[part]]
     width = max(2, round(min(image.shape[:2]) / 240))
     for joints, sure in zip(pixels, confidence, strict=True):
-        shown = sure >= SEEN_FROM
+        shown = sure >= MIN_SCORE
         places = np.clip(joints, -(2**14), 2**14).round().astype(int).tolist()
         for child, parent in layout.bone_pairs:
             if shown[child] and shown[parent]:
                 cv2.line(picture, places[parent], places[child], (255, 255, 255), width + 2, cv2.LINE_AA)
-                cv2.line(picture, places[parent], places[child], colours[child], width, cv2.LINE_AA)
+                cv2.line(picture, places[parent], places[child], colors[child], width, cv2.LINE_AA)
         for place in np.flatnonzero(shown):
             cv2.circle(picture, places[place], width + 1, (255, 255, 255), -1, cv2.LINE_AA)
-            cv2.circle(picture, places[place], width, colours[place], -1, cv2.LINE_AA)
+            cv2.circle(picture, places[place], width, colors[place], -1, cv2.LINE_AA)
     return picture
 
 
@@ -73,15 +72,15 @@ def write_lines(picture: Image, lines: Sequence[str], box: tuple[float, float, f
 
 
 def name_parts(picture: Image) -> None:
-    """The names of the parts in their colours, along the lower edge."""
+    """The names of the parts in their colors, along the lower edge."""
     cv2 = opencv()
     scale = max(0.45, min(picture.shape[:2]) / 1200)
     height = round(_LETTER * scale * 1.5)
     ground = picture[-height - height // 2 :]
     ground[:] = (0.25 * ground + 0.75 * 255).astype(np.uint8)
     left, foot = height // 2, picture.shape[0] - height // 2
-    for part, colour in PART_COLOURS.items():
-        cv2.circle(picture, (left + height // 4, foot - height // 4), height // 4, _rgb(colour), -1, cv2.LINE_AA)
+    for part, color in PART_COLORS.items():
+        cv2.circle(picture, (left + height // 4, foot - height // 4), height // 4, _rgb(color), -1, cv2.LINE_AA)
         left += round(0.8 * height)
         cv2.putText(
             picture, part, (left, foot), cv2.FONT_HERSHEY_SIMPLEX, scale, (20, 20, 20), max(1, round(1.6 * scale)), cv2.LINE_AA
@@ -99,7 +98,7 @@ def draw_video(video: Path, poses: Poses, out: Path, *, at: float | None = None)
         PoseglotError: another ending, the video cannot be read, or the disk refused.
     """
     check_drawing_name(out)
-    frames = enumerate(steady(VideoFile(video), poses.fps))
+    frames = enumerate(resample_fps(VideoFile(video), poses.fps))
     last = poses.pixels.shape[1] - 1
     if out.suffix.lower() in CODECS:
         with VideoWriter(out, poses.fps) as writer:
@@ -129,8 +128,8 @@ def _drawn(image: Image, poses: Poses, frame: int) -> Image:
     return picture
 
 
-def _rgb(colour: str) -> tuple[int, int, int]:
-    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+def _rgb(color: str) -> tuple[int, int, int]:
+    red, green, blue = (int(color[place : place + 2], 16) for place in (1, 3, 5))
     return red, green, blue
 
 

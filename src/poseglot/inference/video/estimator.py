@@ -84,7 +84,7 @@ class KnownEstimator:
 
 
 def load_estimator(
-    name: str = AUTO, *, axes: int | None = None, models: Path | None = None, device: str | None = None
+    name: str = AUTO, *, num_dims: int | None = None, models: Path | None = None, device: str | None = None
 ) -> PoseEstimator:
     """A pose estimator, ready for frames.
 
@@ -99,11 +99,11 @@ def load_estimator(
             and 3D is wanted.
     """
     if name == AUTO:
-        name = _installed(axes)
+        name = _installed(num_dims)
     if name not in ESTIMATORS:
         raise PoseglotError(f"there is no pose estimator {name!r}; accepted are {AUTO}, {', '.join(ESTIMATORS)}.")
     known = ESTIMATORS[name]
-    if axes == 3 and not known.has_world:
+    if num_dims == 3 and not known.has_world:
         raise PoseglotError(only_flat(name))
     if not importlib.util.find_spec(known.package):
         raise PoseglotError(
@@ -117,37 +117,37 @@ def only_flat(name: str) -> str:
     return (
         f"{name} sees joints in 2D, in pixels, but the recognizer was trained on joints in 3D, and the missing coordinate cannot be made "
         "up. Take --pose mediapipe, which gives 3D joints in metres (docs/video.md says what they are worth), or train on 2D: `poseglot "
-        "pose` makes clips of your videos, `poseglot new` a project of the clips."
+        "pose` makes clips of your videos, `poseglot init` a project of the clips."
     )
 
 
-def _installed(axes: int | None) -> str:
-    order = ("mediapipe",) if axes == 3 else ("rtmpose", "mediapipe")
+def _installed(num_dims: int | None) -> str:
+    order = ("mediapipe",) if num_dims == 3 else ("rtmpose", "mediapipe")
     for name in order:
         if importlib.util.find_spec(ESTIMATORS[name].package):
             return name
-    if axes == 3 and importlib.util.find_spec("rtmlib"):
+    if num_dims == 3 and importlib.util.find_spec("rtmlib"):
         raise PoseglotError(f"{only_flat('rtmpose')} {_how_to_install('mediapipe')}")
     packages = " ".join(_how_to_install(ESTIMATORS[name].package) for name in order)
     raise PoseglotError(
-        f"videos need a pose estimator, and none {'of 3D joints ' if axes == 3 else ''}is installed. {packages}"
+        f"videos need a pose estimator, and none {'of 3D joints ' if num_dims == 3 else ''}is installed. {packages}"
     )
 
 
 def _how_to_install(package: str) -> str:
     if package == "mediapipe":
-        return "mediapipe wants numpy below 2 and Python below 3.13, so in an environment of its own: pip install 'poseglot[video-3d]'."
+        return "mediapipe wants numpy below 2 and Python below 3.13, so an environment of its own, and there: pip install 'poseglot[video-3d]'."
     return "Install it: pip install 'poseglot[video]'."
 
 
 def _rtm(models: Path | None, device: str | None, *, variant: str) -> PoseEstimator:
-    from poseglot.inference.video.rtm import RtmPose
+    from poseglot.inference.video.rtmpose import RtmPose
 
     return RtmPose(variant, folder=models, device=device)
 
 
 def _blaze(models: Path | None, device: str | None) -> PoseEstimator:
-    from poseglot.inference.video.blaze import BlazePose
+    from poseglot.inference.video.blazepose import BlazePose
 
     return BlazePose()
 

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from poseglot.data.readers.poses import Poses
 from poseglot.errors import PoseglotError
 from poseglot.inference.tracking import Track, track_people
 from poseglot.inference.video.estimator import PoseEstimator, stacked, taken_apart
-from poseglot.inference.video.frames import Frame, VideoFile, steady
-from poseglot.skeletons.clip import Joints
-from poseglot.skeletons.formats.poses import Poses
+from poseglot.inference.video.frames import Frame, VideoFile, resample_fps
+from poseglot.skeletons.clip import MIN_SCORE, Joints
 from poseglot.skeletons.layout import Layout
-from poseglot.skeletons.measures import SEEN_FROM
 
 # For how long somebody may be unseen and is still the same, and how long somebody must be there to count, in seconds.
 GAP, LEAST = 0.5, 0.3
@@ -40,7 +39,7 @@ def poses_of_video(path: Path, estimator: PoseEstimator, *, fps: float | None = 
         raise PoseglotError(f"frames in a second must be above 0, not {fps}.")
     estimator.restart()
     total = round(video.announced * rate / video.fps) or None
-    frames = tqdm(steady(video, rate), total=total, desc=path.name, unit="frame", disable=None if progress else True)
+    frames = tqdm(resample_fps(video, rate), total=total, desc=path.name, unit="frame", disable=None if progress else True)
     found, size = look(frames, estimator)
     poses = put_together(found, layout=estimator.layout, fps=rate, size=size)
     if poses is None:
@@ -71,7 +70,7 @@ def put_together(
         least: how long somebody must be there, in seconds.
     """
     gap = round(GAP * fps)
-    tracks = track_people(found, gap=gap, least=max(1, round(least * fps)), scored=True, axes=2)
+    tracks = track_people(found, gap=gap, least=max(1, round(least * fps)), has_scores=True, num_dims=2)
     if not tracks:
         return None
     rows = _rows(tracks, gap)
@@ -110,7 +109,7 @@ def placed(world: Joints, pixels: Joints, confidence: Joints, size: tuple[int, i
         size: of the picture; its middle becomes x = y = 0.
     """
     flat = -world[..., :2].astype(np.float64)  # to the right and down, as pixels
-    weight = (confidence >= SEEN_FROM).astype(np.float64)[..., None] + 1e-6
+    weight = (confidence >= MIN_SCORE).astype(np.float64)[..., None] + 1e-6
     middle, centre = ((weight * at).sum(axis=1) / weight.sum(axis=1) for at in (flat, pixels))
     ours, theirs = flat - middle[:, None], pixels - centre[:, None]
     # In each frame the scale for which metres fit the pixels best (least squares).

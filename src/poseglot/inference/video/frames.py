@@ -133,7 +133,7 @@ class VideoFile:
             )
 
 
-def steady(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
+def resample_fps(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
     """So many frames in a second, each the nearest in time: frames are left out or come twice where they do not come steadily."""
     ticks, last = 0, None
     for frame in frames:

@@ -35,14 +35,14 @@ ENCODERS: Mapping[str, Callable[..., nn.Module]] = {
 }
 
 
-def build_encoder(name: str, layout: Layout, *, people: int, channels: int, **options: Any) -> nn.Module:
+def create_encoder(name: str, layout: Layout, *, num_persons: int, channels: int, **options: Any) -> nn.Module:
     """An encoder by name, randomly initialised from torch's global generator (see `torch.manual_seed`).
 
     Raises:
         PoseglotError: no such encoder, no such option, or a value that the encoder refuses.
     """
     check_options(name, options)
-    return ENCODERS[name](layout, people=people, channels=channels, **options)
+    return ENCODERS[name](layout, num_persons=num_persons, channels=channels, **options)
 
 
 def check_options(name: str, options: Iterable[str]) -> None:

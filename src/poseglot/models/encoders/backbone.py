@@ -31,30 +31,30 @@ class SkeletonEncoder(nn.Module):
         features: channels of the joint features.
     """
 
-    def __init__(self, layout: Layout, *, people: int, channels: int, features: int) -> None:
+    def __init__(self, layout: Layout, *, num_persons: int, channels: int, features: int) -> None:
         super().__init__()
-        self.people, self.joints, self.channels = people, len(layout), channels
+        self.num_persons, self.joints, self.channels = num_persons, len(layout), channels
         self.features = features
         """Channels of the joint features."""
-        self.input_norm = nn.BatchNorm1d(people * len(layout) * channels)
+        self.input_norm = nn.BatchNorm1d(num_persons * len(layout) * channels)
 
     def enter(self, x: Tensor) -> Tensor:
         """Clips (N, M, T, V, C) -> (N * people, C, T, V). Fewer people than `people` are padded with zeros."""
         n, m, t, v, c = x.shape
-        if (v, c) != (self.joints, self.channels) or m > self.people:
+        if (v, c) != (self.joints, self.channels) or m > self.num_persons:
             raise PoseglotError(
-                f"the encoder was built for (N, up to {self.people} people, T, {self.joints} joints, {self.channels} channels), "
+                f"the encoder was built for (N, up to {self.num_persons} people, T, {self.joints} joints, {self.channels} channels), "
                 f"but a batch of shape {tuple(x.shape)} came."
             )
-        if m < self.people:
-            x = F.pad(x, (0, 0, 0, 0, 0, 0, 0, self.people - m))
-            m = self.people
+        if m < self.num_persons:
+            x = F.pad(x, (0, 0, 0, 0, 0, 0, 0, self.num_persons - m))
+            m = self.num_persons
         x = self.input_norm(x.permute(0, 1, 3, 4, 2).reshape(n, m * v * c, t))
         return x.view(n * m, v, c, t).permute(0, 2, 3, 1).contiguous()
 
     def leave(self, x: Tensor) -> Tensor:
         """(N * people, F, T', V) -> joint features (N, people, T', V, F)."""
-        return x.view(len(x) // self.people, self.people, *x.shape[1:]).permute(0, 1, 3, 4, 2)
+        return x.view(len(x) // self.num_persons, self.num_persons, *x.shape[1:]).permute(0, 1, 3, 4, 2)
 
 
 class GraphUnit(nn.Module):
@@ -79,7 +79,7 @@ class Backbone(SkeletonEncoder):
         self,
         layout: Layout,
         *,
-        people: int,
+        num_persons: int,
         channels: int,
         width: int,
         graph: Callable[[int, int], GraphUnit],
@@ -87,15 +87,15 @@ class Backbone(SkeletonEncoder):
     ) -> None:
         if type(width) is not int or width < 8 or width % 8:
             raise PoseglotError(f"the width of an encoder must be a multiple of 8 (the paper has 64), not {width!r}.")
-        super().__init__(layout, people=people, channels=channels, features=4 * width)
+        super().__init__(layout, num_persons=num_persons, channels=channels, features=4 * width)
         widths = [width] * 4 + [2 * width] * 3 + [4 * width] * 3
-        blocks, incoming = [], channels
-        for number, outgoing in enumerate(widths, start=1):
+        blocks, in_channels = [], channels
+        for number, out_channels in enumerate(widths, start=1):
             stride = 2 if number in (5, 8) else 1
             # Built one part after another: the order in which random numbers are drawn is part of what a seed means.
-            parts = graph(incoming, outgoing), temporal(outgoing, stride)
-            blocks.append(Block(*parts, shortcut(incoming, outgoing, stride=stride) if number > 1 else None))
-            incoming = outgoing
+            parts = graph(in_channels, out_channels), temporal(out_channels, stride)
+            blocks.append(Block(*parts, shortcut(in_channels, out_channels, stride=stride) if number > 1 else None))
+            in_channels = out_channels
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -151,13 +151,13 @@ def collect(x: Tensor, topology: Tensor) -> Tensor:
     return torch.cat([x @ subset.mT for subset in topology], dim=1)
 
 
-def shortcut(incoming: int, outgoing: int, *, stride: int = 1) -> nn.Module:
+def shortcut(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Module:
     """The identity; where the shape changes, a strided 1x1 convolution and BatchNorm."""
-    if incoming == outgoing and stride == 1:
+    if in_channels == out_channels and stride == 1:
         return nn.Identity()
-    conv = nn.Conv2d(incoming, outgoing, 1, stride=(stride, 1))
+    conv = nn.Conv2d(in_channels, out_channels, 1, stride=(stride, 1))
     init_conv(conv)
-    return nn.Sequential(conv, nn.BatchNorm2d(outgoing))
+    return nn.Sequential(conv, nn.BatchNorm2d(out_channels))
 
 
 def init_conv(conv: nn.Conv2d, *, branches: int = 1) -> None:

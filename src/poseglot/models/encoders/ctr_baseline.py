@@ -36,7 +36,7 @@ class CTRBaseline(Backbone):
         self,
         layout: Layout,
         *,
-        people: int = 1,
+        num_persons: int = 1,
         channels: int = 3,
         width: int = 64,
         temporal: str = SINGLE,
@@ -45,7 +45,7 @@ class CTRBaseline(Backbone):
     ) -> None:
         super().__init__(
             layout,
-            people=people,
+            num_persons=num_persons,
             channels=channels,
             width=width,
             graph=partial(GraphUnit, subsets=torch.from_numpy(spatial_subsets(layout))),
@@ -56,15 +56,15 @@ class CTRBaseline(Backbone):
 class GraphUnit(backbone.GraphUnit):
     """Graph convolution with learned topologies, BatchNorm, residual, ReLU: (B, C_in, T, V) -> (B, C_out, T, V)."""
 
-    def __init__(self, incoming: int, outgoing: int, subsets: Tensor) -> None:
+    def __init__(self, in_channels: int, out_channels: int, subsets: Tensor) -> None:
         super().__init__()
         self.adjacency = nn.Parameter(subsets.clone())
-        self.conv = nn.Conv2d(SUBSETS * incoming, outgoing, 1)
+        self.conv = nn.Conv2d(SUBSETS * in_channels, out_channels, 1)
         init_conv(self.conv)
-        self.norm = nn.BatchNorm2d(outgoing)
+        self.norm = nn.BatchNorm2d(out_channels)
         # As in CTR-GCN: at first the residual is all there is.
         nn.init.constant_(self.norm.weight, 1e-6)
-        self.residual = shortcut(incoming, outgoing)
+        self.residual = shortcut(in_channels, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.norm(self.conv(collect(x, self.adjacency))) + self.residual(x))

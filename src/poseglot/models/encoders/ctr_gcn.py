@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from poseglot.errors import PoseglotError
-from poseglot.models.encoders import backbone, ctr_gcn_rows
+from poseglot.kernels import topology as on_gpu
+from poseglot.models.encoders import backbone, ctr_gcn_channels_last
 from poseglot.models.encoders.backbone import SUBSETS, Backbone, shortcut
 from poseglot.models.encoders.temporal import KERNEL, MULTI, SINGLE, temporal_modules
-from poseglot.models.kernels import topology as on_gpu
 from poseglot.skeletons.graph import spatial_subsets
 from poseglot.skeletons.layout import Layout
 
@@ -50,7 +50,7 @@ class CTRGCN(Backbone):
         self,
         layout: Layout,
         *,
-        people: int = 1,
+        num_persons: int = 1,
         channels: int = 3,
         width: int = 64,
         temporal: str = MULTI,
@@ -62,7 +62,7 @@ class CTRGCN(Backbone):
             raise PoseglotError(f"a topology is refreshed every so many frames, at least 1, not {refresh!r}.")
         super().__init__(
             layout,
-            people=people,
+            num_persons=num_persons,
             channels=channels,
             width=width,
             graph=partial(GraphUnit, subsets=torch.from_numpy(spatial_subsets(layout)), refresh=refresh if causal else None),
@@ -71,17 +71,17 @@ class CTRGCN(Backbone):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, M, T, V, C) -> joint features (N, M, T', V, F), by our own kernels where there are such (`ctr_gcn_rows`)."""
-        if ctr_gcn_rows.unusable(self, x) is not None:
+        if ctr_gcn_channels_last.unsupported_reason(self, x) is not None:
             return super().forward(x)
         if self.training:
-            return ctr_gcn_rows.train_in_rows(self, x)
-        return ctr_gcn_rows.PreparedRows(self, x.dtype)(x)
+            return ctr_gcn_channels_last.train_channels_last(self, x)
+        return ctr_gcn_channels_last.ChannelsLastEncoder(self, x.dtype)(x)
 
 
 def ctr_gcn_single(
     layout: Layout,
     *,
-    people: int = 1,
+    num_persons: int = 1,
     channels: int = 3,
     width: int = 64,
     kernel: int = KERNEL,
@@ -91,7 +91,7 @@ def ctr_gcn_single(
     """CTR-GCN with single-scale temporal modules, as in GAP's ablation study."""
     return CTRGCN(
         layout,
-        people=people,
+        num_persons=num_persons,
         channels=channels,
         width=width,
         temporal=SINGLE,
@@ -114,20 +114,20 @@ class GraphUnit(backbone.GraphUnit):
     With `refresh`, each group of so many frames has a topology of its own, from the mean of all frames up to the group's first.
     """
 
-    def __init__(self, incoming: int, outgoing: int, subsets: Tensor, refresh: int | None = None) -> None:
+    def __init__(self, in_channels: int, out_channels: int, subsets: Tensor, refresh: int | None = None) -> None:
         super().__init__()
         self.refresh = refresh
-        reduced = 8 if incoming in _COORDINATES else max(incoming // 8, 1)
-        self.outgoing, self.reduced = outgoing, reduced
+        reduced = 8 if in_channels in _COORDINATES else max(in_channels // 8, 1)
+        self.out_channels, self.reduced = out_channels, reduced
         self.adjacency = nn.Parameter(subsets.clone())
         self.alpha = nn.Parameter(torch.zeros(1))
-        self.theta = _SubsetLinear(incoming, reduced)
-        self.phi = _SubsetLinear(incoming, reduced)
-        self.project = _SubsetLinear(reduced, outgoing)
-        self.value = _SubsetLinear(incoming, outgoing)
-        self.norm = nn.BatchNorm2d(outgoing)
+        self.theta = _SubsetLinear(in_channels, reduced)
+        self.phi = _SubsetLinear(in_channels, reduced)
+        self.project = _SubsetLinear(reduced, out_channels)
+        self.value = _SubsetLinear(in_channels, out_channels)
+        self.norm = nn.BatchNorm2d(out_channels)
         nn.init.constant_(self.norm.weight, 1e-6)
-        self.residual = shortcut(incoming, outgoing)
+        self.residual = shortcut(in_channels, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.refresh is None:
@@ -141,8 +141,8 @@ class GraphUnit(backbone.GraphUnit):
         """(B, C_in, T, V) along the topologies refined from means (B, C_in, V) -> (B, C_out, T, V)."""
         b, _, t, v = x.shape
         value = F.conv2d(x, self.value.weight.flatten(0, 1)[..., None, None], self.value.bias.flatten())
-        value = value.view(b, SUBSETS, self.outgoing, t, v)
-        if on_gpu.unusable(value) is None:
+        value = value.view(b, SUBSETS, self.out_channels, t, v)
+        if on_gpu.unsupported_reason(value) is None:
             weight, bias = self.alpha * self.project.weight, self.alpha * self.project.bias
             return on_gpu.collect(self.relation(mean).to(value.dtype), weight, bias, self.adjacency, value)
         topology = self.topology(mean)
@@ -159,7 +159,7 @@ class GraphUnit(backbone.GraphUnit):
     def topology(self, mean: Tensor) -> Tensor:
         """(B, C_in, V), the mean over time -> (B, subsets, C_out, V, V)."""
         b, _, v = mean.shape
-        refined = self.project(self.relation(mean)).view(b, SUBSETS, self.outgoing, v, v)
+        refined = self.project(self.relation(mean)).view(b, SUBSETS, self.out_channels, v, v)
         topology: Tensor = refined * self.alpha + self.adjacency[:, None]
         return topology
 
@@ -183,10 +183,10 @@ def in_groups(x: Tensor, size: int) -> tuple[Tensor, Tensor]:
 class _SubsetLinear(nn.Module):
     """A 1x1 convolution for each subset: (B, subsets or 1, C_in, X) -> (B, subsets, C_out, X)."""
 
-    def __init__(self, incoming: int, outgoing: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(SUBSETS, outgoing, incoming) * math.sqrt(2 / outgoing))
-        self.bias = nn.Parameter(torch.zeros(SUBSETS, outgoing))
+        self.weight = nn.Parameter(torch.randn(SUBSETS, out_channels, in_channels) * math.sqrt(2 / out_channels))
+        self.bias = nn.Parameter(torch.zeros(SUBSETS, out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.weight @ x + self.bias[..., None]

@@ -49,7 +49,7 @@ class STGCN(Backbone):
         self,
         layout: Layout,
         *,
-        people: int = 1,
+        num_persons: int = 1,
         channels: int = 3,
         width: int = 64,
         kernel: int = KERNEL,
@@ -57,7 +57,7 @@ class STGCN(Backbone):
     ) -> None:
         super().__init__(
             layout,
-            people=people,
+            num_persons=num_persons,
             channels=channels,
             width=width,
             graph=partial(GraphUnit, adjacency=torch.from_numpy(normalised_subsets(layout))),
@@ -68,15 +68,15 @@ class STGCN(Backbone):
 class GraphUnit(backbone.GraphUnit):
     """Graph convolution with fixed topologies times learned masks, BatchNorm, ReLU: (B, C_in, T, V) -> (B, C_out, T, V)."""
 
-    def __init__(self, incoming: int, outgoing: int, adjacency: Tensor) -> None:
+    def __init__(self, in_channels: int, out_channels: int, adjacency: Tensor) -> None:
         super().__init__()
         # A constant of the layout, not of the state.
         self.register_buffer("adjacency", adjacency.clone(), persistent=False)
         self.adjacency: Tensor
         self.importance = nn.Parameter(torch.ones_like(adjacency))
-        self.conv = nn.Conv2d(SUBSETS * incoming, outgoing, 1)
+        self.conv = nn.Conv2d(SUBSETS * in_channels, out_channels, 1)
         init_conv(self.conv)
-        self.norm = nn.BatchNorm2d(outgoing)
+        self.norm = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.norm(self.conv(collect(x, self.adjacency * self.importance))))

@@ -23,9 +23,9 @@ from poseglot.skeletons.protocols.ntu import NTU, Image, Metric
 from poseglot.skeletons.protocols.nw_ucla import NWUCLA
 from poseglot.skeletons.protocols.protocol import Augmentation, Protocol, RawClips
 
-PROTOCOLS: Mapping[str, Protocol] = {
-    protocol.name: protocol
-    for protocol in (
+PIPELINES: Mapping[str, Protocol] = {
+    pipeline.name: pipeline
+    for pipeline in (
         NWUCLA("nw-ucla", layout="kinect20", frames=52),
         NTU("ntu", layout="ntu25", frames=64),
         Metric("metric", layout=None, frames=64),
@@ -35,15 +35,15 @@ PROTOCOLS: Mapping[str, Protocol] = {
 }
 
 
-def protocol_named(name: str) -> Protocol:
+def load_pipeline(name: str) -> Protocol:
     """A feeding protocol by name.
 
     Raises:
         PoseglotError: no such protocol.
     """
-    if name not in PROTOCOLS:
-        raise PoseglotError(f"unknown protocol {name!r}; there are {', '.join(PROTOCOLS)}.")
-    return PROTOCOLS[name]
+    if name not in PIPELINES:
+        raise PoseglotError(f"unknown protocol {name!r}; there are {', '.join(PIPELINES)}.")
+    return PIPELINES[name]
 
 
-__all__ = ["PROTOCOLS", "Augmentation", "Protocol", "RawClips", "protocol_named"]
+__all__ = ["PIPELINES", "Augmentation", "Protocol", "RawClips", "load_pipeline"]

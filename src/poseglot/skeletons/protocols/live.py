@@ -1,4 +1,4 @@
-"""Placing people while it happens: the protocol `live`, for recognisers that answer frame by frame.
+"""Placing people while it happens: the protocol `live`, for recognizers that answer frame by frame.
 
 A clip's bounding box is known when the clip is over, and its first frame says little once somebody has walked away. Here people are
 placed by what has been seen so far, and long ago counts less and less: the origin is a running mean of their centre joints, the unit a
@@ -18,10 +18,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from poseglot.random import Purpose, uniform
 from poseglot.skeletons.protocols.ntu import joints_seen
 from poseglot.skeletons.protocols.nw_ucla import NWUCLA, drawn_without_replacement
 from poseglot.skeletons.protocols.protocol import Augmentation, RawClips
-from poseglot.skeletons.random import Purpose, uniform
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +79,7 @@ class Live(NWUCLA):
     def _followed_through(self, clips: RawClips, place: Place | None) -> tuple[Tensor, Place]:
         """(N, M, T, V, axes) placed frame by frame, and the place after the last; `place` is that before the first."""
         position = clips.joints[..., : clips.axes]
-        seen = joints_seen(clips.joints, clips.scored) & clips.frames_there()[..., None]
+        seen = joints_seen(clips.joints, clips.has_scores) & clips.frames_there()[..., None]
         there, centre, unit = self._measured(position, seen, clips)
         place, placed = place or nowhere(position), []
         for frame in range(position.shape[2]):
@@ -97,7 +97,7 @@ class Live(NWUCLA):
         bones = (position - position[..., parents, :]).norm(dim=-1)
         whole = seen & seen[..., parents] & (parents != torch.arange(len(parents), device=parents.device))
         measurable = whole.any(dim=-1)
-        if clips.scored:
+        if clips.has_scores:
             measurable = measurable & seen[..., clips.layout.centre_index]
         length = (bones * whole).sum(dim=-1) / whole.sum(dim=-1).clamp(min=1)
         people = measurable.sum(dim=1).clamp(min=1)

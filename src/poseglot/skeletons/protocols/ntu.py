@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from poseglot.random import Purpose, uniform
 from poseglot.skeletons.protocols.protocol import Augmentation, Protocol, RawClips, zero_where_absent
-from poseglot.skeletons.random import Purpose, uniform
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Metric(NTU):
         """The first person's centre joint (N, T, C), and in which frames it may become the origin (N, T)."""
         centre = clips.joints[:, 0, :, clips.layout.centre_index]
         found = frames_seen(clips)[:, 0]
-        return centre, found & (centre[..., -1] != 0) if clips.scored else found
+        return centre, found & (centre[..., -1] != 0) if clips.has_scores else found
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Image(NTU):
     def _box(clips: RawClips) -> tuple[Tensor, Tensor]:
         """(N, axes) lowest and highest of all seen joints."""
         position = clips.joints[..., : clips.axes]
-        seen = (joints_seen(clips.joints, clips.scored) & clips.frames_there()[..., None])[..., None]
+        seen = (joints_seen(clips.joints, clips.has_scores) & clips.frames_there()[..., None])[..., None]
         infinity = torch.full((), torch.inf, dtype=position.dtype, device=position.device)
         # In two steps, because the first then runs along memory.
         low = torch.where(seen, position, infinity).amin(dim=(1, 2)).amin(dim=1)
@@ -141,14 +141,14 @@ class Image(NTU):
         return _moved(taken, clips, (low + high) / 2, torch.where(side > 0, side / 2, 1))
 
 
-def joints_seen(joints: Tensor, scored: bool) -> Tensor:
+def joints_seen(joints: Tensor, has_scores: bool) -> Tensor:
     """(..., C) joints -> (...) bool: which are not missing."""
-    return joints[..., -1] != 0 if scored else (joints != 0).any(dim=-1)
+    return joints[..., -1] != 0 if has_scores else (joints != 0).any(dim=-1)
 
 
 def frames_seen(clips: RawClips) -> Tensor:
     """(N, M, T) bool: in which frames of whom is any joint not missing? Not behind a clip's end."""
-    tell = (clips.joints[..., -1:] if clips.scored else clips.joints).flatten(3)
+    tell = (clips.joints[..., -1:] if clips.has_scores else clips.joints).flatten(3)
     # The one step that reads every frame: the largest and the smallest number are found three times as fast as any non-zero one.
     return ((tell.amax(dim=-1) != 0) | (tell.amin(dim=-1) != 0)) & clips.frames_there()
 
@@ -197,7 +197,7 @@ def rotated(joints: Tensor, angles: Tensor, *, axes: int) -> Tensor:
 
 def _moved(taken: Tensor, clips: RawClips, origin: Tensor, unit: Tensor) -> Tensor:
     """(joints - (N, axes) origin) / (N,) unit; missing joints become zero, scores stay."""
-    seen = joints_seen(taken, clips.scored)[..., None]
+    seen = joints_seen(taken, clips.has_scores)[..., None]
     position = (taken[..., : clips.axes] - origin[:, None, None, None, :]) / unit[:, None, None, None, None]
     position = torch.where(seen, position, 0)
-    return torch.cat([position, taken[..., clips.axes :]], dim=-1) if clips.scored else position
+    return torch.cat([position, taken[..., clips.axes :]], dim=-1) if clips.has_scores else position

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from poseglot.random import Purpose, uniform
 from poseglot.skeletons.protocols.protocol import Augmentation, Protocol, RawClips, zero_where_absent
-from poseglot.skeletons.random import Purpose, uniform
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class NWUCLA(Protocol):
         else:
             assert index is not None
             chosen = self.drawn(clips.frames, augmentation, index)
-        if clips.scored:
+        if clips.has_scores:
             joints = torch.cat([joints, clips.joints[..., axes:]], dim=-1)
         joints = joints.gather(2, chosen[:, None, :, None, None].expand(-1, joints.shape[1], -1, *joints.shape[3:]))
         return zero_where_absent(joints, clips.people_there())

@@ -1,7 +1,7 @@
 """What a feeding protocol is: the raw clips of a batch in, the joints of their views out.
 
 No per-sample Python here: a batch is transformed by a few tensor operations, and every random number comes from
-(seed, epoch, sample index), see `poseglot.skeletons.random`.
+(seed, epoch, sample index), see `poseglot.random`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from poseglot.errors import PoseglotError
+from poseglot.skeletons.batch import ClipBatch
 from poseglot.skeletons.layout import Layout
+from poseglot.skeletons.streams import to_modality
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Augmentation:
     epoch: int
     effective_scale: bool = False
     batch: int = 0
+    index: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +57,11 @@ class RawClips:
     frames: Tensor
     people: Tensor
     layout: Layout
-    scored: bool = False
+    has_scores: bool = False
 
     def __post_init__(self) -> None:
         if self.axes not in (2, 3):
-            score = " and a score" if self.scored else ""
+            score = " and a score" if self.has_scores else ""
             raise PoseglotError(
                 f"{self.joints.shape[-1]} numbers per joint came; a view is made of 2 (x, y) or 3 (x, y, z) coordinates{score}."
             )
@@ -66,7 +69,7 @@ class RawClips:
     @property
     def axes(self) -> int:
         """How many coordinates a joint has: its channels without the score."""
-        return self.joints.shape[-1] - self.scored
+        return self.joints.shape[-1] - self.has_scores
 
     def people_there(self) -> Tensor:
         """(N, M) bool: is there such a person?"""
@@ -74,7 +77,7 @@ class RawClips:
 
     def with_scores(self, position: Tensor) -> Tensor:
         """(N, M, T, V, axes) where the clips' joints are now -> (N, M, T, V, C), their scores behind, absent people zero."""
-        joints = torch.cat([position, self.joints[..., self.axes :]], dim=-1) if self.scored else position
+        joints = torch.cat([position, self.joints[..., self.axes :]], dim=-1) if self.has_scores else position
         return zero_where_absent(joints, self.people_there())
 
     def frames_there(self) -> Tensor:
@@ -99,6 +102,14 @@ class Protocol(ABC):
     frames: int
     scales: ClassVar[bool] = False
     causal: ClassVar[bool] = False
+
+    def __call__(self, batch: ClipBatch, *, modality: str = "joint", randomness: Augmentation | None = None) -> Tensor:
+        """Return the input of a batch; `randomness` has its samples' indices."""
+        if randomness is not None:
+            self.check(effective_scale=randomness.effective_scale)
+        clips = RawClips(batch.joints, batch.frames, batch.num_persons, batch.layout, batch.has_scores)
+        joints = self.joints(clips, None if randomness is None else randomness.index, randomness)
+        return to_modality(joints, modality, batch.layout, has_scores=batch.has_scores)
 
     @abstractmethod
     def joints(self, clips: RawClips, index: Tensor | None, augmentation: Augmentation | None) -> Tensor:

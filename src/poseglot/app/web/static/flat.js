@@ -7,9 +7,9 @@ const NEAR = 0.5;
 const GRID = 12; // half of its width, and lines to each side
 
 export class Flat {
-  constructor(canvas, colours) {
+  constructor(canvas, colors) {
     this.canvas = canvas;
-    this.colours = colours;
+    this.colors = colors;
     this.soft = true;
     this.context = canvas.getContext("2d");
     this.time = 0;
@@ -112,11 +112,11 @@ export class Flat {
     });
     things.sort((one, other) => other[0] - one[0]);
     for (const [, part, lit, person, x, y, ...rest] of things) {
-      const colour = this.colours[part];
+      const color = this.colors[part];
       // Faded things are mixed with the ground, not seen through: joints would show in bones.
       context.strokeStyle = context.fillStyle = lit
-        ? person % 2 ? `color-mix(in srgb, ${colour} 72%, #000)` : colour
-        : `color-mix(in srgb, ${colour} 20%, ${this.css.paper})`;
+        ? person % 2 ? `color-mix(in srgb, ${color} 72%, #000)` : color
+        : `color-mix(in srgb, ${color} 20%, ${this.css.paper})`;
       context.beginPath();
       if (rest.length === 1) {
         context.arc(x, y, rest[0], 0, 2 * Math.PI);

@@ -6,7 +6,7 @@ import { Player } from "./player.js";
 import { card, make, percent } from "./results.js";
 import { Scene } from "./scene.js";
 
-// The colours of the report (Okabe and Ito), told apart by people with any kind of colour vision.
+// The colors of the report (Okabe and Ito), told apart by people with any kind of color vision.
 const COLOURS = { head: "#D55E00", hand: "#0072B2", arm: "#56B4E9", hip: "#CC79A7", leg: "#009E73", foot: "#E69F00" };
 const byId = (id) => document.getElementById(id);
 
@@ -40,10 +40,10 @@ function legend(clip) {
   const box = document.querySelector(".legend");
   box.replaceChildren();
   held = null;
-  for (const [part, colour] of Object.entries(COLOURS)) {
+  for (const [part, color] of Object.entries(COLOURS)) {
     const joints = clip.parts.flatMap((own, joint) => (own === part ? [joint] : []));
     if (!joints.length) continue;
-    const button = make("button", { type: "button", colour, "aria-pressed": "false" }, make("i", { className: "dot" }), part);
+    const button = make("button", { type: "button", color, "aria-pressed": "false" }, make("i", { className: "dot" }), part);
     button.addEventListener("click", () => {
       const on = button.getAttribute("aria-pressed") !== "true";
       box.querySelectorAll("button").forEach((other) => other.setAttribute("aria-pressed", "false"));
@@ -53,7 +53,7 @@ function legend(clip) {
     });
     box.append(button);
   }
-  if (clip.people.length > 1) box.append(make("span", { className: "note" }, `${clip.people.length} people; every second one in deeper colours`));
+  if (clip.people.length > 1) box.append(make("span", { className: "note" }, `${clip.people.length} people; every second one in deeper colors`));
 }
 
 function show(looked, again) {

@@ -5,7 +5,7 @@ import { chart } from "./chart.js";
 export function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
-    if (name === "colour") element.style.setProperty("--colour", value);
+    if (name === "color") element.style.setProperty("--color", value);
     else if (name in element) element[name] = value;
     else element.setAttribute(name, value);
   }
@@ -94,7 +94,7 @@ function showWords(section, words, action, model, clip, light) {
     const rank = nearest
       ? `closest of ${total} actions’ words; next: ${close.rival} (${close.rival_cosine.toFixed(2)})`
       : `${ordinal(close.rank)} of ${total}; closest are the words of ${close.rival} (${close.rival_cosine.toFixed(2)})`;
-    const button = make("button", { type: "button", className: "level", colour: level.colour || "var(--ink)", "aria-pressed": "false" },
+    const button = make("button", { type: "button", className: "level", color: level.color || "var(--ink)", "aria-pressed": "false" },
       make("span", { className: "head" }, make("span", {}, called(level.name)),
         make("span", { className: "track", "aria-hidden": "true" }, bar, mark), make("span", { className: "value" }, close.cosine.toFixed(2))),
       make("span", { className: "sentence" }, close.sentence),

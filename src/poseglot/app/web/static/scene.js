@@ -11,9 +11,9 @@ const [one, other, middle] = [new THREE.Vector3(), new THREE.Vector3(), new THRE
 
 export class Scene {
   // soft: WebGL is computed by the processor, to which pixels, smooth edges and corners are dear.
-  constructor(canvas, colours, soft) {
+  constructor(canvas, colors, soft) {
     this.canvas = canvas;
-    this.colours = colours;
+    this.colors = colors;
     this.soft = soft;
     this.renderer = new THREE.WebGLRenderer({ canvas, antialias: !soft, alpha: true });
     this.renderer.setPixelRatio(soft ? 1 : Math.min(devicePixelRatio, 2));
@@ -98,14 +98,14 @@ export class Scene {
     const back = new THREE.Color(this.css("--paper"));
     const ink = new THREE.Color(this.css("--ink"));
     const lit = joints && new Set(joints);
-    const colour = (joint, person) => {
-      const own = new THREE.Color(this.colours[clip.parts[joint]]);
+    const color = (joint, person) => {
+      const own = new THREE.Color(this.colors[clip.parts[joint]]);
       if (person % 2) own.lerp(ink, 0.28);
       return lit && !lit.has(joint) ? own.lerp(back, 0.8) : own;
     };
     clip.people.forEach((_, person) => {
-      clip.parts.forEach((_, joint) => this.balls[0].setColorAt(person * clip.parts.length + joint, colour(joint, person)));
-      clip.bones.forEach(([child], place) => this.sticks[0].setColorAt(person * clip.bones.length + place, colour(child, person)));
+      clip.parts.forEach((_, joint) => this.balls[0].setColorAt(person * clip.parts.length + joint, color(joint, person)));
+      clip.bones.forEach(([child], place) => this.sticks[0].setColorAt(person * clip.bones.length + place, color(child, person)));
     });
     for (const [mesh] of [this.balls, this.sticks]) mesh.instanceColor.needsUpdate = true;
     this.joints = joints;
