@@ -14,6 +14,8 @@ from poseglot.colors import PART_COLORS
 from poseglot.errors import FileError, InputError, NotFoundError
 from poseglot.skeletons.layout import PARTITIONS, PARTS, Layout, load_layout
 
+pytestmark = pytest.mark.base
+
 # Bones as the field writes them: (child, parent), joints counted from 1.
 FIELD_BONES = {
     "kinect20": "1,2 2,3 4,3 5,3 6,5 7,6 8,7 9,3 10,9 11,10 12,11 13,1 14,13 15,14 16,15 17,1 18,17 19,18 20,19",
