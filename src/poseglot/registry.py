@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
 
 from poseglot.errors import NotFoundError, SettingError
 
 T = TypeVar("T")
 
 
-class Registry(Mapping[str, T]):
-    """A mapping from names to things of one kind, in the order in which they were registered.
+class Registry(Generic[T]):
+    """A table from names to things of one kind, in the order in which they were registered.
 
     Args:
         kind: what the things are, for messages: `encoder`.
