@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from poseglot.models.encoders.ctr_gcn import GraphUnit
-from poseglot.models.kernels import topology, topology_triton
+from poseglot.kernels import topology, topology_triton
 
 # B, C, T, V, R, S
 # Small, as every program is interpreted: more frames or channels than a block has, and fewer; several clips and subsets.

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from poseglot.models.encoders import build_encoder, ctr_gcn_rows
+from poseglot.models.encoders import create_encoder, ctr_gcn_rows
 from poseglot.models.encoders.ctr_gcn import CTRGCN
-from poseglot.models.kernels import native, rows
+from poseglot.kernels import native, rows
 from poseglot.skeletons.layout import load_layout
 from tests.models.encoders.helpers import clips, scrambled
 
@@ -20,7 +20,7 @@ Ways = Callable[[nn.Module, Tensor], tuple[Tensor, Tensor]]
 @pytest.fixture(scope="module", autouse=True)
 def kernels() -> None:
     """Compiled when the first of these tests runs, and not by everyone who collects them."""
-    if reason := native.reason_unavailable(torch.float64):
+    if reason := native.unavailable_reason(torch.float64):
         pytest.skip(f"no kernels: {reason}")
 
 
@@ -43,7 +43,7 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> Ways:
 
 def encoder_of(layout: str, people: int, *, width: int, dtype: torch.dtype = torch.float64) -> nn.Module:
     torch.manual_seed(0)
-    return scrambled(build_encoder("ctr-gcn", load_layout(layout), people=people, channels=3, width=width)).to(dtype)
+    return scrambled(create_encoder("ctr-gcn", load_layout(layout), num_persons=people, channels=3, base_channels=width)).to(dtype)
 
 
 # Widths for vectors of 16, 32 and 64 bytes; lengths that the strides do not divide; a clip alone; more clips than threads.
@@ -62,7 +62,7 @@ SHAPES = pytest.mark.parametrize(
 
 @SHAPES
 def test_training_is_that_of_torch(ways: Ways, layout: str, people: int, width: int, count: int, frames: int) -> None:
-    encoder = encoder_of(layout, people, width=width).train()
+    encoder = encoder_of(layout, people, base_channels=width).train()
     x = clips(count, people, frames, layout).double().requires_grad_()
     state = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     first = ways(encoder, x)
@@ -93,7 +93,7 @@ def test_training_is_that_of_torch(ways: Ways, layout: str, people: int, width: 
 def test_evaluation_is_that_of_torch(
     ways: Ways, layout: str, people: int, width: int, count: int, frames: int, dtype: torch.dtype, tolerance: float
 ) -> None:
-    encoder = encoder_of(layout, people, width=width, dtype=dtype).eval()
+    encoder = encoder_of(layout, people, base_channels=width, dtype=dtype).eval()
     with torch.no_grad():
         in_rows, by_torch = ways(encoder, clips(count, people, frames, layout).to(dtype))
     size = by_torch.abs().max()
@@ -102,7 +102,7 @@ def test_evaluation_is_that_of_torch(
 
 @pytest.mark.parametrize("training", [True, False])
 def test_a_number_that_is_none_stays_one(ways: Ways, training: bool) -> None:
-    encoder = encoder_of("kinect20", 1, width=16).train(training)
+    encoder = encoder_of("kinect20", 1, base_channels=16).train(training)
     x = clips(2, 1, 8, "kinect20").double()
     x[0, 0, 3, 5, 1] = torch.nan
     with torch.no_grad() if not training else torch.enable_grad():
@@ -113,7 +113,7 @@ def test_a_number_that_is_none_stays_one(ways: Ways, training: bool) -> None:
 
 def test_clips_are_shared_among_threads_without_a_trace() -> None:
     """With few clips the frames of one are shared, too (in evaluation)."""
-    encoder = encoder_of("kinect20", 1, width=16)
+    encoder = encoder_of("kinect20", 1, base_channels=16)
     state = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     threads = torch.get_num_threads()
     for count in (1, 5):
@@ -136,7 +136,7 @@ def test_clips_are_shared_among_threads_without_a_trace() -> None:
 
 
 def test_the_same_step_twice_gives_the_same_bits() -> None:
-    encoder = encoder_of("ntu25", 2, width=16, dtype=torch.float32).train()
+    encoder = encoder_of("ntu25", 2, base_channels=16, dtype=torch.float32).train()
     x = clips(3, 2, 9, "ntu25")
     found = []
     for _ in range(2):
@@ -147,7 +147,7 @@ def test_the_same_step_twice_gives_the_same_bits() -> None:
 
 
 def test_weights_that_changed_are_seen_at_the_next_call(ways: Ways) -> None:
-    encoder = encoder_of("kinect20", 1, width=16).eval()
+    encoder = encoder_of("kinect20", 1, base_channels=16).eval()
     x = clips(2, 1, 8, "kinect20").double()
     with torch.no_grad():
         before, _ = ways(encoder, x)
@@ -165,19 +165,19 @@ def refusal(encoder: nn.Module, x: Tensor) -> str:
 
 def test_what_cannot_be_taken_in_rows_goes_by_torch_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     x = clips(2, 1, 8, "kinect20")
-    encoder = encoder_of("kinect20", 1, width=16, dtype=torch.float32).train()
+    encoder = encoder_of("kinect20", 1, base_channels=16, dtype=torch.float32).train()
     assert refusal(encoder, x) == "none"
     assert "weights of torch.float32" in refusal(encoder, x.double())
-    assert "fills no vector" in refusal(encoder_of("kinect20", 1, width=8, dtype=torch.float32), x)
+    assert "fills no vector" in refusal(encoder_of("kinect20", 1, base_channels=8, dtype=torch.float32), x)
     assert "mixed precision" in _in_autocast(encoder, x)
     assert "gradients in evaluation mode" in refusal(encoder.eval(), x)
     assert "not on a CPU" in refusal(encoder.train(), x.to("meta"))
     handle = encoder.blocks[0].register_forward_hook(lambda *_: None)  # type: ignore[union-attr]
     assert "hook" in refusal(encoder, x)
     handle.remove()
-    single = build_encoder("ctr-gcn-single", load_layout("kinect20"), people=1, channels=3, width=16)
+    single = create_encoder("ctr-gcn-single", load_layout("kinect20"), num_persons=1, channels=3, base_channels=16)
     assert "multi-scale" in refusal(single, x)
-    across = nn.SyncBatchNorm.convert_sync_batchnorm(encoder_of("kinect20", 1, width=16, dtype=torch.float32).train())
+    across = nn.SyncBatchNorm.convert_sync_batchnorm(encoder_of("kinect20", 1, base_channels=16, dtype=torch.float32).train())
     assert "SyncBatchNorm" in refusal(across, x)
     monkeypatch.setenv("POSEGLOT_KERNELS", "off")
     assert refusal(encoder, x) == "POSEGLOT_KERNELS is off"
@@ -189,7 +189,7 @@ def _in_autocast(encoder: nn.Module, x: Tensor) -> str:
 
 
 def test_a_second_derivative_is_refused_rather_than_wrong() -> None:
-    encoder = encoder_of("kinect20", 1, width=16).train()
+    encoder = encoder_of("kinect20", 1, base_channels=16).train()
     x = clips(1, 1, 6, "kinect20").double().requires_grad_()
     (gradient,) = torch.autograd.grad(encoder(x).square().sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):

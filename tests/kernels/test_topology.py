@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from poseglot.models.kernels import topology
+from poseglot.kernels import topology
 from tests.conftest import ROOT
 
 triton = pytest.importorskip("triton")
@@ -51,7 +51,7 @@ def test_every_kernel_compiles_for_a_gpu(
 ) -> None:
     from triton.backends.compiler import GPUTarget
 
-    from poseglot.models.kernels import topology_triton
+    from poseglot.kernels import topology_triton
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     kernel = getattr(topology_triton, name)

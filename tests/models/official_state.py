@@ -26,9 +26,9 @@ def official_state(
         state[f"{name}.num_batches_tracked"] = torch.tensor(10)
 
     norm("data_bn", people * joints * channels)
-    incoming = channels
+    in_channels = channels
     for layer, factor in enumerate([1] * 4 + [2] * 3 + [4] * 3, start=1):
-        i, o, gcn, tcn = incoming, width * factor, f"l{layer}.gcn1", f"l{layer}.tcn1.branches"
+        i, o, gcn, tcn = in_channels, width * factor, f"l{layer}.gcn1", f"l{layer}.tcn1.branches"
         reduced, quarter = 8 if layer == 1 else i // 8, o // 4
         for subset in range(3):
             conv(f"{gcn}.convs.{subset}.conv1", reduced, i, 1, 1)
@@ -51,11 +51,11 @@ def official_state(
         if layer > 1 and (i != o or layer in (5, 8)):
             conv(f"l{layer}.residual.conv", o, i, 1, 1)
             norm(f"l{layer}.residual.bn", o)
-        incoming = o
-    conv("fc", classes, incoming)
+        in_channels = o
+    conv("fc", classes, in_channels)
     if text_width:
-        conv("linear_head.ViT-B/32", text_width, incoming)
+        conv("linear_head.ViT-B/32", text_width, in_channels)
         for part in range(4):
-            conv(f"part_list.{part}", text_width, incoming)
+            conv(f"part_list.{part}", text_width, in_channels)
         state["logit_scale"] = torch.ones(1, 5)
     return state

@@ -12,7 +12,7 @@ from poseglot.errors import PoseglotError
 from poseglot.models.encoders import ENCODERS
 from poseglot.models.encoders.ctr_gcn import GraphUnit
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, new_recognizer
-from poseglot.models.stepwise import RunningMean, StepwiseRecognizer
+from poseglot.models.continual import RunningMean, ContinualRecognizer
 from tests.models.encoders.helpers import clips, scrambled
 
 FRAMES = 21
@@ -20,7 +20,7 @@ FRAMES = 21
 
 def recognizer_of(encoder: str, *, people: int = 1, **options: Any) -> Recognizer:
     spec = RecognizerSpec(
-        layout="kinect20", classes=("a", "b", "c"), people=people, encoder=encoder, options={"width": 8, **options}
+        layout="kinect20", classes=("a", "b", "c"), num_persons=people, encoder=encoder, encoder_kwargs={"base_channels": 8, **options}
     )
     made = new_recognizer(spec, seed=0)
     scrambled(made)
@@ -34,13 +34,13 @@ def whole(recognizer: Recognizer, clip: Tensor) -> Tensor:
     return logits
 
 
-def assert_same_as_whole(steps: StepwiseRecognizer, recognizer: Recognizer, clip: Tensor) -> None:
+def assert_same_as_whole(steps: ContinualRecognizer, recognizer: Recognizer, clip: Tensor) -> None:
     """After every frame: what the recognizer says of the clip that ends with it."""
     state = steps.start()
     with torch.no_grad():
         for frame in range(clip.shape[1]):
             state = steps.step(state, clip[:, frame])
-            said, wanted = steps.logits(steps.ended(state)), whole(recognizer, clip[:, : frame + 1])
+            said, wanted = steps.logits(steps.flush(state)), whole(recognizer, clip[:, : frame + 1])
             assert said is not None
             torch.testing.assert_close(said / wanted.abs().max(), wanted / wanted.abs().max(), rtol=1e-9, atol=1e-9)
 
@@ -48,22 +48,22 @@ def assert_same_as_whole(steps: StepwiseRecognizer, recognizer: Recognizer, clip
 @pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("people", [1, 2])
 def test_a_causal_recognizer_says_after_each_frame_what_it_says_of_the_clip_so_far(encoder: str, people: int) -> None:
-    recognizer = recognizer_of(encoder, people=people, causal=True)
-    steps = StepwiseRecognizer(recognizer)
+    recognizer = recognizer_of(encoder, num_persons=people, causal=True)
+    steps = ContinualRecognizer(recognizer)
     assert steps.is_exact and steps.lag == 0
     assert_same_as_whole(steps, recognizer, clips(1, people, FRAMES, "kinect20").double()[0])
 
 
 @pytest.mark.parametrize("refresh", [1, 3])
 def test_topologies_may_be_refreshed_at_any_rate(refresh: int) -> None:
-    recognizer = recognizer_of("ctr-gcn", causal=True, refresh=refresh)
-    assert_same_as_whole(StepwiseRecognizer(recognizer), recognizer, clips(1, 1, 11, "kinect20").double()[0])
+    recognizer = recognizer_of("ctr-gcn", causal=True, topology_interval=refresh)
+    assert_same_as_whole(ContinualRecognizer(recognizer), recognizer, clips(1, 1, 11, "kinect20").double()[0])
 
 
 @pytest.mark.parametrize("encoder", ["st-gcn", "ctr-baseline"])
 def test_one_that_looks_ahead_is_exact_once_the_clip_ends(encoder: str) -> None:
     recognizer = recognizer_of(encoder)
-    steps = StepwiseRecognizer(recognizer)
+    steps = ContinualRecognizer(recognizer)
     assert steps.is_exact and steps.lag == 4 * 5 + 2 * 4 * 3 + 4 * 4 * 2  # half a window a block, at each rate
     assert_same_as_whole(steps, recognizer, clips(1, 1, FRAMES, "kinect20").double()[0])
 
@@ -73,19 +73,19 @@ def test_of_ctr_gcn_only_the_mean_is_another(encoder: str) -> None:
     """The approximation is the one that is named: with topologies of running means the whole network says the same."""
     recognizer = recognizer_of(encoder)
     clip = clips(1, 1, FRAMES, "kinect20").double()[0]
-    steps = StepwiseRecognizer(recognizer, refresh=5)
+    steps = ContinualRecognizer(recognizer, topology_interval=5)
     assert not steps.is_exact
     usual = whole(recognizer, clip)
     for module in recognizer.modules():
         if isinstance(module, GraphUnit):
-            module.refresh = 5
+            module.topology_interval = 5
     assert_same_as_whole(steps, recognizer, clip)
     assert not torch.allclose(whole(recognizer, clip), usual, rtol=1e-3)
 
 
 def test_features_of_one_that_looks_ahead_come_late() -> None:
     recognizer = recognizer_of("st-gcn")
-    steps = StepwiseRecognizer(recognizer)
+    steps = ContinualRecognizer(recognizer)
     state, clip = steps.start(), clips(1, 1, steps.lag + 5, "kinect20").double()[0]
     said = []
     with torch.no_grad():
@@ -99,7 +99,7 @@ def test_features_of_one_that_looks_ahead_come_late() -> None:
 
 def test_a_state_is_never_changed() -> None:
     recognizer = recognizer_of("ctr-gcn", causal=True)
-    steps = StepwiseRecognizer(recognizer)
+    steps = ContinualRecognizer(recognizer)
     clip, other = clips(2, 1, 12, "kinect20").double()
     with torch.no_grad():
         kept = steps.start()
@@ -115,7 +115,7 @@ def test_a_state_is_never_changed() -> None:
 
 def test_what_is_remembered_does_not_grow_and_long_ago_is_forgotten() -> None:
     recognizer = recognizer_of("ctr-gcn", causal=True)
-    steps = StepwiseRecognizer(recognizer, memory=8)
+    steps = ContinualRecognizer(recognizer, memory=8)
     clip = clips(1, 1, 150, "kinect20").double()[0]
 
     def through(frames: Tensor) -> tuple[Tensor, int]:
@@ -140,11 +140,11 @@ def test_a_running_mean_is_the_mean_until_it_forgets() -> None:
     values = torch.arange(10.0).square()
     mean = RunningMean()
     for value in values[:4]:
-        mean = mean.followed_by(value, 4)
+        mean = mean.update(value, 4)
     assert mean.mean == values[:4].mean()
     plain = values[:4].mean()
     for value in values[4:]:
-        mean = mean.followed_by(value, 4)
+        mean = mean.update(value, 4)
         plain = 0.75 * plain + 0.25 * value
     torch.testing.assert_close(mean.mean, plain)
 
@@ -153,7 +153,7 @@ def test_what_cannot_be_stepped_is_refused() -> None:
     recognizer = recognizer_of("st-gcn")
     for wrong in ({"memory": 0}, {"refresh": 0}, {"memory": 2.5}):
         with pytest.raises(PoseglotError, match="at least 1"):
-            StepwiseRecognizer(recognizer, **wrong)  # type: ignore[arg-type]
+            ContinualRecognizer(recognizer, **wrong)  # type: ignore[arg-type]
 
     class Other(nn.Module):
         features = 32
@@ -163,4 +163,4 @@ def test_what_cannot_be_stepped_is_refused() -> None:
 
     recognizer.encoder = Other()
     with pytest.raises(PoseglotError, match="poseglot segment"):
-        StepwiseRecognizer(recognizer)
+        ContinualRecognizer(recognizer)

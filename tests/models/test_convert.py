@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from poseglot.errors import PoseglotError
-from poseglot.models.official import hop_transform, official_parts, read_official_file, recognizer_from_official
+from poseglot.models.convert import input_transform, official_parts, read_official_file, recognizer_from_official
 from poseglot.skeletons.layout import load_layout
 from poseglot.skeletons.streams import bones
 from tests.models.official_state import official_state
@@ -31,7 +31,7 @@ def state(golden: Golden) -> Golden:
 
 def test_recorded_logits_and_alignment_features_are_reproduced(golden: Golden, state: Golden) -> None:
     recognizer = recognizer_from_official(
-        state, layout="kinect20", people=1, input_transform=golden["input_transform"], parts=None
+        state, layout="kinect20", num_persons=1, input_transform=golden["input_transform"], parts=None
     )
     assert not recognizer.training
     clips = torch.from_numpy(golden["input"]).permute(0, 4, 2, 3, 1)  # N,C,T,V,M -> N,M,T,V,C
@@ -45,24 +45,24 @@ def test_recorded_logits_and_alignment_features_are_reproduced(golden: Golden, s
 
 
 def test_the_recorded_input_transform_is_the_authors_hop_of_the_joint_stream(golden: Golden) -> None:
-    np.testing.assert_array_equal(hop_transform(KINECT, "joint"), golden["input_transform"])
+    np.testing.assert_array_equal(input_transform(KINECT, "joint"), golden["input_transform"])
 
 
 def test_hop_transforms_are_what_the_facts_say() -> None:
     x = torch.randn(5, 20, 3)
     three = x.clone()
     three[:, 2] = x[:, 2] - x[:, 15] - x[:, 19]
-    torch.testing.assert_close(torch.from_numpy(hop_transform(KINECT, "joint_motion")) @ x, three)
+    torch.testing.assert_close(torch.from_numpy(input_transform(KINECT, "joint_motion")) @ x, three)
     bone = x.clone()
     for child, parent in KINECT.bone_pairs:
         bone[:, parent] -= x[:, child]
-    torch.testing.assert_close(torch.from_numpy(hop_transform(KINECT, "bone")) @ x, bone)
+    torch.testing.assert_close(torch.from_numpy(input_transform(KINECT, "bone")) @ x, bone)
 
     y = torch.randn(5, 25, 3)
-    torch.testing.assert_close(torch.from_numpy(hop_transform(NTU, "joint")) @ y, y)
+    torch.testing.assert_close(torch.from_numpy(input_transform(NTU, "joint")) @ y, y)
     absolute = bones(y, NTU)
     absolute[:, 20] = y[:, 20]
-    torch.testing.assert_close(torch.from_numpy(hop_transform(NTU, "bone")) @ y, absolute)
+    torch.testing.assert_close(torch.from_numpy(input_transform(NTU, "bone")) @ y, absolute)
 
 
 def test_official_parts_depend_on_the_stream_as_in_the_authors_code() -> None:
@@ -122,10 +122,10 @@ def test_a_file_is_read_as_tensors_only(tmp_path: Path, state: Golden, monkeypat
 
 
 def test_weights_of_ntu_are_taken_over_with_their_protocol() -> None:
-    state = official_state(joints=25, people=2, classes=60, text_width=12)
-    recognizer = recognizer_from_official(state, layout="ntu25", people=2, input_transform=hop_transform(NTU, "joint"))
+    state = official_state(joints=25, num_persons=2, classes=60, embed_dim=12)
+    recognizer = recognizer_from_official(state, layout="ntu25", num_persons=2, input_transform=input_transform(NTU, "joint"))
     spec = recognizer.spec
-    assert (spec.layout, spec.protocol, spec.people, spec.channels, len(spec.classes)) == ("ntu25", "ntu", 2, 3, 60)
+    assert (spec.layout, spec.pipeline, spec.people, spec.channels, len(spec.classes)) == ("ntu25", "ntu", 2, 3, 60)
     with torch.no_grad():
         output = recognizer(torch.randn(2, 2, 64, 25, 3))
     assert output["logits"].shape == (2, 60) and output["logits"].isfinite().all()
@@ -133,13 +133,13 @@ def test_weights_of_ntu_are_taken_over_with_their_protocol() -> None:
         ("global", "head", "hand", "hip", "foot"), (2, 12)
     )
     with pytest.raises(PoseglotError, match="do not fit layout ntu25 with 1 people"):
-        recognizer_from_official(state, layout="ntu25", people=1, classes=[str(number) for number in range(60)])
+        recognizer_from_official(state, layout="ntu25", num_persons=1, classes=[str(number) for number in range(60)])
 
 
 def test_other_clips_must_say_how_they_were_fed() -> None:
-    state = official_state(joints=17, people=1, classes=4)
-    with pytest.raises(PoseglotError, match=r"no clips of layout h36m17 .*protocol=, one of nw-ucla, ntu, metric, image"):
+    state = official_state(joints=17, num_persons=1, classes=4)
+    with pytest.raises(PoseglotError, match=r"no clips of layout h36m17 .*pipeline=, one of nw-ucla, ntu, metric, image"):
         recognizer_from_official(state, layout="h36m17")
-    assert recognizer_from_official(state, layout="h36m17", protocol="metric").spec.protocol == "metric"
+    assert recognizer_from_official(state, layout="h36m17", pipeline="metric").spec.pipeline == "metric"
     with pytest.raises(PoseglotError, match="unknown protocol 'metres'"):
-        recognizer_from_official(state, layout="h36m17", protocol="metres")
+        recognizer_from_official(state, layout="h36m17", pipeline="metres")

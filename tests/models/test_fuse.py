@@ -10,8 +10,8 @@ from torch import nn
 
 from poseglot.errors import PoseglotError
 from poseglot.models.encoders import ENCODERS
-from poseglot.models.frozen import FrozenRecognizer, KeptEncoder, RowsRecognizer, freeze, prepare
-from poseglot.models.kernels import native
+from poseglot.models.fuse import FusedRecognizer, KeptEncoder, RowsRecognizer, freeze, prepare
+from poseglot.kernels import native
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, new_recognizer
 from tests.models.encoders.helpers import clips, scrambled
 
@@ -21,9 +21,9 @@ WAYS = pytest.mark.parametrize("way", [freeze, prepare])
 def recognizer_of(
     encoder: str, layout: str = "kinect20", people: int = 1, *, dtype: torch.dtype = torch.float64, **spec: Any
 ) -> Recognizer:
-    spec = {"levels": {"global": (0, 1, 2), "head": (3,)}, "text_width": 6, "options": {"width": 16}, **spec}
+    spec = {"levels": {"global": (0, 1, 2), "head": (3,)}, "embed_dim": 6, "encoder_kwargs": {"base_channels": 16}, **spec}
     made = new_recognizer(
-        RecognizerSpec(layout=layout, classes=("a", "b", "c"), people=people, encoder=encoder, **spec), seed=0
+        RecognizerSpec(layout=layout, classes=("a", "b", "c"), num_persons=people, encoder=encoder, **spec), seed=0
     )
     scrambled(made)
     return made.to(dtype).eval()
@@ -67,7 +67,7 @@ def test_an_input_transform_is_part_of_it(way: Any) -> None:
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_nothing_of_training_is_left(encoder: str) -> None:
     recognizer = recognizer_of(encoder)
-    frozen = freeze(recognizer)
+    frozen = fuse(recognizer)
     assert not list(frozen.parameters())
     assert not frozen.spec.levels
     assert not any(isinstance(module, (nn.modules.batchnorm._BatchNorm, nn.Conv2d, KeptEncoder)) for module in frozen.modules())
@@ -84,7 +84,7 @@ def test_an_encoder_that_is_not_known_is_kept_as_it_is() -> None:
             return y
 
     recognizer.encoder.__class__ = Doubled
-    frozen = freeze(recognizer)
+    frozen = fuse(recognizer)
     x = clips(2, 1, 8, "kinect20").double()
     assert isinstance(frozen.encoder, KeptEncoder)
     with torch.no_grad():
@@ -92,8 +92,8 @@ def test_an_encoder_that_is_not_known_is_kept_as_it_is() -> None:
 
 
 def test_what_does_not_fit_is_refused_in_words() -> None:
-    frozen = freeze(recognizer_of("ctr-gcn"))
-    assert isinstance(frozen, FrozenRecognizer)
+    frozen = fuse(recognizer_of("ctr-gcn"))
+    assert isinstance(frozen, FusedRecognizer)
     with pytest.raises(PoseglotError, match="20 joints"):
         frozen(clips(2, 1, 8, "ntu25").double())
     with pytest.raises(PoseglotError, match="up to 1 people"):
@@ -103,7 +103,7 @@ def test_what_does_not_fit_is_refused_in_words() -> None:
 def test_what_can_be_prepared_in_rows_is() -> None:
     """It answers the same either way; only the clock would tell."""
     encoder = recognizer_of("ctr-gcn", dtype=torch.float32)
-    if reason := native.reason_unavailable(torch.float32):
+    if reason := native.unavailable_reason(torch.float32):
         pytest.skip(reason)
     assert isinstance(prepare(encoder), RowsRecognizer)
-    assert isinstance(prepare(recognizer_of("ctr-baseline")), FrozenRecognizer)
+    assert isinstance(prepare(recognizer_of("ctr-baseline")), FusedRecognizer)

@@ -24,7 +24,7 @@ LEVELS = {"global": tuple(range(20)), **load_layout("kinect20").partition("four"
 
 def build(**changes: object) -> Recognizer:
     torch.manual_seed(0)
-    settings = {"people": 2, "options": {"width": 8}, "levels": LEVELS, "text_width": 6, **changes}
+    settings = {"num_persons": 2, "encoder_kwargs": {"base_channels": 8}, "levels": LEVELS, "embed_dim": 6, **changes}
     return Recognizer(RecognizerSpec("kinect20", ("a", "b", "c"), **settings))  # type: ignore[arg-type]
 
 
@@ -42,7 +42,7 @@ def test_alignment_is_returned_in_both_modes_and_dropped_without_words() -> None
     recognizer = build()
     x = torch.randn(2, 2, 10, 20, 3)
     assert set(recognizer.train()(x)["alignment"]) == set(recognizer.eval()(x)["alignment"]) == set(LEVELS)
-    bare = recognizer.without_words()
+    bare = recognizer.drop_heads()
     assert bare(x)["alignment"] == {}
     torch.testing.assert_close(bare(x)["logits"], recognizer(x)["logits"])
     assert bare.encoder is recognizer.encoder
@@ -89,15 +89,15 @@ def test_a_users_layout_travels_with_the_recognizer(tmp_path: Path) -> None:
         path.write_text(yaml.safe_dump(table))
         # A file may not take a packaged name; a table may have one that was free when it was written.
         layout = str(path) if name == "mine" else table
-        spec = RecognizerSpec(layout, ("a", "b"), channels=4, scored=True, options={"width": 8}, protocol="metric")
+        spec = RecognizerSpec(layout, ("a", "b"), channels=4, has_scores=True, encoder_kwargs={"base_channels": 8}, pipeline="metric")
         recognizer = Recognizer(spec).eval()
         path.unlink()
         save_recognizer(recognizer, tmp_path / "r.safetensors")
         again = load_recognizer(tmp_path / "r.safetensors")
         assert again.spec == recognizer.spec
-        assert again.spec.layout == table and again.spec.scored
+        assert again.spec.layout == table and again.spec.has_scores
         assert again.layout == load_layout(table)
-        bare = again.without_words()
+        bare = again.drop_heads()
         assert bare.layout == again.layout
         x = torch.randn(2, 1, 10, 8, 4)
         assert torch.equal(bare(x)["logits"], recognizer(x)["logits"])
@@ -105,7 +105,7 @@ def test_a_users_layout_travels_with_the_recognizer(tmp_path: Path) -> None:
 
 def test_a_packaged_layout_is_known_by_its_name(tmp_path: Path) -> None:
     for layout in ("kinect20", load_layout("kinect20").table()):
-        recognizer = Recognizer(RecognizerSpec(layout, ("a", "b"), options={"width": 8}))
+        recognizer = Recognizer(RecognizerSpec(layout, ("a", "b"), encoder_kwargs={"base_channels": 8}))
         save_recognizer(recognizer, tmp_path / "r.safetensors")
         assert recognizer.spec.layout == load_recognizer(tmp_path / "r.safetensors").spec.layout == "kinect20"
 
@@ -122,7 +122,7 @@ def test_a_file_from_before_is_read(tmp_path: Path) -> None:
     recognizer = build().eval()
     older_file(tmp_path / "r.safetensors", recognizer)
     again = load_recognizer(tmp_path / "r.safetensors")
-    assert again.spec == recognizer.spec and not again.spec.scored
+    assert again.spec == recognizer.spec and not again.spec.has_scores
     x = torch.randn(2, 2, 10, 20, 3)
     assert torch.equal(again(x)["logits"], recognizer(x)["logits"])
 
@@ -170,7 +170,7 @@ def test_every_encoder_takes_every_layout_and_every_partition(encoder: str, layo
     levels = {f"{name} {part}": joints for name in PARTITIONS for part, joints in table.partition(name).items()}
     channels = 2 + len(table) % 3  # 2 to 4: with and without scores
     torch.manual_seed(0)
-    spec = RecognizerSpec(layout, ("a", "b"), 2, channels, encoder, {"width": 8}, levels, text_width=6)
+    spec = RecognizerSpec(layout, ("a", "b"), 2, channels, encoder, {"base_channels": 8}, levels, embed_dim=6)
     made = Recognizer(spec).eval()(torch.randn(1, 2, 3, len(table), channels))
     assert list(made["alignment"]) == list(levels) and len(levels) == 1 + 2 + 4 + 6
     assert torch.isfinite(torch.cat([made["logits"], *made["alignment"].values()], dim=1)).all()

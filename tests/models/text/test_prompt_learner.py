@@ -10,7 +10,7 @@ import torch
 
 from poseglot.errors import PoseglotError
 from poseglot.models.text import TextEncoder, load_text_encoder
-from poseglot.models.text.context import ContextEncoder
+from poseglot.models.text.prompt_learner import PromptLearner
 from tests.models.text.conftest import FAMILIES, WORDS
 
 
@@ -28,7 +28,7 @@ def ordinary_token(encoder: TextEncoder) -> int:
 
 def test_vectors_equal_to_a_tokens_embedding_read_like_that_token(encoder: TextEncoder) -> None:
     """With the embedding of an ordinary token for each vector, the text is that token three times and then the words."""
-    context = ContextEncoder(encoder, length=3, seed=0)
+    context = PromptLearner(encoder, length=3, seed=0)
     token = ordinary_token(encoder)
     with torch.no_grad():
         context.vectors.copy_(encoder.model.get_input_embeddings().weight[token].expand(3, -1))  # type: ignore[operator]
@@ -46,7 +46,7 @@ def test_vectors_equal_to_a_tokens_embedding_read_like_that_token(encoder: TextE
 def test_the_vectors_learn_with_the_encoder_fixed_or_tuned(encoder: TextEncoder) -> None:
     for fixed in (True, False):
         encoder.requires_grad_(not fixed)
-        context = ContextEncoder(encoder, length=2, seed=0).train()
+        context = PromptLearner(encoder, length=2, seed=0).train()
         context(context.tokenize(WORDS)).square().sum().backward()
         assert context.vectors.grad is not None
         assert (context.vectors.grad.abs().sum(dim=1) > 0).all()
@@ -55,24 +55,24 @@ def test_the_vectors_learn_with_the_encoder_fixed_or_tuned(encoder: TextEncoder)
 
 def test_the_encoder_reads_texts_as_before_when_the_context_is_not_asked(encoder: TextEncoder) -> None:
     before = encoder(encoder.tokenize(WORDS))
-    context = ContextEncoder(encoder, length=4, seed=0)
+    context = PromptLearner(encoder, length=4, seed=0)
     assert not torch.allclose(context(context.tokenize(WORDS)), before)
     torch.testing.assert_close(encoder(encoder.tokenize(WORDS)), before)
 
 
 def test_the_vectors_follow_from_the_seed(tiny_bert: Path) -> None:
     encoder = load_text_encoder(str(tiny_bert))
-    one, same, other = (ContextEncoder(encoder, length=4, seed=seed).vectors for seed in (1, 1, 2))
+    one, same, other = (PromptLearner(encoder, length=4, seed=seed).vectors for seed in (1, 1, 2))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
 
 
 def test_long_texts_leave_room_and_too_many_vectors_are_refused(tiny_bert: Path) -> None:
     encoder = load_text_encoder(str(tiny_bert))
-    context = ContextEncoder(encoder, length=16, seed=0)
+    context = PromptLearner(encoder, length=16, seed=0)
     tokens = context.tokenize(["nod " * 100])
-    assert tokens.ids.shape == (1, encoder.longest)
+    assert tokens.ids.shape == (1, encoder.max_tokens)
     assert context(tokens).isfinite().all()
-    for length in (0, encoder.longest // 2 + 1):
+    for length in (0, encoder.max_tokens // 2 + 1):
         with pytest.raises(PoseglotError, match=rf"words\.context must be from 1 to 24 .*not {length}"):
-            ContextEncoder(encoder, length=length, seed=0)
+            PromptLearner(encoder, length=length, seed=0)

@@ -23,9 +23,9 @@ def encoder(request: pytest.FixtureRequest, others: Callable[[str], Path]) -> Te
 
 
 def test_each_family_has_its_width(tiny_bert: Path, clip: Path, others: Callable[[str], Path]) -> None:
-    assert load_text_encoder(str(tiny_bert)).width == 24
-    assert load_text_encoder(str(clip)).width == 20
-    assert {load_text_encoder(str(others(family))).width for family in FAMILIES} == {16}
+    assert load_text_encoder(str(tiny_bert)).embed_dim == 24
+    assert load_text_encoder(str(clip)).embed_dim == 20
+    assert {load_text_encoder(str(others(family))).embed_dim for family in FAMILIES} == {16}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -43,14 +43,14 @@ def test_any_other_family_is_read_by_the_mean_over_its_tokens(family: str, other
 def test_no_family_is_given_more_tokens_than_it_has_positions(family: str, others: Callable[[str], Path]) -> None:
     encoder = load_text_encoder(str(others(family))).eval()
     tokens = encoder.tokenize(["a person nods " * 400])
-    assert tokens.ids.shape[1] == encoder.longest == {"roberta": 38, "t5": 512}.get(family, 40)
+    assert tokens.ids.shape[1] == encoder.max_tokens == {"roberta": 38, "t5": 512}.get(family, 40)
     assert encoder(tokens).isfinite().all()
 
 
 def test_texts_do_not_depend_on_their_neighbours_or_on_padding(encoder: TextEncoder) -> None:
     encoder.train()
     together = encoder(encoder.tokenize(WORDS))
-    assert together.shape == (4, encoder.width)
+    assert together.shape == (4, encoder.embed_dim)
     alone = torch.cat([encoder(encoder.tokenize([text])) for text in WORDS])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
     chosen = encoder(encoder.tokenize(WORDS).select(torch.tensor([2, 0])))
@@ -86,7 +86,7 @@ def test_texts_longer_than_the_model_reads_are_cut(tiny_bert: Path) -> None:
 
 def test_minilm_knows_what_is_alike() -> None:
     encoder = load_text_encoder("minilm").eval()
-    assert encoder.width == 384
+    assert encoder.embed_dim == 384
     with torch.no_grad():
         features = encoder(encoder.tokenize(["sit down on a chair", "take a seat", "kick a ball"]))
     features = torch.nn.functional.normalize(features, dim=1)

@@ -54,7 +54,7 @@ class SkeletonEncoder(nn.Module):
                 f"the encoder was built for (N, up to {self.num_persons} people, T, {self.joints} joints, {self.channels} channels), "
                 f"but a batch of shape {tuple(x.shape)} came."
             )
-        if self.num_persons > 1:  # also if nobody is missing: an exported network has no branches
+        if self.num_persons > 1 or m < self.num_persons:  # also if nobody is missing: an exported network cannot branch
             x = torch.cat([x, x.new_zeros(n, self.num_persons - m, t, v, c)], dim=1)
         x = self.input_norm(x.permute(0, 1, 3, 4, 2).reshape(n, self.num_persons * v * c, t))
         return x.view(n * self.num_persons, v, c, t).transpose(1, 2).contiguous()
