@@ -15,8 +15,7 @@ import torch
 
 from poseglot.models.encoders import create_encoder
 from poseglot.kernels import native
-from poseglot.skeletons.layout import load_layout
-from tests.models.encoders.helpers import clips
+from poseglot.testing import random_clips
 
 
 @pytest.fixture(autouse=True)
@@ -30,14 +29,14 @@ def forgotten() -> Iterator[None]:
 
 def forget() -> None:
     native.library.cache_clear()
-    native._reason.cache_clear()
+    native.unavailable_reason.cache_clear()
 
 
 def answer() -> torch.Tensor:
     torch.manual_seed(0)
-    encoder = create_encoder("ctr-gcn", load_layout("kinect20"), num_persons=1, channels=3, base_channels=16).eval()
+    encoder = create_encoder("ctr-gcn", "kinect20", base_channels=16).eval()
     with torch.no_grad():
-        features: torch.Tensor = encoder(clips(2, 1, 8, "kinect20"))
+        features: torch.Tensor = encoder(random_clips(2, 1, 8, "kinect20"))
     return features
 
 
@@ -81,7 +80,7 @@ def test_with_a_compiler_that_writes_nonsense(monkeypatch: pytest.MonkeyPatch, t
 
 def test_with_a_cache_that_others_may_write_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     tmp_path.chmod(stat.S_IRWXU | stat.S_IWOTH)
-    assert "open to others" in reason_with(monkeypatch, POSEGLOT_CACHE=str(tmp_path))
+    assert "writable by others" in reason_with(monkeypatch, POSEGLOT_CACHE=str(tmp_path))
 
 
 def test_with_a_cache_that_is_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -104,7 +103,7 @@ def test_what_was_compiled_is_used_again_and_a_new_source_is_compiled(monkeypatc
             source.write_text('extern "C" int widest() { return 32; }\n')
         assert native.library(torch.float32).widest() == 16 * wanted
         assert calls.read_text().count("x") == wanted
-    assert len(list((tmp_path / "cache").glob("rows-float-*.so"))) == 2
+    assert len(list((tmp_path / "cache").glob("channels-last-float-*.so"))) == 2
 
 
 def test_who_wants_what_is_being_compiled_waits_for_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -128,7 +127,7 @@ def _which(name: str) -> Path | None:
 
 def test_nothing_is_compiled_at_import() -> None:
     code = (
-        "import poseglot.inference, poseglot.models.encoders, sys;"
+        "import poseglot.models.fuse, poseglot.models.encoders, sys;"
         "from poseglot.kernels import native;"
         "sys.exit(native.library.cache_info().currsize)"
     )
