@@ -10,6 +10,7 @@ Each check is a function that raises an AssertionError, and needs no test runner
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -132,8 +133,8 @@ def check_errors(name: str, layout: str, num_persons: int) -> None:
     encoder = small_encoder(name, layout, num_persons)
     joints = len(load_layout(layout))
     for shape in ((1, 1, 5, joints + 1, 3), (1, num_persons + 1, 5, joints, 3), (1, 1, 5, joints, 4)):
-        _assert_raises(InputError, lambda shape=shape: encoder(torch.zeros(shape)), f"clips of shape {shape}")
-    _assert_raises(SettingError, lambda: small_encoder(name, layout, num_persons, heigth=3), "an unknown option")
+        _assert_raises(InputError, partial(encoder, torch.zeros(shape)), f"clips of shape {shape}")
+    _assert_raises(SettingError, partial(small_encoder, name, layout, num_persons, heigth=3), "an unknown option")
 
 
 def check_fused(name: str, layout: str, num_persons: int) -> None:

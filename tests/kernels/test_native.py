@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from poseglot.models.encoders import create_encoder
 from poseglot.kernels import native
+from poseglot.models.encoders import create_encoder
 from poseglot.testing import random_clips
 
 

@@ -20,7 +20,11 @@ FRAMES = 21
 
 def recognizer_of(encoder: str, *, people: int = 1, **encoder_kwargs: Any) -> Recognizer:
     spec = RecognizerSpec(
-        layout="kinect20", classes=("a", "b", "c"), num_persons=people, encoder=encoder, encoder_kwargs={"base_channels": 8, **encoder_kwargs}
+        layout="kinect20",
+        classes=("a", "b", "c"),
+        num_persons=people,
+        encoder=encoder,
+        encoder_kwargs={"base_channels": 8, **encoder_kwargs},
     )
     made = new_recognizer(spec, seed=0)
     scramble(made)

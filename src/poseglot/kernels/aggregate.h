@@ -62,10 +62,12 @@ void aggregate(const Graph &g, const T *x, const T *value_weight, const T *value
       p.aggregate(value);
       if (moments) moments_of<T, BYTES>(p.y.data(), rows, L, L, moments + (b * g.C + c) * 2);
       T *to = out + b * rows * g.C + c;
-      for (Int row = 0; row < rows; ++row) {
-        const Vec<T, BYTES> y = load<T, BYTES>(p.y.data() + row * L);
-        store<T, BYTES>(to + row * g.C, end ? finish<T, BYTES>(end, y, b * rows + row, c) : y);
-      }
+      if (end) {
+        const Finish<T, BYTES> finish(end, c);
+        for (Int row = 0; row < rows; ++row)
+          store<T, BYTES>(to + row * g.C, finish(load<T, BYTES>(p.y.data() + row * L), b * rows + row));
+      } else
+        for (Int row = 0; row < rows; ++row) store<T, BYTES>(to + row * g.C, load<T, BYTES>(p.y.data() + row * L));
     }
   }
 }

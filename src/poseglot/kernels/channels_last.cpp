@@ -31,7 +31,7 @@ template <typename T, int BYTES> void normalize(const Rows &n, const T *x, const
 #pragma omp parallel for schedule(static)
   for (Int row = 0; row < n.B * n.rows; ++row)
     for (Int c = 0; c < n.C; c += L)
-      store<T, BYTES>(out + row * n.C + c, finish<T, BYTES>(end, load<T, BYTES>(x + row * n.C + c), row, c));
+      store<T, BYTES>(out + row * n.C + c, Finish<T, BYTES>(end, c)(load<T, BYTES>(x + row * n.C + c), row));
 }
 
 // sums (B, C, 3): of the gradient that ReLU lets through, of it times normalised x, of it times the normalised residual.

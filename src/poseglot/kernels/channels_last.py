@@ -172,7 +172,9 @@ def aggregate(
     if isinstance(norm, Affine):
         y = x.new_empty(*x.shape[:3], bias.shape[1])
         sizes = _graph_sizes(x, values[1], relation)
-        call("aggregate_forward", x, *sizes, x, *values, relation, weight, bias, adjacency, y, None, None, *_end(norm, residual))
+        call(
+            "aggregate_forward", x, *sizes, x, *values, relation, weight, bias, adjacency, y, None, None, *_end(norm, residual)
+        )
         return y
     y, found = _Aggregate.apply(x, *values, relation, weight, bias, adjacency)  # type: ignore[no-untyped-call]
     return _normalize(y, found, norm, residual)
@@ -270,9 +272,7 @@ def _graph_sizes(x: Tensor, value_bias: Tensor, relation: Tensor) -> tuple[int, 
     return lanes * x.itemsize, *x.shape, panels * lanes, subsets, relation.shape[-1]
 
 
-def _temporal_sizes(
-    entry: Tensor, point: Tensor | None, taps: Tensor, stride: int
-) -> tuple[tuple[int, ...], Tensor, Tensor]:
+def _temporal_sizes(entry: Tensor, point: Tensor | None, taps: Tensor, stride: int) -> tuple[tuple[int, ...], Tensor, Tensor]:
     """Return the kernel's sizes, the output, and where the point branch begins."""
     (b, frames, v, width), q = entry.shape, taps.shape[1]
     after = -(-frames // stride)

@@ -80,7 +80,7 @@ void temporal(const Temporal &t, const T *entry, const T *scale, const T *shift,
         for (Int row = 0; row < frames * t.V; ++row)
           for (Int c = 0; c < channels; c += L) {
             T *here = to + row * channels + c;
-            store<T, BYTES>(here, finish<T, BYTES>(end, load<T, BYTES>(here), (b * t.G + begin) * t.V + row, c));
+            store<T, BYTES>(here, Finish<T, BYTES>(end, c)(load<T, BYTES>(here), (b * t.G + begin) * t.V + row));
           }
     }
   }

@@ -141,14 +141,28 @@ template <typename T> struct Epilogue {
   explicit operator bool() const { return scale; }
 };
 
-template <typename T, int BYTES> inline Vec<T, BYTES> finish(const Epilogue<T> &e, Vec<T, BYTES> x, Int row, Int c) {
-  x = x * load<T, BYTES>(e.scale + c) + load<T, BYTES>(e.shift + c);
-  if (e.residual) {
-    const Vec<T, BYTES> other = load<T, BYTES>(e.residual + row * e.stride + c);
-    x += e.residual_scale ? other * load<T, BYTES>(e.residual_scale + c) + load<T, BYTES>(e.residual_shift + c) : other;
+// The epilogue for one vector of channels.
+template <typename T, int BYTES> struct Finish {
+  Vec<T, BYTES> scale, shift, residual_scale{}, residual_shift{};
+  const T *residual;
+  Int stride;
+  bool scaled;
+
+  Finish(const Epilogue<T> &e, Int c)
+      : scale(load<T, BYTES>(e.scale + c)), shift(load<T, BYTES>(e.shift + c)), residual(e.residual ? e.residual + c : nullptr),
+        stride(e.stride), scaled(e.residual_scale) {
+    if (scaled) residual_scale = load<T, BYTES>(e.residual_scale + c), residual_shift = load<T, BYTES>(e.residual_shift + c);
   }
-  return larger<T, BYTES>(x, Vec<T, BYTES>{});
-}
+
+  Vec<T, BYTES> operator()(Vec<T, BYTES> x, Int row) const {
+    x = x * scale + shift;
+    if (residual) {
+      const Vec<T, BYTES> other = load<T, BYTES>(residual + row * stride);
+      x += scaled ? other * residual_scale + residual_shift : other;
+    }
+    return larger<T, BYTES>(x, Vec<T, BYTES>{});
+  }
+};
 
 // ---------------------------------------------------------------------------------------------------------------------------------
 // Adds the sums of the threads, in their order.

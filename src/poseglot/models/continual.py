@@ -17,7 +17,7 @@ A state is never changed, only succeeded by another: keeping a state is a copy.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -178,60 +178,59 @@ class _ContinualBlock:
 
     def step(self, state: BlockState, x: Tensor | None) -> tuple[BlockState, Tensor | None]:
         """Take one more frame; None is one after the end."""
-        state, graph = self._graph(state, x)
-        state, window = self._window(state, graph)
-        state, graph, x = self._answered(state, graph, x)
-        frame = state.entered - 1 - self.lag  # in the middle of the window, or at the end of a causal one
+        mean, topology, graph = state.mean, state.topology, None
+        if x is not None and isinstance(self.graph, RefinedGraph):
+            mean = mean.update(x[..., 0], self.memory)
+            if state.entered % self.interval == 0:
+                assert mean.mean is not None
+                topology = self.graph.topology(mean.mean)
+            assert topology is not None
+            graph = self.graph.finish(self.graph.aggregate(self.graph.values(x), topology), x)
+        elif x is not None:
+            graph = self.graph(x)
+        window = self._window(state.window, graph)
+        late, graph, x = self._answered(state.late, graph, x)
+        after = BlockState(state.entered + 1, mean, topology, window[..., 1:], late)
+        frame = state.entered - self.lag  # in the middle of the window, or at the end of a causal one
         if frame < 0 or frame % self.temporal.stride:
-            return state, None
-        return state, self.block.finish(self.temporal.leave(window, graph), x)
+            return after, None
+        return after, self.block.finish(self.temporal.leave(window, graph), x)
 
-    def _graph(self, state: BlockState, x: Tensor | None) -> tuple[BlockState, Tensor | None]:
-        """Return what leaves the graph unit."""
-        number = state.entered
-        state = replace(state, entered=number + 1)
-        if x is None:
-            return state, None
-        if not isinstance(self.graph, RefinedGraph):
-            return state, self.graph(x)
-        state = replace(state, mean=state.mean.update(x[..., 0], self.memory))
-        if number % self.interval == 0:
-            assert state.mean.mean is not None
-            state = replace(state, topology=self.graph.topology(state.mean.mean))
-        assert state.topology is not None
-        return state, self.graph.finish(self.graph.aggregate(self.graph.values(x), state.topology), x)
-
-    def _window(self, state: BlockState, graph: Tensor | None) -> tuple[BlockState, Tensor]:
+    def _window(self, before: Tensor | None, graph: Tensor | None) -> Tensor:
         """Return the frames that the temporal module sees, (M, C', V, span); zeros before the start and after the end."""
         if graph is not None:
             now = self.temporal.enter(graph)
         else:
-            assert state.window is not None
-            now = torch.zeros_like(state.window[..., :1])
-        before = state.window
+            assert before is not None
+            now = torch.zeros_like(before[..., :1])
         if before is None:
             before = now.new_zeros(*now.shape[:-1], self.temporal.span - 1)
-        window = torch.cat([before, now], dim=-1)
-        return replace(state, window=window[..., 1:]), window
+        return torch.cat([before, now], dim=-1)
 
-    def _answered(self, state: BlockState, graph: Tensor | None, x: Tensor | None) -> tuple[BlockState, Tensor, Tensor]:
-        """Return what left the graph unit, and what entered the block, at the frame that is being answered."""
+    def _answered(
+        self, late: tuple[Tensor, Tensor] | None, graph: Tensor | None, x: Tensor | None
+    ) -> tuple[tuple[Tensor, Tensor] | None, Tensor, Tensor]:
+        """Return what is still late, and what left the graph unit and entered the block at the frame that is being answered."""
         if self.lag == 0:
             assert graph is not None and x is not None
-            return state, graph, x
-        late = state.late
+            return None, graph, x
         if late is None:
             assert graph is not None and x is not None
             late = graph.new_zeros(*graph.shape[:-1], self.lag), x.new_zeros(*x.shape[:-1], self.lag)
         now = [torch.zeros_like(old[..., :1]) if new is None else new for old, new in zip(late, (graph, x), strict=True)]
         graphs, entered = (torch.cat(pair, dim=-1) for pair in zip(late, now, strict=True))
-        return replace(state, late=(graphs[..., 1:], entered[..., 1:])), graphs[..., :1], entered[..., :1]
+        return (graphs[..., 1:], entered[..., 1:]), graphs[..., :1], entered[..., :1]
 
 
 def _is_known(encoder: object) -> bool:
-    """Tell whether an encoder is nothing but its blocks; a subclass may compute something else."""
+    """Tell whether an encoder is nothing but blocks that work frame by frame; a subclass may compute something else."""
     return (
         isinstance(encoder, Backbone)
         and type(encoder).forward in (Backbone.forward, CTRGCN.forward)
-        and all(type(block) is Block and isinstance(block.temporal, TemporalModule) for block in encoder.blocks)
+        and all(
+            type(block) is Block
+            and isinstance(block.temporal, TemporalModule)
+            and (type(block.graph) is RefinedGraph or block.graph.framewise)
+            for block in encoder.blocks
+        )
     )

@@ -53,8 +53,8 @@ def input_transform(layout: Layout | str, modality: str) -> npt.NDArray[np.float
     """Return the authors' I - A^k (V, V), which turns joints into k-hop bones before the first layer (matrix @ joints).
 
     On NTU `A` takes each joint to its parent, so k = 1 is child - parent and k = 8 the identity. The authors' tree has its root at the
-    middle of the spine (joint 2, counted from 1), which stays absolute; the spine at the shoulders (21) hangs on it. On NW-UCLA the authors'
-    edges point the other way: k = 1 gives x_v - sum(children), k = 6 the identity except for one joint.
+    middle of the spine (joint 2, counted from 1), which stays absolute; the spine at the shoulders (21) hangs on it. On NW-UCLA the
+    authors' edges point the other way: k = 1 gives x_v - sum(children), k = 6 the identity except for one joint.
 
     Args:
         layout: `ntu25` or `kinect20`, by name or as an object.

@@ -15,7 +15,6 @@ import copy
 from collections.abc import Callable
 from dataclasses import replace
 
-import torch
 from torch import Tensor, nn
 
 from poseglot.kernels import disabled_reason

@@ -127,7 +127,9 @@ def described_in_short(spec: RecognizerSpec, layout: Layout) -> str:
     """Return the facts of a spec that a repr shows."""
     people = f", {spec.num_persons} people" if spec.num_persons > 1 else ""
     levels = f", levels {'/'.join(spec.levels)}" if spec.levels else ""
-    return f"{spec.encoder}, layout {layout.name}{people}, {spec.modality} by {spec.pipeline}, {len(spec.classes)} classes{levels}"
+    return (
+        f"{spec.encoder}, layout {layout.name}{people}, {spec.modality} by {spec.pipeline}, {len(spec.classes)} classes{levels}"
+    )
 
 
 def new_recognizer(spec: RecognizerSpec, *, seed: int) -> Recognizer:
@@ -219,7 +221,9 @@ def read_safetensors(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor
     except FileNotFoundError as error:
         raise FileError(f"{path} does not exist; expected the folder of a run or a .safetensors file.") from error
     except (SafetensorError, OSError, ValueError) as error:
-        raise FileError(f"{path} is not a complete safetensors file ({error}); it was cut short or is another kind of file.") from error
+        raise FileError(
+            f"{path} is not a complete safetensors file ({error}); it was cut short or is another kind of file."
+        ) from error
     if not isinstance(metadata, dict):
         raise FileError(f"{path} is a safetensors file, but Poseglot did not write it (no metadata of ours).")
     return metadata, tensors

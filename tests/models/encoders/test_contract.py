@@ -195,9 +195,7 @@ BENCHMARKS = pytest.mark.parametrize(
 
 
 @BENCHMARKS
-def test_cost_of_ctr_gcn(
-    layout: str, people: int, frames: int, published: float
-) -> None:
+def test_cost_of_ctr_gcn(layout: str, people: int, frames: int, published: float) -> None:
     """What is published, less what the early mean saves."""
     joints = len(load_layout(layout))
     # Theta and phi of three subsets see one frame instead of all.
@@ -209,9 +207,7 @@ def test_cost_of_ctr_gcn(
 
 @BENCHMARKS
 @pytest.mark.parametrize("name", ["st-gcn", "ctr-baseline"])
-def test_cost_of_plain_graph_convolutions(
-    name: str, layout: str, people: int, frames: int, published: float
-) -> None:
+def test_cost_of_plain_graph_convolutions(name: str, layout: str, people: int, frames: int, published: float) -> None:
     v, total = len(load_layout(layout)), 0
     for i, o, t, after, strided in blocks(frames):
         kernel = 5 if name == "ctr-baseline" else 9

@@ -61,15 +61,56 @@ class SkeletonEncoder(nn.Module):
 
     def leave(self, x: Tensor) -> Tensor:
         """Map (N * num_persons, F, V, T') to joint features (N, num_persons, T', V, F)."""
-        return x.unflatten(0, (-1, self.num_persons)).permute(0, 1, 4, 3, 2)
+        y: Tensor = x.unflatten(0, (-1, self.num_persons))
+        return y.permute(0, 1, 4, 3, 2)
 
 
 class GraphUnit(nn.Module):
-    """The part of a block that mixes joints: (B, C_in, V, T) -> (B, C_out, V, T). Each encoder has its own."""
+    """The part of a block that mixes joints: (B, C_in, V, T) -> (B, C_out, V, T). Each encoder has its own.
+
+    Attributes:
+        framewise: whether the output for a frame depends on that frame only, so that frames may be given one by one.
+    """
+
+    framewise = False
 
     def mean_topology(self, x: Tensor) -> Tensor:
         """Return (V, V): how much joint u (row) aggregates from joint v (column), added over subsets, averaged over the rest."""
         raise NotImplementedError
+
+
+class SharedGraph(GraphUnit):
+    """A graph convolution with the same topologies for all clips and channels, BatchNorm, residual, ReLU.
+
+    A subclass has a `topology()` and sets `conv`, from (B, C_in * 3, V, T) ordered (channel, subset) to C_out, and `norm`.
+    """
+
+    framewise = True
+    conv: nn.Module
+    norm: nn.Module
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.residual: nn.Module | None = None
+        self.register_buffer("fixed", None, persistent=False)
+        self.fixed: Tensor | None
+        """The topology, once it does not change any more."""
+
+    def topology(self) -> Tensor:
+        """Return (3, V, V): how much joint u (row) aggregates from joint v (column)."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(self.conv(aggregate(x, self.topology() if self.fixed is None else self.fixed)))
+        return F.relu(y if self.residual is None else y + self.residual(x))
+
+    def mean_topology(self, x: Tensor) -> Tensor:
+        return self.topology().sum(dim=0)
+
+    def fold_(self) -> None:
+        if isinstance(self.conv, nn.Conv2d):
+            self.conv, self.norm = fold_(self.conv, self.norm), nn.Identity()
+            self.fixed = self.topology().detach()
 
 
 class Backbone(SkeletonEncoder):
@@ -169,7 +210,8 @@ def aggregate(x: Tensor, topology: Tensor) -> Tensor:
     are one convolution of the aggregated features, and only C_in channels are carried along the graph instead of C_out.
     """
     y = topology.flatten(0, 1) @ x  # (B, C, S * V, T)
-    return y.unflatten(2, (len(topology), -1)).flatten(1, 2)
+    by_subset: Tensor = y.unflatten(2, (len(topology), -1))
+    return by_subset.flatten(1, 2)
 
 
 class Shortcut(nn.Sequential):
@@ -181,8 +223,10 @@ class Shortcut(nn.Sequential):
         super().__init__(conv, nn.BatchNorm2d(out_channels))
 
     def fold_(self) -> None:
-        if isinstance(self[1], _BatchNorm):
-            self[0], self[1] = fold_(self[0], self[1]), nn.Identity()
+        conv, norm = self
+        if isinstance(norm, _BatchNorm):
+            assert isinstance(conv, nn.Conv2d)
+            self[0], self[1] = fold_(conv, norm), nn.Identity()
 
 
 def shortcut(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Module:

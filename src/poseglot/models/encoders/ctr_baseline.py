@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from poseglot.models.encoders.backbone import SUBSETS, Backbone, GraphUnit, SubsetConv, aggregate, shortcut
-from poseglot.models.encoders.folding import conv_of, fold_
+from poseglot.models.encoders.backbone import SUBSETS, Backbone, SharedGraph, SubsetConv, shortcut
+from poseglot.models.encoders.folding import conv_of
 from poseglot.models.encoders.registry import register_encoder
 from poseglot.models.encoders.temporal import SINGLE, temporal_modules
 from poseglot.skeletons.layout import Layout
@@ -58,32 +58,28 @@ class CTRBaseline(Backbone):
         )
 
 
-class LearnedGraph(GraphUnit):
+class LearnedGraph(SharedGraph):
     """Graph convolution with learned topologies, BatchNorm, residual, ReLU: (B, C_in, V, T) -> (B, C_out, V, T)."""
 
     def __init__(self, in_channels: int, out_channels: int, *, joints: int) -> None:
         super().__init__()
         self.adjacency = nn.Parameter(torch.eye(joints).repeat(SUBSETS, 1, 1))
         # Three branches that are added: a third of the variance each.
-        self.conv: nn.Module = SummedConv(in_channels, out_channels, std=math.sqrt(2 / (SUBSETS * out_channels)))
-        self.norm: nn.Module = nn.BatchNorm2d(out_channels)
+        self.conv = SummedConv(in_channels, out_channels, std=math.sqrt(2 / (SUBSETS * out_channels)))
+        self.norm = nn.BatchNorm2d(out_channels)
         # At first the residual is all there is, as in CTR-GCN.
-        nn.init.constant_(self.norm.get_parameter("weight"), 1e-6)
+        nn.init.constant_(self.norm.weight, 1e-6)
         self.residual = shortcut(in_channels, out_channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.norm(self.conv(aggregate(x, self.topology()))) + self.residual(x))
-
     def topology(self) -> Tensor:
-        """Return (3, V, V), row u aggregates from column v: the normalized matrices, transposed."""
-        return (self.adjacency / (self.adjacency.norm(dim=1, keepdim=True) + EPSILON)).mT
-
-    def mean_topology(self, x: Tensor) -> Tensor:
-        return self.topology().sum(dim=0)
+        """Return (3, V, V): the matrices, normalized by column and transposed."""
+        columns: Tensor = torch.linalg.vector_norm(self.adjacency, dim=1, keepdim=True)
+        return (self.adjacency / (columns + EPSILON)).mT
 
     def fold_(self) -> None:
-        assert isinstance(self.conv, SummedConv)
-        self.conv, self.norm = fold_(conv_of(*self.conv.summed()), self.norm), nn.Identity()
+        if isinstance(self.conv, SummedConv):
+            self.conv = conv_of(*self.conv.summed())
+            super().fold_()
 
 
 class SummedConv(SubsetConv):

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from poseglot.kernels import topology as topology_kernels
 from poseglot.models.encoders.backbone import SUBSETS, GraphUnit, Shortcut, SubsetConv, shortcut
-from poseglot.models.encoders.folding import ScaleShift, constant, scale_and_shift, scale_conv_
+from poseglot.models.encoders.folding import ScaleShift, conv_of, scale_and_shift, scale_conv_
 
 # Channels that are coordinates, perhaps with a score: an eighth of so few would be too little to relate joints by.
 _COORDINATES = (2, 3, 4, 9)
@@ -46,7 +46,7 @@ class RefinedGraph(GraphUnit):
         self.theta = _conv(in_channels, reduced)
         self.phi = _conv(in_channels, reduced)
         self.project = _conv(reduced, out_channels)
-        self.value = _conv(in_channels, out_channels)
+        self.value: nn.Module = StackedConv(in_channels, out_channels, std=math.sqrt(2 / out_channels))
         self.norm: nn.Module = nn.BatchNorm2d(out_channels)
         # At first the residual is all there is.
         nn.init.constant_(self.norm.get_parameter("weight"), 1e-6)
@@ -74,8 +74,8 @@ class RefinedGraph(GraphUnit):
 
     def values(self, x: Tensor) -> Tensor:
         """Return the value convolutions: (B, C_in, V, T) -> (B, C, 3, V, T)."""
-        weight, bias = self.value.weight.transpose(0, 1).flatten(0, 1), self.value.bias.T.flatten()
-        return F.conv2d(x, weight[..., None, None], bias).unflatten(1, (self.out_channels, SUBSETS))
+        value: Tensor = self.value(x).unflatten(1, (self.out_channels, SUBSETS))
+        return value
 
     def topology(self, mean: Tensor) -> Tensor:
         """Return the refined topologies: (B, C_in, V), a mean over time -> (B, C, V, 3 V)."""
@@ -92,24 +92,37 @@ class RefinedGraph(GraphUnit):
     def _relation(self, mean: Tensor) -> Tensor:
         """Relate all pairs of joints: (B, C_in, V) -> (B, 3 * R, V, V)."""
         theta, phi = (part.weight.flatten(0, 1) @ mean + part.bias.flatten()[:, None] for part in (self.theta, self.phi))
-        return torch.tanh(theta[..., :, None] - phi[..., None, :])
+        return (theta[..., :, None] - phi[..., None, :]).tanh_()
 
     def mean_topology(self, x: Tensor) -> Tensor:
         mean = x.mean(dim=3) if self.topology_interval is None else in_groups(x, self.topology_interval)[1]
-        return self.topology(mean).unflatten(3, (SUBSETS, -1)).sum(dim=3).mean(dim=(0, 1))
+        by_subset: Tensor = self.topology(mean).unflatten(3, (SUBSETS, -1))
+        return by_subset.sum(dim=3).mean(dim=(0, 1))
 
     def fold_(self) -> None:
         scale, shift = scale_and_shift(self.norm)
-        for name, factor in (("weight", scale[:, None]), ("bias", scale)):
-            parameter = getattr(self.value, name)
-            setattr(self.value, name, constant(factor * parameter.double(), parameter))
+        assert isinstance(self.value, StackedConv)
+        weight, bias = self.value.stacked()
+        self.value = scale_conv_(conv_of(weight, bias), scale.repeat_interleave(SUBSETS))
         # The shift cannot pass through the topologies: it goes to the residual.
         if isinstance(self.residual, Shortcut):
             self.residual.fold_()
-            scale_conv_(self.residual[0], torch.ones_like(scale), shift)  # type: ignore[arg-type]
+            scale_conv_(self.residual[0], shift=shift)  # type: ignore[arg-type]
             self.norm = nn.Identity()
         else:
-            self.norm = ScaleShift(None, shift, like=self.value.weight)
+            self.norm = ScaleShift(None, shift, like=weight)
+
+
+class StackedConv(SubsetConv):
+    """A 1x1 convolution for each subset, side by side: (B, C_in, V, T) -> (B, C * 3, V, T), outputs ordered (channel, subset)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias = self.stacked()
+        return F.conv2d(x, weight[..., None, None], bias)
+
+    def stacked(self) -> tuple[Tensor, Tensor]:
+        """Return weight and bias of the one convolution that does the same: (C * 3, C_in), (C * 3,)."""
+        return self.weight.transpose(0, 1).flatten(0, 1), self.bias.T.flatten()
 
 
 def in_groups(x: Tensor, size: int) -> tuple[Tensor, Tensor]:

@@ -61,7 +61,8 @@ class ChannelsLast:
                 size = y[0, ..., :1].numel() * self.blocks[0].graph.channels * y.element_size()
                 some = max(torch.get_num_threads(), _CHUNK_BYTES // size)
                 features = torch.cat([self._through(part) for part in y.split(some)])
-            return features.unflatten(0, (-1, self.num_persons))
+            joints: Tensor = features.unflatten(0, (-1, self.num_persons))
+            return joints
 
     def _through(self, y: Tensor) -> Tensor:
         for block in self.blocks:
@@ -114,10 +115,8 @@ class _Graph:
     def __call__(self, x: Tensor) -> Tensor:
         related = F.linear(x.mean(dim=1), self.relate, self.relate_bias).unflatten(-1, (2, self.subsets, -1))
         theta, phi = related.permute(2, 0, 3, 1, 4).contiguous()  # (B, S, V, R) each
-        relation = torch.tanh(theta[:, :, :, None] - phi[:, :, None])
-        return kernels.aggregate(
-            x, self.values, relation, self.weight, self.bias, self.adjacency, self.norm, self.residual(x)
-        )
+        relation = (theta[:, :, :, None] - phi[:, :, None]).tanh_()
+        return kernels.aggregate(x, self.values, relation, self.weight, self.bias, self.adjacency, self.norm, self.residual(x))
 
 
 class _Residual:

@@ -25,11 +25,13 @@ def scale_and_shift(norm: nn.Module, bias: Tensor | None = None) -> tuple[Tensor
 
 
 @torch.no_grad()
-def scale_conv_(conv: nn.Conv2d, scale: Tensor, shift: Tensor) -> nn.Conv2d:
-    """Change a convolution so that its outputs are scaled and shifted. Its old parameters are replaced, not changed."""
+def scale_conv_(conv: nn.Conv2d, scale: Tensor | None = None, shift: Tensor | None = None) -> nn.Conv2d:
+    """Change a convolution so that its outputs are scaled and then shifted. Its old parameters are replaced, not changed."""
     assert conv.bias is not None
-    weight, bias = conv.weight.double() * scale[:, None, None, None], conv.bias.double() * scale + shift
-    conv.weight, conv.bias = constant(weight, conv.weight), constant(bias, conv.bias)
+    weight, bias = conv.weight.double(), conv.bias.double()
+    if scale is not None:
+        weight, bias = weight * scale[:, None, None, None], bias * scale
+    conv.weight, conv.bias = constant(weight, conv.weight), constant(bias if shift is None else bias + shift, conv.bias)
     return conv
 
 

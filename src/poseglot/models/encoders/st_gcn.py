@@ -21,10 +21,8 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from poseglot.models.encoders.backbone import SUBSETS, Backbone, GraphUnit, aggregate
-from poseglot.models.encoders.folding import fold_
+from poseglot.models.encoders.backbone import SUBSETS, Backbone, SharedGraph
 from poseglot.models.encoders.registry import register_encoder
 from poseglot.models.encoders.temporal import SINGLE, init_conv, temporal_modules
 from poseglot.skeletons.graph import Matrix, spatial_subsets
@@ -67,7 +65,7 @@ class STGCN(Backbone):
         )
 
 
-class MaskedGraph(GraphUnit):
+class MaskedGraph(SharedGraph):
     """Graph convolution with fixed topologies times learned masks, BatchNorm, ReLU: (B, C_in, V, T) -> (B, C_out, V, T)."""
 
     def __init__(self, in_channels: int, out_channels: int, adjacency: Tensor) -> None:
@@ -76,18 +74,12 @@ class MaskedGraph(GraphUnit):
         self.register_buffer("adjacency", adjacency.clone(), persistent=False)
         self.adjacency: Tensor
         self.importance = nn.Parameter(torch.ones_like(adjacency))
-        self.conv = nn.Conv2d(SUBSETS * in_channels, out_channels, 1)  # inputs ordered (channel, subset)
-        init_conv(self.conv)
-        self.norm: nn.Module = nn.BatchNorm2d(out_channels)
+        conv = nn.Conv2d(SUBSETS * in_channels, out_channels, 1)
+        init_conv(conv)
+        self.conv, self.norm = conv, nn.BatchNorm2d(out_channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.norm(self.conv(aggregate(x, self.adjacency * self.importance))))
-
-    def mean_topology(self, x: Tensor) -> Tensor:
-        return (self.adjacency * self.importance).sum(dim=0)
-
-    def fold_(self) -> None:
-        self.conv, self.norm = fold_(self.conv, self.norm), nn.Identity()
+    def topology(self) -> Tensor:
+        return self.adjacency * self.importance
 
 
 def normalized_subsets(layout: Layout) -> Matrix:
