@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from poseglot.errors import SettingError
 from poseglot.models.encoders.backbone import Backbone, Block
@@ -118,6 +118,7 @@ class ContinualRecognizer:
             self.lag += self.rate * self.blocks[-1].lag
             self.rate *= self.blocks[-1].temporal.stride
             self.memory = None if memory is None else max(1, memory // self.rate)
+        _replace_convolutions(encoder)
         self.is_exact = all(block.is_exact for block in self.blocks)
 
     def __repr__(self) -> str:
@@ -220,6 +221,29 @@ class _ContinualBlock:
         now = [torch.zeros_like(old[..., :1]) if new is None else new for old, new in zip(late, (graph, x), strict=True)]
         graphs, entered = (torch.cat(pair, dim=-1) for pair in zip(late, now, strict=True))
         return (graphs[..., 1:], entered[..., 1:]), graphs[..., :1], entered[..., :1]
+
+
+class _WindowConv(nn.Module):
+    """A convolution over time that is given exactly one window: a matrix product, (M, C_in, V, window) -> (M, C_out, V, 1)."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        assert conv.bias is not None
+        self.dilation = conv.dilation[1]
+        self.weight, self.bias = conv.weight.flatten(1), conv.bias[:, None]
+
+    def forward(self, x: Tensor) -> Tensor:
+        window = x[..., 0] if x.shape[3] == 1 else x[..., :: self.dilation].transpose(2, 3).flatten(1, 2)
+        return (self.weight @ window + self.bias)[..., None]
+
+
+def _replace_convolutions(module: nn.Module) -> None:
+    """Replace convolutions over time, which streaming gives one window at a time, by `_WindowConv`."""
+    for name, part in list(module.named_children()):
+        if isinstance(part, nn.Conv2d) and part.groups == 1 and part.kernel_size[0] == 1:
+            setattr(module, name, _WindowConv(part))
+        else:
+            _replace_convolutions(part)
 
 
 def _is_known(encoder: object) -> bool:
