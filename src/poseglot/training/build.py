@@ -22,7 +22,7 @@ from poseglot.descriptions import (
     nearest_states,
 )
 from poseglot.errors import PoseglotError, SettingError
-from poseglot.models.convert import hop_transform, official_parts
+from poseglot.models.convert import input_transform, official_parts
 from poseglot.models.recognizer import RecognizerSpec, new_recognizer
 from poseglot.models.text import TextEncoder, load_text_encoder
 from poseglot.models.text.prompt_learner import PromptLearner
@@ -174,7 +174,7 @@ def _recognizer_spec(
         levels = {level: everything if level == GLOBAL else tuple(partition[level]) for level in names}
     transform = None
     if recipe.model.official_input_transform:
-        transform = tuple(map(tuple, hop_transform(layout, modality).tolist()))
+        transform = tuple(map(tuple, input_transform(layout, modality).tolist()))
         # The authors' network makes its bones itself, from joints.
         modality = modality.replace("bone", "joint")
     return RecognizerSpec(
@@ -185,7 +185,7 @@ def _recognizer_spec(
         encoder=recipe.model.encoder,
         encoder_kwargs={"base_channels": recipe.model.base_channels, **recipe.model.encoder_kwargs},
         levels=levels or None,
-        embed_dim=bank.width if bank is not None else len(classes) if levels else 0,
+        embed_dim=bank.embed_dim if bank is not None else len(classes) if levels else 0,
         input_transform=transform,
         pipeline=pipeline.described(),
         modality=modality,

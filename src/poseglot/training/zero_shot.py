@@ -60,9 +60,9 @@ class ZeroShotRecognizer:
         self.levels = tuple(recognizer.spec.levels or ())
         self.spec, self.layout = recognizer.spec, recognizer.layout
         self.reader, self.scale = _reader(run, self.recipe)
-        if self.reader.width != recognizer.spec.embed_dim:
+        if self.reader.embed_dim != recognizer.spec.embed_dim:
             raise PoseglotError(
-                f"the text encoder {self.recipe.text.encoder!r} gives {self.reader.width} numbers a text now, but {run.folder} was "
+                f"the text encoder {self.recipe.text.encoder!r} gives {self.reader.embed_dim} numbers a text now, but {run.folder} was "
                 f"trained with {recognizer.spec.embed_dim}; it is another one than it was."
             )
         self.device = torch.device(device)

@@ -383,8 +383,8 @@ def _readers(name: str, encoder: TextEncoder | None) -> dict[Reader, Callable[[s
 
     readers: dict[Reader, Callable[[str], int]] = {}
     if encoder is not None:
-        readers[Reader(name, encoder.longest, True)] = by(encoder.tokenizer)
-        if encoder.longest == CLIP_LONGEST:
+        readers[Reader(name, encoder.max_tokens, True)] = by(encoder.tokenizer)
+        if encoder.max_tokens == CLIP_LONGEST:
             return readers
     clip = _clip_tokenizer()
     readers[Reader("clip", CLIP_LONGEST, clip is not None)] = fewest_clip_tokens if clip is None else by(clip)

@@ -24,12 +24,12 @@ def add(command: AddCommand) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     from poseglot.data.benchmarks import load_benchmark
-    from poseglot.models.convert import hop_transform, read_official_file, recognizer_from_official
+    from poseglot.models.convert import input_transform, read_official_file, recognizer_from_official
     from poseglot.models.recognizer import RECOGNIZER_FILE, save_recognizer
     from poseglot.skeletons.layout import load_layout
 
     classes = load_benchmark(parsed.benchmark).classes if parsed.benchmark else None
-    transform = hop_transform(load_layout(parsed.layout), parsed.modality) if parsed.gap else None
+    transform = input_transform(load_layout(parsed.layout), parsed.modality) if parsed.gap else None
     recognizer = recognizer_from_official(
         read_official_file(parsed.file),
         layout=parsed.layout,

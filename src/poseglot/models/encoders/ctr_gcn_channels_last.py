@@ -107,7 +107,7 @@ class _Graph:
         pair = (unit.theta, unit.phi)
         self.relate = torch.cat([F.pad(part.weight, (0, 0, 0, more)).flatten(0, 1) for part in pair])
         self.relate_bias = torch.cat([F.pad(part.bias, (0, more)).flatten() for part in pair])
-        self.values = kernels.pack_values(unit.value.weight, unit.value.bias)
+        self.values = kernels.pack_values(unit.value.weight, unit.value.bias)  # type: ignore[arg-type]
         self.weight = F.pad((unit.alpha * unit.project.weight).mT, (0, 0, 0, more)).contiguous()
         self.bias, self.adjacency = (unit.alpha * unit.project.bias).contiguous(), unit.adjacency.contiguous()
         self.norm, self.residual = _norm(unit.norm), _Residual(unit.residual)
