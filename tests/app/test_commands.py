@@ -172,7 +172,7 @@ def test_export_clip_then_predict(
     assert said.status == 0, said.error
     first, *answers = said.out.splitlines()
     assert first == str(out)
-    assert answers == [f"  {answer.probability:6.1%}  {answer.action}" for answer in expected.answers]
+    assert answers == [f"  {answer.probability:6.1%}  {answer.action}" for score in expected.scores]
 
 
 def test_predict_writes_json(poseglot: Command, make_run: MakeRun, small_store: PackedStore, tmp_path: Path) -> None:
@@ -185,8 +185,8 @@ def test_predict_writes_json(poseglot: Command, make_run: MakeRun, small_store: 
     rows = json.loads(said.out)
     assert [row["file"] for row in rows] == [str(path) for path in paths]
     for row, prediction in zip(rows, Predictor(run).predict(paths, top=12), strict=True):
-        answers = {answer["action"]: answer["probability"] for answer in row["answers"]}
-        assert answers == pytest.approx({answer.action: answer.probability for answer in prediction.answers})
+        answers = {answer["action"]: answer["probability"] for answer in row["scores"]}
+        assert answers == pytest.approx({answer.action: answer.probability for score in prediction.scores})
         assert set(answers) == set(ACTIONS)
         assert sum(answers.values()) == pytest.approx(1)
 
@@ -236,7 +236,7 @@ def test_import_weights_of_a_gap_checkpoint(
     np.save(tmp_path / "clip.npy", small_store.clip(0).joints)
     predicted = poseglot("predict", out, tmp_path / "clip.npy", "--json", "--top", 10)
     assert predicted.status == 0, predicted.error
-    assert {answer["action"] for answer in json.loads(predicted.out)[0]["answers"]} == set(load_benchmark("nw-ucla").classes)
+    assert {answer["action"] for answer in json.loads(predicted.out)[0]["scores"]} == set(load_benchmark("nw-ucla").classes)
 
     again = poseglot("import-weights", tmp_path / "gap.pt", "--out", out, "--gap")
     assert again.status == 1

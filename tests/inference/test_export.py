@@ -40,9 +40,9 @@ def test_the_file_alone_gives_the_predictions_of_the_run(exported: Path, run_fol
     theirs.temperature = None
     assert (theirs.spec.classes, theirs.layout) == (ours.spec.classes, ours.layout)
     for mine, other in zip(ours.predict(clips), theirs.predict(clips, batch_size=3), strict=True):
-        assert [answer.action for answer in mine.answers] == [answer.action for answer in other.answers]
+        assert [score.action for score in mine.scores] == [score.action for score in other.scores]
         np.testing.assert_allclose(
-            [a.probability for a in mine.answers], [a.probability for a in other.answers], rtol=1e-3, atol=1e-6
+            [a.probability for a in mine.scores], [a.probability for a in other.scores], rtol=1e-3, atol=1e-6
         )
 
 
@@ -60,7 +60,7 @@ def test_a_run_on_a_cpu_without_kernels_takes_the_exported_file_beside_it(
     assert by_onnx.temperature is None, "the run's calibration counts, and it has none"
     for mine, other in zip(by_torch.predict(clips), by_onnx.predict(clips), strict=True):
         assert mine.action == other.action
-        assert mine.answers[0].probability == pytest.approx(other.answers[0].probability, rel=1e-3)
+        assert mine.scores[0].probability == pytest.approx(other.scores[0].probability, rel=1e-3)
     with pytest.raises(PoseglotError, match='engine="torch"'):
         by_onnx.predict(clips, features=True)
     with pytest.raises(PoseglotError, match="torch cannot run"):
@@ -101,7 +101,7 @@ def test_the_file_is_well_formed_and_holds_no_heads(exported: Path, recognizer: 
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_every_encoder_with_two_people(encoder: str, tmp_path: Path) -> None:
     spec = RecognizerSpec(
-        layout="ntu25", classes=("a", "b"), people=2, encoder=encoder, encoder_kwargs={"base_channels": 8}, pipeline="ntu"
+        layout="ntu25", classes=("a", "b"), num_persons=2, encoder=encoder, encoder_kwargs={"base_channels": 8}, pipeline="ntu"
     )
     recognizer = new_recognizer(spec, seed=0).eval()
     scrambled(recognizer)

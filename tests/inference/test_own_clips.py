@@ -36,7 +36,7 @@ def assert_answers(predictions: list[Prediction], logits: npt.NDArray[np.float32
     expected = torch.from_numpy(logits).double().softmax(dim=1).tolist()
     assert len(predictions) == len(expected)
     for prediction, row in zip(predictions, expected, strict=True):
-        found = {answer.action: answer.probability for answer in prediction.answers}
+        found = {score.action: score.probability for score in prediction.scores}
         assert found == pytest.approx(dict(zip(CLASSES, row, strict=True)), rel=1e-3, abs=1e-6)
 
 

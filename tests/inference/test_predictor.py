@@ -40,7 +40,7 @@ def full_logits(recognizer: Recognizer, views: Sequence[npt.NDArray[np.float32]]
 
 
 def table(prediction: Prediction) -> dict[str, float]:
-    return {answer.action: answer.probability for answer in prediction.answers}
+    return {score.action: score.probability for score in prediction.scores}
 
 
 def same(first: Sequence[Prediction], second: Sequence[Prediction]) -> bool:
@@ -68,20 +68,20 @@ def test_answers_are_the_softmax_of_the_streams_logits_best_first(
         expected = {action: power / sum(powers) for action, power in zip(ACTIONS, powers, strict=True)}
         assert prediction.name == clip.name
         assert table(prediction) == pytest.approx(expected, rel=1e-4, abs=1e-7)
-        assert [answer.probability for answer in prediction.answers] == sorted(table(prediction).values(), reverse=True)
+        assert [score.probability for score in prediction.scores] == sorted(table(prediction).values(), reverse=True)
 
 
 def test_probabilities_of_all_classes_sum_to_one_and_top_only_cuts(predictor: Predictor, clips: Sequence[Clip]) -> None:
     everything = predictor.predict(clips, top=100)
     for prediction in everything:
-        assert {answer.action for answer in prediction.answers} == set(ACTIONS)
-        assert sum(answer.probability for answer in prediction.answers) == pytest.approx(1, abs=1e-12)
+        assert {score.action for score in prediction.scores} == set(ACTIONS)
+        assert sum(score.probability for score in prediction.scores) == pytest.approx(1, abs=1e-12)
     for top in (1, 5):
         cut = predictor.predict(clips, top=top)
-        assert [len(prediction.answers) for prediction in cut] == [top] * len(clips)
+        assert [len(prediction.scores) for prediction in cut] == [top] * len(clips)
         for few, many in zip(cut, everything, strict=True):
-            assert [answer.action for answer in few.answers] == [answer.action for answer in many.answers[:top]]
-            assert table(few) == pytest.approx({answer.action: answer.probability for answer in many.answers[:top]})
+            assert [score.action for score in few.scores] == [score.action for score in many.scores[:top]]
+            assert table(few) == pytest.approx({score.action: score.probability for score in many.scores[:top]})
 
 
 def test_clip_array_and_files_agree(predictor: Predictor, clips: Sequence[Clip], tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def save(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """A run whose recognizer was made for streams, unless something else is asked for."""
 
     def run(**spec: Any) -> Path:
-        given = {"protocol": "live", "options": {"base_channels": 8, "causal": True}, **spec}
+        given = {"pipeline": "live", "encoder_kwargs": {"base_channels": 8, "causal": True}, **spec}
         recognizer = new_recognizer(replace(SPEC, **given), seed=0)
         scrambled(recognizer)
         folder = tmp_path_factory.mktemp("run")
@@ -70,7 +70,7 @@ def test_after_each_frame_it_says_what_it_would_say_of_the_clip(
     store = open_store(real_store)
     joints = [store.clip(place).joints[:, :16] for place in (3, 700)][:people]
     clip = np.concatenate(joints, axis=0)
-    run = save(people=people, modality=modality)
+    run = save(num_persons=people, modality=modality)
     recognizer = StreamingRecognizer(run)
     assert recognizer.differences == ()
     said = [recognizer.step(frame) for frame in clip.swapaxes(0, 1)]
@@ -98,7 +98,7 @@ def test_answers_are_calibrated_probabilities_of_the_run(live: Path, save: Calla
     expected = plain ** (1 / 3)
     np.testing.assert_allclose(calibrated, expected / expected.sum(), rtol=1e-4)
     best = cold.best(3)
-    assert [answer.probability for answer in best] == sorted(plain, reverse=True)[:3]
+    assert [score.probability for score in best] == sorted(plain, reverse=True)[:3]
     assert best[0].action == cold.classes[int(plain.argmax())]
 
 

@@ -38,7 +38,7 @@ def predictor(run_folder: Path) -> Predictor:
 
 def first(predictions: Sequence[Prediction]) -> list[tuple[str, str, float]]:
     """Name, action and probability of each, for comparisons."""
-    return [(p.name, p.answers[0].action, round(p.answers[0].probability, 6)) for p in predictions]
+    return [(p.name, p.scores[0].action, round(p.scores[0].probability, 6)) for p in predictions]
 
 
 # --- one clip or many ------------------------------------------------------------------------------------------------------
@@ -63,8 +63,8 @@ def test_a_single_clip_is_a_list_of_one(predictor: Predictor, clips: Sequence[Cl
         str(tmp_path / "clip.npy"),
     ):
         (found,) = predictor.predict(single)
-        assert [answer.action for answer in found.answers] == [answer.action for answer in wanted.answers]
-        assert found.answers[0].probability == pytest.approx(wanted.answers[0].probability)
+        assert [score.action for score in found.scores] == [score.action for score in wanted.scores]
+        assert found.scores[0].probability == pytest.approx(wanted.scores[0].probability)
     both = np.stack([clip.joints[:, :9], clips[2].joints[:, :9]])
     assert first(predictor.predict(both)) == first(predictor.predict(list(both)))
 
@@ -125,7 +125,7 @@ def test_clips_of_another_layout_are_mapped(
     for clip in (few, Clip(few, name="clip 0"), tmp_path / "clip.npy"):
         (found,) = predictor.predict(clip, layout=small_layout)
         assert found.mapping is not None and found.mapping.source is small_layout
-        for one, other in zip(found.answers, wanted.answers, strict=True):
+        for one, other in zip(found.scores, wanted.scores, strict=True):
             assert (one.action, one.probability) == (other.action, pytest.approx(other.probability, rel=1e-4))
     assert wanted.mapping is None
     with pytest.raises(PoseglotError, match="clip 0: 20 joints in a frame, but the layout has 15"):
@@ -166,7 +166,7 @@ def test_real_clips_of_kinect_v1_are_known_by_their_format(shared: Path, tmp_pat
         probabilities = recognizer(torch.from_numpy(view)[None])["logits"].softmax(dim=1)[0]
     (found,) = Predictor(tmp_path, device="cpu").predict(tmp_path / f"{name}.json", top=3)
     assert found.mapping is not None and found.mapping.report() == mapping.report()
-    assert {a.action: a.probability for a in found.answers} == pytest.approx(
+    assert {a.action: a.probability for a in found.scores} == pytest.approx(
         dict(zip("abc", probabilities.tolist(), strict=True)), rel=1e-3
     )
 
@@ -210,7 +210,7 @@ def test_features_of_parts_are_what_the_heads_see(predictor: Predictor, recogniz
                 torch.testing.assert_close(found, wanted[number], rtol=1e-3, atol=1e-4)
     for one, other in zip(predictions, predictor.predict(clips[:3], top=12), strict=True):
         assert other.features is None
-        assert one.answers[0].probability == pytest.approx(other.answers[0].probability, rel=1e-4)
+        assert one.scores[0].probability == pytest.approx(other.scores[0].probability, rel=1e-4)
 
 
 def test_without_words_features_are_of_the_six_parts(tmp_path: Path, clips: Sequence[Clip]) -> None:
@@ -238,10 +238,10 @@ def test_a_temperature_softens_and_keeps_the_order(
     soft = poseglot.load(tmp_path, device="cpu")
     assert soft.temperature == 2.5
     for mine, other in zip(soft.predict(clips, top=12), predictor.predict(clips, top=12), strict=True):
-        powers = {answer.action: answer.probability ** (1 / 2.5) for answer in other.answers}
+        powers = {score.action: score.probability ** (1 / 2.5) for score in other.scores}
         expected = {action: power / sum(powers.values()) for action, power in powers.items()}
-        assert {a.action: a.probability for a in mine.answers} == pytest.approx(expected, rel=1e-4)
-        assert [answer.action for answer in mine.answers] == [answer.action for answer in other.answers]
+        assert {a.action: a.probability for a in mine.scores} == pytest.approx(expected, rel=1e-4)
+        assert [score.action for score in mine.scores] == [score.action for score in other.scores]
 
 
 def test_the_calibration_of_another_recognizer_is_refused(
@@ -264,13 +264,13 @@ def test_the_calibration_of_another_recognizer_is_refused(
 def test_below_the_threshold_the_answer_is_unknown(run_folder: Path, predictor: Predictor, clips: Sequence[Clip]) -> None:
     sure = predictor.predict(clips)
     assert not any(prediction.unknown for prediction in sure)
-    chances = sorted(prediction.answers[0].probability for prediction in sure)
+    chances = sorted(prediction.scores[0].probability for prediction in sure)
     between = (chances[2] + chances[3]) / 2
     careful = poseglot.load(run_folder, device="cpu", threshold=between).predict(clips)
     assert sum(prediction.unknown for prediction in careful) == 3
     for one, other in zip(careful, sure, strict=True):
-        assert one.answers == other.answers
-        assert one.action == ("unknown" if other.answers[0].probability < between else other.action)
+        assert one.scores == other.scores
+        assert one.action == ("unknown" if other.scores[0].probability < between else other.action)
     for wrong in (-0.1, 1.1, math.nan):
         with pytest.raises(PoseglotError, match="from 0 to 1"):
             poseglot.load(run_folder, threshold=wrong)

@@ -25,7 +25,7 @@ PREDICT = """
 import sys
 import poseglot.inference
 predictions = poseglot.inference.Predictor(sys.argv[1], device="cpu").predict([sys.argv[2]])
-assert len(predictions[0].answers) == 5
+assert len(predictions[0].scores) == 5
 packages = {"transformers", "tokenizers", "lightning_fabric", "jsonargparse", "tensorboard", "matplotlib", "cv2", "rtmlib"}
 rooms = ("losses", "training", "models.text", "descriptions")
 for name in sys.modules:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +210,7 @@ def load_layout(source: str | Mapping[str, Any]) -> Layout:
     return layout
 
 
-def as_layout(given: Layout | str | Path) -> Layout:
+def as_layout(given: Layout | str | PathLike[str]) -> Layout:
     """A layout, or the one of that name or path (`load_layout`)."""
     return given if isinstance(given, Layout) else load_layout(str(given))
 

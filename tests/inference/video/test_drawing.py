@@ -62,7 +62,7 @@ def test_text_stays_within_the_picture(box: tuple[float, float, float, float] | 
 
 
 def test_letters_that_opencv_lacks_are_replaced() -> None:
-    assert drawing._plain("Hände öffnen, 挥手") == "Hande offnen, ??"
+    assert drawing._to_ascii("Hände öffnen, 挥手") == "Hande offnen, ??"
 
 
 def test_a_video_and_a_picture_are_drawn(tmp_path: Path) -> None:

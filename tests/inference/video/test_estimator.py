@@ -24,7 +24,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Any:
         for name, known in ESTIMATORS.items():
             made = Squares()
             made.name = name
-            fake = module.KnownEstimator(known.package, known.has_world, "", lambda models, device, made=made: made)  # type: ignore[misc]
+            fake = module.EstimatorInfo(known.package, known.has_world, "", lambda models, device, made=made: made)  # type: ignore[misc]
             monkeypatch.setitem(module.ESTIMATORS, name, fake)  # type: ignore[arg-type]
 
     return make

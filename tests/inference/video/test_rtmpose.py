@@ -32,7 +32,7 @@ def test_missing_weights_say_where_to_get_them_and_where_to_put_them(tmp_path: P
 
 def test_a_failed_download_says_the_same_and_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(rtmpose, "_fetch", lambda weights: "fetching them failed: no route to host")
+    monkeypatch.setattr(rtmpose, "_download", lambda weights: "the download failed: no route to host")
     with pytest.raises(
         PoseglotError, match=rf"{tmp_path}/hub/checkpoints/tiny\.onnx are not there \(fetching them failed: no route"
     ):
