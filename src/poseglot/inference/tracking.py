@@ -1,6 +1,6 @@
 """Tracking: people found in each frame, in any order and with gaps, become tracks.
 
-In each frame the people are assigned to the open tracks so that the sum of the pose distances is smallest (Hungarian algorithm, exact). A
+In each frame the people are assigned to the open tracks so that the sum of the pose distances is smallest (exact, by scipy). A
 pair further apart than `max_distance` is not matched: the person begins a track. A track without a match for more than `max_gap` frames
 has ended; shorter gaps are interpolated linearly. The distance of two poses is the mean distance of the joints that both have, in body
 sizes, so that it holds for metres and pixels.
@@ -120,35 +120,11 @@ def select_people(clip: Clip, count: int) -> tuple[Clip, int]:
 
 
 def assign(cost: Matrix) -> list[tuple[int, int]]:
-    """Return the pairs (row, column) of the smallest sum of costs, as many as the shorter side has.
+    """Return pairs (row, column), as many as the shorter side has, of the smallest sum of costs."""
+    from scipy.optimize import linear_sum_assignment
 
-    The Hungarian algorithm (Kuhn, 1955) with Munkres' potentials, in cubic time.
-    """
-    if cost.shape[0] > cost.shape[1]:
-        return sorted((row, column) for column, row in assign(cost.T))
-    rows, columns = cost.shape
-    # row_of[j] is the row assigned to column j, counted from 1; 0 is none. Column 0 stands for the row being added.
-    row_potential, column_potential = np.zeros(rows + 1), np.zeros(columns + 1)
-    row_of = np.zeros(columns + 1, dtype=np.int64)
-    for row in range(1, rows + 1):
-        row_of[0], column = row, 0
-        slack, previous = np.full(columns + 1, np.inf), np.zeros(columns + 1, dtype=np.int64)
-        visited = np.zeros(columns + 1, dtype=bool)
-        while row_of[column]:
-            visited[column] = True
-            reduced = cost[row_of[column] - 1] - row_potential[row_of[column]] - column_potential[1:]
-            shorter = ~visited[1:] & (reduced < slack[1:])
-            slack[1:][shorter], previous[1:][shorter] = reduced[shorter], column
-            nearest = 1 + int(np.where(visited[1:], np.inf, slack[1:]).argmin())
-            step = slack[nearest]
-            row_potential[row_of[visited]] += step
-            column_potential[visited] -= step
-            slack[~visited] -= step
-            column = nearest
-        while column:  # every row on the augmenting path takes the next column
-            row_of[column] = row_of[previous[column]]
-            column = int(previous[column])
-    return sorted((int(row_of[column]) - 1, column - 1) for column in range(1, columns + 1) if row_of[column])
+    rows, columns = linear_sum_assignment(cost)
+    return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
 def _distance(one: Joints, other: Joints, has_scores: bool, num_dims: int | None = None) -> float:
