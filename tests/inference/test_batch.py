@@ -17,9 +17,9 @@ import pytest
 from poseglot.data.benchmarks import load_benchmark
 from poseglot.data.store import PackedStore, write_store
 from poseglot.data.store_writer import is_store
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError, InputError, MissingPackageError, PoseglotError, SettingError
 from poseglot.inference import Predictor
-from poseglot.inference.batch import BatchJob, BatchResult, Shard, predict_locally, count_results, make_shards, open_batch
+from poseglot.inference.batch import BatchJob, BatchResult, Shard, count_results, make_shards, open_batch, predict_locally
 from poseglot.inference.batch_ray import predict_on_ray
 from poseglot.models.recognizer import Recognizer, save_recognizer
 from poseglot.skeletons.clip import Clip
@@ -68,9 +68,9 @@ def test_every_clip_is_in_one_shard(store_path: Path, files: list[Path], size: i
 
 
 def test_shards_that_cannot_be_made_are_refused(store_path: Path) -> None:
-    with pytest.raises(PoseglotError, match="one clip or more, not 0"):
+    with pytest.raises(SettingError):
         make_shards([store_path], [], size=0)
-    with pytest.raises(PoseglotError, match="given twice"):
+    with pytest.raises(SettingError):
         make_shards([store_path, store_path], [])
 
 
@@ -104,7 +104,7 @@ def test_what_was_stopped_goes_on_and_does_nothing_twice(job: BatchJob, store_pa
     out = Path(job.out)
     (out / f".{shards[2].file}.abc").write_text("half a sh")  # as a worker leaves it that is killed
     before = {shard.file: (out / shard.file).stat() for shard in shards[:2]}
-    with pytest.raises(PoseglotError, match=r"shard-000002.jsonl cannot be read"):
+    with pytest.raises(FileError):
         count_results(job, shards)
     with open_batch(job, shards) as todo:
         assert todo == list(shards[2:])
@@ -124,7 +124,7 @@ def test_an_answer_to_something_else_is_refused(
     answer(job, shards, only=1)
 
     def refused(what: str, job: BatchJob = job, shards: Sequence[Shard] = shards) -> None:
-        with pytest.raises(PoseglotError, match=rf"something else: {what} differ.*another folder with --out"):
+        with pytest.raises(FileError, match=rf"{what} differ.*--out"):
             answer(job, shards)
 
     save_recognizer(build(1), tmp_path / "other" / "recognizer.safetensors")
@@ -147,23 +147,23 @@ def test_a_store_that_was_prepared_anew_is_another_one(job: BatchJob, small_stor
     shards = make_shards([store], [], size=5)
     answer(job, shards)
     write_store(store, [replace(clip, joints=2 * clip.joints) for clip in clips], **info, overwrite=True)
-    with pytest.raises(PoseglotError, match="contents differ"):
+    with pytest.raises(FileError):
         answer(job, shards)
 
 
 def test_folders_that_hold_something_else_are_refused(job: BatchJob, files: list[Path]) -> None:
     shards = make_shards([], files)
-    with pytest.raises(PoseglotError, match="something else than answers"):
+    with pytest.raises(FileError):
         answer(replace(job, out=str(files[0].parent)), shards)
-    with pytest.raises(PoseglotError, match="something else than answers"):
+    with pytest.raises(FileError):
         answer(replace(job, out=str(files[0])), shards)
-    with pytest.raises(PoseglotError, match="could not make the folder"):
+    with pytest.raises(FileError):
         answer(replace(job, out=str(files[0] / "below")), shards)
-    with pytest.raises(PoseglotError, match="at least one answer"):
+    with pytest.raises(SettingError):
         replace(job, top=0)
     answer(job, shards)
     (Path(job.out) / "batch.json").write_text("{")
-    with pytest.raises(PoseglotError, match=r"batch.json is damaged"):
+    with pytest.raises(FileError):
         answer(job, shards)
 
 
@@ -172,7 +172,7 @@ def test_a_shard_that_lost_a_line_is_named(job: BatchJob, files: list[Path]) -> 
     answer(job, shards)
     path = Path(job.out) / shards[0].file
     path.write_text(path.read_text().split("\n", 1)[1])
-    with pytest.raises(PoseglotError, match=r"has 7 lines for 8 clips\. Delete it"):
+    with pytest.raises(FileError):
         count_results(job, shards)
 
 
@@ -205,12 +205,12 @@ def test_other_joints_are_mapped_and_what_cannot_be_is_refused_at_once(
     (mapped,) = done.mapped
     assert "ntu25" in mapped and "kinect20" in mapped
     scored_job = replace(job, out=str(tmp_path / "scored"))
-    with pytest.raises(PoseglotError, match="a score per joint, but the recognizer was trained on 3 coordinates"):
+    with pytest.raises(InputError):
         answer(scored_job, make_shards([tmp_path / "kinect20"], []))
     assert not Path(scored_job.out).exists()
 
 
 def test_without_ray_its_extra_is_named(job: BatchJob, files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(PoseglotError, match=r"needs the package 'ray'.*pip install '.\[ray\]'"):
+    with pytest.raises(MissingPackageError, match="'ray'"):
         list(predict_on_ray(job, make_shards([], files)))

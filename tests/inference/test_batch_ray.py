@@ -18,7 +18,7 @@ import pytest
 
 from poseglot.app.cli import main
 from poseglot.errors import PoseglotError
-from poseglot.inference.batch import BatchJob, BatchResult, Shard, predict_locally, count_results, make_shards, open_batch
+from poseglot.inference.batch import BatchJob, BatchResult, Shard, count_results, make_shards, open_batch, predict_locally
 from poseglot.inference.batch_ray import predict_on_ray
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import SettingError
 from poseglot.inference.change_points import Piece, divide_frames, divide_windows, merge_neighbours
 
 
@@ -75,7 +75,7 @@ def test_cut_whole_is_the_best_of_all_cuts(penalty: float) -> None:
 
 
 def test_windows_that_leave_a_hole_are_refused() -> None:
-    with pytest.raises(PoseglotError, match="end to end"):
+    with pytest.raises(SettingError):
         divide_windows(np.array([(0, 3), (4, 8)]), np.full((2, 2), 0.5), penalty=0)
 
 
@@ -86,5 +86,5 @@ def test_neighbours_of_one_class_become_one() -> None:
 
 @pytest.mark.parametrize(("penalty", "least"), [(-1.0, 1), (float("nan"), 1), (0.0, 0)])
 def test_settings_that_make_no_sense_are_refused(penalty: float, least: int) -> None:
-    with pytest.raises(PoseglotError, match="penalty is 0 or more"):
+    with pytest.raises(SettingError):
         divide_frames(np.full((4, 2), 0.5), penalty=penalty, min_length=least)

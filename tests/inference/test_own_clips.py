@@ -11,7 +11,7 @@ import torch
 
 from poseglot.data.dataset import ClipDataset
 from poseglot.data.store import PackedStore
-from poseglot.errors import PoseglotError
+from poseglot.errors import InputError, PoseglotError
 from poseglot.inference import Prediction, Predictor
 from poseglot.models.convert import recognizer_from_official
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, new_recognizer, save_recognizer
@@ -46,7 +46,7 @@ def assert_answers(predictions: list[Prediction], logits: npt.NDArray[np.float32
 @pytest.fixture(scope="module")
 def ntu(tmp_path_factory: pytest.TempPathFactory) -> tuple[Predictor, Recognizer]:
     """Weights as somebody else published them, imported."""
-    state = official_state(joints=25, people=2, classes=6)
+    state = official_state(joints=25, num_persons=2, classes=6)
     recognizer = recognizer_from_official(state, layout="ntu25", people=2, classes=CLASSES)
     with torch.no_grad():  # logits of about the size that training makes
         spread = recognizer(torch.randn(8, 2, 64, 25, 3))["logits"].std()
@@ -132,9 +132,9 @@ def test_clips_whose_scores_do_not_fit_are_refused(own: tuple[Predictor, Recogni
     predictor, _ = own
     joints = store.clip(1).joints
     in_space = np.zeros((1, 5, 8, 3), dtype=np.float32)
-    with pytest.raises(PoseglotError, match=r"run: .* 3 coordinates per joint, .* 2 coordinates and a score\. Give the conf"):
+    with pytest.raises(InputError):
         predictor.predict([Clip(in_space, name="run")])
-    with pytest.raises(PoseglotError, match=r"jump: .* 2 coordinates per joint, .* 2 coordinates and a score\. Give the conf"):
+    with pytest.raises(InputError):
         predictor.predict([Clip(joints[..., :2], name="jump")])
     with pytest.raises(PoseglotError, match=r"clip 0: 2 numbers per joint; accepted are .* and a score"):
         predictor.predict([joints[..., :2]])
@@ -147,8 +147,8 @@ def test_a_recognizer_without_scores_refuses_them(
     spec = RecognizerSpec(own_layout().described(), CLASSES, 2, 3, encoder_kwargs={"base_channels": 8}, pipeline="metric")
     save_recognizer(new_recognizer(spec, seed=0), tmp_path / "recognizer.safetensors")
     predictor = Predictor(tmp_path, device="cpu")
-    with pytest.raises(PoseglotError, match=r"2 coordinates and a score per joint, .* with 3 coordinates\. Leave out the last"):
+    with pytest.raises(InputError):
         predictor.predict([store.clip(1)])
     views = ClipDataset(store, np.arange(4), load_pipeline("metric"), "joint", own_layout())
-    with pytest.raises(PoseglotError, match=r"clips of mine have 2 coordinates and a score .* on 3 coordinates\. Leave out"):
+    with pytest.raises(InputError):
         next(predictor.logits_of(views))

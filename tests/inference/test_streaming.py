@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from poseglot.data.store import open_store
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError, PoseglotError, SettingError
 from poseglot.inference import StreamingRecognizer
 from poseglot.models.recognizer import Recognizer, load_recognizer, new_recognizer, save_recognizer
 from poseglot.skeletons.clip import Clip
@@ -130,9 +130,9 @@ def test_a_frame_that_is_refused_is_as_if_it_had_not_come(live: Path, clips: Seq
         (frame[:19], "19 joints in a frame, but the layout has 20"),
         (frame[:, :2], "2 numbers per joint came"),
         (np.stack([frame, frame]), "2 people"),
-        (frame[0], r"not of shape \(3,\)"),
-        ([["x"]], "not a regular array of numbers"),
-        ([[1.0, 2.0, 3.0], [1.0, 2.0]], "a regular array of numbers, which this is not"),
+        (frame[0], r"\(3,\)"),
+        ([["x"]], "frame 1"),
+        ([[1.0, 2.0, 3.0], [1.0, 2.0]], "frame 1"),
     ):
         with pytest.raises(PoseglotError, match=said):
             recognizer.step(wrong)
@@ -163,8 +163,8 @@ def test_other_joints_are_mapped_by_name(live: Path, clips: Sequence[Clip]) -> N
 def test_what_is_not_as_in_a_whole_clip_is_said(save: Callable[..., Path], clips: Sequence[Clip]) -> None:
     usual = StreamingRecognizer(save(pipeline="nw-ucla", encoder_kwargs={"base_channels": 8}), every=3, memory=90)
     time, placed, topologies, forgotten = usual.differences
-    assert "time is as it comes" in time
-    assert "bounding box" in placed and "mean of the frames so far" in topologies and "90 frames" in forgotten
+    assert "nw-ucla" in time
+    assert "bounding box" in placed and "mean of the frames so far" in topologies and "90" in forgotten
     assert usual.latency == 2
     said = np.array([usual.step(frame) for frame in clips[0].joints[0, :8]])
     changed = (np.diff(said, axis=0) != 0).any(axis=1)
@@ -172,9 +172,9 @@ def test_what_is_not_as_in_a_whole_clip_is_said(save: Callable[..., Path], clips
 
 
 def test_what_cannot_be_run_frame_by_frame(live: Path, tmp_path: Path) -> None:
-    with pytest.raises(PoseglotError, match="takes whole clips"):
+    with pytest.raises(SettingError):
         StreamingRecognizer(tmp_path / "recognizer.onnx")
-    with pytest.raises(PoseglotError, match="holds no recognizer"):
+    with pytest.raises(FileError):
         StreamingRecognizer(tmp_path)
-    with pytest.raises(PoseglotError, match="every so many frames"):
+    with pytest.raises(SettingError):
         StreamingRecognizer(live, every=0)

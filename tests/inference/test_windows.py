@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import InputError, PoseglotError, SettingError
 from poseglot.inference import Predictor
 from poseglot.inference.change_points import Piece
 from poseglot.inference.segmentation import SegmentConfig, apply_threshold, segment_recording
@@ -45,7 +45,7 @@ def test_windows_by_hand() -> None:
     assert sliding_windows(3, 4, 3).tolist() == [[0, 3]]
     assert all_windows(5, [2, 9, 5], 2).tolist() == [[0, 2], [0, 5], [2, 4], [3, 5]]
     for wrong in ((10, 3, 4), (10, 0, 1), (10, 4, 0), (0, 4, 3)):
-        with pytest.raises(PoseglotError, match="windows of"):
+        with pytest.raises(SettingError):
             sliding_windows(*wrong)
 
 
@@ -89,7 +89,7 @@ def test_candidates_can_always_be_laid_end_to_end(frames: int, stride: float, le
     assert (windows[:, 1] - windows[:, 0]).min() >= min(round(least * 30), frames)
     pieces = cutting.pieces(windows, np.full((len(windows), 2), [0.6, 0.4]), frames, 30)
     assert pieces == [Piece(0, frames, 0, pytest.approx(0.6))]
-    with pytest.raises(PoseglotError, match="two of the shortest"):
+    with pytest.raises(SettingError):
         SegmentConfig(min_duration=0.8, windows=(1.0,)).candidates(frames, 30)
 
 
@@ -140,11 +140,11 @@ def test_recordings_that_cannot_be_cut_are_refused(one: Predictor, clips: Sequen
     joints = clips[0].joints
     with pytest.raises(PoseglotError, match="20"):
         segment_recording(one, joints[:, :, :7], fps=30)
-    with pytest.raises(PoseglotError, match="2 numbers per joint"):
+    with pytest.raises(InputError):
         segment_recording(one, joints[..., :2], fps=30)
-    with pytest.raises(PoseglotError, match="nobody is seen"):
+    with pytest.raises(InputError):
         segment_recording(one, np.zeros_like(joints), fps=30)
-    with pytest.raises(PoseglotError, match="above 0"):
+    with pytest.raises(SettingError):
         segment_recording(one, joints, fps=0)
-    with pytest.raises(PoseglotError, match="people=each"):
+    with pytest.raises(SettingError):
         segment_recording(one, joints, fps=30, people="together")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from poseglot.data.store import PackedStore
-from poseglot.errors import PoseglotError
+from poseglot.errors import InputError, SettingError
 from poseglot.inference.tracking import presence_tracks
-from poseglot.inference.video.person import stack_people, split_channels
 from poseglot.inference.video.extract import place_world, poses_of_video, track_poses
+from poseglot.inference.video.person import split_channels, stack_people
 from poseglot.skeletons.layout import load_layout
 from tests.inference.video.actors import FPS, SIDE, Squares, film, picture, shape, stander, walker
 
@@ -39,15 +39,15 @@ def test_fewer_frames_are_looked_at_if_so_asked(tmp_path: Path) -> None:
     whole = poses_of_video(path, Squares())
     np.testing.assert_array_equal(poses.pixels, whole.pixels[:, ::2])
     assert poses_of_video(path, Squares(), fps=1000).fps == FPS  # no more than there are
-    with pytest.raises(PoseglotError, match="must be above 0, not -1"):
+    with pytest.raises(SettingError):
         poses_of_video(path, Squares(), fps=-1)
 
 
 def test_nobody_and_ghosts_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(PoseglotError, match=r"empty\.mp4: squares sees nobody in its 9 frames for 0\.3 s or longer"):
+    with pytest.raises(InputError, match=r"empty\.mp4"):
         poses_of_video(film(tmp_path / "empty.mp4", [], 9), Squares())
     ghost = film(tmp_path / "ghost.mp4", [lambda frame: (9, 9) if frame == 4 else None], 9)
-    with pytest.raises(PoseglotError, match="sees nobody"):
+    with pytest.raises(InputError):
         poses_of_video(ghost, Squares())
 
 

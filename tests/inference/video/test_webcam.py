@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import InputError, SettingError
 from poseglot.inference import Predictor
 from poseglot.inference.predictor import ClassScore
-from poseglot.inference.video.person import stack_people
 from poseglot.inference.video.extract import track_poses
 from poseglot.inference.video.frames import Frame, Image
+from poseglot.inference.video.person import stack_people
 from poseglot.inference.video.webcam import Event, WindowRecognizer, draw_events, watch
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, save_recognizer
 from poseglot.skeletons.clip import Clip
@@ -103,11 +103,9 @@ def test_a_recognizer_in_doubt_says_unknown(flat: Callable[..., Predictor]) -> N
 
 
 def test_what_does_not_fit_is_refused(flat: Callable[..., Predictor], run_folder: Any) -> None:
-    with pytest.raises(
-        PoseglotError, match="squares sees joints in 2D, in pixels, but the recognizer was trained on joints in 3D"
-    ):
+    with pytest.raises(InputError):
         WindowRecognizer(Predictor(run_folder), Squares())
-    with pytest.raises(PoseglotError, match=r"windows of 0\.2 s"):
+    with pytest.raises(SettingError):
         WindowRecognizer(flat(), Squares(), window=0.2)
     WindowRecognizer(Predictor(run_folder), Squares("mediapipe33", has_world=True))
     WindowRecognizer(flat(), Squares("halpe26"))
