@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from poseglot.data.custom_split import CustomSplit, Member, custom_split
+from poseglot.data.splits import CustomSplit, Member, custom_split
 from poseglot.errors import PoseglotError
 
 

@@ -29,7 +29,7 @@ def test_evaluation_views_are_every_clip_once_in_order(views: ClipDataset, batch
     assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
     made = torch.cat(batches).numpy()
     assert len(made) == len(views) == 24
-    clips = [views.store.clip(int(place)) for place in views.indices]
+    clips = [views.store[int(place)] for place in views.indices]
     assert all(clip.subject in (9, 10) for clip in clips)
     assert views.names == [clip.name for clip in clips] and views.labels.tolist() == [clip.label for clip in clips]
     for view, clip in zip(made, clips, strict=True):
@@ -54,7 +54,7 @@ def test_the_store_says_whether_there_are_scores(small_store: PackedStore, tmp_p
     made = torch.cat(list(views.eval_inputs(5, CPU))).numpy()
     assert made.shape == (18, 2, 64, 8, 3)
     for view, place in zip(made, views.indices, strict=True):
-        clip = store.clip(int(place))
+        clip = store[int(place)]
         alone = apply_pipeline(clip.joints, pipeline=pipeline, modality="bone_motion", layout=layout, has_scores=True)
         np.testing.assert_allclose(view[: len(alone)], alone, rtol=1e-4, atol=1e-5)
         assert (view[len(alone) :] == 0).all() and (len(alone) == 2) == (place % 5 == 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from poseglot.data.folds import split_fold
+from poseglot.data.splits import split_fold
 from poseglot.data.store import PackedStore
 from poseglot.errors import PoseglotError
 

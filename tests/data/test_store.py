@@ -55,7 +55,7 @@ def test_every_clip_comes_back_as_it_was(store: PackedStore, tmp_path: Path) -> 
     for opened in (store, open_store(tmp_path / "store")):
         assert len(opened) == 6 and opened.people == 3
         for place, clip in enumerate(some_clips()):
-            again = opened.clip(place)
+            again = opened[place]
             np.testing.assert_array_equal(again.joints, clip.joints)
             assert again.joints.dtype == np.float32
             for field in ("name", "label", "subject", "camera", "setup"):
@@ -65,9 +65,9 @@ def test_every_clip_comes_back_as_it_was(store: PackedStore, tmp_path: Path) -> 
 def test_frames_stay_on_the_disk_and_clips_are_copies(store: PackedStore) -> None:
     assert isinstance(store.joints, np.memmap)
     assert store.joints.shape == (sum(people * frames for people, frames in SHAPES), 20, 3)
-    taken = store.clip(1).joints
+    taken = store[1].joints
     taken[:] = 0
-    np.testing.assert_array_equal(store.clip(1).joints, some_clips()[1].joints)
+    np.testing.assert_array_equal(store[1].joints, some_clips()[1].joints)
 
 
 def test_description_comes_back(store: PackedStore, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_description_comes_back(store: PackedStore, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("places", [[0, 1, 2, 3, 4, 5], [4], [2], [5, 1, 5], [2, 0]])
 def test_batch_is_the_clips_side_by_side(store: PackedStore, places: list[int]) -> None:
-    clips = [store.clip(place) for place in places]
+    clips = [store[place] for place in places]
     batch = store.batch(np.array(places))
     people, frames = max(len(clip.joints) for clip in clips), max(clip.joints.shape[1] for clip in clips)
     assert batch.joints.shape == (len(places), people, frames, 20, 3)
@@ -128,14 +128,14 @@ def test_existing_folder_is_kept_unless_overwritten(store: PackedStore, tmp_path
         write(tmp_path / "store", fewer)
     assert len(open_store(tmp_path / "store")) == 6
     assert len(write(tmp_path / "store", fewer, overwrite=True)) == 3
-    assert open_store(tmp_path / "store").clip(0).name == "clip_xxx"
+    assert open_store(tmp_path / "store")[0].name == "clip_xxx"
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
 def test_failed_overwrite_keeps_the_old_store(store: PackedStore, tmp_path: Path) -> None:
     with pytest.raises(PoseglotError):
         write(tmp_path / "store", [], overwrite=True)
-    np.testing.assert_array_equal(open_store(tmp_path / "store").clip(3).joints, some_clips()[3].joints)
+    np.testing.assert_array_equal(open_store(tmp_path / "store")[3].joints, some_clips()[3].joints)
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
@@ -248,7 +248,7 @@ def test_store_that_does_not_fit_together_is_refused(
 
 def test_a_store_can_be_moved(store: PackedStore, tmp_path: Path) -> None:
     shutil.move(tmp_path / "store", tmp_path / "elsewhere")
-    np.testing.assert_array_equal(open_store(tmp_path / "elsewhere").clip(4).joints, some_clips()[4].joints)
+    np.testing.assert_array_equal(open_store(tmp_path / "elsewhere")[4].joints, some_clips()[4].joints)
 
 
 @pytest.mark.parametrize(
@@ -300,6 +300,6 @@ def test_contents_are_equal_where_the_joints_are(tmp_path: Path) -> None:
         layout=load_layout("kinect20"),
         source={"synthetic": "here"},
     )
-    first, changed, again, reshaped = store.contents(np.arange(4)).tolist()
+    first, changed, again, reshaped = store.content_hashes(np.arange(4)).tolist()
     assert first == again and len({first, changed, reshaped}) == 3
-    assert store.contents(np.array([2, 1])).tolist() == [again, changed]
+    assert store.content_hashes(np.array([2, 1])).tolist() == [again, changed]

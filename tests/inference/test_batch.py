@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 from poseglot.data.benchmarks import load_benchmark
-from poseglot.data.store import PackedStore, write_store
-from poseglot.data.store_writer import is_store
+from poseglot.data.store import PackedStore, is_store, write_store
 from poseglot.errors import FileError, InputError, MissingPackageError, PoseglotError, SettingError
 from poseglot.inference import Predictor
 from poseglot.inference.batch import BatchJob, BatchResult, Shard, count_results, make_shards, open_batch, predict_locally
@@ -82,7 +81,7 @@ def test_the_answers_are_the_predictors(
     assert answer(job, shards) == count_results(job, shards) == BatchResult(predicted=127, failed=1)
     predictor = Predictor(run_folder, engine="torch", threshold=0.2)
     good = [path for path in files if path.stem != "clip3"]
-    whole = predictor.predict([small_store.clip(place) for place in range(120)], top=3) + predictor.predict(list(good), top=3)
+    whole = predictor.predict([small_store[place] for place in range(120)], top=3) + predictor.predict(list(good), top=3)
     lines = lines_of(job, shards)
     wrong = lines.pop(123)
     assert wrong["clip"] == str(files[3]) and "clip3.npy" in wrong["error"] and "scores" not in wrong
@@ -140,7 +139,7 @@ def test_an_answer_to_something_else_is_refused(
 
 
 def test_a_store_that_was_prepared_anew_is_another_one(job: BatchJob, small_store: PackedStore, tmp_path: Path) -> None:
-    clips = [small_store.clip(place) for place in range(12)]
+    clips = [small_store[place] for place in range(12)]
     info = {"benchmark": load_benchmark("demo"), "layout": load_layout("kinect20"), "source": {}}
     store = tmp_path / "store"
     write_store(store, clips, **info)
@@ -177,7 +176,7 @@ def test_a_shard_that_lost_a_line_is_named(job: BatchJob, files: list[Path]) -> 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such locks")
-def test_only_one_process_fills_a_folder(job: BatchJob, files: list[Path]) -> None:
+def test_exclusive_lock_process_fills_a_folder(job: BatchJob, files: list[Path]) -> None:
     shards = make_shards([], files)
     with open_batch(job, shards), pytest.raises(PoseglotError, match="another process is filling"):
         answer(job, shards)

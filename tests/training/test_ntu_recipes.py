@@ -64,11 +64,11 @@ def test_from_raw_files_to_an_answer(raw: Path, tmp_path: Path, tiny_bert: Path)
     store = prepare("ntu60", source=raw, out=tmp_path / "ntu60").store
     recipe = small(recipe_of("ntu60", "cross-subject"), tmp_path / "ntu60", tiny_bert)
     result = train(recipe, tmp_path / "run", machine=Runtime(accelerator="cpu"))
-    assert result.last.total == store.belongs("cross-subject", "test").sum()
+    assert result.last.total == store.subset_mask("cross-subject", "test").sum()
     predictor = Predictor(tmp_path / "run")
     path = min(raw.iterdir())
     (from_file,) = predictor.predict([path])
-    (from_store,) = predictor.predict([store.clip(int(np.flatnonzero(store.clips["name"] == path.stem)[0]))])
+    (from_store,) = predictor.predict([store[int(np.flatnonzero(store.clips["name"] == path.stem)[0])]])
     assert from_file.answers == from_store.answers
     assert from_file.answers[0].action in load_benchmark("ntu60").classes
 

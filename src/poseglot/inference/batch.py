@@ -25,7 +25,7 @@ from typing import Any
 
 from poseglot.data.store import PackedStore, open_store
 from poseglot.errors import FileError, PoseglotError, SettingError
-from poseglot.files import only_one, sha256_of, write_atomically
+from poseglot.files import exclusive_lock, sha256_of, write_atomically
 from poseglot.inference.loading import Engine, recognizer_file
 from poseglot.inference.predictor import Prediction, Predictor, check_top
 from poseglot.skeletons.clip import Clip
@@ -154,7 +154,7 @@ def predict_shard(job: BatchJob, shard: Shard, predictor: Predictor) -> BatchRes
         indices = range(start, min(start + _BATCH_SIZE, shard.clips))
         clips: list[Clip] | list[str]
         if store is not None:
-            clips = [store.clip(shard.first + index) for index in indices]
+            clips = [store[shard.first + index] for index in indices]
             names = [clip.name for clip in clips]
         else:
             clips = names = [shard.files[index] for index in indices]
@@ -192,7 +192,7 @@ def open_batch(job: BatchJob, shards: Sequence[Shard]) -> Iterator[list[Shard]]:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(f"could not make the folder {out}: {error.strerror or error}.") from error
-    with (out / ".lock").open("a", encoding="utf-8") as lock, only_one(lock, out):
+    with (out / ".lock").open("a", encoding="utf-8") as lock, exclusive_lock(lock, out):
         _check_folder(out, manifest)  # again: another process may have written it meanwhile
         if not (out / MANIFEST).exists():
             write_atomically(out / MANIFEST, json.dumps(manifest, indent=1) + "\n")

@@ -18,7 +18,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from poseglot.errors import PoseglotError
-from poseglot.packaged import find_yaml, packaged_names, resolve_path
+from poseglot.files import find_yaml, packaged_names, resolve_path
 from poseglot.training.recipe import Recipe
 
 _PLAIN_WORDS: Mapping[str, str] = {

@@ -95,7 +95,7 @@ def test_over_time_is_what_the_stretches_alone_say(client: Client, worded: Path,
     over, answers = seen["seen"][0]["over_time"], seen["seen"][0]["scores"]
     store = open_store(store_path)
     place = next(place for place in range(len(store)) if store.clips["name"][place] == seen["name"])
-    joints = store.clip(place).joints
+    joints = store[place].joints
     middle, width = over["frames"][-1], over["width"]
     start = round(middle - (width - 1) / 2)
     assert start + width == joints.shape[1]
@@ -112,7 +112,7 @@ def test_closeness_is_the_cosine_of_part_and_sentence(client: Client, worded: Pa
     store = open_store(store_path)
     place = next(place for place in range(len(store)) if store.clips["name"][place] == looked["name"])
     recognizer = load_recognizer(worded / "recognizer.safetensors")
-    view = torch.from_numpy(apply_pipeline(store.clip(place).joints, pipeline="nw-ucla"))[None]
+    view = torch.from_numpy(apply_pipeline(store[place].joints, pipeline="nw-ucla"))[None]
     read = class_texts(Run(worded), recognizer.spec.classes)
     assert read is not None and not read.pretrained
     best = looked["seen"][0]["scores"][0]["action"]

@@ -17,7 +17,7 @@ import pytest
 
 from poseglot.data import synthetic
 from poseglot.data.benchmarks import Benchmark, load_benchmark
-from poseglot.data.quality.clip_checks import CHECKS, Finding, check_clips
+from poseglot.data.quality.checks import CHECKS, Finding, check_clips
 from poseglot.data.quality.summary import trained_and_tested
 from poseglot.data.store import PackedStore, open_store, write_store
 from poseglot.skeletons.clip import Clip

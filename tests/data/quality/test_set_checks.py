@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from poseglot.data.benchmarks import Benchmark
-from poseglot.data.quality.set_checks import check_set, check_subsets
+from poseglot.data.quality.checks import check_set, check_subsets
 from poseglot.data.store import PackedStore, write_store
 from poseglot.data.synthetic import make_clips
 from poseglot.skeletons.clip import Clip

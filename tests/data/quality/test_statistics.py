@@ -96,7 +96,7 @@ def test_people_and_clips_against_plain_loops(store: PackedStore, monkeypatch: p
     assert people["clip"].tolist() == np.repeat(np.arange(30), store.clips["num_persons"]).tolist()
     row = 0
     for place in range(len(store)):
-        clip = store.clip(place).joints
+        clip = store[place].joints
         for person, joints in enumerate(clip):
             expected = plain_person(joints, clip[0] if person else joints, LAYOUT)
             assert people["person"][row] == person
@@ -119,7 +119,7 @@ def test_chunks_hold_every_clip_once_and_whole(store: PackedStore, rows: int) ->
     seen = []
     for places, joints in statistics.chunks(store, rows):
         assert len(joints) <= rows or len(places) == 1
-        expected = np.concatenate([store.clip(place).joints.reshape(-1, 20, 3) for place in places])
+        expected = np.concatenate([store[place].joints.reshape(-1, 20, 3) for place in places])
         np.testing.assert_array_equal(joints, expected)
         seen += places.tolist()
     assert seen == list(range(len(store)))
@@ -140,7 +140,7 @@ def test_a_joint_of_low_score_is_not_seen() -> None:
 def test_the_typical_body_is_the_median_of_who_is_there(store: PackedStore, small_store: PackedStore) -> None:
     sizes = []
     for place in range(len(small_store)):
-        joints = small_store.clip(place).joints[0]
+        joints = small_store[place].joints[0]
         sizes += np.linalg.norm(joints.max(axis=1) - joints.min(axis=1), axis=-1).tolist()
     assert statistics.typical_body(small_store) == pytest.approx(np.median(sizes), rel=0.02)
     nobody = PackedStore(store.info, store.clips, np.zeros_like(store.joints))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from poseglot.data.benchmarks import load_benchmark
-from poseglot.data.quality.clip_checks import Finding
+from poseglot.data.quality.checks import Finding
 from poseglot.data.quality.summary import describe, trained_and_tested
 from poseglot.data.store import PackedStore, write_store
 from poseglot.skeletons.clip import Clip

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from poseglot.data.quality.clip_checks import CHECKS, Finding
-from poseglot.data.quality.wording import counted, finding_in_words, found_clips, value_in_words
+from poseglot.data.quality.checks import CHECKS, Finding
+from poseglot.data.quality.summary import counted, finding_text, found_clips, value_text
 
 VALUES = [
     ("not finite", 12345, "12,345 coordinates"),
@@ -32,15 +32,15 @@ def test_no_check_is_forgotten() -> None:
 
 @pytest.mark.parametrize(("what", "value", "words"), VALUES)
 def test_a_value_has_its_unit(what: str, value: float, words: str) -> None:
-    assert value_in_words(Finding("a", what, value, CHECKS[what].limit)) == words
+    assert value_text(Finding("a", what, value, CHECKS[what].limit)) == words
 
 
 def test_a_limit_is_said_where_it_is_one() -> None:
     jump = Finding("a", "jump", 3, 0.6, frame=2, joint="head")
-    assert finding_in_words(jump) == "jump: 3 bodies in a frame (limit 0.6), frame 2, head"
-    assert finding_in_words(Finding("a", "still", 0.5, 0.25)) == "still: 50.0 % of the frames (limit 25 %)"
-    assert finding_in_words(Finding("a", "short", 1, 8)) == "short: 1 frame (limit 8)"
-    assert finding_in_words(Finding("a", "same content", 2, 1, others=("b",))) == "same content: 2 clips, as b"
+    assert finding_text(jump) == "jump: 3 bodies in a frame (limit 0.6), frame 2, head"
+    assert finding_text(Finding("a", "still", 0.5, 0.25)) == "still: 50.0 % of the frames (limit 25 %)"
+    assert finding_text(Finding("a", "short", 1, 8)) == "short: 1 frame (limit 8)"
+    assert finding_text(Finding("a", "same content", 2, 1, others=("b",))) == "same content: 2 clips, as b"
 
 
 def test_every_clip_counts_once() -> None:

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from poseglot.data.quality.statistics import SEEN_FROM
 from poseglot.data.readers.poses import Poses
 from poseglot.errors import InputError, SettingError
 from poseglot.inference.tracking import Track, track_people
 from poseglot.inference.video.frames import Frame, VideoFile, resample_fps
 from poseglot.inference.video.person import PoseEstimator, split_channels, stack_people
-from poseglot.skeletons.clip import Joints
+from poseglot.skeletons.clip import MIN_SCORE, Joints
 from poseglot.skeletons.layout import Layout
 
 # The longest gap in a track, and the shortest track, in seconds.
@@ -117,7 +116,7 @@ def place_world(world: Joints, pixels: Joints, confidence: Joints, size: tuple[i
         size: Width and height of the picture; its middle becomes x = y = 0.
     """
     metres = -world[..., :2].astype(np.float64)  # right and down, as pixels
-    weight = (confidence >= SEEN_FROM).astype(np.float64)[..., None] + 1e-6
+    weight = (confidence >= MIN_SCORE).astype(np.float64)[..., None] + 1e-6
     centre, pixel_centre = ((weight * at).sum(axis=1) / weight.sum(axis=1) for at in (metres, pixels))
     offsets, pixel_offsets = metres - centre[:, None], pixels - pixel_centre[:, None]
     # Least squares: the pixels per metre of each frame.
