@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from poseglot.data.readers import clip_files, is_video, layout_of, read_clip
+from poseglot.data.readers import FORMATS, clip_files, is_video, layout_of, read_clip
 from poseglot.data.readers.poses import ENDING as POSES_ENDING
 from poseglot.data.readers.poses import Poses, read_poses
 from poseglot.errors import InputError, PoseglotError
@@ -228,16 +228,21 @@ def list_clips(clips: ClipLike | Sequence[ClipLike]) -> list[ClipLike]:
     listed: list[ClipLike] = []
     for clip in cast("Sequence[ClipLike]", [clips] if is_one else clips):
         if isinstance(clip, (str, PathLike)) and Path(clip).is_dir():
-            listed += _files_in(Path(clip))
+            listed += files_in(Path(clip))
         else:
             listed.append(clip)
     return listed
 
 
-def _files_in(folder: Path) -> list[Path]:
+def files_in(folder: Path) -> list[Path]:
+    """Return the clips and videos in a folder and below it, sorted; warn of other files.
+
+    Raises:
+        InputError: There is no clip.
+    """
     found, others = clip_files(folder)
     if not found:
-        raise InputError(f"{folder} holds no clip and no video, but {len(others)} other files.")
+        raise InputError(f"{folder} holds no clip and no video, but {len(others)} other files; clips are {FORMATS}.")
     if others:
         names = ", ".join(str(path.relative_to(folder)) for path in others[:5])
         warnings.warn(

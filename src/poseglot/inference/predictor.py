@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,22 @@ if TYPE_CHECKING:
     from poseglot.inference.video.person import PoseEstimator
 
 UNKNOWN = "unknown"
+
+
+class Classifier(Protocol):
+    """Classifies evaluation inputs among classes of its own: zero-shot, for example.
+
+    Attributes:
+        classes: The class names.
+    """
+
+    classes: tuple[str, ...]
+
+    def logits(self, inputs: torch.Tensor) -> npt.NDArray[np.floating]:
+        """Return the logits (N, classes) of inputs (N, M, T, V, C)."""
+        ...
+
+
 Floats = npt.NDArray[np.float32]
 Probabilities = npt.NDArray[np.float64]
 
@@ -166,6 +182,7 @@ class Predictor:
         batch_size: int = 64,
         layout: str | PathLike[str] | Layout | None = None,
         pose: str | PoseEstimator = "auto",
+        classifier: Classifier | None = None,
     ) -> list[Prediction]:
         """Return the most probable classes of each clip.
 
@@ -179,6 +196,7 @@ class Predictor:
             layout: The layout of the clips, if it is not the recognizer's; joints are mapped by name (`skeletons.mapping`). Formats with
                 a layout of their own (`.skeleton`, `.json` with 20 joints) are mapped without it.
             pose: The pose estimator for videos (`poseglot.inference.video.estimator`), or its name.
+            classifier: Classifies instead of the recognizer, among other classes (zero-shot).
 
         Returns:
             A prediction for each clip, in order; a list of one for a single clip.
@@ -189,7 +207,11 @@ class Predictor:
         check_top(top)
         predictions = []
         for loaded, inputs in self.inputs(clips, batch_size=batch_size, layout=layout, pose=pose):
-            predictions += [self._prediction(one, row, top) for one, row in zip(loaded, self.logits(inputs), strict=True)]
+            if classifier is None:
+                rows, classes = self.probabilities(self.logits(inputs)), self.classes
+            else:
+                rows, classes = _softmax(classifier.logits(inputs)), classifier.classes
+            predictions += [self._prediction(one, row, classes, top) for one, row in zip(loaded, rows, strict=True)]
         return predictions
 
     def predict_proba(
@@ -247,9 +269,9 @@ class Predictor:
                 loaded[number] = one
             except PoseglotError as error:
                 results[number] = error
-        rows = self.logits(torch.from_numpy(np.stack(inputs))) if inputs else ()
+        rows = self.probabilities(self.logits(torch.from_numpy(np.stack(inputs)))) if inputs else ()
         for (number, one), row in zip(loaded.items(), rows, strict=True):
-            results[number] = self._prediction(one, row, top)
+            results[number] = self._prediction(one, row, self.classes, top)
         return [result for result in results if result is not None]
 
     def inputs(
@@ -303,9 +325,7 @@ class Predictor:
 
     def probabilities(self, logits: Floats) -> Probabilities:
         """Return the calibrated probabilities of logits (..., classes)."""
-        scaled = torch.from_numpy(logits / np.float32(self.temperature or 1))
-        result: Probabilities = scaled.double().softmax(dim=-1).numpy()
-        return result
+        return _softmax(logits / np.float32(self.temperature or 1))
 
     def logits_of(self, dataset: ClipDataset, *, batch_size: int = 64) -> Iterator[Floats]:
         """Yield the logits of a dataset's clips, batch by batch, in order.
@@ -331,9 +351,14 @@ class Predictor:
                 f"{channels_remedy(info.has_scores, self.spec.has_scores)}"
             )
 
-    def _prediction(self, loaded: LoadedClip, logits: Floats, top: int) -> Prediction:
-        scores = top_scores(self.probabilities(logits), self.classes, top)
+    def _prediction(self, loaded: LoadedClip, probabilities: Probabilities, classes: Sequence[str], top: int) -> Prediction:
+        scores = top_scores(probabilities, classes, top)
         return Prediction(loaded.clip.name, scores, scores[0].probability < self.threshold, loaded.mapping)
+
+
+def _softmax(logits: npt.NDArray[np.floating]) -> Probabilities:
+    result: Probabilities = torch.from_numpy(logits).double().softmax(dim=-1).numpy()
+    return result
 
 
 def check_top(top: int) -> None:

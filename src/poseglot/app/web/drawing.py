@@ -37,7 +37,7 @@ def draw_clip(clip: Clip, layout: Layout) -> dict[str, Any]:
     return {
         "people": [rows[person * frames : (person + 1) * frames] for person in range(people)],
         "frames": frames,
-        "flat": coordinates.shape[2] == 2,
+        "num_dims": coordinates.shape[2],
         "bones": [list(pair) for pair in layout.bone_pairs],
         "parts": [part_of[joint] for joint in layout.joints],
     }
