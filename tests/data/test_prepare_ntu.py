@@ -96,7 +96,7 @@ def test_half_precision_takes_half_the_space_and_is_read_as_float32(raw: Path, t
     assert half.joints.dtype == np.float16 and half.joints.shape == whole.joints.shape
     assert half[3].joints.dtype == np.float32
     np.testing.assert_array_equal(half[3].joints, whole[3].joints.astype(np.float16).astype(np.float32))
-    assert half.batch(np.arange(3)).joints.dtype == whole.batch(np.arange(3)).joints.dtype
+    assert half.read_batch(np.arange(3))[0].dtype == whole.read_batch(np.arange(3))[0].dtype
 
 
 class StopsAfter:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from poseglot.data.store import PackedStore
-from poseglot.errors import PoseglotError
+from poseglot.errors import InputError
 from poseglot.skeletons.layout import PARTS, Layout, load_layout
 from poseglot.skeletons.mapping import MIDPOINTS, SUBSTITUTES, map_layout
 
@@ -52,16 +52,15 @@ def test_a_name_that_means_another_place_is_not_copied() -> None:
 
 @pytest.mark.parametrize(("source", "target"), list(product(PACKAGED, PACKAGED)))
 def test_every_packaged_pair(source: str, target: str) -> None:
-    """Each is possible; shares are a mean; sides are never exchanged; and a mirrored joint is made as its mirror image is."""
-    there, wanted = load_layout(source), load_layout(target)
-    mapping = map_layout(there, wanted)
-    assert [made.joint for made in mapping.joints] == list(wanted.joints)
+    """Each is possible; weights are a mean; sides are never exchanged; and a mirrored joint is made as its mirror image is."""
+    mapping = map_layout(load_layout(source), load_layout(target))
+    assert [one.joint for one in mapping.joints] == list(mapping.target.joints)
     assert mapping.is_identity == (source == target)
-    other = {**there.mirror, **{right: left for left, right in there.mirror.items()}}
+    other = {**mapping.source.mirror, **{right: left for left, right in mapping.source.mirror.items()}}
     made = {one.joint: one for one in mapping.joints}
     for one in mapping.joints:
         assert sum(one.weights.values()) == pytest.approx(1)
-    for left, right in wanted.mirror.items():
+    for left, right in mapping.target.mirror.items():
         assert not any(name.startswith("right_") for name in made[left].weights)
         assert {other.get(name, name): share for name, share in made[left].weights.items()} == made[right].weights
     if source == target:
@@ -118,19 +117,17 @@ def test_real_joints_in_another_order_are_the_same_joints(small_store: PackedSto
 
 
 def test_what_cannot_be_made_is_refused() -> None:
-    with pytest.raises(
-        PoseglotError, match=r"hips cannot be mapped to kinect20: .* make .*head, left_shoulder.* of\. hips has left_hip"
-    ):
+    with pytest.raises(InputError, match=r"hips .*kinect20.*head, left_shoulder"):
         map_layout(HIPS, load_layout("kinect20"))
     # A right hand is not made of a left one.
-    with pytest.raises(PoseglotError, match="make right_hand of"):
+    with pytest.raises(InputError, match="right_hand"):
         map_layout(HIPS, tiny("hand", ["right_hand"]))
 
 
 def test_the_report_says_all_of_it() -> None:
-    said = map_layout(load_layout("coco17"), load_layout("kinect20")).report()
-    assert said.startswith(
+    report = map_layout(load_layout("coco17"), load_layout("kinect20")).report()
+    assert report.startswith(
         "coco17 as kinect20: 12 of 20 joints copied; 4 computed (hip_centre = mean of left_hip, right_hip; spine = "
     )
-    assert "4 approximated (left_hand = left_wrist; " in said
-    assert said.endswith("not used: nose, left_eye, right_eye")
+    assert "4 approximated (left_hand = left_wrist; " in report
+    assert report.endswith("not used: nose, left_eye, right_eye")

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from poseglot.errors import FileError, InputError, NotFoundError, PoseglotError
+from poseglot.errors import InputError, NotFoundError, PoseglotError
 from poseglot.files import packaged_yaml
 
 # The part, and the alignment level, of the whole body.
@@ -208,8 +208,8 @@ def load_layout(source: str | PathLike[str] | Mapping[str, Any]) -> Layout:
 
     Raises:
         NotFoundError: There is no packaged layout of that name.
-        FileError: The file cannot be read, or is not YAML.
-        InputError: The table is not a layout. The message says what is wrong with it.
+        FileError: The file cannot be read.
+        InputError: Its content is not a layout. The message says what is wrong with it.
     """
     if isinstance(source, Mapping):
         return _layout_from_table(source, "the layout table")
@@ -240,7 +240,7 @@ def _layout_from_yaml(text: str, origin: str) -> Layout:
     try:
         return _layout_from_table(yaml.safe_load(text), origin)
     except yaml.YAMLError as error:
-        raise FileError(f"{origin} is not a layout: it is not YAML: {error}. {_FORM}") from error
+        raise InputError(f"{origin} is not a layout: it is not YAML: {error}. {_FORM}") from error
 
 
 def _layout_from_table(table: Any, origin: str) -> Layout:
