@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from poseglot.evaluation.scores import load_scores
 from poseglot.inference import Predictor
 from poseglot.models.recognizer import load_recognizer
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.transforms import apply_pipeline as view_of
+from poseglot.transforms import apply_pipeline
 from poseglot.training.subsets import names_hash
+
+evaluation_input = partial(apply_pipeline, modality="joint")
 
 Event = Any
 Command = Callable[..., Event]
@@ -38,7 +41,7 @@ def expected_logits(
     for place in range(len(store)):
         clip = store[place]
         if clip.subject >= 9:
-            view = torch.from_numpy(view_of(clip.joints, pipeline="nw-ucla", modality=modality))
+            view = torch.from_numpy(evaluation_input(clip.joints, pipeline="nw-ucla", modality=modality))
             with torch.no_grad():
                 logits.append(recognizer(view[None])["logits"][0].numpy())
             labels.append(clip.label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,11 @@ from poseglot.inference import Prediction, Predictor
 from poseglot.models.convert import recognizer_from_official
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, new_recognizer, save_recognizer
 from poseglot.skeletons.clip import Clip
-from poseglot.skeletons.transforms import apply_pipeline as view_of
-from poseglot.skeletons.transforms import load_pipeline
+from poseglot.transforms import apply_pipeline, load_pipeline
 from tests.data.own import own_layout, own_store
 from tests.models.official_state import official_state
+
+evaluation_input = partial(apply_pipeline, modality="joint")
 
 CLASSES = ("a", "b", "c", "d", "e", "f")
 
@@ -79,7 +81,7 @@ def test_a_batch_may_mix_clips_of_one_and_two_people(ntu: tuple[Predictor, Recog
     rng = np.random.default_rng(0)
     clips = [rng.normal(size=(people, frames, 25, 3)).astype(np.float32) for people, frames in ((1, 40), (2, 90), (1, 1))]
     np.save(tmp_path / "clip.npy", clips[1])
-    logits = logits_of(recognizer, [view_of(clip, pipeline="ntu") for clip in clips])
+    logits = logits_of(recognizer, [evaluation_input(clip, pipeline="ntu") for clip in clips])
     assert_answers(predictor.predict([*clips, clips[0][0]], top=6), logits[[0, 1, 2, 0]])
     assert_answers(predictor.predict([tmp_path / "clip.npy"], top=6), logits[1:2])
     with pytest.raises(PoseglotError, match=r"clip 1: 3 people .* at most 2 people"):
@@ -115,7 +117,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> tuple[Predictor, Recognizer
 def test_clips_with_scores_are_fed_with_them(own: tuple[Predictor, Recognizer], store: PackedStore, tmp_path: Path) -> None:
     predictor, recognizer = own
     clips = [store[place] for place in (0, 1, 20, 21)]
-    views = [view_of(clip.joints, pipeline="image", modality="bone", layout=own_layout(), has_scores=True) for clip in clips]
+    views = [evaluation_input(clip.joints, pipeline="image", modality="bone", layout=own_layout(), has_scores=True) for clip in clips]
     logits = logits_of(recognizer, views)
     assert_answers(predictor.predict(clips, top=6), logits)
     # Arrays cannot say what their last channel is: it is as in training.

@@ -6,6 +6,7 @@ import json
 import math
 import zipfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,9 @@ from poseglot.inference import Prediction, Predictor
 from poseglot.models.recognizer import Recognizer, save_recognizer
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.transforms import apply_pipeline, load_pipeline
+from poseglot.transforms import apply_pipeline, load_pipeline
 
-view_of = apply_pipeline
-del apply_pipeline  # pytest would take it for a test
+evaluation_input = partial(apply_pipeline, modality="joint")
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def same(first: Sequence[Prediction], second: Sequence[Prediction]) -> bool:
 
 
 def test_logits_are_those_of_the_whole_recognizer(predictor: Predictor, recognizer: Recognizer, clips: Sequence[Clip]) -> None:
-    views = [view_of(clip.joints, pipeline="nw-ucla") for clip in clips]
+    views = [evaluation_input(clip.joints, pipeline="nw-ucla") for clip in clips]
     logits = predictor.logits(torch.from_numpy(np.stack(views)))
     expected = full_logits(recognizer, views)
     np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
@@ -62,7 +62,7 @@ def test_answers_are_the_softmax_of_the_streams_logits_best_first(
     recognizer = build(1, modality=modality)
     save_recognizer(recognizer, tmp_path / "one.safetensors")
     predictions = Predictor(tmp_path / "one.safetensors", device="cpu").predict(clips, top=12)
-    logits = full_logits(recognizer, [view_of(clip.joints, pipeline="nw-ucla", modality=modality) for clip in clips])
+    logits = full_logits(recognizer, [evaluation_input(clip.joints, pipeline="nw-ucla", modality=modality) for clip in clips])
     for prediction, clip, row in zip(predictions, clips, logits.tolist(), strict=True):
         powers = [math.exp(value - max(row)) for value in row]
         expected = {action: power / sum(powers) for action, power in zip(ACTIONS, powers, strict=True)}
@@ -146,7 +146,7 @@ def test_logits_of_a_store_are_those_of_its_clips_in_order(
     views = ClipDataset(small_store, places, load_pipeline("nw-ucla"), "joint", load_layout("kinect20"))
     batches = list(predictor.logits_of(views, batch_size=4))
     assert [len(batch) for batch in batches] == [4, 4, 3]
-    expected = full_logits(recognizer, [view_of(small_store[int(place)].joints, pipeline="nw-ucla") for place in places])
+    expected = full_logits(recognizer, [evaluation_input(small_store[int(place)].joints, pipeline="nw-ucla") for place in places])
     np.testing.assert_allclose(np.concatenate(batches), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -154,10 +154,10 @@ def test_an_absent_second_person_is_zero(build: Callable[..., Recognizer], tmp_p
     recognizer = build(2, people=2)
     save_recognizer(recognizer, tmp_path / "recognizer.safetensors")
     predictor = Predictor(tmp_path, device="cpu")
-    alone = view_of(clips[0].joints, pipeline="nw-ucla")
+    alone = evaluation_input(clips[0].joints, pipeline="nw-ucla")
     frames = min(clips[1].joints.shape[1], clips[2].joints.shape[1])
     pair = np.concatenate([clips[1].joints[:, :frames], clips[2].joints[:, :frames]])
-    logits = full_logits(recognizer, [np.concatenate([alone, np.zeros_like(alone)]), view_of(pair, pipeline="nw-ucla")])
+    logits = full_logits(recognizer, [np.concatenate([alone, np.zeros_like(alone)]), evaluation_input(pair, pipeline="nw-ucla")])
     for prediction, row in zip(predictor.predict([clips[0], pair], top=12), torch.from_numpy(logits).double(), strict=True):
         assert table(prediction) == pytest.approx(dict(zip(ACTIONS, row.softmax(0).tolist(), strict=True)), rel=1e-3, abs=1e-6)
 

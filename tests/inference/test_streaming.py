@@ -17,11 +17,11 @@ from poseglot.data.store import open_store
 from poseglot.errors import FileError, PoseglotError, SettingError
 from poseglot.inference import StreamingRecognizer
 from poseglot.models.recognizer import Recognizer, load_recognizer, new_recognizer, save_recognizer
+from poseglot.skeletons.batch import ClipBatch
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.protocols import PIPELINES, RawClips
-from poseglot.skeletons.protocols.live import Live
-from poseglot.skeletons.streams import to_modality
+from poseglot.transforms import load_pipeline, to_modality
+from poseglot.transforms.transform import FrameChoice
 from tests.inference.conftest import SPEC
 from tests.models.encoders.helpers import scrambled
 
@@ -51,13 +51,14 @@ def live(save: Callable[..., Path]) -> Path:
 def whole(run: Path, joints: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """(classes,) of a clip placed as a whole, every frame of it seen by the recognizer at once."""
     recognizer: Recognizer = load_recognizer(run / "recognizer.safetensors")
-    pipeline = PIPELINES["live"]
-    assert isinstance(pipeline, Live)
     clip = torch.from_numpy(joints)[None]
-    clips = RawClips(clip, torch.tensor([clip.shape[2]]), torch.tensor([clip.shape[1]]), recognizer.layout)
-    view = to_modality(pipeline.placed(clips), recognizer.spec.modality, recognizer.layout)
+    batch = ClipBatch(clip, torch.tensor([clip.shape[2]]), torch.tensor([clip.shape[1]]), recognizer.layout)
+    for transform in load_pipeline("live").transforms:
+        if not isinstance(transform, FrameChoice):
+            batch = transform(batch, None)
+    inputs = to_modality(batch.joints, recognizer.spec.modality, recognizer.layout)
     with torch.no_grad():
-        probabilities: npt.NDArray[np.float64] = recognizer(view)["logits"][0].double().softmax(dim=0).numpy()
+        probabilities: npt.NDArray[np.float64] = recognizer(inputs)["logits"][0].double().softmax(dim=0).numpy()
     return probabilities
 
 

@@ -10,6 +10,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,9 @@ from poseglot.models.recognizer import Recognizer, RecognizerSpec, new_recognize
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import Layout, load_layout
 from poseglot.skeletons.mapping import map_layout
-from poseglot.skeletons.transforms import apply_pipeline as view_of
+from poseglot.transforms import apply_pipeline
+
+evaluation_input = partial(apply_pipeline, modality="joint")
 
 KINECT = load_layout("kinect20")
 
@@ -161,7 +164,7 @@ def test_real_clips_of_kinect_v1_are_known_by_their_format(shared: Path, tmp_pat
     place = load_layout("coco17").index
     np.testing.assert_array_equal(mapped[:, :, place["left_knee"]], joints[:, :, KINECT.index["left_knee"]])
     np.testing.assert_array_equal(mapped[:, :, place["right_ear"]], joints[:, :, KINECT.index["head"]])
-    view = view_of(mapped, pipeline="metric", layout="coco17")
+    view = evaluation_input(mapped, pipeline="metric", layout="coco17")
     with torch.no_grad():
         probabilities = recognizer(torch.from_numpy(view)[None])["logits"].softmax(dim=1)[0]
     (found,) = Predictor(tmp_path, device="cpu").predict(tmp_path / f"{name}.json", top=3)
@@ -201,7 +204,7 @@ def test_features_of_parts_are_what_the_heads_see(predictor: Predictor, recogniz
     features = predictor.features(clips[:3], batch_size=2)
     assert list(features) == ["global", "head", "hand", "hip", "foot"] == list(predictor.levels)
     with torch.no_grad():
-        inputs = np.stack([view_of(clip.joints, pipeline="nw-ucla") for clip in clips[:3]])
+        inputs = np.stack([evaluation_input(clip.joints, pipeline="nw-ucla") for clip in clips[:3]])
         alignment = recognizer(torch.from_numpy(inputs))["alignment"]
         for level, expected in alignment.items():
             found = recognizer.heads[f"{level}_head"](torch.from_numpy(features[level]))

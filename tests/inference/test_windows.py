@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,9 @@ from poseglot.inference.windows import (
 )
 from poseglot.models.recognizer import Recognizer, save_recognizer
 from poseglot.skeletons.clip import Clip
-from poseglot.skeletons.transforms import apply_pipeline as view_of
+from poseglot.transforms import apply_pipeline
+
+evaluation_input = partial(apply_pipeline, modality="joint")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +66,7 @@ def test_a_window_is_recognised_as_the_clip_that_it_is(one: Predictor, clips: Se
     joints = np.concatenate([clip.joints for clip in clips[:2]], axis=1)
     windows = all_windows(joints.shape[1], [7, 20, 33], 7)
     found = window_probabilities(one, joints, windows, batch_size=5)
-    views = np.stack([view_of(joints[:, start:end], pipeline="nw-ucla") for start, end in windows])
+    views = np.stack([evaluation_input(joints[:, start:end], pipeline="nw-ucla") for start, end in windows])
     expected = torch.from_numpy(one.logits(torch.from_numpy(views))).double().softmax(dim=1).numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
     assert np.ptp(found, axis=0).max() > 0.01, "windows that all look alike would prove nothing"

@@ -37,8 +37,8 @@ from poseglot.app.commands import (
     zero_shot,
 )
 from poseglot.app.parser import Parser, list_commands
+from poseglot.devices import keep_freed_memory
 from poseglot.errors import PoseglotError, SettingError
-from poseglot.memory import keep_freed_memory
 
 _GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "Data": (init, prepare, info, export_clip, extract_poses),

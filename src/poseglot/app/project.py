@@ -155,7 +155,8 @@ def class_name_notes(classes: Sequence[str]) -> list[str]:
     odd = [name for name in classes if "_" in name or (name.isupper() and len(name) > 3) or (name[1:] != name[1:].lower())]
     if odd:
         notes.append(
-            f"text encoders read class names: replace {', '.join(odd[:3])}{', ...' if len(odd) > 3 else ''} by plain words (wave both hands)."
+            f"text encoders read class names: replace {', '.join(odd[:3])}{', ...' if len(odd) > 3 else ''} by plain words "
+            "(wave both hands)."
         )
     return notes
 
@@ -204,11 +205,12 @@ tables:
 
 
 def _readme(name: str, store: PackedStore, split: str) -> str:
-    counts = " and ".join(f"{store.belongs(split, subset).sum():,} {subset}" for subset in ("train", "test"))
+    counts = " and ".join(f"{store.subset_mask(split, subset).sum():,} {subset}" for subset in ("train", "test"))
     return f"""\
 # {name}: {len(store):,} clips ({counts}, split `{split}`) of {len(store.info.classes)} actions; `poseglot info data` shows them.
 `poseglot train --out runs/first` trains recipe.yaml; `poseglot evaluate runs/first` and `poseglot report runs/first` show the result.
-For text, fill in descriptions.yaml by hand or with `poseglot generate-descriptions --labels classes.txt --out descriptions.yaml --model NAME`, check it with `poseglot check-descriptions descriptions.yaml`, and add `--text.prompt synonym+parts` or change recipe.yaml.
+For text, fill in descriptions.yaml (or `poseglot generate-descriptions --labels classes.txt --out descriptions.yaml --model NAME`), \
+check it with `poseglot check-descriptions descriptions.yaml`, and add `--text.prompt synonym+parts` or change recipe.yaml.
 `poseglot study study.yaml --jobs 2` compares with and without text; `--data.folds 5 --data.fold 1` evaluates on people of the training set.
 `poseglot predict runs/first CLIP ...` recognises clips of the same kind of skeleton.
 """

@@ -22,11 +22,11 @@ from poseglot.data.readers.poses import Poses, read_poses
 from poseglot.errors import InputError, PoseglotError
 from poseglot.inference.tracking import select_people
 from poseglot.models.recognizer import RecognizerSpec
+from poseglot.skeletons.batch import ClipBatch
 from poseglot.skeletons.clip import Clip, Joints, check_joints
 from poseglot.skeletons.layout import Layout
 from poseglot.skeletons.mapping import LayoutMapping, map_layout
-from poseglot.skeletons.protocols import load_pipeline
-from poseglot.skeletons.transforms import make_input
+from poseglot.transforms import load_pipeline
 
 if TYPE_CHECKING:
     from poseglot.inference.video.person import PoseEstimator
@@ -145,11 +145,11 @@ class ClipLoader:
         Returns:
             (N, num_persons, T', V, C); absent persons are zero.
         """
-        persons = torch.full((len(joints),), joints.shape[1])
-        inputs = make_input(
-            torch.from_numpy(joints), torch.from_numpy(lengths), persons, pipeline=self._pipeline, modality=self.spec.modality,
-            layout=self.layout, has_scores=self.spec.has_scores,
-        )  # fmt: skip
+        num_persons = torch.full((len(joints),), joints.shape[1])
+        batch = ClipBatch(
+            torch.from_numpy(joints), torch.from_numpy(lengths), num_persons, self.layout, self.spec.has_scores
+        )
+        inputs = self._pipeline(batch, modality=self.spec.modality)
         absent = self.spec.num_persons - inputs.shape[1]
         return torch.nn.functional.pad(inputs, (0, 0) * 3 + (0, absent))
 

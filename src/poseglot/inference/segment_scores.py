@@ -40,10 +40,11 @@ def score_segments(found: Sequence[Segment], truth: Sequence[Segment], *, fps: f
     frames = round(max(segment.end for segment in both) * fps)
     matched, edits, correct = {overlap: Matches() for overlap in OVERLAPS}, [], Accuracy(0, 0)
     for person in sorted({segment.person for segment in both}):
-        spans, frame_labels = zip(*(_of_person(segments, person, labels, frames, fps) for segments in (found, truth)), strict=True)
-        matched = {overlap: total + matches(*spans, overlap / 100) for overlap, total in matched.items()}
-        edits.append(edit_score(*spans))
-        accuracy = frame_accuracy(*frame_labels)
+        ours, our_frames = _of_person(found, person, labels, frames, fps)
+        theirs, their_frames = _of_person(truth, person, labels, frames, fps)
+        matched = {overlap: total + matches(ours, theirs, overlap / 100) for overlap, total in matched.items()}
+        edits.append(edit_score(ours, theirs))
+        accuracy = frame_accuracy(our_frames, their_frames)
         correct = Accuracy(correct.correct + accuracy.correct, correct.total + accuracy.total)
     return SegmentScores(matched, sum(edits) / len(edits), correct)
 

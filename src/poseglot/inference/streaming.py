@@ -27,10 +27,9 @@ from poseglot.inference.predictor import ClassScore, top_scores
 from poseglot.models.continual import ContinualRecognizer, ContinualState
 from poseglot.models.encoders.ctr_gcn import REFRESH
 from poseglot.skeletons.clip import check_joints
-from poseglot.skeletons.frame_views import FrameState, StreamingPipeline
 from poseglot.skeletons.layout import Layout, as_layout
 from poseglot.skeletons.mapping import map_layout
-from poseglot.skeletons.protocols import load_pipeline
+from poseglot.transforms import FrameState, Pipeline, load_pipeline
 
 Probabilities = npt.NDArray[np.float64]
 
@@ -95,8 +94,11 @@ class StreamingRecognizer:
         pipeline = load_pipeline(self.spec.pipeline)
         self.temperature = read_temperature(recognizer_file(path))
         self._device = recognizer.classifier.weight.device
-        self._pipeline = StreamingPipeline(
-            pipeline, self.spec.modality, self.layout, self.spec.num_persons, self.spec.has_scores
+        self._pipeline = pipeline.streaming(
+            self.layout,
+            modality=self.spec.modality,
+            max_persons=self.spec.num_persons,
+            has_scores=self.spec.has_scores,
         )
         self._encoder = ContinualRecognizer(recognizer, memory=memory, refresh=topology_interval)
         # With a lag, a result is computed as if the clip ended here, which is too much work for every frame.
@@ -105,7 +107,7 @@ class StreamingRecognizer:
         self.latency = (every if has_lag else self._encoder.rate) - 1
         self._source = self.layout if layout is None else as_layout(layout)
         self._mapping = None if self._source.joints == self.layout.joints else map_layout(self._source, self.layout)
-        self.differences = _differences(pipeline.name, pipeline.causal, self._encoder, memory)
+        self.differences = _differences(pipeline, self._encoder, memory)
         self.state = self.start()
 
     def __repr__(self) -> str:
@@ -114,7 +116,7 @@ class StreamingRecognizer:
     def start(self) -> StreamState:
         """Return the state before the first frame."""
         uniform = np.full(len(self.classes), 1 / len(self.classes))
-        return StreamState(0, FrameState(), self._encoder.start(), uniform)
+        return StreamState(0, self._pipeline.start(), self._encoder.start(), uniform)
 
     def reset(self) -> None:
         """Forget everything: the next frame is the first."""
@@ -183,13 +185,13 @@ class StreamingRecognizer:
         return torch.from_numpy(joints[:, 0]).to(self._device)
 
 
-def _differences(pipeline: str, causal: bool, encoder: ContinualRecognizer, memory: int | None) -> tuple[str, ...]:
-    """Return what differs from a whole clip, in words. Only `live` trains on clips of many lengths."""
+def _differences(pipeline: Pipeline, encoder: ContinualRecognizer, memory: int | None) -> tuple[str, ...]:
+    """Return what differs from a whole clip, in words."""
     found = []
-    if pipeline != "live":
-        found.append(f"frames keep their own pace; pipeline {pipeline} trained on clips of one length only")
-    if not causal:
-        found.append(f"people are placed by the bounding box of the frames so far; pipeline {pipeline} uses the whole clip's")
+    if not pipeline.many_lengths:
+        found.append(f"frames keep their own pace; pipeline {pipeline.name} trained on clips of one length only")
+    if not pipeline.causal:
+        found.append(f"people are placed by the bounding box of the frames so far; pipeline {pipeline.name} uses the whole clip's")
     if not encoder.is_exact:
         found.append(
             "topologies are refined from the mean of the frames so far, renewed now and then, not from the whole clip's"

@@ -23,8 +23,8 @@ def add(command: AddCommand) -> None:
     stream.add_argument("run", type=Path, help="a run's folder, or a recognizer's .safetensors file")
     stream.add_argument(
         "source",
-        help="a file of any format we read; or - for frames on standard input, one line of JSON each: joints [[x, y, z], ...], a list of those "
-        "for several people, or [] for nobody; an empty line resets the stream",
+        help="a file of any format we read; or - for frames on standard input, one line of JSON each: joints [[x, y, z], ...], a list of "
+        "those for several people, or [] for nobody; an empty line resets the stream",
     )
     stream.add_argument("--json", action="store_true", help="print a line of JSON for each frame: its number and the best actions")
     stream.add_argument("--top", type=int, default=3, help="the number of actions (3)")

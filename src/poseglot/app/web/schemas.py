@@ -93,7 +93,7 @@ class ModelResult(BaseModel):
 
 
 class ClipDrawing(BaseModel):
-    """A clip to draw: per person and frame x (right), y (up), z (to the viewer) of each joint in thousandths of its extent; null if unseen."""
+    """A clip to draw: per person and frame x (right), y (up), z (to the viewer) of each joint in thousandths of its extent, or null."""
 
     people: list[list[list[int | None] | None]]
     frames: int

@@ -64,8 +64,8 @@ def needs_3d(name: str) -> str:
     """Return the message for a 2D estimator where 3D joints are needed."""
     return (
         f"{name} gives 2D joints in pixels, but the recognizer was trained on 3D joints. Use --pose mediapipe, which gives 3D joints "
-        "in metres (docs/video.md says how good they are), or train on 2D: `poseglot extract-poses` makes clips of videos, `poseglot init` a "
-        "project of clips."
+        "in metres (docs/video.md says how good they are), or train on 2D: `poseglot extract-poses` makes clips of videos, `poseglot "
+        "init` a project of clips."
     )
 
 
