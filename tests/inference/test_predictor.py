@@ -25,6 +25,7 @@ from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
 from poseglot.transforms import apply_pipeline, load_pipeline
 
+pytestmark = pytest.mark.base
 evaluation_input = partial(apply_pipeline, modality="joint")
 
 

@@ -28,6 +28,8 @@ from poseglot.transforms import apply_pipeline
 
 evaluation_input = partial(apply_pipeline, modality="joint")
 
+pytestmark = pytest.mark.base
+
 
 @pytest.fixture(scope="module")
 def one(run_folder: Path) -> Predictor:

@@ -20,12 +20,12 @@ from tests.training.helpers import small_recipe
 
 @pytest.fixture
 def recipe(few_clips: Path, tiny_bert: Path) -> Recipe:
-    optim = OptimRecipe(epochs=1, batch_size=8, drop_last=False, warmup_epochs=1, steps=[])
+    optim = OptimRecipe(epochs=1, batch_size=8, drop_last=False, warmup_epochs=1, milestones=[])
     return small_recipe(few_clips, tiny_bert, optim=optim)
 
 
 def test_text_features_are_the_means_of_what_the_tuned_encoder_says(recipe: Recipe, tmp_path: Path) -> None:
-    train(recipe, tmp_path / "run", machine=Runtime("cpu"))
+    train(recipe, tmp_path / "run", runtime=Runtime("cpu"))
     features = text_features(Run(tmp_path / "run"))
     fresh = build(recipe)
     task, prompts = build(recipe).task, fresh.prompts
@@ -49,10 +49,10 @@ def test_text_features_are_the_means_of_what_the_tuned_encoder_says(recipe: Reci
 
 def test_without_words_there_are_none_and_without_a_checkpoint_it_says_so(recipe: Recipe, tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
-    train(replace(recipe, text=replace(recipe.text, prompt="none")), run.folder, machine=Runtime("cpu"))
+    train(replace(recipe, text=replace(recipe.text, prompt="none")), run.folder, runtime=Runtime("cpu"))
     assert text_features(run) == {}
     spoken = Run(tmp_path / "spoken")
-    train(recipe, spoken.folder, machine=Runtime("cpu"))
+    train(recipe, spoken.folder, runtime=Runtime("cpu"))
     spoken.checkpoint.unlink()
     with pytest.raises(PoseglotError, match=r"checkpoint\.safetensors does not exist"):
         text_features(spoken)

@@ -8,7 +8,7 @@ Each alignment level has, for each class, one or more candidate texts; a trainin
     manual          atomic movements in the order in which they happen
     states          the part states of a vocabulary that are nearest to the class name (see `poseglot.descriptions.part_states`)
     learned         the class name; what stands before it is learned (see `poseglot.models.text.prompt_learner`)
-    parts           for each part of the partition the class name followed by the part's sentences
+    parts           the whole body as the class name, and each part of the partition as the class name followed by its sentences
     synonym+parts   both: the whole body as `synonym`, and each part of the partition as `parts`; the paper's best
 
 The first six describe the whole body and go with the partition `global`. A description with several samples of its paragraph or parts
@@ -49,12 +49,14 @@ class PromptTable:
     Attributes:
         levels: names of the alignment levels, K of them.
         texts: every distinct text, once.
+        sentences: what each text says apart from its class name; a text of the whole body stands for itself.
         candidates: (K, classes, most) int64, places in `texts`, repeated to the width of the longest list.
         counts: (K, classes) int64, how many of them are real.
     """
 
     levels: tuple[str, ...]
     texts: tuple[str, ...]
+    sentences: tuple[str, ...]
     candidates: Tensor
     counts: Tensor
 
@@ -85,6 +87,7 @@ def make_prompts(
     partition: str,
     states: Sequence[Sequence[str]] = (),
     official_format: bool = False,
+    name_parts: bool = False,
 ) -> PromptTable:
     """The prompt table of a data set.
 
@@ -94,6 +97,7 @@ def make_prompts(
         partition: which parts have a level of their own; `none` has no level at all.
         states: for the prompt `states`, those of each class.
         official_format: write the texts as the authors' code does (no comma after the label in the text of `hand`).
+        name_parts: name the part before each of its sentences: "put on a shoe, the foot: slides into the shoe".
 
     Raises:
         PoseglotError: no such prompt or partition, the two do not go together, or a description lacks what the prompt needs.
@@ -102,15 +106,21 @@ def make_prompts(
     if partition == "none":
         return _numbered({})
     levels: dict[str, list[list[str]]] = {}
+    said: dict[str, str] = {}
     if prompt in WHOLE_BODY:
         levels[GLOBAL] = _whole_body(descriptions, prompt, states)
     if prompt == "synonym+parts":
         levels[GLOBAL] = _whole_body(descriptions, "synonym", ())
+    if prompt == "parts" and partition != GLOBAL:
+        levels[GLOBAL] = [[each.label] for each in descriptions]
     if prompt in ("parts", "synonym+parts"):
         for part, pieces in PARTITIONS[partition].items():
+            own = [_part_texts(each, part, pieces, official_format, name_parts) for each in descriptions]
             # In `synonym+parts` the whole body has its level already.
-            levels.setdefault(part, [_part_texts(each, part, pieces, official_format) for each in descriptions])
-    return _numbered(levels)
+            levels.setdefault(part, [list(texts) for texts in own])
+            for texts in own:
+                said |= texts
+    return _numbered(levels, said)
 
 
 def label_prompts(labels: Sequence[str], levels: Sequence[str], *, forms: bool = False) -> PromptTable:
@@ -166,11 +176,16 @@ def _whole_body(descriptions: Sequence[Description], prompt: str, states: Sequen
     return [[each.label] for each in descriptions]
 
 
-def _part_texts(description: Description, part: str, pieces: Sequence[str], official_format: bool) -> list[str]:
-    """A text for each sample: sentences of different samples are not mixed, which would multiply the texts."""
+def _part_texts(
+    description: Description, part: str, pieces: Sequence[str], official_format: bool, name_parts: bool
+) -> dict[str, str]:
+    """Return a text for each sample, and its sentences. Those of different samples are not mixed, which would multiply the texts."""
     after_label = " " if official_format and part == "hand" else ", "
-    samples = (description.parts, *description.more_parts)
-    return _distinct(description.label + after_label + ", ".join(sample[piece] for piece in pieces) for sample in samples)
+    texts = {}
+    for sample in (description.parts, *description.more_parts):
+        sentences = ", ".join(f"the {piece}: {sample[piece]}" if name_parts else sample[piece] for piece in pieces)
+        texts[description.label + after_label + sentences] = sentences
+    return texts
 
 
 def _distinct(texts: Iterable[str]) -> list[str]:
@@ -178,7 +193,7 @@ def _distinct(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
-def _numbered(levels: Mapping[str, list[list[str]]]) -> PromptTable:
+def _numbered(levels: Mapping[str, list[list[str]]], said: Mapping[str, str] | None = None) -> PromptTable:
     import torch
 
     places: dict[str, int] = {}
@@ -192,6 +207,7 @@ def _numbered(levels: Mapping[str, list[list[str]]]) -> PromptTable:
     return PromptTable(
         levels=tuple(levels),
         texts=tuple(places),
+        sentences=tuple((said or {}).get(text, text) for text in places),
         candidates=torch.tensor(padded, dtype=torch.int64).view(len(levels), classes_count, most),
         counts=torch.tensor(counts, dtype=torch.int64).view(len(levels), classes_count),
     )

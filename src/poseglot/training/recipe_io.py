@@ -136,7 +136,7 @@ def _check_file(path: Path) -> None:
 def _refuse_unknown_options(options: Sequence[str]) -> None:
     settings = _settings()
     accepted = {f"--{name}" for name in settings | {name.split(".")[0] for name in settings}} | {"--config", "--print_config"}
-    machine = {"--accelerator", "--devices", "--nodes", "--compile"}
+    machine = {"--accelerator", "--devices", "--nodes", "--compile", "--loggers"}
     offered = {f"--{name}" for name in settings} | {"--config", "--out", "--resume"} | machine
     for option in options:
         name = option.split("=")[0]
