@@ -22,8 +22,8 @@ from poseglot.evaluation.scores import load_scores
 from poseglot.inference import Predictor
 from poseglot.models.recognizer import load_recognizer
 from poseglot.skeletons.layout import load_layout
-from poseglot.transforms import apply_pipeline
 from poseglot.training.subsets import names_hash
+from poseglot.transforms import apply_pipeline
 
 evaluation_input = partial(apply_pipeline, modality="joint")
 

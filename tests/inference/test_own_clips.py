@@ -117,7 +117,9 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> tuple[Predictor, Recognizer
 def test_clips_with_scores_are_fed_with_them(own: tuple[Predictor, Recognizer], store: PackedStore, tmp_path: Path) -> None:
     predictor, recognizer = own
     clips = [store[place] for place in (0, 1, 20, 21)]
-    views = [evaluation_input(clip.joints, pipeline="image", modality="bone", layout=own_layout(), has_scores=True) for clip in clips]
+    views = [
+        evaluation_input(clip.joints, pipeline="image", modality="bone", layout=own_layout(), has_scores=True) for clip in clips
+    ]
     logits = logits_of(recognizer, views)
     assert_answers(predictor.predict(clips, top=6), logits)
     # Arrays cannot say what their last channel is: it is as in training.

@@ -147,7 +147,9 @@ def test_logits_of_a_store_are_those_of_its_clips_in_order(
     views = ClipDataset(small_store, places, load_pipeline("nw-ucla"), "joint", load_layout("kinect20"))
     batches = list(predictor.logits_of(views, batch_size=4))
     assert [len(batch) for batch in batches] == [4, 4, 3]
-    expected = full_logits(recognizer, [evaluation_input(small_store[int(place)].joints, pipeline="nw-ucla") for place in places])
+    expected = full_logits(
+        recognizer, [evaluation_input(small_store[int(place)].joints, pipeline="nw-ucla") for place in places]
+    )
     np.testing.assert_allclose(np.concatenate(batches), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -158,7 +160,9 @@ def test_an_absent_second_person_is_zero(build: Callable[..., Recognizer], tmp_p
     alone = evaluation_input(clips[0].joints, pipeline="nw-ucla")
     frames = min(clips[1].joints.shape[1], clips[2].joints.shape[1])
     pair = np.concatenate([clips[1].joints[:, :frames], clips[2].joints[:, :frames]])
-    logits = full_logits(recognizer, [np.concatenate([alone, np.zeros_like(alone)]), evaluation_input(pair, pipeline="nw-ucla")])
+    logits = full_logits(
+        recognizer, [np.concatenate([alone, np.zeros_like(alone)]), evaluation_input(pair, pipeline="nw-ucla")]
+    )
     for prediction, row in zip(predictor.predict([clips[0], pair], top=12), torch.from_numpy(logits).double(), strict=True):
         assert table(prediction) == pytest.approx(dict(zip(ACTIONS, row.softmax(0).tolist(), strict=True)), rel=1e-3, abs=1e-6)
 

@@ -96,7 +96,11 @@ def build_parser() -> Parser:
         helps[name] = help
         added = commands.add_parser(name, help=help, description=help, add_help=own_help)
         added.add_argument(
-            "--plugin", action="append", default=[], metavar="MODULE", help="import a module that registers encoders, readers, ..."
+            "--plugin",
+            action="append",
+            default=[],
+            metavar="MODULE",
+            help="import a module that registers encoders, readers, ...",
         )
         added.set_defaults(command=function, command_name=name, parser=added)
         return added

@@ -146,9 +146,7 @@ class ClipLoader:
             (N, num_persons, T', V, C); absent persons are zero.
         """
         num_persons = torch.full((len(joints),), joints.shape[1])
-        batch = ClipBatch(
-            torch.from_numpy(joints), torch.from_numpy(lengths), num_persons, self.layout, self.spec.has_scores
-        )
+        batch = ClipBatch(torch.from_numpy(joints), torch.from_numpy(lengths), num_persons, self.layout, self.spec.has_scores)
         inputs = self._pipeline(batch, modality=self.spec.modality)
         absent = self.spec.num_persons - inputs.shape[1]
         return torch.nn.functional.pad(inputs, (0, 0) * 3 + (0, absent))

@@ -191,7 +191,9 @@ def _differences(pipeline: Pipeline, encoder: ContinualRecognizer, memory: int |
     if not pipeline.many_lengths:
         found.append(f"frames keep their own pace; pipeline {pipeline.name} trained on clips of one length only")
     if not pipeline.causal:
-        found.append(f"people are placed by the bounding box of the frames so far; pipeline {pipeline.name} uses the whole clip's")
+        found.append(
+            f"people are placed by the bounding box of the frames so far; pipeline {pipeline.name} uses the whole clip's"
+        )
     if not encoder.is_exact:
         found.append(
             "topologies are refined from the mean of the frames so far, renewed now and then, not from the whole clip's"

@@ -17,7 +17,6 @@ import torch
 
 from poseglot.app.web import server
 from poseglot.app.web.limits import Limits
-from poseglot.app.web.service import ModelService
 from poseglot.data.readers.poses import Poses, write_poses
 from poseglot.data.store import open_store
 from poseglot.inference import Predictor

@@ -20,7 +20,9 @@ def add(command: AddCommand) -> None:
     export = command("export", run, "write a recognizer as an ONNX file, checked against torch")
     export.add_argument("run", type=Path, help="a run's folder, or a recognizer's .safetensors file")
     export.add_argument(
-        "--out", type=Path, help="the .onnx file (default: recognizer.onnx beside the recognizer, which `predict` runs on a CPU)"
+        "--out",
+        type=Path,
+        help="the .onnx file (default: recognizer.onnx beside the recognizer, which `predict` runs on a CPU)",
     )
     export.add_argument("--format", choices=["onnx"], default="onnx", help="onnx is the only format")
     export.add_argument("--opset", type=int, default=18, help="the ONNX opset version (18)")

@@ -37,7 +37,9 @@ def add(command: AddCommand) -> None:
     )
     other.add_argument("--split", help="with --compare: the store's split; a clip must be in the same subset as its row")
     other.add_argument(
-        "--tolerance", type=float, help="with --compare: the largest difference of equal coordinates (1e-4, and float16's rounding)"
+        "--tolerance",
+        type=float,
+        help="with --compare: the largest difference of equal coordinates (1e-4, and float16's rounding)",
     )
 
 

@@ -28,7 +28,9 @@ def add(command: AddCommand) -> None:
     init.add_argument("folder", type=Path, help="the folder to make")
     init.add_argument("--source", type=Path, nargs="+", required=True, help="a folder, a zip, or files")
     init.add_argument(
-        "--format", choices=["bvh", "csv", "mat", "npy", "npz", "poses", "pyskl", "txt"], help="(default: by the files' endings)"
+        "--format",
+        choices=["bvh", "csv", "mat", "npy", "npz", "poses", "pyskl", "txt"],
+        help="(default: by the files' endings)",
     )
     add_dataset_options(init)
 

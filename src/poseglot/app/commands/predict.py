@@ -56,7 +56,11 @@ def add(command: AddCommand) -> None:
         "--add-class-descriptions", type=Path, metavar="FILE.yaml", help="add untrained classes by descriptions (docs/text.md)"
     )
     predict.add_argument(
-        "--add-class-bias", type=float, default=0.0, metavar="B", help="add B to the cosines of added classes (docs/zero-shot.md)"
+        "--add-class-bias",
+        type=float,
+        default=0.0,
+        metavar="B",
+        help="add B to the cosines of added classes (docs/zero-shot.md)",
     )
     predict_batch.add(predict)
 

@@ -39,11 +39,15 @@ def run(parsed: argparse.Namespace) -> None:
         files = [file for path in others for file in (files_in(path) if path.is_dir() else [path])]
     if videos := [path for path in files if is_video(path)]:
         # A pose estimator may give other joints on another machine.
-        raise InputError(f"batches take clips, and {videos[0]} is a video ({len(videos)} in all); use `poseglot extract-poses` first.")
+        raise InputError(
+            f"batches take clips, and {videos[0]} is a video ({len(videos)} in all); use `poseglot extract-poses` first."
+        )
     shards = make_shards(stores, files, size=parsed.shard_size)
     if not shards:
         raise InputError("there is no clip to predict.")
-    layout = parsed.layout and (str(Path(parsed.layout).absolute()) if parsed.layout.endswith((".yaml", ".yml")) else parsed.layout)
+    layout = parsed.layout and (
+        str(Path(parsed.layout).absolute()) if parsed.layout.endswith((".yaml", ".yml")) else parsed.layout
+    )
     job = BatchJob(
         run=str(parsed.run.absolute()), out=str(parsed.out.absolute()), top=parsed.top, threshold=parsed.threshold, layout=layout,
         device=parsed.device,

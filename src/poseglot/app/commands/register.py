@@ -71,7 +71,9 @@ def add_pose(command: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="the pose estimator for videos: rtmpose, rtmpose-light, rtmpose-halpe26, mediapipe (default: what is installed and fits)",
     )
-    command.add_argument("--pose-models", type=Path, metavar="FOLDER", help="the folder of rtmpose's weights; see docs/video.md")
+    command.add_argument(
+        "--pose-models", type=Path, metavar="FOLDER", help="the folder of rtmpose's weights; see docs/video.md"
+    )
 
 
 def pose_for(parsed: argparse.Namespace, files: Sequence[Path], *, num_dims: int | None) -> str | PoseEstimator:

@@ -20,7 +20,9 @@ def add(command: AddCommand) -> None:
     add_pose(segment)
     segment.add_argument("--out", type=Path, help="also write a file: .csv, .json, .vtt or .eaf (ELAN)")
     segment.add_argument("--people", choices=["each", "together"], help="recognise everybody alone, or all together")
-    segment.add_argument("--truth", type=Path, help="a .csv or .json of the true segments: print F1, edit score and frame accuracy")
+    segment.add_argument(
+        "--truth", type=Path, help="a .csv or .json of the true segments: print F1, edit score and frame accuracy"
+    )
     segment.add_argument("--device", help="cpu, cuda, ... (default: a GPU if there is one)")
     # The defaults are those of `SegmentConfig`, which is imported late because it loads torch; a test compares the help.
     segment.add_argument(
@@ -52,9 +54,7 @@ def run(parsed: argparse.Namespace) -> None:
     config = SegmentConfig(**{name: value for name, value in given.items() if value is not None})
     predictor = Predictor(parsed.run, device=parsed.device)
     with notes():
-        recording = predictor.read(
-            parsed.recording, pose=pose_for(parsed, [parsed.recording], num_dims=predictor.num_dims)
-        )
+        recording = predictor.read(parsed.recording, pose=pose_for(parsed, [parsed.recording], num_dims=predictor.num_dims))
     if recording.mapping is not None:
         print(f"mapped: {recording.mapping.report()}", file=sys.stderr)
     fps, clip = parsed.fps or recording.fps or 30.0, recording.clip

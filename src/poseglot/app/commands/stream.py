@@ -26,7 +26,9 @@ def add(command: AddCommand) -> None:
         help="a file of any format we read; or - for frames on standard input, one line of JSON each: joints [[x, y, z], ...], a list of "
         "those for several people, or [] for nobody; an empty line resets the stream",
     )
-    stream.add_argument("--json", action="store_true", help="print a line of JSON for each frame: its number and the best actions")
+    stream.add_argument(
+        "--json", action="store_true", help="print a line of JSON for each frame: its number and the best actions"
+    )
     stream.add_argument("--top", type=int, default=3, help="the number of actions (3)")
     stream.add_argument("--every", type=int, default=1, help="print every so many frames (1)")
     stream.add_argument("--layout", help="the layout of the frames, if not the recognizer's: a packaged name or a .yaml file")

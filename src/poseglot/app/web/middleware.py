@@ -134,9 +134,7 @@ class RequestMiddleware:
 
     async def _body(self, headers: dict[str, str], receive: Receive) -> bytes:
         limit = self._limits.body
-        too_large = RefusedError(
-            413, f"the request is larger than {limit:,} bytes.", [("connection", "close")]
-        )
+        too_large = RefusedError(413, f"the request is larger than {limit:,} bytes.", [("connection", "close")])
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit() or int(length[:20]) > limit:
             raise too_large

@@ -20,9 +20,7 @@ from poseglot.errors import DeviceError, SettingError
 _GRACE = 25  # seconds for requests in flight when the server stops; longer than one may take
 
 
-def load_services(
-    paths: Sequence[str | PathLike[str]], *, limits: Limits, device: str | None = None
-) -> list[ModelService]:
+def load_services(paths: Sequence[str | PathLike[str]], *, limits: Limits, device: str | None = None) -> list[ModelService]:
     """Load runs; each is named after its folder, with a number if the name is taken.
 
     Raises:

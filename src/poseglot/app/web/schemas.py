@@ -22,7 +22,9 @@ def predict_body(limits: Limits) -> type[BaseModel]:
         __config__=ConfigDict(extra="forbid"),
         joints=(
             Annotated[list[person], Field(min_length=1, max_length=limits.people)],
-            Field(description="people x frames x joints x coordinates, in the model's layout; a joint that was not seen is zeros"),
+            Field(
+                description="people x frames x joints x coordinates, in the model's layout; a joint that was not seen is zeros"
+            ),
         ),
         model=(str | None, Field(default=None, max_length=200, description="an id of /api/models; by default the first")),
         top=(int, Field(default=5, ge=1, le=1000, strict=True, description="the number of actions")),

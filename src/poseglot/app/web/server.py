@@ -159,7 +159,9 @@ def create_app(
     )
     async def file_result(
         file: Annotated[UploadFile, File(description="a clip; the ending of its name tells its format")],
-        layout: Annotated[str, Form(max_length=100, description="the layout of its joints; empty: the file's or the model's")] = "",
+        layout: Annotated[
+            str, Form(max_length=100, description="the layout of its joints; empty: the file's or the model's")
+        ] = "",
     ) -> Response:
         if layout and layout not in layouts:
             raise HTTPException(404, "there is no such layout; /api/layouts lists them.")

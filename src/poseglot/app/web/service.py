@@ -258,7 +258,7 @@ def _sentence(texts: Sequence[str], label: str) -> str:
 
 def _source_joints(mapping: LayoutMapping, indices: Sequence[int]) -> list[int]:
     """Return the source joints that some joints of the model are made from."""
-    return sorted({mapping.source.index[name] for index in indices for name in mapping.made[index].shares})
+    return sorted({mapping.source.index[name] for index in indices for name in mapping.joints[index].weights})
 
 
 def _finite(value: float) -> float:

@@ -117,7 +117,11 @@ def shown_name(name: str) -> str:
 
 
 def _message(error: BaseException) -> str:
-    return str(error) if isinstance(error, PoseglotError) else f"the file is nested too deeply or too large ({type(error).__name__})."
+    return (
+        str(error)
+        if isinstance(error, PoseglotError)
+        else f"the file is nested too deeply or too large ({type(error).__name__})."
+    )
 
 
 def _unpacked(content: bytes, limit: int) -> bytes:
@@ -157,6 +161,4 @@ def _check_declared_size(path: Path, limits: Limits) -> None:
                 found = len({row[index] for row in rows if len(row) > index})
                 if found > limit:
                     what = "frames" if column == "frame" else "people"
-                    raise TooLargeError(
-                        f"the table has {found:,} {what}; at most {limit:,} are accepted. Cut it into pieces."
-                    )
+                    raise TooLargeError(f"the table has {found:,} {what}; at most {limit:,} are accepted. Cut it into pieces.")
