@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,15 @@ from poseglot.data.store import PackedStore, write_store
 from poseglot.evaluation.zero_shot import best_bias, cosines, evaluate, fused
 from poseglot.files import write_atomically
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.transforms import apply_pipeline as view_of
 from poseglot.training.engine import Runtime, train
 from poseglot.training.recipe import OptimRecipe, Recipe
 from poseglot.training.recipe_io import recipe_yaml
 from poseglot.training.run import Run
 from poseglot.training.zero_shot import ZeroShotRecognizer
+from poseglot.transforms import apply_pipeline
 from tests.training.helpers import small_recipe
+
+evaluation_input = partial(apply_pipeline, modality="joint")
 
 Event = Any
 Command = Callable[..., Event]
@@ -60,7 +63,7 @@ def scores_by_hand(run: Path, store: PackedStore, classes: list[str]) -> tuple[n
     for place in range(len(store)):
         clip = store[place]
         if clip.subject >= 9:
-            view = torch.from_numpy(view_of(clip.joints, pipeline="nw-ucla"))[None]
+            view = torch.from_numpy(evaluation_input(clip.joints, pipeline="nw-ucla"))[None]
             found.append(cosines(zero_shot.features(view), words))
             labels.append(classes.index(store.info.classes[clip.label]))
     return np.concatenate(found, axis=1), np.array(labels)
@@ -133,7 +136,7 @@ def test_the_bias_is_that_of_the_clips_it_is_found_on(
     classes = [*zero_shot.classes, *(label for label in small_store.info.classes if label in OTHERS)]
     _, held = split_fold(small_store, small_store.subset("cross-person", "train"), folds=2, fold=1)
     clips = [clip for clip in map(small_store.clip, map(int, held)) if small_store.info.classes[clip.label] in classes]
-    views = torch.from_numpy(np.stack([view_of(clip.joints, pipeline="nw-ucla") for clip in clips]))
+    views = torch.from_numpy(np.stack([evaluation_input(clip.joints, pipeline="nw-ucla") for clip in clips]))
     scores = cosines(zero_shot.features(views), zero_shot.described(classes))
     labels = np.array([classes.index(small_store.info.classes[clip.label]) for clip in clips])
     wanted = best_bias(scores, labels, classes=classes, unseen=OTHERS)
@@ -189,10 +192,10 @@ def test_predict_adds_classes_by_their_words(
         "--json", "--top", 20, "--device", "cpu",
     )  # fmt: skip
     assert said.status == 0, said.error
-    answers = {answer["action"]: answer["probability"] for answer in json.loads(said.out)[0]["answers"]}
+    answers = {answer["action"]: answer["probability"] for answer in json.loads(said.out)[0]["scores"]}
     zero_shot = ZeroShotRecognizer(Run(run))
     assert sorted(answers) == sorted([*zero_shot.classes, "squat", "doing push-ups"])
-    view = torch.from_numpy(view_of(clip.joints, pipeline="nw-ucla"))[None]
+    view = torch.from_numpy(evaluation_input(clip.joints, pipeline="nw-ucla"))[None]
     words = np.concatenate([zero_shot.described([*zero_shot.classes, "squat"]), zero_shot.by_label(["doing push-ups"])], axis=1)
     scores = 10 * fused(cosines(zero_shot.features(view), words))[0]
     wanted = np.exp(scores) / np.exp(scores).sum()
@@ -200,7 +203,7 @@ def test_predict_adds_classes_by_their_words(
     assert answers == pytest.approx(dict(zip(names, wanted, strict=True)), rel=1e-3)
     (best,) = json.loads(
         poseglot("predict", run, tmp_path / "clip.npy", "--add-class", "fly", "--add-class-bias", 2, "--top", 1, "--json").out
-    )[0]["answers"]
+    )[0]["scores"]
     assert best["action"] == "fly"
 
 

@@ -1,9 +1,9 @@
-"""The temperature of a run: `calibration.json`, written by `poseglot calibrate` beside the recognizer it is for.
+"""The temperature of a run: `calibration.json`, which `poseglot calibrate` writes beside the recognizer.
 
     {"temperature": 1.31, "how": "...", "clips": 1020, "bins": 15, "ece": [before, after], "nll": [before, after],
      "runs": ["runs/fold1", ...], "recognizer": "SHA-256 of recognizer.safetensors"}
 
-The numbers but the temperature are there for people to read.
+Only `temperature` and `recognizer` are read again; the rest is for people.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass
+from os import PathLike
 from pathlib import Path
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError
 from poseglot.files import sha256_of, write_atomically
 
 CALIBRATION_FILE = "calibration.json"
@@ -21,12 +22,16 @@ CALIBRATION_FILE = "calibration.json"
 
 @dataclass(frozen=True)
 class Calibration:
-    """Attributes:
-    temperature: logits are divided by it before they become probabilities.
-    how: it was found, in words. runs: that it was found on.
-    clips: how many that was. bins: of the expected calibration error.
-    ece, nll: (before, after) on those clips.
-    recognizer: SHA-256 of the file that it is for.
+    """A temperature and how it was found.
+
+    Attributes:
+        temperature: The divisor of the logits before the softmax.
+        how: The method, in words.
+        clips: The number of clips it was fitted on.
+        bins: The number of bins of the expected calibration error.
+        ece, nll: Calibration error and negative log-likelihood on those clips, (before, after).
+        runs: The runs whose predictions it was fitted on.
+        recognizer: The SHA-256 of the recognizer's file.
     """
 
     temperature: float
@@ -38,20 +43,20 @@ class Calibration:
     runs: tuple[str, ...]
     recognizer: str
 
-    def write(self, run: Path) -> Path:
-        """Write it into a run's folder; returns the file."""
-        path = run / CALIBRATION_FILE
+    def write(self, run: str | PathLike[str]) -> Path:
+        """Write `calibration.json` into a run's folder and return its path."""
+        path = Path(run) / CALIBRATION_FILE
         write_atomically(path, json.dumps(asdict(self), indent=1) + "\n")
         return path
 
 
-def temperature_of(recognizer: Path) -> float | None:
-    """The temperature beside a recognizer's file; None if there is none.
+def read_temperature(recognizer: str | PathLike[str]) -> float | None:
+    """Return the temperature beside a recognizer's file; None if there is no calibration.
 
     Raises:
-        PoseglotError: there is one, but of another recognizer, or it cannot be read.
+        FileError: The calibration is unreadable, or was made for another recognizer.
     """
-    path = recognizer.parent / CALIBRATION_FILE
+    path = Path(recognizer).parent / CALIBRATION_FILE
     remedy = "Run `poseglot calibrate` again, or delete it."
     try:
         table = json.loads(path.read_bytes())
@@ -59,11 +64,11 @@ def temperature_of(recognizer: Path) -> float | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise PoseglotError(f"could not read {path}: {error.strerror or error}.") from error
+        raise FileError(f"could not read {path}: {error.strerror or error}.") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise PoseglotError(f"{path} is no calibration ({type(error).__name__}: {error}). {remedy}") from error
+        raise FileError(f"{path} is not a calibration ({type(error).__name__}: {error}). {remedy}") from error
     if not (math.isfinite(temperature) and temperature > 0):
-        raise PoseglotError(f"{path} has the temperature {temperature}; it must be above 0. {remedy}")
-    if made_for != sha256_of(recognizer):
-        raise PoseglotError(f"{path} was made for another recognizer than {recognizer} is now. {remedy}")
+        raise FileError(f"{path} has the temperature {temperature}; it must be above 0. {remedy}")
+    if made_for != sha256_of(Path(recognizer)):
+        raise FileError(f"{path} was made for another recognizer than {recognizer} is now. {remedy}")
     return temperature

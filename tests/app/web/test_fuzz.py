@@ -40,11 +40,11 @@ def post(worded: Path) -> Any:
     from fastapi.testclient import TestClient
 
     from poseglot.app.web.server import create_app
-    from poseglot.app.web.service import Served
+    from poseglot.app.web.service import ModelService
     from tests.app.web.conftest import UNLIMITED
 
-    model = Served(worded, id="worded", limits=UNLIMITED)
-    model.load_words()
+    model = ModelService(worded, id="worded", limits=UNLIMITED)
+    model.load_texts()
     with TestClient(create_app([model], limits=UNLIMITED), base_url="http://localhost") as app:
         yield app.post
 

@@ -17,7 +17,6 @@ import torch
 
 from poseglot.app.web import server
 from poseglot.app.web.limits import Limits
-from poseglot.app.web.service import Served
 from poseglot.data.readers.poses import Poses, write_poses
 from poseglot.data.store import open_store
 from poseglot.inference import Predictor
@@ -61,10 +60,10 @@ def as_npy(array: Any) -> bytes:
 def test_predict_says_what_the_predictor_says(client: Client, worded: Path) -> None:
     joints = clip()
     said = client().post("/predict", json={"joints": joints.tolist(), "top": 12}).json()
-    expected = Predictor(worded, device="cpu").predict([joints], top=12)[0].answers
+    expected = Predictor(worded, device="cpu").predict([joints], top=12)[0].scores
     assert said["model"] == "worded"
-    assert [answer["action"] for answer in said["answers"]] == [answer.action for answer in expected]
-    for answer, wanted in zip(said["answers"], expected, strict=True):
+    assert [answer["action"] for answer in said["scores"]] == [answer.action for answer in expected]
+    for answer, wanted in zip(said["scores"], expected, strict=True):
         assert answer["probability"] == pytest.approx(wanted.probability, abs=1e-5)
 
 
@@ -85,21 +84,21 @@ def test_a_file_of_any_format_is_the_same_clip(client: Client, ending: str) -> N
     app = client()
     said = app.post("/clips", files={"file": (f"my clip{ending}", content)}).json()
     plain = app.post("/predict", json={"joints": joints.astype(float).tolist()}).json()
-    assert said["seen"][0]["answers"] == plain["answers"]
+    assert said["results"][0]["scores"] == plain["scores"]
     assert said["name"] == "my clip"
     assert len(said["clip"]["people"][0]) == said["clip"]["frames"] == 12
 
 
 def test_over_time_is_what_the_stretches_alone_say(client: Client, worded: Path, store_path: Path) -> None:
     seen = client().get("/api/examples/0").json()
-    over, answers = seen["seen"][0]["over_time"], seen["seen"][0]["answers"]
+    over, answers = seen["results"][0]["over_time"], seen["results"][0]["scores"]
     store = open_store(store_path)
     place = next(place for place in range(len(store)) if store.clips["name"][place] == seen["name"])
     joints = store[place].joints
     middle, width = over["frames"][-1], over["width"]
     start = round(middle - (width - 1) / 2)
     assert start + width == joints.shape[1]
-    alone = Predictor(worded, device="cpu").predict([joints[:, start:]], top=12)[0].answers
+    alone = Predictor(worded, device="cpu").predict([joints[:, start:]], top=12)[0].scores
     wanted = {answer.action: answer.probability for answer in alone}
     for answer in answers:
         assert over["probabilities"][answer["action"]][-1] == pytest.approx(wanted[answer["action"]], abs=1e-3)
@@ -107,7 +106,7 @@ def test_over_time_is_what_the_stretches_alone_say(client: Client, worded: Path,
 
 def test_closeness_is_the_cosine_of_part_and_sentence(client: Client, worded: Path, store_path: Path) -> None:
     looked = client().get("/api/examples/0").json()
-    words = looked["seen"][0]["words"]
+    words = looked["results"][0]["text"]
     assert words["state"] == "ready"
     store = open_store(store_path)
     place = next(place for place in range(len(store)) if store.clips["name"][place] == looked["name"])
@@ -115,7 +114,7 @@ def test_closeness_is_the_cosine_of_part_and_sentence(client: Client, worded: Pa
     view = torch.from_numpy(apply_pipeline(store[place].joints, pipeline="nw-ucla"))[None]
     read = class_texts(Run(worded), recognizer.spec.classes)
     assert read is not None and not read.pretrained
-    best = looked["seen"][0]["answers"][0]["action"]
+    best = looked["results"][0]["scores"][0]["action"]
     label = recognizer.spec.classes.index(best)
     with torch.no_grad():
         features = recognizer(view)["alignment"]
@@ -124,30 +123,30 @@ def test_closeness_is_the_cosine_of_part_and_sentence(client: Client, worded: Pa
         assert close["cosine"] == pytest.approx(cosines[label].item(), abs=1e-4)
         assert close["rank"] == 1 + int((cosines > cosines[label]).sum())
         cosines[label] = -2
-        assert close["rival"] == recognizer.spec.classes[int(cosines.argmax())]
+        assert close["other"] == recognizer.spec.classes[int(cosines.argmax())]
         assert not close["sentence"].startswith(best)
         assert level["joints"] == list(recognizer.layout.partition("four")[level["name"]])
 
 
 def test_without_words_the_page_is_told_why(client: Client, pairs: Path, worded: Path, tmp_path: Path) -> None:
-    words = client(pairs).get("/api/examples/0").json()["seen"][0]["words"]
+    words = client(pairs).get("/api/examples/0").json()["results"][0]["text"]
     assert words["state"] == "none" and "without words" in words["note"]
     alone = tmp_path / "alone"
     alone.mkdir()
     (alone / "recognizer.safetensors").write_bytes((worded / "recognizer.safetensors").read_bytes())
-    words = client(alone).get("/api/examples/0").json()["seen"][0]["words"]
+    words = client(alone).get("/api/examples/0").json()["results"][0]["text"]
     assert words["state"] == "missing" and "recipe.yaml" in words["note"]
 
 
 def test_two_models_answer_side_by_side_and_one_may_refuse(client: Client, worded: Path, pairs: Path) -> None:
     app = client(worded, pairs)
-    both = app.get("/api/examples/0").json()["seen"]
+    both = app.get("/api/examples/0").json()["results"]
     assert [seen["model"] for seen in both] == ["worded", "pairs"]
-    assert both[0]["answers"] != both[1]["answers"]
+    assert both[0]["scores"] != both[1]["scores"]
     two = app.post("/clips", files={"file": ("two.npy", as_npy(clip(people=2)))}).json()
     assert len(two["clip"]["people"]) == 2
-    assert "at most 1 people" in two["seen"][0]["error"]
-    assert two["seen"][1]["answers"]
+    assert "at most 1 people" in two["results"][0]["error"]
+    assert two["results"][1]["scores"]
 
 
 @pytest.mark.parametrize(("joints", "own", "other"), [(20, "worded", "others"), (25, "others", "worded")])
@@ -156,16 +155,16 @@ def test_a_model_of_other_joints_takes_a_clip_by_their_names(
 ) -> None:
     array = clip(joints=joints)
     said = client(worded, others).post("/clips", files={"file": ("a.npy", as_npy(array))}).json()
-    seen = dict(zip(("worded", "others"), said["seen"], strict=True))
+    seen = dict(zip(("worded", "others"), said["results"], strict=True))
     assert len(said["clip"]["parts"]) == joints  # drawn as it is
-    assert seen[own]["answers"] and seen[own]["mapped"] == ""
+    assert seen[own]["scores"] and seen[own]["mapped"] == ""
     layout = {20: "kinect20", 25: "ntu25"}[joints]
     expected = Predictor({"worded": worded, "others": others}[other], device="cpu").predict([array], layout=layout)[0]
-    assert [answer["action"] for answer in seen[other]["answers"]] == [answer.action for answer in expected.answers]
+    assert [answer["action"] for answer in seen[other]["scores"]] == [score.action for score in expected.scores]
     assert expected.mapping is not None and seen[other]["mapped"] == expected.mapping.report()
     # What is lit is joints of the clip, not of the model.
     names = load_layout(layout).joints
-    lit = {level["name"]: {names[place] for place in level["joints"]} for level in seen["worded"]["words"]["levels"]}
+    lit = {level["name"]: {names[place] for place in level["joints"]} for level in seen["worded"]["text"]["levels"]}
     assert "head" in lit["head"] and {"left_foot", "right_foot"} <= lit["foot"]
 
 
@@ -175,9 +174,9 @@ def test_a_model_whose_joints_cannot_be_made_says_so_while_the_other_goes_on(
     table = {**load_layout("kinect20").table(), "name": "tails"}
     table = json.loads(json.dumps(table).replace("right_foot", "tail"))  # nothing that anybody has
     tails = write_run(tmp_path / "tails", None, layout=table)
-    seen = client(worded, tails).post("/clips", files={"file": ("a.npy", as_npy(clip()))}).json()["seen"]
-    assert seen[0]["answers"] and seen[0]["error"] == ""
-    assert "cannot be mapped to tails" in seen[1]["error"] and "make tail of" in seen[1]["error"] and "answers" not in seen[1]
+    seen = client(worded, tails).post("/clips", files={"file": ("a.npy", as_npy(clip()))}).json()["results"]
+    assert seen[0]["scores"] and seen[0]["error"] == ""
+    assert "cannot be mapped to tails" in seen[1]["error"] and "make tail of" in seen[1]["error"] and "scores" not in seen[1]
 
 
 def test_poses_of_a_video_are_taken_as_the_predictor_takes_them(
@@ -201,7 +200,7 @@ def test_poses_of_a_video_are_taken_as_the_predictor_takes_them(
         said = client(first).post("/clips", files={"file": (path.name, path.read_bytes())}).json()
         with pytest.warns(UserWarning, match="2 people, or"):
             expected = Predictor(first, device="cpu").predict(path)[0]
-        assert [answer["action"] for answer in said["seen"][0]["answers"]] == [answer.action for answer in expected.answers]
+        assert [answer["action"] for answer in said["results"][0]["scores"]] == [score.action for score in expected.scores]
         assert (said["clip"]["frames"], len(said["clip"]["people"]), len(said["clip"]["parts"])) == (11, 1, 25)
     app = client(limits=Limits(rate=0, frames=11))
     assert app.post("/clips", files={"file": (path.name, path.read_bytes())}).status_code == 413
@@ -298,7 +297,7 @@ def test_what_is_no_body_is_refused(client: Client, content: bytes) -> None:
 def test_all_zero_joints_get_an_answer_that_is_a_number(client: Client) -> None:
     answer = client().post("/predict", json={"joints": np.zeros((1, 5, 20, 3)).tolist()})
     assert answer.status_code == 200
-    assert sum(one["probability"] for one in answer.json()["answers"]) <= 1.0001
+    assert sum(one["probability"] for one in answer.json()["scores"]) <= 1.0001
 
 
 BOMB = gzip.compress(b"frame,joint,x,y,z\n" + b"0,0,0,0,0\n" * 400_000)

@@ -39,7 +39,7 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.clip is not None:
         predictor = Predictor(parsed.run)
         clip = read_clip(parsed.clip, layout=predictor.layout, has_scores=predictor.spec.has_scores)
-        best = predictor.predict([clip])[0].answers[0]
+        best = predictor.predict([clip])[0].scores[0]
         title = f"{parsed.clip.stem}: recognised as {best.action} ({best.probability:.1%})"
         draw_skeleton(clip, predictor.layout, out / "skeleton.png", title=title)
         made.append("skeleton.png")
