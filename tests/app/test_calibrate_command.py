@@ -18,7 +18,7 @@ from poseglot.evaluation.calibration import fit_temperature, reliability
 from poseglot.evaluation.scores import load_scores
 from poseglot.files import write_atomically
 from poseglot.training.recipe_io import read_recipe, recipe_yaml
-from poseglot.training.run import Run
+from poseglot.training.run_folder import RunFolder
 
 Poseglot = Callable[..., Any]
 MakeRun = Callable[..., Path]
@@ -28,9 +28,9 @@ def fold_of(run: Path, fold: int, *, folds: int = 2, seed: int = 0) -> Path:
     """A copy of a run that says to have held out a fold."""
     folder = run.with_name(f"fold{fold}of{folds}")
     shutil.copytree(run, folder)
-    recipe = read_recipe(Run(folder).recipe)
+    recipe = read_recipe(RunFolder(folder).recipe)
     recipe = replace(recipe, seed=seed, data=replace(recipe.data, folds=folds, fold=fold))
-    write_atomically(Run(folder).recipe, recipe_yaml(recipe))
+    write_atomically(RunFolder(folder).recipe, recipe_yaml(recipe))
     return folder
 
 

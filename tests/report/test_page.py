@@ -31,7 +31,7 @@ from poseglot.skeletons.layout import load_layout
 from poseglot.skeletons.transforms import apply_pipeline as view_of
 from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TextRecipe
 from poseglot.training.recipe_io import recipe_yaml
-from poseglot.training.run import Run
+from poseglot.training.run_folder import RunFolder
 
 LAYOUT = load_layout("kinect20")
 WIDTH = 6
@@ -76,11 +76,11 @@ class Parsed(HTMLParser):
 
 
 def page_of(run: Path, **options: Any) -> tuple[Parsed, Page]:
-    page = write_page(Run(run), run / "report.html", **options)
+    page = write_page(RunFolder(run), run / "report.html", **options)
     return Parsed(page.path.read_text()), page
 
 
-def texts_of(run: Run) -> dict[str, Tensor]:
+def texts_of(run: RunFolder) -> dict[str, Tensor]:
     """A stand-in for what the text encoder says."""
     generator = torch.Generator().manual_seed(1)
     return {level: torch.randn(len(ACTIONS), WIDTH, generator=generator) for level in LEVELS}
@@ -94,7 +94,7 @@ def texts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def finished(small_store: PackedStore, store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with words as training and evaluation leave it; clip 0 was recognised as class 3, and so on."""
-    run = Run(tmp_path_factory.mktemp("runs") / "finished")
+    run = RunFolder(tmp_path_factory.mktemp("runs") / "finished")
     torch.manual_seed(0)
     spec = RecognizerSpec("kinect20", ACTIONS, encoder_kwargs={"base_channels": 8}, levels=LEVELS, embed_dim=WIDTH)
     save_recognizer(Recognizer(spec), run.recognizer)
@@ -128,7 +128,7 @@ def rescored(run: Path, change: Callable[[SavedScores], SavedScores]) -> None:
 
 
 def test_the_page_has_every_section_and_needs_nothing_from_elsewhere(finished: Path, tmp_path: Path) -> None:
-    page = write_page(Run(finished), tmp_path / "new" / "page.html", clips=12)
+    page = write_page(RunFolder(finished), tmp_path / "new" / "page.html", clips=12)
     html = page.path.read_text()
     assert page.excluded_classes == {}
     assert page.size == len(html.encode()) < 1_000_000
@@ -187,7 +187,7 @@ def test_the_matrix_is_the_confusion_of_the_scores(run: Path) -> None:
 
 def test_bars_have_the_hardest_class_first_and_those_without_clips_last(run: Path) -> None:
     rescored(run, lambda scores: replace(scores, labels=np.where(scores.labels == 5, 4, scores.labels)))
-    bars = sections.classes(collect(Run(run))).bars
+    bars = sections.classes(collect(RunFolder(run))).bars
     percents = [count.percent for _, count in bars[:-1]]
     assert percents == sorted(percents)
     assert bars[-1] == (ACTIONS[5], bars[-1][1])
@@ -202,7 +202,7 @@ def test_pairs_show_what_is_said_of_both(run: Path) -> None:
         return replace(scores, logits=logits)
 
     rescored(run, confuse)
-    (pair,) = sections.pairs(collect(Run(run))).pairs
+    (pair,) = sections.pairs(collect(RunFolder(run))).pairs
     assert (pair.true, pair.recognised, pair.confused.count, pair.confused.total) == (ACTIONS[2], ACTIONS[4], 2, 2)
     assert [what for what, *_ in pair.lines][:7] == ["label", "head", "hand", "arm", "hip", "leg", "foot"]
     parsed, _ = page_of(run)
@@ -219,11 +219,11 @@ def test_similarity_on_the_page_is_that_of_features_clip_by_clip(run: Path, smal
             view = torch.from_numpy(view_of(small_store.clip(where[name]).joints, pipeline="nw-ucla"))[None]
             for level, feature in recognizer(view)["alignment"].items():
                 features[level].append(feature[0].numpy())
-    found = sections.alignment(collect(Run(run)))
+    found = sections.alignment(collect(RunFolder(run)))
     assert [level for level, _ in found.levels] == list(LEVELS)
     assert (found.clips, found.all_clips) == (24, 24)
     for place, level in enumerate(LEVELS):
-        expected = similarity(np.stack(features[level]), scores.labels, texts_of(Run(run))[level].numpy())
+        expected = similarity(np.stack(features[level]), scores.labels, texts_of(RunFolder(run))[level].numpy())
         for label, (name, clips, cells) in enumerate(found.rows[:-1]):
             assert (name, clips) == (ACTIONS[label], 2)
             assert cells[place].own == pytest.approx(expected.own[label], abs=2e-4)
@@ -234,13 +234,13 @@ def test_similarity_on_the_page_is_that_of_features_clip_by_clip(run: Path, smal
 
 def test_large_test_sides_are_sampled(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sections, "CLIPS_OF_A_CLASS", 1)
-    found = sections.alignment(collect(Run(run)))
+    found = sections.alignment(collect(RunFolder(run)))
     assert (found.clips, found.all_clips) == (12, 24)
     assert "12 of 24 clips, evenly spaced within each class" in page_of(run)[1].path.read_text()
 
 
 def test_a_page_about_a_run_whose_text_encoder_is_gone(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone(run: Run) -> dict[str, Tensor]:
+    def gone(run: RunFolder) -> dict[str, Tensor]:
         raise PoseglotError("checkpoint.safetensors does not exist")
 
     monkeypatch.setattr(sections, "text_features", gone)
@@ -272,7 +272,7 @@ class Chain(nn.Module):
 
 
 def test_topologies_of_chosen_layers(run: Path) -> None:
-    material = collect(Run(run))
+    material = collect(RunFolder(run))
     material.recognizer.encoder = Chain()
     assert [layer.number for layer in sections.topologies(material, None).layers] == [1, 2, 3]
     found = sections.topologies(material, [3, 1, 3])
@@ -288,7 +288,7 @@ def test_topologies_of_chosen_layers(run: Path) -> None:
 
 
 def test_an_encoder_without_topologies(run: Path) -> None:
-    material = collect(Run(run))
+    material = collect(RunFolder(run))
     material.recognizer.encoder = nn.Identity()
     with pytest.raises(LeftOutError, match="does not show its topologies"):
         sections.topologies(material, None)
@@ -296,7 +296,7 @@ def test_an_encoder_without_topologies(run: Path) -> None:
 
 def test_clips_are_the_surest_mistakes_and_move_as_stored(run: Path, small_store: PackedStore) -> None:
     parsed, _ = page_of(run, clips=5)
-    shown = sections.clips(collect(Run(run)), 5)
+    shown = sections.clips(collect(RunFolder(run)), 5)
     sure = [clip.probability or 0 for clip in shown.clips]
     assert sure == sorted(sure, reverse=True)
     assert all(clip.true != clip.recognised for clip in shown.clips)
@@ -371,10 +371,10 @@ def test_a_run_without_words_still_shows_descriptions_that_fit(run: Path) -> Non
     )
     _, page = page_of(run)
     assert page.excluded_classes == {"alignment": "the run was trained without words."}
-    assert sections.pairs(collect(Run(run))).origin == "demo"
+    assert sections.pairs(collect(RunFolder(run))).origin == "demo"
     recipe = (run / "recipe.yaml").read_text()
     (run / "recipe.yaml").write_text(recipe.replace("descriptions: demo", "descriptions: nw-ucla"))
-    found = sections.pairs(collect(Run(run)))
+    found = sections.pairs(collect(RunFolder(run)))
     assert found.origin == ""
     assert "nothing of 12 classes" in found.reason
     assert found.pairs and not found.pairs[0].lines
@@ -437,11 +437,11 @@ def test_a_hundred_and_twenty_classes(run: Path) -> None:
 def test_a_run_that_was_not_evaluated(run: Path) -> None:
     (run / "scores.npz").unlink()
     with pytest.raises(PoseglotError, match="poseglot evaluate"):
-        write_page(Run(run), run / "report.html")
+        write_page(RunFolder(run), run / "report.html")
     assert not (run / "report.html").exists()
 
 
 def test_a_report_changes_nothing_else(finished: Path, tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
-    write_page(Run(finished), tmp_path / "page.html", clips=1)
+    write_page(RunFolder(finished), tmp_path / "page.html", clips=1)
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before

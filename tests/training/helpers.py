@@ -20,7 +20,7 @@ def small_recipe(store: Path, text_encoder: Path, **changes: Any) -> Recipe:
         data=DataRecipe(store=str(store), split="cross-person"),
         model=ModelRecipe(base_channels=8),
         text=TextRecipe(descriptions="demo", encoder=str(text_encoder), lr_scale=0.5),
-        optim=OptimRecipe(epochs=3, batch_size=7, drop_last=False, warmup_epochs=1, steps=[2]),
+        optim=OptimRecipe(epochs=3, batch_size=7, drop_last=False, warmup_epochs=1, milestones=[2]),
     )
     return replace(recipe, **changes)
 
@@ -34,7 +34,7 @@ def four_blocks(patch: pytest.MonkeyPatch) -> None:
         encoder.blocks = nn.ModuleList(encoder.blocks[place] for place in (0, 1, 4, 7))
         return encoder
 
-    patch.setattr(recognizers, "build_encoder", short)
+    patch.setattr(recognizers, "create_encoder", short)
 
 
 def in_two_processes(function: Callable[..., None], *arguments: Any) -> None:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 
 from poseglot.errors import PoseglotError
-from poseglot.inference.calibration import temperature_of
+from poseglot.evaluation.temperature import temperature_of
 from poseglot.inference.predictor import ClassScore, answers_of, recognizer_at, recognizer_file
 from poseglot.models.continual import ContinualRecognizer, ContinualState
 from poseglot.models.encoders.ctr_gcn import REFRESH

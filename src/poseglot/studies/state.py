@@ -13,13 +13,13 @@ from poseglot.models.encoders import check_options
 from poseglot.studies.study import Cell
 from poseglot.training.recipe import differences
 from poseglot.training.recipe_io import read_recipe
-from poseglot.training.run import Run
+from poseglot.training.run_folder import RunFolder
 from poseglot.training.subsets import class_split, subset_name, subsets
 
 
 def commands_left(cell: Cell) -> list[list[str]]:
     """The arguments of `poseglot` that are still to be run, one after the other; none if the cell is done."""
-    run = Run(cell.folder)
+    run = RunFolder(cell.folder)
     if not run.recognizer.exists():
         return [cell.train, cell.evaluate]
     return [] if _has_scores(cell) else [cell.evaluate]
@@ -29,7 +29,7 @@ def _has_scores(cell: Cell) -> bool:
     """Whole ones, of the clips that the recipe looks at (`poseglot evaluate` may have been told to look elsewhere since)."""
     data = cell.recipe.data
     try:
-        scores = load_scores(Run(cell.folder).scores)
+        scores = load_scores(RunFolder(cell.folder).scores)
     except PoseglotError:
         return False
     return (scores.split, scores.subset) == (data.split, subset_name(data))
@@ -44,7 +44,7 @@ def state(cell: Cell) -> str:
     left = len(commands_left(cell))
     if left < 2:
         return "trained, to evaluate" if left else "done"
-    log = Run(cell.folder).read_log()
+    log = RunFolder(cell.folder).read_log()
     return f"stopped after epoch {log[-1]['epoch']}/{cell.recipe.optim.epochs}" if log else "to do"
 
 
@@ -56,7 +56,7 @@ def refuse_other_runs(cells: Iterable[Cell]) -> None:
     """
     faults = []
     for cell in cells:
-        run = Run(cell.folder)
+        run = RunFolder(cell.folder)
         if run.recipe.exists():
             # Reading fills in settings that are newer than the run.
             found = differences(read_recipe(run.recipe), cell.recipe)

@@ -22,7 +22,7 @@ from poseglot.files import write_atomically
 from poseglot.studies.runner import as_command
 from poseglot.studies.state import is_done
 from poseglot.studies.study import FUSED, Cell, Row, Study, Table
-from poseglot.training.run import Run
+from poseglot.training.run_folder import RunFolder
 
 COLUMNS = ("table", "row", "modality", "seed", "fold", "correct", "total", "percent", "paper", "run", "command")
 _NOTHING = "-"
@@ -45,7 +45,7 @@ class Results:
 
     def __init__(self, cells: Iterable[Cell]) -> None:
         self._scores: dict[Path, SavedScores] = {
-            cell.folder: load_scores(Run(cell.folder).scores) for cell in cells if is_done(cell)
+            cell.folder: load_scores(RunFolder(cell.folder).scores) for cell in cells if is_done(cell)
         }
 
     def of(self, cells: Sequence[Cell]) -> Outcome | None:
@@ -258,7 +258,7 @@ def _machines(cells: Sequence[Cell]) -> str:
     seconds: Counter[tuple[str, ...]] = Counter()
     names = ("poseglot", "commit", "torch", "python", "system", "device", "processes", "threads")
     for cell in cells:
-        run = Run(cell.folder)
+        run = RunFolder(cell.folder)
         if is_done(cell) and run.machine.exists():
             machine = json.loads(run.machine.read_text())
             key = tuple(str(machine.get(name) or _NOTHING) for name in names)

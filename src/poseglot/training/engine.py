@@ -42,7 +42,7 @@ from poseglot.training.distributed import own_share, synchronise_batch_norm, wor
 from poseglot.training.provenance import source_commit
 from poseglot.training.recipe import Recipe
 from poseglot.training.recipe_io import recipe_yaml
-from poseglot.training.run import Run
+from poseglot.training.run_folder import RunFolder
 from poseglot.training.schedule import learning_rate
 from poseglot.training.subsets import names_hash, subset_name
 
@@ -85,7 +85,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, machine: Runtime |
         PoseglotError: the recipe cannot be run, the folder holds another run, or the disk refused.
     """
     machine = machine or Runtime()
-    run = Run(out)
+    run = RunFolder(out)
     if out.exists() and not out.is_dir():
         raise PoseglotError(f"{out} is a file; --out takes a folder for the run.")
     if not (resume and run.checkpoint.exists()):
@@ -124,7 +124,7 @@ def _fabric(machine: Runtime, precision: Any) -> Fabric:
 class _Training:
     """One process's part of a run."""
 
-    def __init__(self, fabric: Fabric, recipe: Recipe, built: Built, run: Run, *, compiled: bool = False) -> None:
+    def __init__(self, fabric: Fabric, recipe: Recipe, built: Built, run: RunFolder, *, compiled: bool = False) -> None:
         self.fabric, self.recipe, self.built, self.run, self.compiled = fabric, recipe, built, run, compiled
         self.task = built.task
         if recipe.precision == "16-mixed" and fabric.device.type == "cpu":
@@ -157,7 +157,7 @@ class _Training:
         if self.fabric.is_global_zero:
             write_atomically(self.run.recipe, recipe_yaml(self.recipe))
             write_atomically(self.run.machine, json.dumps(self._machine(), indent=1) + "\n")
-            self.run.forget_log_after(progress.epochs)
+            self.run.truncate_log(progress.epochs)
             self._announce(progress, resume)
         self.fabric.barrier()
         epochs = self.recipe.optim.epochs

@@ -35,7 +35,9 @@ def class_split(data: DataRecipe, store: PackedStore) -> ClassSplit:
     Raises:
         PoseglotError: the store has no such class, its benchmark has no such list, or no class is left to learn.
     """
-    unseen, excluded_classes = (_named(setting, getattr(data, setting), store) for setting in ("unseen", "left_out"))
+    unseen, excluded_classes = (
+        _named(setting, getattr(data, setting), store) for setting in ("unseen_classes", "excluded_classes")
+    )
     if both := unseen & excluded_classes:
         raise PoseglotError(
             f"data.unseen_classes and data.excluded_classes both have {', '.join(map(repr, sorted(both)))}; a class is one or the other."

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from poseglot.models.recognizer import Recognizer
 
 _BATCH = 16
 
@@ -39,8 +38,8 @@ def add(command: AddCommand) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
+    from poseglot.evaluation.temperature import temperature_of
     from poseglot.files import sha256_of
-    from poseglot.inference.calibration import temperature_of
     from poseglot.inference.export import export_onnx
     from poseglot.inference.predictor import EXPORTED_FILE
     from poseglot.models.recognizer import RECOGNIZER_FILE, load_recognizer
@@ -62,7 +61,7 @@ def run(parsed: argparse.Namespace) -> None:
             "--int8 static calibrates on the clips that a run learned from: give a run's folder, whose recipe names them."
         )
     recognizer = load_recognizer(file).drop_heads()
-    calibration = _training_views(parsed.run, parsed.store, recognizer, parsed.calibrate_on) if parsed.int8 == "static" else []
+    calibration = _training_views(parsed.run, parsed.store, parsed.calibrate_on) if parsed.int8 == "static" else []
     difference = export_onnx(
         recognizer, parsed.out, opset=parsed.opset, int8=parsed.int8, calibration=calibration, made_from=sha256_of(file),
         temperature=temperature_of(file),
@@ -79,30 +78,29 @@ def run(parsed: argparse.Namespace) -> None:
         print(f"top-1 {name}: {_accuracy(path, parsed.run, parsed.store)}", flush=True)
 
 
-def _training_views(run: Path, store_path: Path | None, recognizer: Recognizer, count: int) -> list[npt.NDArray[np.float32]]:
+def _training_views(run: Path, store_path: Path | None, count: int) -> list[npt.NDArray[np.float32]]:
     """Views of so many clips that were learned from, evenly taken from the store's order; batches (N, M, T, V, C)."""
     import numpy as np
     import torch
 
-    from poseglot.app.commands.evaluate import data_of
-    from poseglot.data.dataset import ClipDataset
     from poseglot.data.store import open_store
-    from poseglot.skeletons.protocols import load_pipeline
+    from poseglot.training.run import Run
     from poseglot.training.subsets import subsets
 
-    data = data_of(run, store_path, None)
-    store, spec = open_store(Path(data.store)), recognizer.spec
+    opened = Run(run, device="cpu")
+    data = opened.data(store_path)
+    store = open_store(Path(data.store))
     learned, _ = subsets(data, store)
-    places = learned[np.linspace(0, len(learned) - 1, min(count, len(learned))).astype(int)]
-    views = ClipDataset(store, places, load_pipeline(spec.pipeline), spec.modality, recognizer.layout)
-    return [view.numpy() for view in views.eval_inputs(_BATCH, torch.device("cpu"))]
+    indices = learned[np.linspace(0, len(learned) - 1, min(count, len(learned))).astype(int)]
+    dataset = opened.dataset(indices, store=store)
+    return [inputs.numpy() for inputs in dataset.eval_inputs(_BATCH, torch.device("cpu"))]
 
 
 def _accuracy(recognizer: Path, run: Path, store: Path | None) -> str:
     """n/N and percentage on what the run's recipe looks at."""
-    from poseglot.app.commands.evaluate import scores_and_repeated
-    from poseglot.evaluation.metrics import top_k
     from poseglot.inference import Predictor
+    from poseglot.training.evaluate import evaluate
+    from poseglot.training.run import open_run
 
-    scores, _ = scores_and_repeated(Predictor(recognizer, device="cpu"), run, store, None)
-    return str(top_k(scores.logits, scores.labels, 1))
+    logits = Predictor(recognizer, device="cpu").logits
+    return str(evaluate(open_run(run, device="cpu"), store, logits=logits).top1)

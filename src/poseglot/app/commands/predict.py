@@ -74,7 +74,7 @@ def run(parsed: argparse.Namespace) -> None:
     files = _files(parsed.clips)
     with notes():
         if parsed.add_class or parsed.add_class_descriptions:
-            predictions = _by_words(parsed, files)
+            predictions = _zero_shot(parsed, files)
         else:
             from poseglot.inference import Predictor
 
@@ -143,17 +143,14 @@ def _pose(parsed: argparse.Namespace, files: list[Path], *, num_dims: int) -> st
         return str(parsed.pose)
 
 
-def _by_words(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction]:
-    """All classes, learned and added, by the cosines of their words: they are on one scale, which logits and cosines are not."""
+def _zero_shot(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction]:
+    """Recognise clips among the trained and the added classes."""
     try:
         from poseglot.descriptions import load_descriptions
-        from poseglot.training.run import Run
+        from poseglot.training.run import open_run
         from poseglot.training.zero_shot import ZeroShotRecognizer
     except ImportError as error:
-        raise PoseglotError(missing_package("reading words", error)) from error
-    import numpy as np
-
-    from poseglot.evaluation.zero_shot import cosines, fused
+        raise PoseglotError(missing_package("encoding texts", error)) from error
     from poseglot.inference import Predictor
     from poseglot.inference.predictor import Prediction, best_answers
 
@@ -161,26 +158,14 @@ def _by_words(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction]
     if parsed.top < 1:
         raise PoseglotError(f"at least one answer must be asked for, not {parsed.top}.")
     predictor = Predictor(parsed.run, device=parsed.device, engine="torch")
-    zero_shot = ZeroShotRecognizer(Run(parsed.run), device=predictor.device)
-    described = (
-        list(load_descriptions(str(parsed.add_class_descriptions)).classes.values()) if parsed.add_class_descriptions else []
+    described = parsed.add_class_descriptions and load_descriptions(str(parsed.add_class_descriptions)).classes.values()
+    classifier = ZeroShotRecognizer(open_run(parsed.run, device=predictor.device)).classifier(
+        descriptions=list(described or ()), labels=parsed.add_class, bias=parsed.add_class_bias
     )
-    classes = [*zero_shot.classes, *(each.label for each in described), *parsed.add_class]
-    if twice := sorted({label for label in classes if classes.count(label) > 1}):
-        raise PoseglotError(
-            f"{', '.join(map(repr, twice))} would be there twice: the run knows {', '.join(zero_shot.classes)}. Add classes that it does "
-            "not know, each once."
-        )
-    words = [zero_shot.described(zero_shot.classes)]
-    words += [zero_shot.of_descriptions(described)] if described else []
-    words += [zero_shot.by_label(parsed.add_class)] if parsed.add_class else []
-    of_all = np.concatenate(words, axis=1)
     predictions = []
-    for some, views in predictor.views(files, layout=parsed.layout, pose=_pose(parsed, files, num_dims=predictor.num_dims)):
-        scores = fused(cosines(zero_shot.features(views), of_all))
-        scores[:, len(zero_shot.classes) :] += parsed.add_class_bias
-        for (name, mapping), row in zip(some, scores, strict=True):
-            answers = best_answers(zero_shot.scale * row, classes, parsed.top)
+    for some, inputs in predictor.views(files, layout=parsed.layout, pose=_pose(parsed, files, num_dims=predictor.num_dims)):
+        for (name, mapping), row in zip(some, classifier.logits(inputs), strict=True):
+            answers = best_answers(row, classifier.classes, parsed.top)
             unknown = answers[0].probability < parsed.threshold
             predictions.append(Prediction(name, answers, unknown=unknown, mapping=mapping))
     return predictions

@@ -162,23 +162,23 @@ class Served:
     def _loaded(self) -> tuple[str, str, _Heads | None]:
         if self.path.suffix == ".onnx":
             return "missing", "an exported recognizer has no alignment heads; serve the run's folder.", None
+        from poseglot.training.run import open_run
+
         folder = self.path if self.path.is_dir() else self.path.parent
         recognizer = load_recognizer(folder / RECOGNIZER_FILE if self.path.is_dir() else self.path)
         if not recognizer.spec.levels:
             return "none", "This model was trained without words.", None
-        from poseglot.training.restore import class_texts
-        from poseglot.training.run import Run
-
-        words = class_texts(Run(folder), self.spec.classes)
-        if words is None:
+        run = open_run(folder, device="cpu")
+        if run.prompts is None:
             return "none", "The parts of this model learned from class numbers, not from words.", None
         note = (
             "The text encoder was tuned in the training, but the run's checkpoint is gone: the sentences are read as they were before."
-            if words.pretrained
+            if run.text_encoder_lost
             else ""
         )
-        texts = {level: F.normalize(features.float(), dim=1) for level, features in words.features.items()}
-        table = words.prompts
+        features = run.encode_prompts(pretrained=run.text_encoder_lost)
+        texts = {level: F.normalize(own.float(), dim=1) for level, own in features.items()}
+        table = run.prompts
         sentences = {
             level: [
                 _sentence([table.texts[int(place)] for place in places[: int(count)]], name)
