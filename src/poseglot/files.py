@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from poseglot.errors import PoseglotError
 
@@ -124,16 +124,22 @@ def only_one(file: IO[str], folder: Path) -> Iterator[None]:
     Raises:
         PoseglotError: another process holds it, filling the folder.
     """
+    if not try_lock(file):
+        raise PoseglotError(f"another process is filling {folder}; wait for it, or stop it.")
+    yield
+
+
+def try_lock(file: IO[Any]) -> bool:
+    """Lock a file for this process, and return whether that succeeded; always true on Windows, which has no such locks."""
     try:
         import fcntl
     except ImportError:  # Windows
-        yield
-        return
+        return True
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise PoseglotError(f"another process is filling {folder}; wait for it, or stop it.") from error
-    yield
+    except OSError:
+        return False
+    return True
 
 
 def _refuse_taken(path: Path, overwrite: bool) -> None:

@@ -55,7 +55,7 @@ def packaged(request: pytest.FixtureRequest) -> DescriptionSet:
 
 
 def test_packaged_set_describes_the_classes_of_its_benchmark(packaged: DescriptionSet) -> None:
-    own = ROOT / "recipes" / packaged.name / "classes.txt"
+    own = ROOT / "src" / "poseglot" / "recipes" / packaged.name / "classes.txt"
     classes = tuple(own.read_text().splitlines()) if own.exists() else load_benchmark(packaged.name).classes
     assert set(packaged.classes) == set(classes)
     assert [description.label for description in packaged.of(classes)] == list(classes)

@@ -64,7 +64,7 @@ class World:
 
     def __init__(self, folder: Path, store: Path, text_encoder: Path) -> None:
         self.folder, self.store, self._store, self.text_encoder = folder, store, open_store(store), text_encoder
-        for name in ("recipes", "studies", "src", "benchmarks"):
+        for name in ("src", "benchmarks"):
             (folder / name).symlink_to(ROOT / name)
 
     def provide(self, names: Sequence[str]) -> None:

@@ -179,6 +179,7 @@ def with_nan(joints: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         (lambda joints: joints[:, :0], "no frames"),
         (lambda joints: joints[0, 0, 0], "shape"),
     ],
+    ids=["2 people", "2 coordinates", "19 joints", "25 joints", "NaN", "no frames", "no clip"],
 )
 def test_unacceptable_clips_are_named(
     predictor: Predictor, clips: Sequence[Clip], tmp_path: Path, spoil: Callable[[npt.NDArray[np.float32]], object], said: str

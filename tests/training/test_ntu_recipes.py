@@ -18,14 +18,13 @@ from poseglot.training.engine import Runtime, _Training, train
 from poseglot.training.recipe import LossRecipe, ModelRecipe, Recipe
 from poseglot.training.recipe_io import read_recipe
 from poseglot.training.run_folder import RunFolder
-from tests.conftest import ROOT
 from tests.training.test_shipped_recipes import fabric_of_a_cpu
 
 RECIPES = [("ntu60", "cross-subject"), ("ntu60", "cross-view"), ("ntu120", "cross-subject"), ("ntu120", "cross-setup")]
 
 
 def recipe_of(benchmark: str, split: str) -> Recipe:
-    return read_recipe(ROOT / f"recipes/{benchmark}/{split}.yaml")
+    return read_recipe(f"{benchmark}/{split}")
 
 
 @pytest.fixture(scope="module")

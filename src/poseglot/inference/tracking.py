@@ -1,7 +1,7 @@
 """Who is who: people found in each frame, in any order and with gaps, become tracks.
 
 Frame by frame, the people found are given to the tracks that are still alive, so that the distances between poses are smallest in sum; the
-assignment is exact (the Hungarian algorithm). A pair further apart than `reach` is none: such a person begins a track. A track that
+assignment is exact (scipy's). A pair further apart than `reach` is none: such a person begins a track. A track that
 nobody was given to for more than `gap` frames has ended; shorter gaps are filled in a straight line. The distance of two poses is the
 mean distance of the joints that both have; `reach` is measured in body sizes, so that it holds for metres and for pixels.
 """
@@ -103,32 +103,11 @@ def together(tracks: Sequence[Track], frames: int) -> Joints:
 
 
 def assign(cost: Matrix) -> list[tuple[int, int]]:
-    """Pairs (row, column), as many as the shorter side has, of the smallest sum of costs (Kuhn 1955, with Munkres' potentials; cubic)."""
-    if cost.shape[0] > cost.shape[1]:
-        return sorted((row, column) for column, row in assign(cost.T))
-    rows, columns = cost.shape
-    # Potentials of rows and columns; row_of[j]: which row has column j (counted from 1; 0: none). Column 0 stands for the row in hand.
-    row_potential, column_potential = np.zeros(rows + 1), np.zeros(columns + 1)
-    row_of = np.zeros(columns + 1, dtype=np.int64)
-    for row in range(1, rows + 1):
-        row_of[0], column = row, 0
-        slack, before = np.full(columns + 1, np.inf), np.zeros(columns + 1, dtype=np.int64)
-        visited = np.zeros(columns + 1, dtype=bool)
-        while row_of[column]:
-            visited[column] = True
-            reduced = cost[row_of[column] - 1] - row_potential[row_of[column]] - column_potential[1:]
-            shorter = ~visited[1:] & (reduced < slack[1:])
-            slack[1:][shorter], before[1:][shorter] = reduced[shorter], column
-            nearest = 1 + int(np.where(visited[1:], np.inf, slack[1:]).argmin())
-            step = slack[nearest]
-            row_potential[row_of[visited]] += step
-            column_potential[visited] -= step
-            slack[~visited] -= step
-            column = nearest
-        while column:  # along the way that was found, every row takes the next column
-            row_of[column] = row_of[before[column]]
-            column = int(before[column])
-    return sorted((int(row_of[column]) - 1, column - 1) for column in range(1, columns + 1) if row_of[column])
+    """Return pairs (row, column), as many as the shorter side has, of the smallest sum of costs."""
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(cost)
+    return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
 def _distance(one: Joints, other: Joints, has_scores: bool, num_dims: int | None = None) -> float:

@@ -106,6 +106,10 @@ def shuffled(joints: Joints) -> Joints:
         (lambda joints: np.concatenate([joints, 0 * joints]), set()),
         (lambda joints: np.zeros_like(joints), {"absent"}),
     ],
+    ids=[
+        *("jump", "still", "stuck", "collapsed", "absent", "half seen", "bones", "shuffled", "short", "large", "small"),
+        *("twice", "nearly twice", "two people", "an empty person", "zeros"),
+    ],
 )
 def test_a_planted_fault_is_found_and_no_other(
     clean: list[Clip],

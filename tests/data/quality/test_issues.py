@@ -35,7 +35,7 @@ def test_an_error_of_a_clip_says_its_kind_and_is_for_the_user() -> None:
     assert error.kind == "body count" and str(error) == "f.skeleton, line 7: expected a count."
 
 
-@pytest.mark.parametrize("way", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])
+@pytest.mark.parametrize("way", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))], ids=["copy", "pickle"])
 def test_an_error_of_a_clip_comes_back_from_another_process(way: Callable[[ClipError], ClipError]) -> None:
     """Else the pool of processes breaks where the error is received, and nobody learns what was wrong."""
     error = way(ClipError("body count", "f.skeleton, line 7: expected a count."))

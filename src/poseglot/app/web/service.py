@@ -151,8 +151,8 @@ class Served:
             except ImportError as error:
                 state, heads = "missing", None
                 note = (
-                    f"to compare parts with words the package {error.name!r} is needed, which is not installed; in the source folder of "
-                    "Poseglot: pip install '.[train]'"
+                    f"to compare parts with words the package {error.name!r} is needed, which is not installed: "
+                    "pip install 'poseglot[train]'"
                 )
             except Exception:  # whatever it is, the page works without
                 logging.getLogger(__name__).exception("the words of %s could not be loaded", self.path)

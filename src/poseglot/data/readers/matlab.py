@@ -1,6 +1,6 @@
 """MATLAB files (.mat), one clip each: an array of joints in a variable.
 
-The package `scipy` (an optional extra: `pip install 'poseglot[matlab]'`) reads them, up to MATLAB's version 7; only this file knows it.
+They are read by scipy, up to MATLAB's version 7.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from poseglot.data.quality.issues import ClipError
-from poseglot.errors import PoseglotError
 
 
 def load_variable(path: Path, variable: str | None = None) -> npt.NDArray[Any]:
@@ -22,13 +21,10 @@ def load_variable(path: Path, variable: str | None = None) -> npt.NDArray[Any]:
         variable: its name; None: the only array of numbers with at least two axes, both longer than one.
 
     Raises:
-        PoseglotError: scipy is not installed.
         ClipError: no MATLAB file that it reads, no such variable, or several that it may be.
     """
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise PoseglotError("reading .mat files needs the package scipy: pip install 'poseglot[matlab]'.") from error
+    from scipy.io import loadmat
+
     try:
         held = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
     except OSError as error:
