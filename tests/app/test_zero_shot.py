@@ -48,7 +48,7 @@ def runs(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         "choosing": replace(recipe.data, excluded_classes=list(UNSEEN), unseen_classes=list(OTHERS), folds=2, fold=1),
     }
     for name, each in data.items():
-        train(replace(recipe, data=each), folder / name, machine=Runtime("cpu"))
+        train(replace(recipe, data=each), folder / name, runtime=Runtime("cpu"))
     return {name: folder / name for name in data}
 
 

@@ -54,10 +54,10 @@ def test_settings_newer_than_the_checkpoint_have_their_defaults(tmp_path: Path) 
     module, optimizer = trained(0)
     save_checkpoint(tmp_path / "c", module, optimizer, Progress(4), RECIPE)
     described, tensors = read_safetensors(tmp_path / "c")
-    del described["recipe"]["words"]["states"], described["recipe"]["loss"]
+    del described["recipe"]["text"]["states"], described["recipe"]["loss"]
     (tmp_path / "c").write_bytes(save(tensors, metadata={"poseglot": json.dumps(described)}))
     assert load_checkpoint(tmp_path / "c", module, optimizer, RECIPE).epochs == 4
-    with pytest.raises(PoseglotError, match=r"words\.states \(5 there, 7 wanted\)"):
+    with pytest.raises(PoseglotError, match=r"text\.states \(5 there, 7 wanted\)"):
         load_checkpoint(tmp_path / "c", module, optimizer, replace(RECIPE, text=TextRecipe(states=7)))
 
 

@@ -33,7 +33,7 @@ def recipe(few_clips: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv(SWITCH, "off")
     recipe = small_recipe(few_clips, tiny_bert)
     return replace(
-        recipe, text=replace(recipe.text, freeze=True), optim=replace(recipe.optim, epochs=2, steps=[1], drop_last=True)
+        recipe, text=replace(recipe.text, freeze=True), optim=replace(recipe.optim, epochs=2, milestones=[1], drop_last=True)
     )
 
 
@@ -104,7 +104,7 @@ def test_a_compiled_run_is_resumed_uncompiled(
     recipe: Recipe, backend: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, plain = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "plain")
-    train(recipe, plain.folder, machine=PLAIN)
+    train(recipe, plain.folder, runtime=PLAIN)
     save = _Training._save
 
     def killed(self: Any, progress: Any) -> None:
@@ -114,10 +114,10 @@ def test_a_compiled_run_is_resumed_uncompiled(
     with monkeypatch.context() as patch:
         patch.setattr(_Training, "_save", killed)
         with pytest.raises(KeyboardInterrupt):
-            train(recipe, run.folder, machine=COMPILED)
+            train(recipe, run.folder, runtime=COMPILED)
     assert len(backend) == 1  # and none for the test set
     assert json.loads(run.machine.read_text())["compiled"] is True
-    train(recipe, run.folder, resume=True, machine=PLAIN)
+    train(recipe, run.folder, resume=True, runtime=PLAIN)
     assert len(backend) == 1
     assert json.loads(run.machine.read_text())["compiled"] is False
     (_, found), (_, expected) = read_safetensors(run.checkpoint), read_safetensors(plain.checkpoint)
@@ -135,7 +135,7 @@ def test_a_compiler_that_fails_is_named_with_the_way_out(
     torch._dynamo.reset()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=failing))
     with pytest.raises(PoseglotError, match=r"torch\.compile failed .*no compiler in these parts.*--compile off"):
-        train(recipe, tmp_path / "run", machine=COMPILED)
+        train(recipe, tmp_path / "run", runtime=COMPILED)
 
 
 def test_compiling_is_for_gpus_unless_asked_for(recipe: Recipe, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_compiling_is_for_gpus_unless_asked_for(recipe: Recipe, tmp_path: Path) 
     assert [wanted(choice, cpu) for choice in ("auto", "on", "off")] == [False, True, False]
     assert [wanted(choice, gpu) for choice in ("auto", "on", "off")] == [True, True, False]
     with pytest.raises(PoseglotError, match=r"--compile takes auto .*, on or off, not 'yes'"):
-        train(recipe, tmp_path / "run", machine=Runtime("cpu", compile="yes"))
+        train(recipe, tmp_path / "run", runtime=Runtime("cpu", compile="yes"))
     assert not (tmp_path / "run").exists()
 
 

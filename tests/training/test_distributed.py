@@ -50,9 +50,12 @@ def process(rank: int, world: int, recipes: dict[str, Recipe], folder: str) -> N
 
 def test_loss_gradients_and_statistics_of_two_processes_equal_one(store_path: Path, tiny_bert: Path, tmp_path: Path) -> None:
     recipe = small_recipe(store_path, tiny_bert)
-    recipes = {"fixed": recipe, "learned": replace(recipe, loss=LossRecipe(learned_scale=True, learned_weight=True))}
+    recipes = {
+        "fixed": recipe,
+        "learned": replace(recipe, loss=LossRecipe(learn_logit_scale=True, learn_alignment_weight=True)),
+    }
     recipes["context"] = replace(
-        recipe, text=replace(recipe.text, prompt="learned", partition="global", freeze=True, context=4)
+        recipe, text=replace(recipe.text, prompt="learned", partition="global", freeze=True, context_length=4)
     )
     recipes["part-classes"] = replace(recipe, text=replace(recipe.text, prompt="part-classes"))
     in_two_processes(process, recipes, str(tmp_path))

@@ -38,7 +38,7 @@ def recipe(few_clips: Path, tiny_bert: Path) -> Recipe:
 @pytest.fixture(scope="module")
 def unbroken(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     folder = tmp_path_factory.mktemp("unbroken") / "run"
-    train(recipe, folder, machine=CPU)
+    train(recipe, folder, runtime=CPU)
     return RunFolder(folder)
 
 
@@ -60,10 +60,8 @@ def test_a_run_leaves_recipe_log_checkpoint_and_recognizer(recipe: Recipe, unbro
     assert list(recognizer.spec.levels) == ["global", "head", "hand", "hip", "foot"]
 
 
-def test_the_result_is_the_last_epoch_and_the_best_on_test_is_kept_apart(
-    recipe: Recipe, unbroken: RunFolder, tmp_path: Path
-) -> None:
-    result = train(recipe, unbroken.folder, resume=True, machine=CPU)  # complete already: only looked at again
+def test_the_result_is_the_last_epoch_and_the_best_on_test_is_kept_apart(recipe: Recipe, unbroken: RunFolder, tmp_path: Path) -> None:
+    result = train(recipe, unbroken.folder, resume=True, runtime=CPU)  # complete already: only looked at again
     log = unbroken.read_log()
     assert (result.last.correct, result.last.total) == (log[-1]["test"]["correct"], 8)
     counts = [entry["test"]["correct"] for entry in log]
@@ -85,12 +83,12 @@ def test_interrupted_and_resumed_is_bit_for_bit_the_unbroken_run(
 
     monkeypatch.setattr(engine._Training, "step", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, run.folder, machine=CPU)
+        train(recipe, run.folder, runtime=CPU)
     assert not run.recognizer.exists()
     monkeypatch.setattr(engine._Training, "step", original)
     with run.log.open("a") as log:
         log.write('{"epoch": 3, "lo')  # what a kill may leave
-    train(recipe, run.folder, resume=True, machine=CPU)
+    train(recipe, run.folder, resume=True, runtime=CPU)
     assert run.recognizer.read_bytes() == unbroken.recognizer.read_bytes()
     assert run.checkpoint.read_bytes() == unbroken.checkpoint.read_bytes()
     assert lasting(run) == lasting(unbroken)
@@ -102,11 +100,11 @@ def test_what_learns_beside_the_skeleton_is_resumed_too(
     """A learned context before fixed words, and a learned lambda, cut off between epochs."""
     recipe = replace(
         recipe,
-        text=replace(recipe.text, prompt="learned", partition="global", freeze=True, context=4),
-        loss=LossRecipe(learned_weight=True),
+        text=replace(recipe.text, prompt="learned", partition="global", freeze=True, context_length=4),
+        loss=LossRecipe(learn_alignment_weight=True),
     )
     whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
-    train(recipe, whole.folder, machine=CPU)
+    train(recipe, whole.folder, runtime=CPU)
     weights = [entry["weight"] for entry in whole.read_log()]
     assert len(set(weights)) == 3
     assert min(weights) > 0
@@ -118,9 +116,9 @@ def test_what_learns_beside_the_skeleton_is_resumed_too(
 
     monkeypatch.setattr(engine._Training, "_save", killed)
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, cut.folder, machine=CPU)
+        train(recipe, cut.folder, runtime=CPU)
     monkeypatch.setattr(engine._Training, "_save", original)
-    train(recipe, cut.folder, resume=True, machine=CPU)
+    train(recipe, cut.folder, resume=True, runtime=CPU)
     assert cut.checkpoint.read_bytes() == whole.checkpoint.read_bytes()
     assert lasting(cut) == lasting(whole)
     # The text encoder was left as it was, the vectors before the words were not.
@@ -132,7 +130,7 @@ def test_what_learns_beside_the_skeleton_is_resumed_too(
 
 def test_a_fold_is_held_out_of_the_training_side(recipe: Recipe, tmp_path: Path) -> None:
     folded = replace(recipe, data=replace(recipe.data, folds=4, fold=2), optim=replace(recipe.optim, epochs=1))
-    result = train(folded, tmp_path / "run", machine=CPU)
+    result = train(folded, tmp_path / "run", runtime=CPU)
     (entry,) = RunFolder(tmp_path / "run").read_log()
     assert (entry["train"]["total"], result.last.total) == (24, 8)  # 32 clips of eight people
     built = build(folded)
@@ -169,7 +167,7 @@ def test_a_full_disk_while_saving_keeps_the_last_checkpoint(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(PoseglotError, match=r"could not write .*checkpoint\.safetensors.*No space left on device"):
-        train(recipe, run.folder, machine=CPU)
+        train(recipe, run.folder, runtime=CPU)
     assert sorted(path.name for path in run.folder.iterdir()) == [
         "checkpoint.safetensors",
         "log.jsonl",
@@ -177,15 +175,15 @@ def test_a_full_disk_while_saving_keeps_the_last_checkpoint(
         "recipe.yaml",
         "tensorboard",
     ]
-    train(recipe, run.folder, resume=True, machine=CPU)
+    train(recipe, run.folder, resume=True, runtime=CPU)
     assert run.recognizer.read_bytes() == unbroken.recognizer.read_bytes()
 
 
 def test_another_run_is_not_overwritten_and_another_recipe_not_resumed(recipe: Recipe, unbroken: RunFolder) -> None:
     with pytest.raises(PoseglotError, match=r"already holds a run\. Add --resume"):
-        train(recipe, unbroken.folder, machine=CPU)
+        train(recipe, unbroken.folder, runtime=CPU)
     with pytest.raises(PoseglotError, match=r"another recipe; it differs in optim\.lr \(0\.1 there, 0\.2 wanted\)"):
-        train(replace(recipe, optim=replace(recipe.optim, lr=0.2)), unbroken.folder, resume=True, machine=CPU)
+        train(replace(recipe, optim=replace(recipe.optim, lr=0.2)), unbroken.folder, resume=True, runtime=CPU)
     assert read_recipe(unbroken.recipe) == recipe
 
 
@@ -195,17 +193,17 @@ def test_resume_without_a_checkpoint_begins_anew_and_says_so(
     run = RunFolder(tmp_path / "run")
     run.folder.mkdir()
     run.recipe.write_text(recipe_yaml(recipe))  # killed in its first epoch
-    train(replace(recipe, optim=replace(recipe.optim, epochs=1)), run.folder, resume=True, machine=CPU)
+    train(replace(recipe, optim=replace(recipe.optim, epochs=1)), run.folder, resume=True, runtime=CPU)
     assert "no checkpoint in" in capsys.readouterr().out
     run.checkpoint.unlink()
     with pytest.raises(PoseglotError, match="holds a recognizer but no checkpoint"):
-        train(recipe, run.folder, resume=True, machine=CPU)
+        train(recipe, run.folder, resume=True, runtime=CPU)
 
 
 def test_a_file_in_the_place_of_the_folder_is_named(recipe: Recipe, tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
     with pytest.raises(PoseglotError, match="is a file; --out takes a folder"):
-        train(recipe, tmp_path / "run", machine=CPU)
+        train(recipe, tmp_path / "run", runtime=CPU)
 
 
 def test_a_checkpoint_cut_short_is_named(recipe: Recipe, unbroken: RunFolder, tmp_path: Path) -> None:
@@ -214,7 +212,7 @@ def test_a_checkpoint_cut_short_is_named(recipe: Recipe, unbroken: RunFolder, tm
     whole = unbroken.checkpoint.read_bytes()
     run.checkpoint.write_bytes(whole[: len(whole) * 2 // 3])
     with pytest.raises(PoseglotError, match=r"checkpoint\.safetensors is not a whole safetensors file"):
-        train(recipe, run.folder, resume=True, machine=CPU)
+        train(recipe, run.folder, resume=True, runtime=CPU)
 
 
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(recipe: Recipe, tmp_path: Path) -> None:
@@ -228,19 +226,19 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(recipe: Re
     }
     for message, case in cases.items():
         with pytest.raises(PoseglotError, match=message):
-            train(case, tmp_path / "run", machine=CPU)
+            train(case, tmp_path / "run", runtime=CPU)
     assert not (tmp_path / "run").exists()
 
 
 def test_a_training_that_diverges_says_so(recipe: Recipe, tmp_path: Path) -> None:
     wild = replace(recipe, optim=replace(recipe.optim, lr=1e12, warmup_epochs=0))
     with pytest.raises(PoseglotError, match=r"not a finite number.*Lower optim\.lr"):
-        train(wild, tmp_path / "run", machine=CPU)
+        train(wild, tmp_path / "run", runtime=CPU)
     assert not (tmp_path / "run" / "recognizer.safetensors").exists()
 
 
 @pytest.mark.parametrize(
-    "machine",
+    "runtime",
     [
         Runtime("abacus"),
         Runtime("cpu", "many"),
@@ -250,9 +248,9 @@ def test_a_training_that_diverges_says_so(recipe: Recipe, tmp_path: Path) -> Non
         Runtime("tpu"),
     ],
 )
-def test_a_machine_that_is_not_there_is_named(recipe: Recipe, tmp_path: Path, machine: Runtime) -> None:
-    with pytest.raises(PoseglotError, match=f"'{machine.accelerator}'|'{machine.devices}'"):
-        train(recipe, tmp_path / "run", machine=machine)
+def test_a_machine_that_is_not_there_is_named(recipe: Recipe, tmp_path: Path, runtime: Runtime) -> None:
+    with pytest.raises(PoseglotError, match=f"'{runtime.accelerator}'|'{runtime.devices}'"):
+        train(recipe, tmp_path / "run", runtime=runtime)
 
 
 def test_the_epochs_order_follows_from_seed_and_epoch(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,7 +297,7 @@ def test_official_repeated_augmentation_shows_the_same_views_every_epoch(
 
 def test_bfloat16_training_stays_close_to_float32(recipe: Recipe, unbroken: RunFolder, tmp_path: Path) -> None:
     short = replace(recipe, precision="bf16-mixed", optim=replace(recipe.optim, epochs=1))
-    train(short, tmp_path / "run", machine=CPU)
+    train(short, tmp_path / "run", runtime=CPU)
     loss = RunFolder(tmp_path / "run").read_log()[0]["loss"]
     assert loss == pytest.approx(unbroken.read_log()[0]["loss"], rel=0.05)
     assert load_recognizer(tmp_path / "run" / "recognizer.safetensors").classifier.weight.dtype == torch.float32
@@ -344,7 +342,7 @@ def test_killed_at_any_moment_and_resumed_is_bit_for_bit_the_unbroken_run(recipe
 def test_two_processes_train_the_same_recognizer_as_one(recipe: Recipe, store_path: Path, tmp_path: Path) -> None:
     """In 64 bits: in 32, rounding alone moves the gradients of early layers by a percent, and a few steps multiply that."""
     # Batches of 21, so that shares differ in size; and five steps, as each makes a hundred times more of what was rounding.
-    data, optim = replace(recipe.data, store=str(store_path)), replace(recipe.optim, epochs=1, steps=[], batch_size=21)
+    data, optim = replace(recipe.data, store=str(store_path)), replace(recipe.optim, epochs=1, milestones=[], batch_size=21)
     exact = replace(recipe, precision="64-true", data=data, optim=optim)
     logs, states = {}, {}
     for launcher in ("one", "fabric", "torchrun"):

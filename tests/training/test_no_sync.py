@@ -112,12 +112,12 @@ def recipes(recipe: Recipe) -> dict[str, Recipe]:
         "synonyms and parts": recipe,
         "frozen": replace(recipe, text=replace(words, freeze=True)),
         "minilm": replace(recipe, text=replace(words, encoder="minilm")),
-        "context": replace(recipe, text=replace(words, prompt="learned", partition="global", context=4)),
+        "context": replace(recipe, text=replace(words, prompt="learned", partition="global", context_length=4)),
         "part classes": replace(recipe, text=replace(words, prompt="part-classes")),
         "no words": replace(recipe, text=replace(words, prompt="none")),
         "bones": replace(recipe, data=replace(recipe.data, modality="bone_motion", effective_scale=True)),
         "official": replace(recipe, model=ModelRecipe(base_channels=8, official_input_transform=True)),
-        "learned": replace(recipe, loss=LossRecipe(learned_weight=True, learned_scale=True, target="soft10")),
+        "learned": replace(recipe, loss=LossRecipe(learn_alignment_weight=True, learn_logit_scale=True, target="soft10")),
         "another encoder": replace(recipe, model=ModelRecipe(base_channels=8, encoder="st-gcn")),
     }
 

@@ -96,13 +96,13 @@ def test_folds_that_do_not_fit_are_refused(folds: str, fold: str) -> None:
 
 
 def test_a_prompt_and_a_partition_that_do_not_go_together_are_refused_when_read() -> None:
-    with pytest.raises(PoseglotError, match=r"'synonym' describes the whole body.*--words\.partition global"):
+    with pytest.raises(PoseglotError, match=r"'synonym' describes the whole body.*--text\.partition global"):
         parse_recipe(["--config", PAPER, "--text.prompt", "synonym"])
     assert parse_recipe(["--config", PAPER, "--text.prompt", "synonym", "--text.partition", "none"]).with_text is False
 
 
 def test_a_learned_weight_needs_a_start() -> None:
-    with pytest.raises(PoseglotError, match=r"loss\.learned_weight needs a loss\.weight above 0"):
+    with pytest.raises(PoseglotError, match=r"loss\.learn_alignment_weight needs a loss\.alignment_weight above 0"):
         parse_recipe(["--config", PAPER, "--loss.learn_alignment_weight", "true", "--loss.alignment_weight", "0"])
 
 
@@ -122,11 +122,11 @@ def test_settings_are_not_guessed_from_their_first_letters() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--data.strem", "bone"], r"--data\.strem\. Did you mean --data\.stream\?"),
+        (["--data.modalty", "bone"], r"--data\.modalty\. Did you mean --data\.modality\?"),
         (["--ressume"], r"Did you mean --resume\?"),
         (["--optim.epochs", "three"], r"optim\.epochs: Expected a whole number\. Got value: three"),
-        (["--optim.milestones", "20"], r"optim\.steps: Expected a list like \[90, 100\]"),
-        (["--data.modality", "bones"], r"data\.stream: Expected one of 'joint', 'bone'"),
+        (["--optim.milestones", "20"], r"optim\.milestones: Expected a list like \[90, 100\]"),
+        (["--data.modality", "bones"], r"data\.modality: Expected one of 'joint', 'bone'"),
     ],
 )
 def test_the_commonest_mistakes_are_put_in_plain_words(arguments: list[str], message: str) -> None:

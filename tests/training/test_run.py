@@ -27,7 +27,7 @@ def recipe(few_clips: Path, tiny_bert: Path) -> Recipe:
 
 
 def test_text_features_are_the_means_of_what_the_tuned_encoder_says(recipe: Recipe, tmp_path: Path) -> None:
-    train(recipe, tmp_path / "run", machine=Runtime("cpu"))
+    train(recipe, tmp_path / "run", runtime=Runtime("cpu"))
     features = open_run(tmp_path / "run").text_features
     fresh = build(recipe)
     task, prompts = build(recipe).task, fresh.prompts
@@ -51,12 +51,12 @@ def test_text_features_are_the_means_of_what_the_tuned_encoder_says(recipe: Reci
 
 def test_without_text_there_are_no_features_and_without_a_checkpoint_it_says_so(recipe: Recipe, tmp_path: Path) -> None:
     silent = tmp_path / "silent"
-    train(replace(recipe, text=replace(recipe.text, prompt="none")), silent, machine=Runtime("cpu"))
+    train(replace(recipe, text=replace(recipe.text, prompt="none")), silent, runtime=Runtime("cpu"))
     assert open_run(silent).prompts is None and open_run(silent).text_features == {}
     with pytest.raises(SettingError):
         _ = open_run(silent).text_encoder
     spoken = tmp_path / "spoken"
-    train(recipe, spoken, machine=Runtime("cpu"))
+    train(recipe, spoken, runtime=Runtime("cpu"))
     RunFolder(spoken).checkpoint.unlink()
     run = open_run(spoken)
     assert run.text_encoder_lost
@@ -66,7 +66,7 @@ def test_without_text_there_are_no_features_and_without_a_checkpoint_it_says_so(
 
 
 def test_an_opened_run_gives_what_was_trained(recipe: Recipe, tmp_path: Path) -> None:
-    result = train(recipe, tmp_path / "run", machine=Runtime("cpu"))
+    result = train(recipe, tmp_path / "run", runtime=Runtime("cpu"))
     run = poseglot.open_run(str(tmp_path / "run"), device="cpu")
     assert repr(run) == f"Run('{tmp_path / 'run'}')"
     assert run.recipe == recipe and run.has_recipe and len(run.log) == 1
@@ -87,7 +87,7 @@ def test_an_opened_run_gives_what_was_trained(recipe: Recipe, tmp_path: Path) ->
 
 
 def test_a_run_without_a_recipe_needs_store_and_split(recipe: Recipe, tmp_path: Path) -> None:
-    train(recipe, tmp_path / "run", machine=Runtime("cpu"))
+    train(recipe, tmp_path / "run", runtime=Runtime("cpu"))
     RunFolder(tmp_path / "run").recipe.unlink()
     run = poseglot.open_run(tmp_path / "run")
     assert not run.has_recipe
@@ -99,7 +99,7 @@ def test_a_run_without_a_recipe_needs_store_and_split(recipe: Recipe, tmp_path: 
 
 def test_another_store_is_refused(recipe: Recipe, tmp_path: Path, small_store: PackedStore) -> None:
     unseen = replace(recipe, data=replace(recipe.data, unseen_classes=["bow", "squat"]))
-    train(unseen, tmp_path / "run", machine=Runtime("cpu"))
+    train(unseen, tmp_path / "run", runtime=Runtime("cpu"))
     RunFolder(tmp_path / "run").recipe.unlink()
     with pytest.raises(InputError, match="knows 10 classes"):
         poseglot.evaluate(tmp_path / "run", small_store.path, "cross-person")

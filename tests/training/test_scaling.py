@@ -98,7 +98,7 @@ def test_two_processes_send_what_the_model_says(scaling: ModuleType, recipes: di
         heard = Counter((kind, size) for kind, size in json.loads((tmp_path / f"{case}.json").read_text()))
         built = build(recipe)
         texts = 0
-        if built.prompts is not None and recipe.text.learning == "tuned":
+        if built.prompts is not None and recipe.text.freeze is False:
             texts = len(built.prompts.draw(built.train.labels[BATCH], seed=0, epoch=0, index=BATCH).unique())
         sent = scaling.messages(
             built.task.double(),

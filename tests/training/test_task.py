@@ -128,7 +128,9 @@ def test_the_text_encoder_learns_at_its_own_rate(recipe: Recipe) -> None:
 
 
 def test_a_learned_scale_is_one_number_per_level_used_as_it_is(recipe: Recipe) -> None:
-    built = build(replace(recipe, loss=LossRecipe(scale=2.659, learned_scale=True, target="soft10", weight=1.0)))
+    built = build(
+        replace(recipe, loss=LossRecipe(logit_scale=2.659, learn_logit_scale=True, target="soft10", alignment_weight=1.0))
+    )
     task = built.task
     assert isinstance(task.scale, nn.Parameter)
     assert task.scale.tolist() == pytest.approx([2.659] * 5)
@@ -175,11 +177,11 @@ WHOLE_BODY = ("label", "synonym", "paragraph", "manual", "states", "learned")
 
 
 @pytest.mark.parametrize("prompt", [*WHOLE_BODY, "parts", "synonym+parts"])
-@pytest.mark.parametrize("learning", ["tuned", "frozen"])
-def test_every_prompt_takes_a_step_with_the_text_encoder_tuned_or_frozen(recipe: Recipe, prompt: str, learning: str) -> None:
+@pytest.mark.parametrize("freeze", [False, True])
+def test_every_prompt_takes_a_step_with_the_text_encoder_tuned_or_frozen(recipe: Recipe, prompt: str, freeze: bool) -> None:
     partition = "global" if prompt in WHOLE_BODY else "two"
-    words = replace(recipe.text, prompt=prompt, partition=partition, learning=learning, states=3, context=4)
-    built = build(replace(recipe, words=words))
+    words = replace(recipe.text, prompt=prompt, partition=partition, freeze=freeze, states=3, context_length=4)
+    built = build(replace(recipe, text=words))
     levels = {"parts": ("upper", "lower"), "synonym+parts": ("global", "upper", "lower")}.get(prompt, ("global",))
     assert built.task.levels == levels
     view, labels, places = one_batch(built)
@@ -190,12 +192,12 @@ def test_every_prompt_takes_a_step_with_the_text_encoder_tuned_or_frozen(recipe:
     assert silent == []
     learned = {name for name, parameter in built.task.named_parameters() if parameter.requires_grad and name.startswith("bank")}
     assert any("vectors" in name for name in learned) == (prompt == "learned")
-    assert any("model" in name for name in learned) == (learning == "tuned")
+    assert any("model" in name for name in learned) == (not freeze)
 
 
 def test_states_are_those_nearest_to_the_label_in_the_text_encoders_space(recipe: Recipe) -> None:
     words = replace(recipe.text, prompt="states", partition="global", encoder="minilm", freeze=True, states=3)
-    prompts = build(replace(recipe, words=words)).prompts
+    prompts = build(replace(recipe, text=words)).prompts
     assert prompts is not None
     by_label = dict(text.split(": ") for text in prompts.texts)
     assert "foot kick" in by_label["kick forward"].split(", ")
@@ -237,7 +239,7 @@ def test_a_learned_weight_starts_where_it_is_told_and_rests_at_its_share() -> No
 
 
 def test_a_learned_weight_is_learned_without_weight_decay(recipe: Recipe) -> None:
-    built = build(replace(recipe, loss=LossRecipe(weight=0.5, learned_weight=True)))
+    built = build(replace(recipe, loss=LossRecipe(alignment_weight=0.5, learn_alignment_weight=True)))
     task = built.task
     *_, group = task.parameter_groups(lr=0.1, text_lr_scale=0.5)
     assert task.learned_weight is not None

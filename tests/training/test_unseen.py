@@ -112,7 +112,7 @@ def test_words_are_read_as_the_run_left_its_text_encoder(short: Recipe, tmp_path
     words = replace(short.text, prompt=prompt, partition=partition, freeze=freeze, context_length=3, states=2)
     recipe = replace(short, text=words)
     run = RunFolder(tmp_path / "run")
-    train(recipe, run.folder, machine=Runtime("cpu"))
+    train(recipe, run.folder, runtime=Runtime("cpu"))
     zero_shot = ZeroShotRecognizer(run.folder)
     assert zero_shot.logit_scale == 10
     found = zero_shot.class_features([*zero_shot.classes, *UNSEEN])
@@ -134,7 +134,7 @@ def test_words_are_read_as_the_run_left_its_text_encoder(short: Recipe, tmp_path
 
 def test_the_mean_is_of_normalised_texts(short: Recipe, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
-    train(short, run.folder, machine=Runtime("cpu"))
+    train(short, run.folder, runtime=Runtime("cpu"))
     zero_shot = ZeroShotRecognizer(run.folder)
     description = load_descriptions("demo").classes["squat"]
     texts = [description.label, *description.synonyms]
@@ -155,19 +155,19 @@ def test_the_mean_is_of_normalised_texts(short: Recipe, tmp_path: Path) -> None:
 
 def test_a_learned_scale_and_a_lost_checkpoint(short: Recipe, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
-    train(replace(short, loss=LossRecipe(learn_logit_scale=True)), run.folder, machine=Runtime("cpu"))
+    train(replace(short, loss=LossRecipe(learn_logit_scale=True)), run.folder, runtime=Runtime("cpu"))
     assert ZeroShotRecognizer(run.folder).logit_scale not in (10, 0)
     run.checkpoint.unlink()
     with pytest.raises(FileError, match="checkpoint"):
         ZeroShotRecognizer(run.folder)
     frozen = RunFolder(tmp_path / "frozen")
-    train(replace(short, text=replace(short.text, freeze=True)), frozen.folder, machine=Runtime("cpu"))
+    train(replace(short, text=replace(short.text, freeze=True)), frozen.folder, runtime=Runtime("cpu"))
     frozen.checkpoint.unlink()
     assert ZeroShotRecognizer(frozen.folder).class_features(UNSEEN).shape == (5, 3, 24)
 
 
 def test_without_words_nothing_is_recognised_by_words(short: Recipe, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
-    train(replace(short, text=replace(short.text, prompt="part-classes")), run.folder, machine=Runtime("cpu"))
+    train(replace(short, text=replace(short.text, prompt="part-classes")), run.folder, runtime=Runtime("cpu"))
     with pytest.raises(SettingError):
         ZeroShotRecognizer(run.folder)

@@ -72,26 +72,26 @@ class Result:
     best_on_test: tuple[int, int]
 
 
-def train(recipe: Recipe, out: Path, *, resume: bool = False, machine: Runtime | None = None) -> Result:
+def train(recipe: Recipe, out: Path, *, resume: bool = False, runtime: Runtime | None = None) -> Result:
     """Train a recipe into a folder.
 
     Args:
         recipe: the experiment.
         out: the run's folder; see `poseglot.training.run`.
         resume: go on from its checkpoint, if there is one.
-        machine: one device of any kind by default.
+        runtime: one device of any kind by default.
 
     Raises:
         PoseglotError: the recipe cannot be run, the folder holds another run, or the disk refused.
     """
-    machine = machine or Runtime()
+    runtime = runtime or Runtime()
     run = RunFolder(out)
     if out.exists() and not out.is_dir():
         raise PoseglotError(f"{out} is a file; --out takes a folder for the run.")
     if not (resume and run.checkpoint.exists()):
         run.refuse_to_overwrite(resume=resume)
-    fabric = _fabric(machine, recipe.precision)
-    compiled = wanted(machine.compile, fabric.device)
+    fabric = _fabric(runtime, recipe.precision)
+    compiled = wanted(runtime.compile, fabric.device)
     fabric.launch()
     return _Training(fabric, recipe, build(recipe), run, compiled=compiled).go(resume)
 
@@ -100,23 +100,23 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, machine: Runtime |
 _LOOK_EVERY = 0.5
 
 
-def _fabric(machine: Runtime, precision: Any) -> Fabric:
-    if machine.nodes < 1 or not (machine.devices == "auto" or (machine.devices.isdecimal() and int(machine.devices) > 0)):
+def _fabric(runtime: Runtime, precision: Any) -> Fabric:
+    if runtime.nodes < 1 or not (runtime.devices == "auto" or (runtime.devices.isdecimal() and int(runtime.devices) > 0)):
         raise PoseglotError(
-            f"--devices takes a number from 1, or auto, and --nodes a number from 1; not {machine.devices!r} and {machine.nodes}."
+            f"--devices takes a number from 1, or auto, and --nodes a number from 1; not {runtime.devices!r} and {runtime.nodes}."
         )
-    several = machine.nodes > 1 or machine.devices != "1"
+    several = runtime.nodes > 1 or runtime.devices != "1"
     try:
         return Fabric(
-            accelerator=machine.accelerator,
-            devices=machine.devices if machine.devices == "auto" else int(machine.devices),
-            num_nodes=machine.nodes,
+            accelerator=runtime.accelerator,
+            devices=runtime.devices if runtime.devices == "auto" else int(runtime.devices),
+            num_nodes=runtime.nodes,
             strategy="ddp" if several else "auto",
             precision=precision,
         )
     except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
         raise PoseglotError(
-            f"cannot run on accelerator {machine.accelerator!r} with {machine.devices} devices: {error} "
+            f"cannot run on accelerator {runtime.accelerator!r} with {runtime.devices} devices: {error} "
             "Accelerators are auto, cpu, cuda and mps."
         ) from error
 

@@ -62,8 +62,8 @@ def run(parsed: argparse.Namespace) -> None:
     recipe = parse_recipe(["--config", parsed.config.as_posix(), *parsed.rest])
     name = "-".join(filter(None, (parsed.config.parent.name, parsed.config.stem, recipe.data.modality, f"seed{recipe.seed}")))
     out = parsed.out or Path("runs") / name
-    machine = Runtime(parsed.accelerator, parsed.devices, parsed.nodes, parsed.compile)
-    result = train(recipe, out, resume=parsed.resume, machine=machine)
+    runtime = Runtime(parsed.accelerator, parsed.devices, parsed.nodes, parsed.compile)
+    result = train(recipe, out, resume=parsed.resume, runtime=runtime)
     if rank() != 0:
         return
     print(f"{out}: last epoch {result.last}")

@@ -54,7 +54,7 @@ def check_options(name: str, options: Iterable[str]) -> None:
     if name not in ENCODERS:
         raise PoseglotError(f"unknown encoder {name!r}; there are {', '.join(ENCODERS)}.")
     accepted = [
-        option for option in inspect.signature(ENCODERS[name]).parameters if option not in ("layout", "people", "channels")
+        option for option in inspect.signature(ENCODERS[name]).parameters if option not in ("layout", "num_persons", "channels")
     ]
     unknown = sorted(set(options) - set(accepted))
     if unknown:

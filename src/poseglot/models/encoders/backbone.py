@@ -70,7 +70,7 @@ class Backbone(SkeletonEncoder):
 
     Args:
         layout, people, channels: see `SkeletonEncoder`.
-        width: of the first four blocks (64 in the paper); the next three have twice, the last three four times as many.
+        base_channels: of the first four blocks (64 in the paper); the next three have twice, the last three four times as many.
         graph: (C_in, C_out) -> the graph unit of a block.
         temporal: (channels, stride) -> its temporal module, (B, C, T, V) -> (B, C, ceil(T / stride), V).
     """
@@ -81,14 +81,16 @@ class Backbone(SkeletonEncoder):
         *,
         num_persons: int,
         channels: int,
-        width: int,
+        base_channels: int,
         graph: Callable[[int, int], GraphUnit],
         temporal: Callable[[int, int], nn.Module],
     ) -> None:
-        if type(width) is not int or width < 8 or width % 8:
-            raise PoseglotError(f"the width of an encoder must be a multiple of 8 (the paper has 64), not {width!r}.")
-        super().__init__(layout, num_persons=num_persons, channels=channels, features=4 * width)
-        widths = [width] * 4 + [2 * width] * 3 + [4 * width] * 3
+        if type(base_channels) is not int or base_channels < 8 or base_channels % 8:
+            raise PoseglotError(
+                f"the base_channels of an encoder must be a multiple of 8 (the paper has 64), not {base_channels!r}."
+            )
+        super().__init__(layout, num_persons=num_persons, channels=channels, features=4 * base_channels)
+        widths = [base_channels] * 4 + [2 * base_channels] * 3 + [4 * base_channels] * 3
         blocks, in_channels = [], channels
         for number, out_channels in enumerate(widths, start=1):
             stride = 2 if number in (5, 8) else 1

@@ -26,7 +26,7 @@ class CTRBaseline(Backbone):
         layout: of the clips.
         people: how many people a clip holds at most.
         channels: coordinates per joint.
-        width: of the first four blocks; see `Backbone`.
+        base_channels: of the first four blocks; see `Backbone`.
         temporal: modules, single-scale or multi-scale.
         kernel: frames that a single-scale module sees.
         causal: whether a frame's features depend on it and those before it alone (see `temporal`).
@@ -38,7 +38,7 @@ class CTRBaseline(Backbone):
         *,
         num_persons: int = 1,
         channels: int = 3,
-        width: int = 64,
+        base_channels: int = 64,
         temporal: str = SINGLE,
         kernel: int = KERNEL,
         causal: bool = False,
@@ -47,7 +47,7 @@ class CTRBaseline(Backbone):
             layout,
             num_persons=num_persons,
             channels=channels,
-            width=width,
+            base_channels=base_channels,
             graph=partial(GraphUnit, subsets=torch.from_numpy(spatial_subsets(layout))),
             temporal=temporal_modules(temporal, kernel, causal=causal),
         )

@@ -38,7 +38,7 @@ class CTRGCN(Backbone):
         layout: of the clips.
         people: how many people a clip holds at most.
         channels: coordinates per joint.
-        width: of the first four blocks; see `Backbone`.
+        base_channels: of the first four blocks; see `Backbone`.
         temporal: modules, multi-scale or single-scale.
         kernel: frames that a single-scale module sees. The papers do not say; ST-GCN's 9.
         causal: whether a frame's features depend on it and those before it alone: the temporal modules' windows end with the frame, and
@@ -52,7 +52,7 @@ class CTRGCN(Backbone):
         *,
         num_persons: int = 1,
         channels: int = 3,
-        width: int = 64,
+        base_channels: int = 64,
         temporal: str = MULTI,
         kernel: int = KERNEL,
         causal: bool = False,
@@ -64,7 +64,7 @@ class CTRGCN(Backbone):
             layout,
             num_persons=num_persons,
             channels=channels,
-            width=width,
+            base_channels=base_channels,
             graph=partial(GraphUnit, subsets=torch.from_numpy(spatial_subsets(layout)), refresh=refresh if causal else None),
             temporal=temporal_modules(temporal, kernel, causal=causal),
         )
@@ -83,7 +83,7 @@ def ctr_gcn_single(
     *,
     num_persons: int = 1,
     channels: int = 3,
-    width: int = 64,
+    base_channels: int = 64,
     kernel: int = KERNEL,
     causal: bool = False,
     refresh: int = REFRESH,
@@ -93,7 +93,7 @@ def ctr_gcn_single(
         layout,
         num_persons=num_persons,
         channels=channels,
-        width=width,
+        base_channels=base_channels,
         temporal=SINGLE,
         kernel=kernel,
         causal=causal,

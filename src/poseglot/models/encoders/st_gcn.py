@@ -40,7 +40,7 @@ class STGCN(Backbone):
         layout: of the clips.
         people: how many people a clip holds at most.
         channels: coordinates per joint.
-        width: of the first four blocks; see `Backbone`.
+        base_channels: of the first four blocks; see `Backbone`.
         kernel: frames that a temporal convolution sees.
         causal: whether the last of them is the frame itself; else it is the middle one.
     """
@@ -51,7 +51,7 @@ class STGCN(Backbone):
         *,
         num_persons: int = 1,
         channels: int = 3,
-        width: int = 64,
+        base_channels: int = 64,
         kernel: int = KERNEL,
         causal: bool = False,
     ) -> None:
@@ -59,7 +59,7 @@ class STGCN(Backbone):
             layout,
             num_persons=num_persons,
             channels=channels,
-            width=width,
+            base_channels=base_channels,
             graph=partial(GraphUnit, adjacency=torch.from_numpy(normalised_subsets(layout))),
             temporal=temporal_modules(SINGLE, kernel, causal=causal),
         )
