@@ -106,9 +106,7 @@ def test_of_several_runs_the_mean_and_a_page(poseglot: Command, runs: dict[str, 
     assert [row["unseen"] for row in rows] == [["clap hands", "squat"], ["nod head", "bow"]]
 
 
-def test_a_bias_source_found_elsewhere_or_not_at_all(
-    poseglot: Command, runs: dict[str, Path], small_store: PackedStore
-) -> None:
+def test_a_bias_is_found_elsewhere_or_not_at_all(poseglot: Command, runs: dict[str, Path], small_store: PackedStore) -> None:
     said = poseglot("zero-shot", runs["run"], "--bias-from", runs["choosing"], "--device", "cpu")
     assert said.status == 0, said.error
     poseglot("zero-shot", runs["choosing"], "--device", "cpu")
@@ -117,12 +115,12 @@ def test_a_bias_source_found_elsewhere_or_not_at_all(
     for words, judged in written["biased"].items():
         assert 0 <= judged["bias"] <= 1, words
     refused = poseglot("zero-shot", runs["run"], "--bias-from", runs["other"])
-    assert refused.status == 1 and "chosen by the answer" in refused.error
+    assert refused.status == 1 and "chosen on the answer" in refused.error
     given = poseglot("zero-shot", runs["run"], "--bias", 2, "--device", "cpu")
     assert "bias 2 (given)  seen 0/20" in given.out and "among all classes  seen" in given.out
 
 
-def test_the_bias_source_that_of_the_clips_it_is_found_on(
+def test_the_bias_is_that_of_the_clips_it_is_found_on(
     poseglot: Command, runs: dict[str, Path], small_store: PackedStore
 ) -> None:
     from poseglot.data.folds import split_fold
@@ -161,13 +159,13 @@ def test_twins_of_unseen_clips_among_the_learned_are_a_leak(
     moved = replace(recipe, data=replace(recipe.data, store=str(tmp_path / "twins")))
     write_atomically(copy / "recipe.yaml", recipe_yaml(moved))
     said = poseglot("zero-shot", copy)
-    assert said.status == 1 and "1 clips of unseen classes" in said.error and "learned from" in said.error
+    assert said.status == 1 and "1 clips of unseen classes" in said.error and "training clips" in said.error
 
 
 def test_what_zero_shot_refuses(
     poseglot: Command, runs: dict[str, Path], make_run: Callable[..., Path], tmp_path: Path
 ) -> None:
-    assert "trained without words" in poseglot("zero-shot", make_run(tmp_path / "silent")).error
+    assert "trained without text" in poseglot("zero-shot", make_run(tmp_path / "silent")).error
     assert "does not exist" in poseglot("zero-shot", tmp_path / "absent").error
     assert "one for each" in poseglot("zero-shot", runs["run"], runs["other"], "--bias-from", runs["choosing"]).error
 
@@ -212,7 +210,7 @@ def test_what_adding_classes_refuses(
     np.save(clip, np.random.default_rng(0).normal(size=(1, 9, 20, 3)))
     assert "'bow' would be there twice" in poseglot("predict", run, clip, "--add-class", "bow").error
     assert "'fly' would be" in poseglot("predict", run, clip, "--add-class", "fly", "--add-class", "fly").error
-    assert "trained without words" in poseglot("predict", make_run(tmp_path / "silent"), clip, "--add-class", "fly").error
+    assert "trained without text" in poseglot("predict", make_run(tmp_path / "silent"), clip, "--add-class", "fly").error
     alone = poseglot("predict", run / "recognizer.safetensors", clip, "--add-class", "fly")
     assert alone.status == 1 and "not a run's folder" in alone.error
     assert poseglot("predict", run, clip, "--add-class", "fly", "--top", 0).status == 1

@@ -60,7 +60,9 @@ def test_a_run_leaves_recipe_log_checkpoint_and_recognizer(recipe: Recipe, unbro
     assert list(recognizer.spec.levels) == ["global", "head", "hand", "hip", "foot"]
 
 
-def test_the_result_is_the_last_epoch_and_the_best_on_test_is_kept_apart(recipe: Recipe, unbroken: RunFolder, tmp_path: Path) -> None:
+def test_the_result_is_the_last_epoch_and_the_best_on_test_is_kept_apart(
+    recipe: Recipe, unbroken: RunFolder, tmp_path: Path
+) -> None:
     result = train(recipe, unbroken.folder, resume=True, runtime=CPU)  # complete already: only looked at again
     log = unbroken.read_log()
     assert (result.last.correct, result.last.total) == (log[-1]["test"]["correct"], 8)

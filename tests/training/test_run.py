@@ -9,7 +9,6 @@ import pytest
 import torch
 
 import poseglot
-from poseglot.data.store import PackedStore
 from poseglot.errors import FileError, InputError, SettingError
 from poseglot.training.build import build
 from poseglot.training.checkpoint import load_weights
@@ -77,7 +76,7 @@ def test_an_opened_run_gives_what_was_trained(recipe: Recipe, tmp_path: Path) ->
         _ = run.scores
     evaluation = poseglot.evaluate(run)
     assert evaluation.top1.total == 8 == sum(each.total for each in evaluation.per_class.values())
-    assert evaluation.top1 == result.test
+    assert evaluation.top1 == result.last
     assert poseglot.evaluate(tmp_path / "run").top1 == evaluation.top1
     assert evaluation.calibrated is None and not evaluation.in_training.any()
     assert evaluation.coverage(0)[0].percent == 100 and evaluation.coverage(0)[1] == evaluation.top1
@@ -97,11 +96,11 @@ def test_a_run_without_a_recipe_needs_store_and_split(recipe: Recipe, tmp_path: 
     assert poseglot.evaluate(run, recipe.data.store, recipe.data.split).top1.total == 8
 
 
-def test_another_store_is_refused(recipe: Recipe, tmp_path: Path, small_store: PackedStore) -> None:
+def test_another_store_is_refused(recipe: Recipe, tmp_path: Path, store_path: Path) -> None:
     unseen = replace(recipe, data=replace(recipe.data, unseen_classes=["bow", "squat"]))
     train(unseen, tmp_path / "run", runtime=Runtime("cpu"))
     RunFolder(tmp_path / "run").recipe.unlink()
     with pytest.raises(InputError, match="knows 10 classes"):
-        poseglot.evaluate(tmp_path / "run", small_store.path, "cross-person")
+        poseglot.evaluate(tmp_path / "run", store_path, "cross-person")
     with pytest.raises(FileError, match="does not exist"):
         poseglot.open_run(tmp_path / "nothing")

@@ -68,7 +68,7 @@ class ZeroShotRecognizer:
         """Return the features of classes by the run's descriptions and prompt; see `description_features`.
 
         Raises:
-            NotFoundError: A class is not described.
+            InputError: A class is not described.
         """
         return self.description_features(load_descriptions(self.run.recipe.text.descriptions).of(labels))
 

@@ -130,7 +130,7 @@ def _draw(
 ) -> tuple[list[Path], str | None]:
     """The pictures that were made, and why there are no more."""
     try:
-        from poseglot.report.store_pictures import draw_sheet, some_clips, suspicious_clips
+        from poseglot.report.contact_sheets import plot_contact_sheet, some_clips, suspicious_clips
     except ImportError as error:
         return [], missing_package("drawing", error)
     from poseglot.data.quality.wording import counted, found_clips
@@ -144,7 +144,7 @@ def _draw(
     made: list[Path] = []
     for file, (rows, title) in sheets.items():
         try:
-            draw_sheet(store, layout, rows, folder / file, title=title)
+            plot_contact_sheet(store, layout, rows, folder / file, title=title)
         except PoseglotError as error:
             if parsed.pictures:
                 raise

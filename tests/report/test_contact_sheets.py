@@ -20,9 +20,9 @@ from poseglot.data.quality.clip_checks import Finding
 from poseglot.data.quality.wording import finding_in_words
 from poseglot.data.store import PackedStore, write_store
 from poseglot.errors import PoseglotError
-from poseglot.report import store_pictures
-from poseglot.report.pictures import PART_COLORS
-from poseglot.report.store_pictures import Row, draw_sheet, some_clips, suspicious_clips
+from poseglot.report import contact_sheets
+from poseglot.report.contact_sheets import Row, plot_contact_sheet, some_clips, suspicious_clips
+from poseglot.report.plots import PART_COLORS
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import PARTS, load_layout
 
@@ -31,7 +31,7 @@ Picture = npt.NDArray[np.float32]
 
 
 def sheet(store: PackedStore, rows: list[Row], path: Path, layout: str = "kinect20") -> Picture:
-    draw_sheet(store, load_layout(layout), rows, path, title="a sheet")
+    plot_contact_sheet(store, load_layout(layout), rows, path, title="a sheet")
     content = path.read_bytes()
     assert content.startswith(b"\x89PNG\r\n\x1a\n")
     assert content.endswith(b"IEND\xaeB`\x82")
@@ -98,8 +98,8 @@ def test_everybody_is_shown_and_nobody_who_is_not_there(small_store: PackedStore
 def drawn(store: PackedStore, rows: list[Row], path: Path, monkeypatch: pytest.MonkeyPatch) -> Figure:
     """The figure of a sheet, before it is saved."""
     figures: list[Figure] = []
-    monkeypatch.setattr(store_pictures, "save_figure", lambda figure, _: figures.append(figure))
-    draw_sheet(store, LAYOUT, rows, path, title="a sheet")
+    monkeypatch.setattr(contact_sheets, "save_figure", lambda figure, _: figures.append(figure))
+    plot_contact_sheet(store, LAYOUT, rows, path, title="a sheet")
     return figures[0]
 
 
@@ -184,8 +184,8 @@ def test_clips_of_one_frame_and_without_a_class(small_store: PackedStore, tmp_pa
 
 def test_some_clips_are_of_all_kinds(small_store: PackedStore) -> None:
     chosen = some_clips(small_store, count=12)
-    assert [int(small_store.clips["label"][row.place]) for row in chosen] == list(range(12))
-    assert [int(small_store.clips["label"][row.place]) for row in some_clips(small_store, count=3)][::2] == [0, 11]
+    assert [int(small_store.clips["label"][row.index]) for row in chosen] == list(range(12))
+    assert [int(small_store.clips["label"][row.index]) for row in some_clips(small_store, count=3)][::2] == [0, 11]
     assert len(some_clips(small_store, count=100)) == 12
 
 
@@ -195,11 +195,11 @@ def test_the_worst_of_every_check_in_turn(small_store: PackedStore) -> None:
     short = [Finding(names[place], "short", place, 8) for place in (4, 0)]
     same = [Finding(names[5], "same content", 2, 1, others=(names[4],))]
     rows = suspicious_clips(small_store, [*short, *jumps, *same])
-    assert [row.place for row in rows] == [4, 0, 5, 1, 2]
+    assert [row.index for row in rows] == [4, 0, 5, 1, 2]
     assert rows[1].about == f"{finding_in_words(jumps[0])}; also short"
     assert rows[2].about == finding_in_words(same[0])
     assert [row.frame for row in rows] == [0, 2, 0, 3, 4]
-    assert [row.place for row in suspicious_clips(small_store, jumps, count=2)] == [0, 1]
+    assert [row.index for row in suspicious_clips(small_store, jumps, count=2)] == [0, 1]
 
 
 def test_a_refusing_disk_leaves_no_half_sheet(
@@ -210,5 +210,5 @@ def test_a_refusing_disk_leaves_no_half_sheet(
 
     monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(PoseglotError, match=r"No space left"):
-        draw_sheet(small_store, LAYOUT, [Row(0)], tmp_path / "sheet.png", title="")
+        plot_contact_sheet(small_store, LAYOUT, [Row(0)], tmp_path / "sheet.png", title="")
     assert list(tmp_path.iterdir()) == []
