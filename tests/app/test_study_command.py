@@ -127,7 +127,7 @@ def test_settings_newer_than_a_run_do_not_make_it_another(poseglot: Command, stu
     ("arguments", "message"),
     [
         (["--optim.epoch", "3"], "unknown setting: --optim.epoch. Did you mean --optim.epochs?"),
-        (["--seed", "3"], "seed is no setting of a study's runs"),
+        (["--seed", "3"], "seed cannot be set here"),
         (["extra"], "cannot use 'extra'"),
         (["--jobs", "0"], "--jobs takes a number from 1, not 0"),
         (["--slurm", "partition=gpu"], "--slurm goes with --executor slurm or submitit-local"),
@@ -186,7 +186,7 @@ def test_a_bar_and_its_running_cells_are_shown_on_a_terminal(
         wait = stop
 
     monkeypatch.setattr(runner, "LocalWork", AtOnce)
-    monkeypatch.setattr(runner, "_LOOK_EVERY", 0)
+    monkeypatch.setattr(runner, "_POLL_EVERY", 0)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     assert main(["study", str(study), "--jobs", "2"]) == 0
     error = capsys.readouterr().err
@@ -228,7 +228,7 @@ def test_a_row_that_cannot_run_is_named_before_anything_runs(
 
 def test_the_commands_of_a_page_are_those_behind_its_numbers(poseglot: Command, study: Path, tmp_path: Path) -> None:
     rows = [*ROWS, {"name": "again", "settings": ROWS[1].get("settings", {})}]
-    fused = {"name": "both", "streams": ["joint", "bone"], "fuse": True}
+    fused = {"name": "both", "modalities": ["joint", "bone"], "fuse": True}
     tables = [{"title": "T", "compare_with": ROWS[0]["name"], "rows": [*rows, fused]}]
     write_study(tmp_path, seeds=[0, 1], tables=tables)
     for cell in load_study(study).cells:
