@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from poseglot.app.cli import main
-from poseglot.studies import runner
+from poseglot.studies import executors, runner
 from poseglot.studies.study import Cell, load_study
 from poseglot.training.recipe_io import parse_recipe, recipe_yaml
 from poseglot.training.run_folder import RunFolder
@@ -185,7 +185,7 @@ def test_a_bar_and_its_running_cells_are_shown_on_a_terminal(
 
         wait = stop
 
-    monkeypatch.setattr(runner, "LocalWork", AtOnce)
+    monkeypatch.setattr(executors, "LocalWork", AtOnce)
     monkeypatch.setattr(runner, "_POLL_EVERY", 0)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     assert main(["study", str(study), "--jobs", "2"]) == 0

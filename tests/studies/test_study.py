@@ -34,7 +34,7 @@ def test_rows_streams_and_seeds_spread_out(tmp_path: Path) -> None:
         (four, ["joint"], replace(base.text, partition="four")),
         (bones, ["bone", "joint"], base.text),
     ):
-        optim = replace(base.optim, epochs=7, steps=[2, 5])
+        optim = replace(base.optim, epochs=7, milestones=[2, 5])
         assert [cell.recipe for cell in row.cells] == [
             replace(base, text=words, optim=optim, seed=seed, data=replace(base.data, modality=modality))  # type: ignore[arg-type]
             for seed in (3, 1)
