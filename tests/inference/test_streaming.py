@@ -84,8 +84,8 @@ def test_after_each_frame_it_says_what_it_would_say_of_the_clip(
 
 
 def test_answers_are_calibrated_probabilities_of_the_run(live: Path, save: Callable[..., Path], clips: Sequence[Clip]) -> None:
+    from poseglot.evaluation.temperature import CALIBRATION_FILE
     from poseglot.files import sha256_of
-    from poseglot.inference.calibration import CALIBRATION_FILE
 
     run = save()
     file = run / "recognizer.safetensors"

@@ -130,17 +130,18 @@ def build_text(recipe: Recipe, classes: Sequence[str]) -> tuple[PromptTable, Tex
     return prompts, TextFeatures(prompts.texts, encoder, context=context, frozen=text.freeze, train_layers=text.train_layers)
 
 
-def prompts_of(text: TextRecipe, descriptions: Sequence[Description], encoder: TextEncoder) -> PromptTable:
-    """The texts of some classes as a recipe has them.
+def prompts_of(text: TextRecipe, descriptions: Sequence[Description], encoder: TextEncoder | None) -> PromptTable:
+    """Return the texts of some classes as a recipe has them.
 
     Args:
-        encoder: pre-trained, as it was before it learned (the prompt `states` asks it which states are near).
+        encoder: The text encoder as it was before the training. Only the prompt `states` needs it, to find the nearest states.
     """
+    assert encoder is not None or text.prompt != "states"
     return make_prompts(
         descriptions,
         prompt=text.prompt,
         partition=text.partition,
-        states=_states(descriptions, text, encoder) if text.prompt == "states" else (),
+        states=_states(descriptions, text, encoder) if encoder is not None and text.prompt == "states" else (),
         official_format=text.official_format,
         name_parts=text.name_parts,
     )

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from poseglot.training.restore import class_texts
 
 from poseglot.app.web import server
 from poseglot.app.web.limits import Limits
@@ -23,8 +24,7 @@ from poseglot.inference import Predictor
 from poseglot.models.recognizer import load_recognizer
 from poseglot.skeletons.layout import load_layout
 from poseglot.skeletons.transforms import apply_pipeline
-from poseglot.training.restore import class_texts
-from poseglot.training.run import Run
+from poseglot.training.run_folder import RunFolder
 from tests.app.web.conftest import Client, write_run
 
 JSON = {"content-type": "application/json"}
@@ -112,7 +112,7 @@ def test_closeness_is_the_cosine_of_part_and_sentence(client: Client, worded: Pa
     place = next(place for place in range(len(store)) if store.clips["name"][place] == looked["name"])
     recognizer = load_recognizer(worded / "recognizer.safetensors")
     view = torch.from_numpy(apply_pipeline(store[place].joints, pipeline="nw-ucla"))[None]
-    read = class_texts(Run(worded), recognizer.spec.classes)
+    read = class_texts(RunFolder(worded), recognizer.spec.classes)
     assert read is not None and not read.pretrained
     best = looked["results"][0]["scores"][0]["action"]
     label = recognizer.spec.classes.index(best)

@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from poseglot.report.numbers import (
+from poseglot.report.statistics import (
     Link,
     marked_differences,
     mistakes,
@@ -53,7 +53,7 @@ def test_worst_confusions_are_counted_pairs(random: np.random.Generator) -> None
     np.add.at(matrix, (labels, recognised), 1)
     pairs = Counter((t, r) for t, r in zip(labels.tolist(), recognised.tolist(), strict=True) if t != r)
     found = worst_confusions(matrix, 100)
-    assert {(pair.true, pair.recognised): pair.count for pair in found} == dict(pairs)
+    assert {(pair.true, pair.predicted): pair.count for pair in found} == dict(pairs)
     assert [pair.count for pair in found] == sorted(pairs.values(), reverse=True)
     assert all(pair.total == (labels == pair.true).sum() for pair in found)
     assert worst_confusions(matrix, 3) == found[:3]

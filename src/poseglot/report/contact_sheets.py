@@ -1,4 +1,4 @@
-"""Contact sheets of a store: a few clips of all kinds, and the clips that are worth a look, a row of frames for each."""
+"""Contact sheets of a store: a row of frames for each of some clips, either spread over the classes or found suspicious."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from matplotlib.patches import Rectangle
 from poseglot.data.quality.checks import CHECKS, Finding
 from poseglot.data.quality.summary import finding_text
 from poseglot.data.store import PackedStore
-from poseglot.report.pictures import INK, LINE, PAPER, draw_people, name_parts, save_figure
+from poseglot.report.plots import INK, LINE, PAPER, add_part_legend, draw_people, save_figure
 from poseglot.skeletons.clip import Clip, seen_joints
 from poseglot.skeletons.layout import Layout
 
-FRAMES = 6  # of a clip, in its row
-_FIRST, _FURTHER = 1.8, 0.9  # how wide, in points, the bones of a clip's first person and of all others are
+FRAMES = 6  # per clip
+_FIRST, _FURTHER = 1.8, 0.9  # the width of bones in points, of the first person and of the others
 
 
 @dataclass(frozen=True)
@@ -28,26 +28,26 @@ class Row:
     """A clip in a sheet.
 
     Attributes:
-        place: in the store's table.
-        about: what stands above it, after its name and class.
-        frame: around which to show consecutive frames (from 1); 0 for frames spread over the clip.
+        index: Its row in the store's table.
+        about: Text above it, after its name and class.
+        frame: The frame, from 1, around which consecutive frames are shown; 0 shows frames spread over the clip.
     """
 
-    place: int
+    index: int
     about: str = ""
     frame: int = 0
 
 
 def some_clips(store: PackedStore, count: int = 10) -> list[Row]:
-    """Clips of classes spread evenly over the store's, the middle one of each."""
+    """Choose the middle clip of each of `count` classes, spread evenly over the store's classes."""
     labels = np.unique(store.clips["label"])
     chosen = labels[np.unique(np.linspace(0, len(labels) - 1, count).round().astype(int))]
-    places = [np.flatnonzero(store.clips["label"] == label) for label in chosen]
-    return [Row(int(own[len(own) // 2])) for own in places]
+    indices = [np.flatnonzero(store.clips["label"] == label) for label in chosen]
+    return [Row(int(own[len(own) // 2])) for own in indices]
 
 
 def suspicious_clips(store: PackedStore, findings: Sequence[Finding], count: int = 10) -> list[Row]:
-    """The worst clip of every check, then the second of every check, and so on; each clip once, with what was found."""
+    """Choose the worst clip of every check, then the second of every check, and so on; each clip once, with its findings."""
     of_check = [[finding for finding in findings if finding.check == what] for what in CHECKS]
     in_turn = [own[rank] for rank in range(max(map(len, of_check))) for own in of_check if rank < len(own)]
     of_clip: dict[str, list[Finding]] = {}
@@ -55,19 +55,19 @@ def suspicious_clips(store: PackedStore, findings: Sequence[Finding], count: int
         of_clip.setdefault(finding.clip, []).append(finding)
     rows = []
     for clip, (finding, *others) in list(of_clip.items())[:count]:
-        add_class = f"; also {', '.join(other.check for other in others)}" if others else ""
-        place = int(np.flatnonzero(store.clips["name"] == clip)[0])
-        rows.append(Row(place, finding_text(finding) + add_class, finding.frame))
+        also = f"; also {', '.join(other.check for other in others)}" if others else ""
+        index = int(np.flatnonzero(store.clips["name"] == clip)[0])
+        rows.append(Row(index, finding_text(finding) + also, finding.frame))
     return rows
 
 
-def draw_sheet(store: PackedStore, layout: Layout, rows: Sequence[Row], path: Path, *, title: str) -> None:
-    """Draw clips of a store into one PNG, six frames of each, all people of a clip, and as large as the clip allows.
+def plot_contact_sheet(store: PackedStore, layout: Layout, rows: Sequence[Row], path: str | Path, *, title: str) -> None:
+    """Write a PNG with six frames of each clip and all of its people.
 
-    The six are seen through the same window, or a jump could not be seen; a line around each tells them apart.
+    The frames of a clip share one window, so that jumps are visible.
 
     Raises:
-        PoseglotError: the disk refused.
+        FileError: The file could not be written.
     """
     width, height = 1.6 * FRAMES + 0.4, 1.75 * len(rows) + 1.0
     figure = Figure(figsize=(width, height), facecolor=PAPER)
@@ -75,7 +75,7 @@ def draw_sheet(store: PackedStore, layout: Layout, rows: Sequence[Row], path: Pa
     grid = figure.subplots(len(rows), FRAMES, squeeze=False)
     figure.subplots_adjust(left=0.01, right=0.99, top=1 - 0.75 / height, bottom=0.5 / height, wspace=0.02, hspace=0.27)
     for axes, row in zip(grid, rows, strict=True):
-        clip = store[row.place]
+        clip = store[row.index]
         chosen = _frames(clip.joints.shape[1], row.frame)
         box = axes[0].get_position()
         horizontal, vertical = _window(
@@ -89,14 +89,14 @@ def draw_sheet(store: PackedStore, layout: Layout, rows: Sequence[Row], path: Pa
         action = store.info.classes[clip.label] if clip.label >= 0 else "class unknown"
         thick = "person 1 drawn thicker" if _several(clip, chosen) else ""
         heading = " · ".join(part for part in (clip.name, action, row.about, thick) if part)
-        figure.text(0.02, box.y1 + 0.06 / height, heading, fontsize=9, color=INK, parse_math=False)  # a name is no formula
-    name_parts(figure)
+        figure.text(0.02, box.y1 + 0.06 / height, heading, fontsize=9, color=INK, parse_math=False)
+    add_part_legend(figure)
     figure.suptitle(title, y=1 - 0.12 / height, va="top", fontsize=11, color=INK, parse_math=False)
     save_figure(figure, path)
 
 
 def _draw_frame(axis: Axes, clip: Clip, frame: int, layout: Layout) -> None:
-    """One frame in its place in the sheet; the first person on thick bones, the others, above them, on thin ones."""
+    """Draw one frame; the first person has thick bones, the others have thin ones on top."""
     axis.add_patch(Rectangle((0, 0), 1, 1, transform=axis.transAxes, fill=False, edgecolor=LINE, linewidth=0.6, clip_on=False))
     axis.text(0.5, -0.01, f"{frame + 1}", transform=axis.transAxes, ha="center", va="top", fontsize=7, color=INK)
     people = clip.joints[:, frame]
@@ -107,20 +107,20 @@ def _draw_frame(axis: Axes, clip: Clip, frame: int, layout: Layout) -> None:
 
 
 def _several(clip: Clip, chosen: npt.NDArray[np.int64]) -> bool:
-    """Whether more than one person is seen in some frames."""
+    """Tell whether more than one person is seen in the chosen frames."""
     people = clip.joints[:, chosen]
     return sum(bool(seen_joints(person, has_scores=clip.has_scores)[1].any()) for person in people) > 1
 
 
 def _frames(length: int, around: int) -> npt.NDArray[np.int64]:
-    """Which frames to show, from 0."""
+    """Choose the frames to show, from 0."""
     if not around or length <= FRAMES:
         return np.linspace(0, length - 1, min(FRAMES, length)).round().astype(np.int64)
     return np.arange(FRAMES) + min(max(around - 1 - FRAMES // 2, 0), length - FRAMES)
 
 
 def _window(joints: npt.NDArray[np.float32], *, has_scores: bool, ratio: float) -> npt.NDArray[np.float64]:
-    """((left, right), (low, high)) of what is seen in some frames (M, T, V, C), with a margin, as wide as `ratio` times its height."""
+    """Return ((left, right), (low, high)) around all seen joints (M, T, V, C), with a margin; the width is `ratio` times the height."""
     coordinates, seen = seen_joints(joints.reshape(-1, *joints.shape[2:]), has_scores=has_scores)
     points = coordinates[:2, seen].astype(np.float64)
     if not points.size:
@@ -133,7 +133,7 @@ def _window(joints: npt.NDArray[np.float32], *, has_scores: bool, ratio: float) 
 
 
 def _y_points_down(store: PackedStore, layout: Layout, rows: Sequence[Row]) -> bool:
-    """Whether heads have a smaller y than feet, as in the coordinates of a picture: then y is drawn downwards."""
+    """Tell whether heads have a smaller y than feet, as in image coordinates; y is then drawn downwards."""
     head, foot = ([layout.index[joint] for joint in layout.parts[part]] for part in ("head", "foot"))
-    clips = [store[row.place].joints for row in rows]
+    clips = [store[row.index].joints for row in rows]
     return bool(np.median([clip[0, :, head, 1].mean() - clip[0, :, foot, 1].mean() for clip in clips]) < 0)

@@ -3,7 +3,7 @@
     {"temperature": 1.31, "how": "...", "clips": 1020, "bins": 15, "ece": [before, after], "nll": [before, after],
      "runs": ["runs/fold1", ...], "recognizer": "SHA-256 of recognizer.safetensors"}
 
-Only `temperature` and `recognizer` are read again; the rest is for people.
+Only the temperature and the hash are read back; the other values are for people.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass
-from os import PathLike
 from pathlib import Path
 
 from poseglot.errors import FileError
@@ -22,15 +21,15 @@ CALIBRATION_FILE = "calibration.json"
 
 @dataclass(frozen=True)
 class Calibration:
-    """A temperature and how it was found.
+    """A temperature and what it was fitted on.
 
     Attributes:
-        temperature: The divisor of the logits before the softmax.
-        how: The method, in words.
-        clips: The number of clips it was fitted on.
+        temperature: Logits are divided by it before the softmax.
+        how: How it was found, in words.
+        clips: The number of clips that it was fitted on.
         bins: The number of bins of the expected calibration error.
-        ece, nll: Calibration error and negative log-likelihood on those clips, (before, after).
-        runs: The runs whose predictions it was fitted on.
+        ece, nll: The expected calibration error and the negative log-likelihood on those clips, (before, after).
+        runs: The runs that held those clips out.
         recognizer: The SHA-256 of the recognizer's file.
     """
 
@@ -43,21 +42,22 @@ class Calibration:
     runs: tuple[str, ...]
     recognizer: str
 
-    def write(self, run: str | PathLike[str]) -> Path:
+    def write(self, folder: str | Path) -> Path:
         """Write `calibration.json` into a run's folder and return its path."""
-        path = Path(run) / CALIBRATION_FILE
+        path = Path(folder) / CALIBRATION_FILE
         write_atomically(path, json.dumps(asdict(self), indent=1) + "\n")
         return path
 
 
-def read_temperature(recognizer: str | PathLike[str]) -> float | None:
-    """Return the temperature beside a recognizer's file; None if there is no calibration.
+def temperature_of(recognizer: str | Path) -> float | None:
+    """Return the temperature from the `calibration.json` beside a recognizer's file; None without such a file.
 
     Raises:
-        FileError: The calibration is unreadable, or was made for another recognizer.
+        FileError: The file cannot be read, or was made for another recognizer.
     """
-    path = Path(recognizer).parent / CALIBRATION_FILE
-    remedy = "Run `poseglot calibrate` again, or delete it."
+    recognizer = Path(recognizer)
+    path = recognizer.parent / CALIBRATION_FILE
+    remedy = "Run `poseglot calibrate` again, or delete the file."
     try:
         table = json.loads(path.read_bytes())
         temperature, made_for = float(table["temperature"]), table["recognizer"]
@@ -66,9 +66,9 @@ def read_temperature(recognizer: str | PathLike[str]) -> float | None:
     except OSError as error:
         raise FileError(f"could not read {path}: {error.strerror or error}.") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise FileError(f"{path} is not a calibration ({type(error).__name__}: {error}). {remedy}") from error
+        raise FileError(f"{path} is not a calibration file ({type(error).__name__}: {error}). {remedy}") from error
     if not (math.isfinite(temperature) and temperature > 0):
         raise FileError(f"{path} has the temperature {temperature}; it must be above 0. {remedy}")
-    if made_for != sha256_of(Path(recognizer)):
-        raise FileError(f"{path} was made for another recognizer than {recognizer} is now. {remedy}")
+    if made_for != sha256_of(recognizer):
+        raise FileError(f"{path} was made for another recognizer than {recognizer}. {remedy}")
     return temperature

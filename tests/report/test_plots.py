@@ -17,7 +17,7 @@ from matplotlib.colors import to_rgb
 
 from poseglot.data.store import PackedStore
 from poseglot.errors import PoseglotError
-from poseglot.report.pictures import PART_COLORS, draw_confusion, draw_curve, draw_skeleton
+from poseglot.report.plots import PART_COLORS, plot_confusion, plot_curve, plot_skeleton
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import PARTS, load_layout
 
@@ -68,7 +68,7 @@ def clip(small_store: PackedStore) -> Clip:
 
 
 def test_a_skeleton_shows_every_part_in_its_colour(clip: Clip, tmp_path: Path) -> None:
-    draw_skeleton(clip, LAYOUT, tmp_path / "new" / "one.png", title="bow")
+    plot_skeleton(clip, LAYOUT, tmp_path / "new" / "one.png", title="bow")
     pixels = picture(tmp_path / "new" / "one.png")
     figures = pixels[: int(0.85 * len(pixels))]  # without the legend
     for part in PARTS:
@@ -77,8 +77,8 @@ def test_a_skeleton_shows_every_part_in_its_colour(clip: Clip, tmp_path: Path) -
 
 def test_two_people_have_more_ink_than_one(clip: Clip, tmp_path: Path) -> None:
     beside = clip.joints + np.array([1, 0, 0], dtype=np.float32)
-    draw_skeleton(clip, LAYOUT, tmp_path / "one.png", title="")
-    draw_skeleton(Clip(np.concatenate([clip.joints, beside]), name="two"), LAYOUT, tmp_path / "two.png", title="")
+    plot_skeleton(clip, LAYOUT, tmp_path / "one.png", title="")
+    plot_skeleton(Clip(np.concatenate([clip.joints, beside]), name="two"), LAYOUT, tmp_path / "two.png", title="")
     one, two = (picture(tmp_path / f"{name}.png") for name in ("one", "two"))
     assert one.shape == two.shape
 
@@ -94,20 +94,20 @@ def test_width_follows_the_number_of_frames_shown(clip: Clip, tmp_path: Path) ->
     widths = []
     for frames in (1, 3, 8):
         short = Clip(clip.joints[:, :frames], name="short")
-        draw_skeleton(short, LAYOUT, tmp_path / "picture.png", title="t")
+        plot_skeleton(short, LAYOUT, tmp_path / "picture.png", title="t")
         widths.append(picture(tmp_path / "picture.png").shape[1])
     assert widths[0] < widths[1] < widths[2]
-    draw_skeleton(clip, LAYOUT, tmp_path / "picture.png", title="t")
+    plot_skeleton(clip, LAYOUT, tmp_path / "picture.png", title="t")
     assert clip.joints.shape[1] > 8
     assert picture(tmp_path / "picture.png").shape[1] == widths[2]
-    draw_skeleton(clip, LAYOUT, tmp_path / "picture.png", title="t", frames=3)
+    plot_skeleton(clip, LAYOUT, tmp_path / "picture.png", title="t", frames=3)
     assert picture(tmp_path / "picture.png").shape[1] == widths[1]
 
 
 def test_the_curve_has_an_alignment_line_only_with_words(tmp_path: Path) -> None:
     orange = []
     for alignment in (True, False):
-        draw_curve(log(6, alignment=alignment), tmp_path / "curve.png", title="Training")
+        plot_curve(log(6, alignment=alignment), tmp_path / "curve.png", title="Training")
         pixels = picture(tmp_path / "curve.png")
         orange.append(amount(pixels[:, : int(0.48 * pixels.shape[1])], "#D55E00"))
     assert orange[0] > 50
@@ -116,7 +116,7 @@ def test_the_curve_has_an_alignment_line_only_with_words(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("epochs", "every"), [(1, 1), (6, 4), (6, 100)])
 def test_the_curve_of_a_run_that_is_seldom_tested_shows_its_tests(tmp_path: Path, epochs: int, every: int) -> None:
-    draw_curve(log(epochs, every=every), tmp_path / "curve.png", title="Training")
+    plot_curve(log(epochs, every=every), tmp_path / "curve.png", title="Training")
     pixels = picture(tmp_path / "curve.png")
     assert amount(pixels[:, pixels.shape[1] // 2 :], "#D55E00") > 5
 
@@ -124,29 +124,29 @@ def test_the_curve_of_a_run_that_is_seldom_tested_shows_its_tests(tmp_path: Path
 def test_confusion_is_dark_where_clips_are_and_grows_with_the_classes(tmp_path: Path) -> None:
     path = tmp_path / "confusion.png"
     darkest = "#08306b"  # the end of matplotlib's Blues
-    draw_confusion(np.diag([8, 8, 8]), CLASSES, path, title="24/24")
+    plot_confusion(np.diag([8, 8, 8]), CLASSES, path, title="24/24")
     right = picture(path)
     mixed = np.array([[4, 4, 0], [4, 4, 0], [4, 0, 4]])
-    draw_confusion(mixed, CLASSES, path, title="12/24")
+    plot_confusion(mixed, CLASSES, path, title="12/24")
     assert amount(right, darkest) > 1000
     assert amount(picture(path), darkest) == 0
-    draw_confusion(np.diag(np.arange(1, 13)), [f"action {number}" for number in range(12)], path, title="all")
+    plot_confusion(np.diag(np.arange(1, 13)), [f"action {number}" for number in range(12)], path, title="all")
     assert picture(path).shape[0] > right.shape[0]
 
 
 def test_confusion_of_a_class_without_clips(tmp_path: Path) -> None:
     with np.errstate(all="raise"):
-        draw_confusion(np.array([[3, 0, 0], [0, 0, 0], [0, 0, 2]]), CLASSES, tmp_path / "confusion.png", title="5/5")
+        plot_confusion(np.array([[3, 0, 0], [0, 0, 0], [0, 0, 2]]), CLASSES, tmp_path / "confusion.png", title="5/5")
         picture(tmp_path / "confusion.png")
-        draw_confusion(np.zeros((3, 3), dtype=np.int64), CLASSES, tmp_path / "confusion.png", title="0/0")
+        plot_confusion(np.zeros((3, 3), dtype=np.int64), CLASSES, tmp_path / "confusion.png", title="0/0")
     assert amount(picture(tmp_path / "confusion.png"), "#08306b") == 0
 
 
 def draw_all(clip: Clip) -> Sequence[Callable[[Path], None]]:
     return [
-        lambda path: draw_skeleton(clip, LAYOUT, path, title="bow"),
-        lambda path: draw_curve(log(2), path, title="Training"),
-        lambda path: draw_confusion(np.eye(3, dtype=np.int64), CLASSES, path, title="3/3"),
+        lambda path: plot_skeleton(clip, LAYOUT, path, title="bow"),
+        lambda path: plot_curve(log(2), path, title="Training"),
+        lambda path: plot_confusion(np.eye(3, dtype=np.int64), CLASSES, path, title="3/3"),
     ]
 
 

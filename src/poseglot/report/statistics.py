@@ -1,4 +1,4 @@
-"""The numbers of a report page: pure functions of arrays, each tested against a slow plain reference."""
+"""Statistics of a report page: pure functions of arrays."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import softmax
 
 Array = npt.NDArray[np.floating]
 Matrix = npt.NDArray[np.int64]
@@ -17,22 +18,22 @@ Matrix = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Confused:
-    """A pair of classes: `count` of the `total` clips of class `true` were recognised as `recognised`."""
+    """A pair of classes: `count` of the `total` clips of class `true` were predicted as `predicted`."""
 
     true: int
-    recognised: int
+    predicted: int
     count: int
     total: int
 
 
 @dataclass(frozen=True)
 class Similarity:
-    """How close the clips of each class are to a text, at one level; NaN where there is nothing to average or compare.
+    """The cosines of each class's clips with the class texts of one level; NaN where there are no clips or no other class.
 
     Attributes:
-        own: mean cosine with the text of the own class.
-        margin: how much higher that is than with the closest other class's text.
-        rival: that other class; -1 if there is none.
+        own: The mean cosine with the text of the own class.
+        margin: How much higher it is than the mean cosine with the closest other class's text.
+        rival: That other class; -1 if there is none.
     """
 
     own: tuple[float, ...]
@@ -42,7 +43,7 @@ class Similarity:
 
 @dataclass(frozen=True)
 class Link:
-    """What joint `to` takes from joint `source`."""
+    """An entry of a topology: the weight with which joint `to` takes features from joint `source`."""
 
     to: int
     source: int
@@ -50,34 +51,33 @@ class Link:
 
 
 def probabilities(logits: Array) -> Array:
-    """(N, classes) logits -> probabilities; a row with anything that is not a finite number becomes NaN."""
+    """Return the softmax of (N, classes) logits; a row with a value that is not finite becomes NaN."""
     rows = np.where(np.isfinite(logits).all(axis=1, keepdims=True), logits, np.nan).astype(np.float64)
-    powers = np.exp(rows - rows.max(axis=1, keepdims=True))
-    result: Array = powers / powers.sum(axis=1, keepdims=True)
+    result: Array = softmax(rows, axis=1)
     return result
 
 
 def mistakes(logits: Array, labels: npt.NDArray[np.integer]) -> list[int]:
-    """The clips that were recognised as another class, those with the highest probability of it first, NaN last."""
-    recognised = logits.argmax(axis=1)
-    confidence = np.nan_to_num(probabilities(logits)[np.arange(len(labels)), recognised], nan=-1)
-    wrong = np.flatnonzero(recognised != labels)
-    return [int(place) for place in wrong[np.argsort(-confidence[wrong], kind="stable")]]
+    """Return the clips with a wrong prediction, the most probable first, NaN last."""
+    predicted = logits.argmax(axis=1)
+    confidence = np.nan_to_num(probabilities(logits)[np.arange(len(labels)), predicted], nan=-1)
+    wrong = np.flatnonzero(predicted != labels)
+    return [int(clip) for clip in wrong[np.argsort(-confidence[wrong], kind="stable")]]
 
 
 def worst_confusions(matrix: Matrix, limit: int) -> list[Confused]:
-    """The most frequent pairs of different classes; among equals the larger share of the true class's clips first."""
+    """Return the most frequent confusions; ties go to the larger share of the true class's clips."""
     totals = matrix.sum(axis=1)
     pairs = [
-        Confused(int(true), int(recognised), int(matrix[true, recognised]), int(totals[true]))
-        for true, recognised in np.argwhere(matrix)
-        if true != recognised
+        Confused(int(true), int(predicted), int(matrix[true, predicted]), int(totals[true]))
+        for true, predicted in np.argwhere(matrix)
+        if true != predicted
     ]
-    return sorted(pairs, key=lambda pair: (-pair.count, pair.total, pair.true, pair.recognised))[:limit]
+    return sorted(pairs, key=lambda pair: (-pair.count, pair.total, pair.true, pair.predicted))[:limit]
 
 
 def similarity(features: Array, labels: npt.NDArray[np.integer], texts: Array) -> Similarity:
-    """Alignment features (N, width) of clips with these labels against the texts (classes, width) of one level."""
+    """Compare the alignment features (N, width) of labelled clips with the text features (classes, width) of one level."""
     cosines = _unit(features) @ _unit(texts).T
     own, margin, rival = [], [], []
     for label in range(len(texts)):
@@ -99,7 +99,11 @@ def _unit(rows: Array) -> Array:
 
 
 def strongest_links(topology: Array, bones: Collection[tuple[int, int]], limit: int) -> list[Link]:
-    """The strongest entries (row: taken by, column: taken from) between joints that no bone joins; a pair once, by its stronger way."""
+    """Return the strongest entries between joints without a common bone; of each pair only the stronger direction.
+
+    Args:
+        topology: (V, V), row: the joint that takes, column: the joint that it takes from.
+    """
     joined = {frozenset(bone) for bone in bones}
     links = []
     for one in range(len(topology)):
@@ -112,7 +116,7 @@ def strongest_links(topology: Array, bones: Collection[tuple[int, int]], limit: 
 
 
 def spread(labels: npt.NDArray[np.integer], most: int) -> npt.NDArray[np.int64]:
-    """Places of at most `most` clips of each class, evenly spaced among the class's own, ascending."""
+    """Return the indices of at most `most` evenly spaced clips of each class, in ascending order."""
     chosen = []
     for label in np.unique(labels):
         own = np.flatnonzero(labels == label)
@@ -121,14 +125,14 @@ def spread(labels: npt.NDArray[np.integer], most: int) -> npt.NDArray[np.int64]:
 
 
 def marked_differences(text: str, other: str) -> list[tuple[str, bool]]:
-    """`text` in pieces, and of each whether it is a word that `other` does not have (however it is written, big or small)."""
+    """Split a text into pieces and mark the words that `other` does not contain, ignoring case."""
     known = set(re.findall(r"[\w']+", other.lower()))
     pieces = [piece for piece in re.split(r"([\w']+)", text) if piece]
     return [(piece, bool(re.match(r"[\w']", piece)) and piece.lower() not in known) for piece in pieces]
 
 
 def ticks(high: float, most: int = 5) -> list[float]:
-    """Round values from 0 on, the last one not below `high`; at most `most` steps."""
+    """Return round axis values from 0 to at least `high`, in at most `most` steps."""
     if not (math.isfinite(high) and high > 0):
         return [0.0, 1.0]
     power = 10.0 ** math.floor(math.log10(high / most))
@@ -137,5 +141,5 @@ def ticks(high: float, most: int = 5) -> list[float]:
 
 
 def plain(value: Any, digits: int = 4) -> float | None:
-    """A number for JSON: rounded; None for what is not a finite number."""
+    """Round a number for JSON; return None for what is not a finite number."""
     return round(float(value), digits) if isinstance(value, (int, float)) and math.isfinite(value) else None
