@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from poseglot.errors import PoseglotError
-from poseglot.packaged import find_yaml, resolve_path
+from poseglot.files import find_yaml, resolve_path
 from poseglot.studies.study import find_study, list_studies
 from poseglot.training.recipe import DataRecipe, Recipe, TextRecipe, differences
 from poseglot.training.recipe_io import find_recipe, list_recipes, parse_recipe, read_recipe, recipe_yaml

@@ -12,19 +12,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from poseglot.data.dataset import ClipDataset
+    from poseglot.data.store import PackedStore, open_store
     from poseglot.inference import Predictor
     from poseglot.training.evaluate import Evaluation, evaluate
     from poseglot.training.run import Run, open_run
 
 __version__ = "0.1.0"
-__all__ = ["Evaluation", "Run", "evaluate", "load", "open_run"]
+__all__ = ["ClipDataset", "Evaluation", "PackedStore", "Run", "evaluate", "load", "open_run", "open_store"]
 
 # name -> module
 _LAZY = {
+    "ClipDataset": "poseglot.data.dataset",
     "Evaluation": "poseglot.training.evaluate",
+    "PackedStore": "poseglot.data.store",
     "Run": "poseglot.training.run",
     "evaluate": "poseglot.training.evaluate",
     "open_run": "poseglot.training.run",
+    "open_store": "poseglot.data.store",
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from difflib import get_close_matches
 
 
@@ -14,11 +14,11 @@ class PoseglotError(Exception):
 
 
 class InputError(PoseglotError):
-    """A clip, an array or a pose is not acceptable."""
+    """A clip or an array is not acceptable."""
 
 
 class FileError(PoseglotError):
-    """A file is missing, damaged, unreadable or not writable."""
+    """A file is missing, damaged or unreadable."""
 
 
 class SettingError(PoseglotError):
@@ -45,9 +45,16 @@ class NotFoundError(SettingError):
         suggestion: the most similar known name, or None.
     """
 
-    def __init__(self, name: str, known: Iterable[str], *, kind: str = "name") -> None:
+    def __init__(self, name: str, known: Collection[str], *, kind: str = "name") -> None:
         self.name, self.known, self.kind = name, tuple(known), kind
-        self.suggestion = next(iter(get_close_matches(name, self.known, n=1)), None)
+        self.suggestion = nearest(name, self.known)
         hint = "" if self.suggestion is None else f" Did you mean {self.suggestion!r}?"
         listed = f"known: {', '.join(self.known)}" if self.known else "none is known"
         super().__init__(f"unknown {kind} {name!r}; {listed}.{hint}")
+
+
+def nearest(name: str, known: Collection[str]) -> str | None:
+    """Return the known name most like `name`, or None if none is alike. Case, dashes and underscores do not matter."""
+    plain = {entry.lower().replace("_", "-"): entry for entry in known}
+    found = get_close_matches(name.lower().replace("_", "-"), plain, n=1, cutoff=0.6)
+    return plain[found[0]] if found else None

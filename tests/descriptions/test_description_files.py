@@ -15,8 +15,10 @@ from poseglot.data.synthetic import ACTIONS
 from poseglot.descriptions import DescriptionSet, load_descriptions
 from poseglot.descriptions.description import parse_descriptions
 from poseglot.errors import PoseglotError
-from poseglot.packaged import packaged_yaml
+from poseglot.files import packaged_yaml
 from tests.conftest import ROOT
+
+pytestmark = pytest.mark.base
 
 PACKAGED = ("demo", "nw-ucla", "ntu120", "utd-mhad")
 # Words of the sentences of parts at rest, which many classes share.

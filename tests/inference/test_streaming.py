@@ -68,7 +68,7 @@ def test_after_each_frame_it_says_what_it_would_say_of_the_clip(
 ) -> None:
     """Real clips; of two people the second does what another clip shows."""
     store = open_store(real_store)
-    joints = [store.clip(place).joints[:, :16] for place in (3, 700)][:people]
+    joints = [store[place].joints[:, :16] for place in (3, 700)][:people]
     clip = np.concatenate(joints, axis=0)
     run = save(people=people, modality=modality)
     recognizer = StreamingRecognizer(run)
@@ -83,8 +83,8 @@ def test_after_each_frame_it_says_what_it_would_say_of_the_clip(
 
 
 def test_answers_are_calibrated_probabilities_of_the_run(live: Path, save: Callable[..., Path], clips: Sequence[Clip]) -> None:
-    from poseglot.files import sha256_of
     from poseglot.evaluation.temperature import CALIBRATION_FILE
+    from poseglot.files import sha256_of
 
     run = save()
     file = run / "recognizer.safetensors"

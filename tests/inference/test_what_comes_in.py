@@ -18,9 +18,9 @@ import torch
 
 import poseglot
 from poseglot.errors import PoseglotError
+from poseglot.evaluation.temperature import Calibration
 from poseglot.files import sha256_of
 from poseglot.inference import Prediction, Predictor
-from poseglot.evaluation.temperature import Calibration
 from poseglot.models import fuse as fuse_module
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, new_recognizer, save_recognizer
 from poseglot.skeletons.clip import Clip

@@ -121,14 +121,14 @@ def test_values_survive_the_command_line(tmp_path: Path) -> None:
         "text.encoder": "-odd 'name\" $HOME",
         "text.descriptions": "yes",
         "optim.milestones": [1, 2],
-        "data.effective_scale": True,
+        "data.pipeline": "nw-ucla-scaled",
         "model.encoder_kwargs": {"kernel": 5},
     }
     cell = loaded(tmp_path, settings=settings).tables[0].rows[1].cells[0]
     assert typed(cell) == cell.recipe
     assert cell.recipe.optim.lr == -1e-7
     assert (cell.recipe.text.encoder, cell.recipe.text.descriptions) == ("-odd 'name\" $HOME", "yes")
-    assert cell.recipe.data.effective_scale is True
+    assert cell.recipe.data.pipeline == "nw-ucla-scaled"
     assert cell.recipe.model.encoder_kwargs == {"kernel": 5}
 
 

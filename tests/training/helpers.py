@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import torch.multiprocessing as multiprocessing
-from torch import nn
+from torch import Tensor, nn
 
+from poseglot.data.dataset import ClipDataset
 from poseglot.models import recognizer as recognizers
 from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TextRecipe
+from poseglot.transforms import Randomness
 
 
 def small_recipe(store: Path, text_encoder: Path, **changes: Any) -> Recipe:
@@ -23,6 +25,11 @@ def small_recipe(store: Path, text_encoder: Path, **changes: Any) -> Recipe:
         optim=OptimRecipe(epochs=3, batch_size=7, drop_last=False, warmup_epochs=1, milestones=[2]),
     )
     return replace(recipe, **changes)
+
+
+def inputs(clips: ClipDataset, index: Tensor, *, epoch: int | None = 0) -> Tensor:
+    """The network's input for some samples, augmented as in an epoch, or as for evaluation."""
+    return clips.inputs(index, None if epoch is None else Randomness(0, epoch, index, batch=0))
 
 
 def four_blocks(patch: pytest.MonkeyPatch) -> None:

@@ -18,10 +18,11 @@ from poseglot.kernels import SWITCH
 from poseglot.models.recognizer import read_safetensors
 from poseglot.training.build import build
 from poseglot.training.compiling import compile_in_place, wanted
-from poseglot.training.engine import Runtime, _Training, train
+from poseglot.training.engine import Runtime, Trainer, train
 from poseglot.training.recipe import Recipe
 from poseglot.training.run_folder import RunFolder
-from tests.training.helpers import four_blocks, small_recipe
+from tests.training.helpers import four_blocks, inputs, small_recipe
+from tests.training.test_engine import Interrupt
 
 COMPILED, PLAIN = Runtime("cpu", compile="on"), Runtime("cpu", compile="off")
 
@@ -55,7 +56,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def one_step(recipe: Recipe, compiled: bool) -> tuple[dict[str, Tensor], Tensor]:
     """(state after two steps in double precision, the losses)."""
-    training = _Training(
+    training = Trainer(
         Fabric(accelerator="cpu", devices=1, precision="64-true"),
         recipe,
         build(recipe),
@@ -89,7 +90,7 @@ def test_compiled_for_real_equals_plain(recipe: Recipe) -> None:
     names = list(compiled.state_dict())
     compile_in_place(compiled)
     assert list(compiled.state_dict()) == names
-    view = built.train.view(torch.arange(4), None, torch.device("cpu")).double()
+    view = inputs(built.train, torch.arange(4), epoch=None).double()
     found, expected = compiled(view), plain(view)
     torch.testing.assert_close(found, expected)
     found.square().mean().backward()
@@ -100,21 +101,11 @@ def test_compiled_for_real_equals_plain(recipe: Recipe) -> None:
         torch.testing.assert_close(compiled.state_dict()[name], tensor)
 
 
-def test_a_compiled_run_is_resumed_uncompiled(
-    recipe: Recipe, backend: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_compiled_run_is_resumed_uncompiled(recipe: Recipe, backend: list[Any], tmp_path: Path) -> None:
     run, plain = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "plain")
     train(recipe, plain.folder, runtime=PLAIN)
-    save = _Training._save
-
-    def killed(self: Any, progress: Any) -> None:
-        save(self, progress)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(_Training, "_save", killed)
-        with pytest.raises(KeyboardInterrupt):
-            train(recipe, run.folder, runtime=COMPILED)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, run.folder, runtime=COMPILED, callbacks=[Interrupt(checkpoint=True)])
     assert len(backend) == 1  # and none for the test set
     assert json.loads(run.machine.read_text())["compiled"] is True
     train(recipe, run.folder, resume=True, runtime=PLAIN)

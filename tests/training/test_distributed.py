@@ -10,11 +10,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from poseglot.skeletons.transforms import Augmentation
 from poseglot.training.build import build
 from poseglot.training.distributed import own_share, shares, synchronise_batch_norm
 from poseglot.training.recipe import LossRecipe, Recipe
-from tests.training.helpers import in_two_processes, small_recipe
+from tests.training.helpers import in_two_processes, inputs, small_recipe
 
 # Odd, so that the two shares differ in size; some share a class, in one process and across the two.
 BATCH = torch.tensor([0, 1, 9, 24, 25, 26, 80])
@@ -25,7 +24,7 @@ def one_step(task: nn.Module, recipe: Recipe, wrapped: nn.Module) -> dict[str, T
     built = build(recipe)
     labels = built.train.labels[BATCH]
     places = built.prompts.draw(labels, seed=0, epoch=0, index=BATCH) if built.prompts is not None else None
-    view = built.train.view(BATCH[own_share(len(BATCH))], Augmentation(0, 0), torch.device("cpu")).double()
+    view = inputs(built.train, BATCH[own_share(len(BATCH))]).double()
     losses = wrapped(view, labels, places)
     losses["loss"].backward()
     result = {f"gradient {name}": parameter.grad for name, parameter in task.named_parameters() if parameter.grad is not None}

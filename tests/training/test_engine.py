@@ -17,10 +17,12 @@ import torch
 
 from poseglot.errors import PoseglotError
 from poseglot.models.recognizer import load_recognizer, read_safetensors
-from poseglot.training import engine
+from poseglot.training.batches import TrainingBatches
 from poseglot.training.build import build
+from poseglot.training.callbacks import Callback, FitState, Result
+from poseglot.training.checkpoint import load_weights
 from poseglot.training.engine import Runtime, train
-from poseglot.training.recipe import LossRecipe, Recipe
+from poseglot.training.recipe import LossRecipe, OptimRecipe, Recipe
 from poseglot.training.recipe_io import read_recipe, recipe_yaml
 from poseglot.training.run_folder import RunFolder
 from poseglot.training.subsets import names_hash
@@ -40,6 +42,58 @@ def unbroken(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> RunFol
     folder = tmp_path_factory.mktemp("unbroken") / "run"
     train(recipe, folder, runtime=CPU)
     return RunFolder(folder)
+
+
+class Interrupt(Callback):
+    """Ends a training after a step, or after its first checkpoint."""
+
+    def __init__(self, *, step: int = 0, checkpoint: bool = False) -> None:
+        self.step, self.checkpoint = step, checkpoint
+
+    def on_step_end(self, state: FitState, losses: Any) -> None:
+        if state.step == self.step:
+            raise KeyboardInterrupt
+
+    def on_checkpoint(self, state: FitState) -> None:
+        if self.checkpoint:
+            raise KeyboardInterrupt
+
+
+class Weights(Callback):
+    """Keeps the state after every step, in double precision."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, torch.Tensor]] = []
+
+    def on_step_end(self, state: FitState, losses: Any) -> None:
+        self.seen.append({name: tensor.detach().double() for name, tensor in state.module.state_dict().items()})
+
+
+class Listener(Callback):
+    """Writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.result: Result | None = None
+
+    def on_fit_start(self, state: FitState) -> None:
+        self.heard.append("start")
+
+    def on_step_end(self, state: FitState, losses: Any) -> None:
+        self.heard.append("step")
+
+    def on_epoch_end(self, state: FitState, entry: Any) -> None:
+        self.heard.append("epoch")
+
+    def on_validate_end(self, state: FitState, accuracy: Any) -> None:
+        self.heard.append("validate")
+
+    def on_checkpoint(self, state: FitState) -> None:
+        self.heard.append("checkpoint")
+
+    def on_fit_end(self, state: FitState, result: Result | None) -> None:
+        self.heard.append("end")
+        self.result = result
 
 
 def lasting(run: RunFolder) -> list[dict[str, Any]]:
@@ -72,22 +126,12 @@ def test_the_result_is_the_last_epoch_and_the_best_on_test_is_kept_apart(
 
 @pytest.mark.parametrize("step", [7, 12])
 def test_interrupted_and_resumed_is_bit_for_bit_the_unbroken_run(
-    recipe: Recipe, unbroken: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    recipe: Recipe, unbroken: RunFolder, tmp_path: Path, step: int
 ) -> None:
-    run, taken, original = RunFolder(tmp_path / "run"), 0, engine._Training.step
-
-    def interrupted(self: Any, *arguments: Any) -> Any:
-        nonlocal taken
-        taken += 1
-        if taken == step:  # in the middle of the second or third epoch of five steps
-            raise KeyboardInterrupt
-        return original(self, *arguments)
-
-    monkeypatch.setattr(engine._Training, "step", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        train(recipe, run.folder, runtime=CPU)
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):  # in the middle of the second or third epoch of five steps
+        train(recipe, run.folder, runtime=CPU, callbacks=[Interrupt(step=step)])
     assert not run.recognizer.exists()
-    monkeypatch.setattr(engine._Training, "step", original)
     with run.log.open("a") as log:
         log.write('{"epoch": 3, "lo')  # what a kill may leave
     train(recipe, run.folder, resume=True, runtime=CPU)
@@ -96,9 +140,69 @@ def test_interrupted_and_resumed_is_bit_for_bit_the_unbroken_run(
     assert lasting(run) == lasting(unbroken)
 
 
-def test_what_learns_beside_the_skeleton_is_resumed_too(
-    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+SGD = OptimRecipe(epochs=3, batch_size=7, drop_last=False, warmup_epochs=1)
+
+
+@pytest.mark.parametrize(
+    "optim",
+    [
+        replace(SGD, schedule="cosine", ema_decay=0.9),
+        replace(
+            SGD, name="AdamW", lr=0.01, schedule="one-cycle", kwargs={"betas": [0.8, 0.99]}, decay_all=False, ema_decay=0.5
+        ),
+        replace(SGD, name="RMSprop", lr=0.01, kwargs={"momentum": 0.5}),
+        replace(SGD, name="Adagrad", lr=0.01, kwargs={"lr_decay": 0.1}),
+    ],
+    ids=["cosine-ema", "adamw", "rmsprop", "adagrad"],
+)
+def test_every_optimizer_and_schedule_is_resumed_bit_for_bit(recipe: Recipe, tmp_path: Path, optim: OptimRecipe) -> None:
+    recipe = replace(recipe, optim=optim, data=replace(recipe.data, mixup=0.4, part_swap=0.5))
+    whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
+    train(recipe, whole.folder, runtime=CPU)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, cut.folder, runtime=CPU, callbacks=[Interrupt(step=12)])
+    train(recipe, cut.folder, resume=True, runtime=CPU)
+    assert cut.checkpoint.read_bytes() == whole.checkpoint.read_bytes()
+    assert cut.recognizer.read_bytes() == whole.recognizer.read_bytes()
+    assert lasting(cut) == lasting(whole)
+
+
+def test_the_average_is_what_is_validated_and_saved(recipe: Recipe, tmp_path: Path) -> None:
+    recipe = replace(recipe, optim=replace(recipe.optim, ema_decay=0.8))
+    run, weights = RunFolder(tmp_path / "run"), Weights()
+    result = train(recipe, run.folder, runtime=CPU, callbacks=[weights])
+    wanted = weights.seen[0]
+    for step, after in enumerate(weights.seen[1:], start=2):
+        share = max(0.2, 1 / step)
+        wanted = {name: (1 - share) * wanted[name] + share * tensor for name, tensor in after.items()}
+    saved = load_recognizer(run.recognizer)
+    for name, tensor in saved.state_dict().items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(tensor, wanted[f"recognizer.{name}"].float(), rtol=1e-4, atol=1e-6)
+    assert not torch.equal(saved.classifier.weight, weights.seen[-1]["recognizer.classifier.weight"].float())
+    # Validated with these weights; the checkpoint's are the same ones, for those who restore them.
+    test = build(recipe).test
+    with torch.no_grad():
+        logits = saved(torch.cat(list(test.eval_inputs(8, torch.device("cpu")))))["logits"]
+    assert int((logits.argmax(dim=1) == test.labels).sum()) == result.last.correct
+    task = build(recipe).task
+    load_weights(run.checkpoint, task)
+    for name, tensor in task.recognizer.state_dict().items():
+        torch.testing.assert_close(tensor, saved.state_dict()[name], rtol=0, atol=0)
+
+
+def test_callbacks_hear_everything_in_order(recipe: Recipe, tmp_path: Path) -> None:
+    recipe, listener = replace(recipe, optim=replace(recipe.optim, epochs=2)), Listener()
+    result = train(recipe, str(tmp_path / "run"), runtime=CPU, callbacks=[listener])
+    epoch = [*["step"] * 5, "validate", "epoch", "checkpoint"]
+    assert listener.heard == ["start", *epoch, *epoch, "end"]
+    assert listener.result == result
+    again = Listener()
+    train(recipe, tmp_path / "run", resume=True, runtime=CPU, callbacks=[again])
+    assert again.heard == ["start", "validate", "end"]
+
+
+def test_what_learns_beside_the_skeleton_is_resumed_too(recipe: Recipe, tmp_path: Path) -> None:
     """A learned context before fixed words, and a learned lambda, cut off between epochs."""
     recipe = replace(
         recipe,
@@ -110,16 +214,8 @@ def test_what_learns_beside_the_skeleton_is_resumed_too(
     weights = [entry["weight"] for entry in whole.read_log()]
     assert len(set(weights)) == 3
     assert min(weights) > 0
-    original = engine._Training._save
-
-    def killed(self: Any, progress: Any) -> None:
-        original(self, progress)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(engine._Training, "_save", killed)
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, cut.folder, runtime=CPU)
-    monkeypatch.setattr(engine._Training, "_save", original)
+        train(recipe, cut.folder, runtime=CPU, callbacks=[Interrupt(checkpoint=True)])
     train(recipe, cut.folder, resume=True, runtime=CPU)
     assert cut.checkpoint.read_bytes() == whole.checkpoint.read_bytes()
     assert lasting(cut) == lasting(whole)
@@ -190,13 +286,14 @@ def test_another_run_is_not_overwritten_and_another_recipe_not_resumed(recipe: R
 
 
 def test_resume_without_a_checkpoint_begins_anew_and_says_so(
-    recipe: Recipe, unbroken: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    recipe: Recipe, unbroken: RunFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "poseglot.training")
     run = RunFolder(tmp_path / "run")
     run.folder.mkdir()
     run.recipe.write_text(recipe_yaml(recipe))  # killed in its first epoch
     train(replace(recipe, optim=replace(recipe.optim, epochs=1)), run.folder, resume=True, runtime=CPU)
-    assert "no checkpoint in" in capsys.readouterr().out
+    assert "no checkpoint in" in caplog.text
     run.checkpoint.unlink()
     with pytest.raises(PoseglotError, match="holds a recognizer but no checkpoint"):
         train(recipe, run.folder, resume=True, runtime=CPU)
@@ -255,18 +352,14 @@ def test_a_machine_that_is_not_there_is_named(recipe: Recipe, tmp_path: Path, ru
         train(recipe, tmp_path / "run", runtime=runtime)
 
 
-def test_the_epochs_order_follows_from_seed_and_epoch(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_epochs_order_follows_from_seed_and_epoch(recipe: Recipe) -> None:
+    train = build(recipe).train
+
     def batches(seed: int, epoch: int, drop_last: bool, repeat: int) -> list[torch.Tensor]:
-        changed = replace(
-            recipe,
-            seed=seed,
-            optim=replace(recipe.optim, drop_last=drop_last),
-            data=replace(recipe.data, repeat=repeat),
-        )
-        training = engine._Training(
-            engine.Fabric(accelerator="cpu", devices=1), changed, engine.build(changed), RunFolder(Path("unused"))
-        )
-        return list(training._batches(epoch))
+        made = TrainingBatches(train, None, seed=seed, batch_size=7, drop_last=drop_last, repeat=repeat)
+        found = list(made.order(epoch))
+        assert (made.steps_per_epoch, made.samples_per_epoch) == (len(found), sum(map(len, found)))
+        return found
 
     whole = torch.cat(batches(0, 4, False, 2))
     assert sorted(whole.tolist()) == list(range(64))  # every clip twice, as samples of their own
@@ -277,24 +370,11 @@ def test_the_epochs_order_follows_from_seed_and_epoch(recipe: Recipe, monkeypatc
     assert [len(batch) for batch in batches(0, 0, False, 1)] == [7, 7, 7, 7, 4]
 
 
-def test_official_repeated_augmentation_shows_the_same_views_every_epoch(
-    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def views(repeated: bool) -> list[torch.Tensor]:
-        changed = replace(recipe, data=replace(recipe.data, official_repeated_augmentation=repeated))
-        training = engine._Training(
-            engine.Fabric(accelerator="cpu", devices=1), changed, engine.build(changed), RunFolder(Path("unused"))
-        )
-        seen: list[torch.Tensor] = []
-        training.wrapped.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0].clone()))
-        for epoch in (0, 1):
-            training.step(torch.arange(8), epoch)
-        return seen
-
-    first, second = views(repeated=True)
-    assert torch.equal(first, second)
-    first, second = views(repeated=False)
-    assert not torch.equal(first, second)
+@pytest.mark.parametrize("repeated", [True, False])
+def test_repeated_augmentation_shows_the_same_inputs_every_epoch(recipe: Recipe, repeated: bool) -> None:
+    made = TrainingBatches(build(recipe).train, None, seed=0, batch_size=7, repeated_augmentation=repeated)
+    first, second = (made.load(torch.arange(8), epoch, torch.device("cpu")).inputs for epoch in (0, 1))
+    assert torch.equal(first, second) == repeated
 
 
 def test_bfloat16_training_stays_close_to_float32(recipe: Recipe, unbroken: RunFolder, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from poseglot.data.prepare import prepare
 from poseglot.data.synthetic.raw_ntu import raw_file, raw_names
 from poseglot.inference import Predictor
 from poseglot.training.build import build
-from poseglot.training.engine import Runtime, _Training, train
+from poseglot.training.engine import Runtime, Trainer, train
 from poseglot.training.recipe import LossRecipe, ModelRecipe, Recipe
 from poseglot.training.recipe_io import read_recipe
 from poseglot.training.run_folder import RunFolder
@@ -56,7 +56,7 @@ def test_a_recipe_has_the_papers_settings(benchmark: str, split: str) -> None:
     assert recipe.loss == LossRecipe(alignment_weight=0.8, target="normalized", logit_scale=10.0)
     assert (recipe.text.prompt, recipe.text.partition, recipe.text.freeze) == ("synonym+parts", "four", False)
     optim = recipe.optim
-    assert (optim.epochs, optim.batch_size, optim.lr, optim.momentum, optim.nesterov) == (110, 200, 0.1, 0.9, True)
+    assert (optim.epochs, optim.batch_size, optim.lr, optim.name, optim.kwargs) == (110, 200, 0.1, "SGD", {})
     assert (optim.weight_decay, optim.warmup_epochs, optim.milestones, optim.gamma) == (5e-4, 5, [90, 100], 0.1)
 
 
@@ -64,11 +64,11 @@ def test_from_raw_files_to_an_answer(raw: Path, tmp_path: Path, tiny_bert: Path)
     store = prepare("ntu60", source=raw, out=tmp_path / "ntu60").store
     recipe = small(recipe_of("ntu60", "cross-subject"), tmp_path / "ntu60", tiny_bert)
     result = train(recipe, tmp_path / "run", runtime=Runtime(accelerator="cpu"))
-    assert result.last.total == store.belongs("cross-subject", "test").sum()
+    assert result.last.total == store.subset_mask("cross-subject", "test").sum()
     predictor = Predictor(tmp_path / "run")
     path = min(raw.iterdir())
     (from_file,) = predictor.predict([path])
-    (from_store,) = predictor.predict([store.clip(int(np.flatnonzero(store.clips["name"] == path.stem)[0]))])
+    (from_store,) = predictor.predict([store[int(np.flatnonzero(store.clips["name"] == path.stem)[0])]])
     assert from_file.answers == from_store.answers
     assert from_file.answers[0].action in load_benchmark("ntu60").classes
 
@@ -78,6 +78,6 @@ def test_a_recipe_takes_its_first_steps(benchmark: str, split: str, raw: Path, t
     prepare(benchmark, source=raw, out=tmp_path / "store")
     recipe = small(recipe_of(benchmark, split), tmp_path / "store", tiny_bert)
     recipe = replace(recipe, data=replace(recipe.data, modality="bone_motion"))
-    training = _Training(fabric_of_a_cpu(), recipe, build(recipe), RunFolder(Path("unused")))
+    training = Trainer(fabric_of_a_cpu(), recipe, build(recipe), RunFolder(Path("unused")))
     losses = [float(training.step(torch.arange(8), epoch)["loss"].detach()) for epoch in range(3)]
     assert np.isfinite(losses).all()

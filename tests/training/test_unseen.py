@@ -21,7 +21,7 @@ from poseglot.training.run import open_run
 from poseglot.training.run_folder import RunFolder
 from poseglot.training.subsets import ClassSplit, class_split, eval_indices, subsets
 from poseglot.training.zero_shot import ZeroShotRecognizer
-from tests.training.helpers import small_recipe
+from tests.training.helpers import inputs, small_recipe
 
 UNSEEN = ["clap hands", "squat", "nod head"]
 
@@ -143,7 +143,7 @@ def test_the_mean_is_of_normalised_texts(short: Recipe, tmp_path: Path) -> None:
     wanted = torch.stack([feature / feature.norm() for feature in read]).mean(dim=0)
     np.testing.assert_allclose(zero_shot.class_features(["squat"])[0, 0], wanted.numpy(), atol=1e-5)
     built = build(short)
-    views = built.test.view(torch.arange(4), None, torch.device("cpu"))
+    views = inputs(built.test, torch.arange(4), epoch=None)
     features = zero_shot.features(views)
     with torch.no_grad():
         aligned = zero_shot.recognizer(views)["alignment"]

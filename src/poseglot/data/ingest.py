@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 from poseglot.data.processes import in_order
 from poseglot.data.quality.issues import ClipError, ClipIssue
-from poseglot.data.store_writer import StoreWriter
+from poseglot.data.store import StoreWriter
 from poseglot.skeletons.clip import Clip
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ def fill(
     bar.reset(total=sum(map(len, chunks)))
     bar.update(sum(map(len, done)))
     for chunk, results in zip(left, in_order(read, left, workers=workers), strict=True):
-        writer.note([fault.as_dict() for fault in add_all(writer, results)])
+        writer.checkpoint([fault.as_dict() for fault in add_all(writer, results)])
         bar.update(len(chunk))
     return [ClipIssue(**fault) for note in writer.notes for fault in note]
 

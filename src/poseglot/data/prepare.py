@@ -23,15 +23,14 @@ from poseglot import __version__
 from poseglot.data import synthetic
 from poseglot.data.benchmarks import Benchmark, load_benchmark
 from poseglot.data.ingest import Bar, add_all, fill
+from poseglot.data.quality.checks import check_set, check_subsets
 from poseglot.data.quality.issues import ClipIssue
-from poseglot.data.quality.set_checks import check_set, check_subsets
 from poseglot.data.readers import FORMATS_OF_SETS, nw_ucla, open_source
 from poseglot.data.readers.ntu.archive import Index, index_sources, read_members
 from poseglot.data.readers.source import Source
-from poseglot.data.store import PackedStore, open_store, store_info
-from poseglot.data.store_writer import REPORT_FILE, DType, StoreWriter
+from poseglot.data.store import REPORT_FILE, DType, PackedStore, StoreWriter, open_store, store_info
 from poseglot.errors import PoseglotError
-from poseglot.files import folder_written_atomically, folder_written_in_turns, sha256_of, unfinished_key
+from poseglot.files import folder_written_atomically, resumable_folder, sha256_of, unfinished_key
 from poseglot.skeletons.layout import Layout, load_layout
 
 SETS = ("nw-ucla", "ntu60", "ntu120", "demo")
@@ -154,7 +153,7 @@ def prepare(
             faults = _write(opened, out, overwrite=overwrite, dtype=dtype, bar=bar)
     store = open_store(out)
     split = next(iter(benchmark.splits))
-    places = {subset: np.flatnonzero(store.belongs(split, subset)) for subset in ("train", "test")}
+    places = {subset: np.flatnonzero(store.subset_mask(split, subset)) for subset in ("train", "test")}
     counts = {subset: len(found) for subset, found in places.items()}
     if name in FORMATS_OF_SETS:
         notes += check_set(store) + check_subsets(store, places["train"], places["test"])
@@ -241,7 +240,7 @@ def _own_layout(own: CustomDataset) -> Layout | None:
             raise PoseglotError("the order of joints goes by a layout's names; name the layout, too (--layout).")
         return None
     layout = load_layout(own.layout)
-    return layout if not own.joints or own.joints == layout.joints else layout.taking(own.joints, name=own.name)
+    return layout if not own.joints or own.joints == layout.joints else layout.select(own.joints, name=own.name)
 
 
 def _write(source: Source, out: Path, *, overwrite: bool, dtype: DType, bar: Bar) -> list[ClipIssue]:
@@ -282,7 +281,7 @@ def _write_ntu(
     notes = []
     if unfinished_key(out) not in (None, key):
         notes.append("an unfinished preparation of other files or with other settings was thrown away")
-    with folder_written_in_turns(out, key=key, overwrite=overwrite) as folder:
+    with resumable_folder(out, key=key, overwrite=overwrite) as folder:
         writer = StoreWriter(folder, joint_count=len(layout), class_count=len(benchmark.classes), dtype=dtype)
         if len(writer):
             notes.append(f"went on from an unfinished preparation of {len(writer):,} clips")

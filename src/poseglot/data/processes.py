@@ -10,8 +10,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
+from poseglot.devices import keep_freed_memory
 from poseglot.errors import PoseglotError
-from poseglot.memory import keep_freed_memory
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

@@ -31,7 +31,7 @@ from typing import Any
 import yaml
 
 from poseglot.errors import FileError, InputError
-from poseglot.packaged import packaged_yaml
+from poseglot.files import packaged_yaml
 from poseglot.skeletons.layout import PARTS
 
 FORMAT = "poseglot-descriptions/1"

@@ -8,7 +8,7 @@ Each class has one or more candidate texts at each alignment level. A training s
     manual          atomic movements in order
     states          the nearest part states of a vocabulary (see `poseglot.descriptions.part_states`)
     learned         the class name after learned prompt vectors (see `poseglot.models.text.prompt_learner`)
-    parts           for each part of the partition the class name and the part's sentences
+    parts           the whole body as the class name, and each part of the partition as the class name and its sentences
     synonym+parts   the whole body as `synonym` and each part of the partition as `parts`; the paper's best
 
 The first six describe the whole body and need the partition `global`. A description with several samples of its paragraph or parts has
@@ -49,12 +49,14 @@ class PromptTable:
     Attributes:
         levels: The names of the K alignment levels.
         texts: All distinct texts.
+        sentences: Each text without its class name; texts of the whole body are unchanged.
         candidates: (K, classes, width) int64 indices into `texts`; shorter lists are padded with their first entry.
         counts: (K, classes) int64, the numbers of candidates without the padding.
     """
 
     levels: tuple[str, ...]
     texts: tuple[str, ...]
+    sentences: tuple[str, ...]
     candidates: Tensor
     counts: Tensor
 
@@ -85,6 +87,7 @@ def make_prompts(
     partition: str,
     states: Sequence[Sequence[str]] = (),
     official_format: bool = False,
+    name_parts: bool = False,
 ) -> PromptTable:
     """Make the prompt table of some classes.
 
@@ -94,6 +97,7 @@ def make_prompts(
         partition: The parts that have a level of their own; `none` has no levels.
         states: The states of each class, for the prompt `states`.
         official_format: Write the texts as the authors' code does (no comma after the label in the text of `hand`).
+        name_parts: Name the part before each of its sentences: "put on a shoe, the foot: slides into the shoe".
 
     Raises:
         SettingError: There is no such prompt or partition, or they do not go together.
@@ -103,15 +107,21 @@ def make_prompts(
     if partition == "none":
         return _numbered({})
     levels: dict[str, list[list[str]]] = {}
+    sentences: dict[str, str] = {}
     if prompt in WHOLE_BODY:
         levels[GLOBAL] = _whole_body(descriptions, prompt, states)
     if prompt == "synonym+parts":
         levels[GLOBAL] = _whole_body(descriptions, "synonym", ())
+    if prompt == "parts" and partition != GLOBAL:
+        levels[GLOBAL] = [[each.label] for each in descriptions]
     if prompt in ("parts", "synonym+parts"):
         for part, pieces in PARTITIONS[partition].items():
+            own = [_part_texts(each, part, pieces, official_format, name_parts) for each in descriptions]
             # In `synonym+parts` the level of the whole body is there already.
-            levels.setdefault(part, [_part_texts(each, part, pieces, official_format) for each in descriptions])
-    return _numbered(levels)
+            levels.setdefault(part, [list(texts) for texts in own])
+            for texts in own:
+                sentences |= texts
+    return _numbered(levels, sentences)
 
 
 def label_prompts(labels: Sequence[str], levels: Sequence[str], *, forms: bool = False) -> PromptTable:
@@ -167,11 +177,16 @@ def _whole_body(descriptions: Sequence[Description], prompt: str, states: Sequen
     return [[each.label] for each in descriptions]
 
 
-def _part_texts(description: Description, part: str, pieces: Sequence[str], official_format: bool) -> list[str]:
-    """Return a text for each sample; sentences of different samples are not mixed."""
+def _part_texts(
+    description: Description, part: str, pieces: Sequence[str], official_format: bool, name_parts: bool
+) -> dict[str, str]:
+    """Return the text of each sample -> its sentences; sentences of different samples are not mixed."""
     after_label = " " if official_format and part == "hand" else ", "
-    samples = (description.parts, *description.more_parts)
-    return _distinct(description.label + after_label + ", ".join(sample[piece] for piece in pieces) for sample in samples)
+    texts = {}
+    for sample in (description.parts, *description.more_parts):
+        sentences = ", ".join(f"the {piece}: {sample[piece]}" if name_parts else sample[piece] for piece in pieces)
+        texts[description.label + after_label + sentences] = sentences
+    return texts
 
 
 def _distinct(texts: Iterable[str]) -> list[str]:
@@ -179,7 +194,7 @@ def _distinct(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
-def _numbered(levels: Mapping[str, list[list[str]]]) -> PromptTable:
+def _numbered(levels: Mapping[str, list[list[str]]], sentences: Mapping[str, str] | None = None) -> PromptTable:
     import torch
 
     index: dict[str, int] = {}
@@ -193,6 +208,7 @@ def _numbered(levels: Mapping[str, list[list[str]]]) -> PromptTable:
     return PromptTable(
         levels=tuple(levels),
         texts=tuple(index),
+        sentences=tuple((sentences or {}).get(text, text) for text in index),
         candidates=torch.tensor(padded, dtype=torch.int64).view(len(levels), num_classes, width),
         counts=torch.tensor(counts, dtype=torch.int64).view(len(levels), num_classes),
     )

@@ -23,8 +23,8 @@ from poseglot.data.readers import clip_files, is_video, layout_of, read_clip
 from poseglot.data.readers.poses import ENDING as POSES
 from poseglot.data.readers.poses import Poses, read_poses
 from poseglot.errors import PoseglotError
-from poseglot.files import sha256_of
 from poseglot.evaluation.temperature import temperature_of
+from poseglot.files import sha256_of
 from poseglot.inference.tracking import together, tracks_of
 from poseglot.inference.windows import most_moving
 from poseglot.models.fuse import ChannelsLastRecognizer, FusedRecognizer, prepare

@@ -56,7 +56,7 @@ class RecognizerSpec:
     levels: Mapping[str, tuple[int, ...]] | None = None
     embed_dim: int = 0
     input_transform: tuple[tuple[float, ...], ...] | None = None
-    pipeline: str = "nw-ucla"
+    pipeline: str | Mapping[str, Any] = "nw-ucla"
     modality: str = "joint"
     has_scores: bool = False
 

@@ -87,7 +87,7 @@ def _aligned(run: Run, chosen: npt.NDArray[np.int64], levels: Sequence[str]) -> 
     batches: dict[str, list[Array]] = {level: [] for level in levels}
     with torch.inference_mode():
         for numbers in torch.from_numpy(chosen).split(BATCH):
-            aligned = run.recognizer(run.scored.view(numbers, None, run.device))["alignment"]
+            aligned = run.recognizer(run.scored.inputs(numbers, None, run.device))["alignment"]
             for level in levels:
                 batches[level].append(_array(aligned[level]))
     return {level: np.concatenate(rows) for level, rows in batches.items()}
@@ -146,7 +146,7 @@ def topologies(run: Run, chosen: Sequence[int] | None) -> Topologies:
     total = len(run.scores.names)
     numbers = np.unique(np.linspace(0, total - 1, min(CLIPS_FOR_TOPOLOGY, total)).round().astype(int))
     with torch.inference_mode():
-        inputs = run.scored.view(torch.from_numpy(numbers), None, run.device)
+        inputs = run.scored.inputs(torch.from_numpy(numbers), None, run.device)
         if recognizer.input_transform is not None:
             inputs = recognizer.input_transform.to(inputs.dtype) @ inputs
         found = [_array(topology) for topology in topologies_of(inputs)]
@@ -179,7 +179,7 @@ def _front(run: Run) -> Array:
     layout, indices = run.layout, run.scored.indices
     mirrored = [(layout.index[left], layout.index[right]) for left, right in layout.mirror.items()]
     chosen = indices[np.linspace(0, len(indices) - 1, min(64, len(indices))).astype(int)]
-    poses = [run.store.clip(int(index)).joints[0, 0] for index in chosen]
+    poses = [run.store[int(index)].joints[0, 0] for index in chosen]
 
     def breadth(pose: Array) -> float:
         height = float(np.ptp(pose[:, 1])) or 1.0

@@ -20,11 +20,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from poseglot.colors import PART_COLORS
-from poseglot.data.quality.statistics import seen_joints
 from poseglot.evaluation.metrics import confusion, top_k
 from poseglot.evaluation.scores import SavedScores
 from poseglot.files import write_atomically
-from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.clip import Clip, seen_joints
 from poseglot.skeletons.layout import Layout
 
 INK, PAPER, LINE = "#222222", "#ffffff", "#c9c9c9"

@@ -256,7 +256,7 @@ def clips(run: Run, count: int) -> Clips:
     numbers = (wrong or right.tolist())[:count]
     shown = []
     for number in numbers:
-        clip, label = run.store.clip(int(dataset.indices[number])), int(scores.labels[number])
+        clip, label = run.store[int(dataset.indices[number])], int(scores.labels[number])
         shown.append(
             Shown(
                 scores.names[number],

@@ -145,7 +145,7 @@ def evaluate(
         split=data.split,
         subset=subset_name(data),
     )
-    in_training = np.isin(clips.contents(tested), clips.contents(trained_on))
+    in_training = np.isin(clips.content_hashes(tested), clips.content_hashes(trained_on))
     return Evaluation(scores, in_training, run.temperature)
 
 

@@ -18,7 +18,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from poseglot.errors import PoseglotError
-from poseglot.packaged import find_yaml, packaged_names, resolve_path
+from poseglot.files import find_yaml, packaged_names, resolve_path
 from poseglot.training.recipe import Recipe
 
 _PLAIN_WORDS: Mapping[str, str] = {
@@ -136,7 +136,7 @@ def _check_file(path: Path) -> None:
 def _refuse_unknown_options(options: Sequence[str]) -> None:
     settings = _settings()
     accepted = {f"--{name}" for name in settings | {name.split(".")[0] for name in settings}} | {"--config", "--print_config"}
-    machine = {"--accelerator", "--devices", "--nodes", "--compile"}
+    machine = {"--accelerator", "--devices", "--nodes", "--compile", "--loggers"}
     offered = {f"--{name}" for name in settings} | {"--config", "--out", "--resume"} | machine
     for option in options:
         name = option.split("=")[0]

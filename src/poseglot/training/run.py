@@ -9,7 +9,7 @@ Each part is read when it is first asked for. Evaluation, zero-shot recognition,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,7 @@ import torch
 from torch import Tensor
 
 from poseglot.data.dataset import ClipDataset
-from poseglot.data.folds import Indices
-from poseglot.data.store import PackedStore, open_store
+from poseglot.data.store import Indices, PackedStore, open_store
 from poseglot.descriptions import Description, PromptTable, load_descriptions
 from poseglot.errors import FileError, InputError, SettingError
 from poseglot.evaluation.scores import SavedScores, load_scores
@@ -29,13 +28,13 @@ from poseglot.models.text import TextEncoder, load_text_encoder
 from poseglot.models.text.encode import encode_texts
 from poseglot.models.text.prompt_learner import PromptLearner
 from poseglot.skeletons.layout import Layout, load_layout
-from poseglot.skeletons.protocols import load_pipeline
 from poseglot.training.build import prompts_of
 from poseglot.training.checkpoint import load_part
 from poseglot.training.recipe import DataRecipe, Recipe
 from poseglot.training.recipe_io import read_recipe
 from poseglot.training.run_folder import RunFolder
 from poseglot.training.subsets import ClassSplit, class_mapping, class_split, subsets
+from poseglot.transforms import load_pipeline
 
 
 def open_run(path: str | Path, *, device: str | torch.device | None = None) -> Run:
@@ -212,7 +211,8 @@ class Run:
                 f"{_channels_text(spec.channels, spec.has_scores)}. Prepare the store again with matching channels."
             )
         mapping = class_mapping(classes or spec.classes, store)
-        return ClipDataset(store, indices, load_pipeline(spec.pipeline), spec.modality, self.layout, mapping)
+        transform = partial(load_pipeline(spec.pipeline), modality=spec.modality)
+        return ClipDataset(store, indices, transform=transform, class_mapping=mapping)
 
     # The texts
 

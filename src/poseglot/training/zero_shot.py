@@ -254,7 +254,7 @@ def _refuse_leaks(clips: _EvaluatedClips) -> None:
     new = clips.dataset.indices[clips.labels >= len(clips.seen)]
     if not len(new):
         raise InputError(f"{clips.run.folder} evaluates no clip of the unseen classes {', '.join(clips.unseen)}.")
-    twins = np.isin(store.contents(new), store.contents(clips.run.train.indices))
+    twins = np.isin(store.content_hashes(new), store.content_hashes(clips.run.train.indices))
     if twins.any():
         raise InputError(
             f"{twins.sum()} clips of unseen classes ({store.clips['name'][new][twins][0]}, ...) are also training clips of "

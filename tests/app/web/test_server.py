@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from poseglot.training.restore import class_texts
 
 from poseglot.app.web import server
 from poseglot.app.web.limits import Limits
@@ -25,7 +24,7 @@ from poseglot.inference import Predictor
 from poseglot.models.recognizer import load_recognizer
 from poseglot.skeletons.layout import load_layout
 from poseglot.skeletons.transforms import apply_pipeline
-from poseglot.training.run_folder import RunFolder
+from poseglot.training.run import open_run
 from tests.app.web.conftest import Client, write_run
 
 JSON = {"content-type": "application/json"}
@@ -95,7 +94,7 @@ def test_over_time_is_what_the_stretches_alone_say(client: Client, worded: Path,
     over, answers = seen["seen"][0]["over_time"], seen["seen"][0]["answers"]
     store = open_store(store_path)
     place = next(place for place in range(len(store)) if store.clips["name"][place] == seen["name"])
-    joints = store.clip(place).joints
+    joints = store[place].joints
     middle, width = over["frames"][-1], over["width"]
     start = round(middle - (width - 1) / 2)
     assert start + width == joints.shape[1]
@@ -112,15 +111,15 @@ def test_closeness_is_the_cosine_of_part_and_sentence(client: Client, worded: Pa
     store = open_store(store_path)
     place = next(place for place in range(len(store)) if store.clips["name"][place] == looked["name"])
     recognizer = load_recognizer(worded / "recognizer.safetensors")
-    view = torch.from_numpy(apply_pipeline(store.clip(place).joints, pipeline="nw-ucla"))[None]
-    read = class_texts(RunFolder(worded), recognizer.spec.classes)
-    assert read is not None and not read.pretrained
+    view = torch.from_numpy(apply_pipeline(store[place].joints, pipeline="nw-ucla"))[None]
+    read = open_run(worded, device="cpu")
+    assert not read.text_encoder_lost
     best = looked["seen"][0]["answers"][0]["action"]
     label = recognizer.spec.classes.index(best)
     with torch.no_grad():
         features = recognizer(view)["alignment"]
     for level, close in zip(words["levels"], words["classes"][best], strict=True):
-        cosines = torch.cosine_similarity(read.features[level["name"]], features[level["name"]], dim=1)
+        cosines = torch.cosine_similarity(read.text_features[level["name"]], features[level["name"]], dim=1)
         assert close["cosine"] == pytest.approx(cosines[label].item(), abs=1e-4)
         assert close["rank"] == 1 + int((cosines > cosines[label]).sum())
         cosines[label] = -2

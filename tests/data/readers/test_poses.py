@@ -134,7 +134,7 @@ def test_a_folder_of_them_is_a_data_set(tmp_path: Path, has_scores: bool) -> Non
     assert [fault.message for fault in made_store.faults] == [
         f"{tmp_path}/clips/wave/p4_7.npz is of layout coco17, other files are of mediapipe33."
     ]
-    clip = store.clip(0)
+    clip = store[0]
     wanted = read_poses(tmp_path / "clips" / "sit" / "p1_0.npz")
     np.testing.assert_array_equal(clip.joints, wanted.joints(has_scores=has_scores))
     (tmp_path / "empty").mkdir()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from poseglot.data.quality.wording import counted
+from poseglot.data.quality.summary import counted
 from poseglot.descriptions.checks import LEVELS, Lengths
 from poseglot.descriptions.review import Review, SetComparison, TokenLimit
 from poseglot.descriptions.similarity import TOGETHER, PartDifference, Spread, extreme_pairs

@@ -242,7 +242,7 @@ def _sentence(texts: Sequence[str], label: str) -> str:
 
 def _sources(mapping: LayoutMapping, places: Sequence[int]) -> list[int]:
     """The joints that some joints of the model are made of."""
-    return sorted({mapping.source.index[name] for place in places for name in mapping.made[place].shares})
+    return sorted({mapping.source.index[name] for place in places for name in mapping.joints[place].weights})
 
 
 def _finite(value: float) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from poseglot.data.readers import nw_ucla
 from poseglot.data.readers.datasets import FORMATS_OF_SETS, open_source
-from poseglot.data.store_writer import is_store
+from poseglot.data.store import is_store
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.clip import Clip, check_joints
 from poseglot.skeletons.layout import Layout, load_layout

@@ -17,9 +17,9 @@ from poseglot.data.quality.issues import ClipError
 from poseglot.data.readers.dim_order import NATIVE, DimOrder, arranged, one_that_fits, rows_of
 from poseglot.data.readers.folder import folder_source
 from poseglot.data.readers.matlab import load_variable
-from poseglot.data.readers.npy import load_array
 from poseglot.data.readers.source import Source
 from poseglot.errors import PoseglotError
+from poseglot.files import load_array
 from poseglot.skeletons.clip import Clip, Joints
 from poseglot.skeletons.layout import Layout
 

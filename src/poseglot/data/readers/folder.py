@@ -13,7 +13,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from poseglot.data.custom_split import SUBSETS
 from poseglot.data.manifest import (
     Known,
     Listed,
@@ -27,6 +26,7 @@ from poseglot.data.manifest import (
 from poseglot.data.quality.issues import ClipError, ClipIssue
 from poseglot.data.readers.name_pattern import NamePattern, numbered
 from poseglot.data.readers.source import Source
+from poseglot.data.splits import SUBSETS
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.clip import Clip, Joints
 from poseglot.skeletons.layout import Layout

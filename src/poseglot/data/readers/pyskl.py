@@ -22,12 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 from poseglot.data.benchmarks import Benchmark, SplitRule, load_benchmark
-from poseglot.data.custom_split import Member, by_names, custom_split
 from poseglot.data.manifest import MOST_CLASSES, class_names, clip_joints, clip_or_fault, same_channels, spread
 from poseglot.data.quality.issues import ClipError, ClipIssue, Kind
 from poseglot.data.readers.ntu.names import fields_of
 from poseglot.data.readers.source import Source
 from poseglot.data.readers.unpickle import PickledArray, load_plain
+from poseglot.data.splits import Member, by_names, custom_split
 from poseglot.errors import PoseglotError
 from poseglot.files import file_written_atomically
 from poseglot.skeletons.clip import Clip
@@ -91,7 +91,7 @@ def write_pyskl(store: PackedStore, path: Path) -> None:
         PoseglotError: the disk refused; `path` is as it was before.
     """
     split = {
-        f"{name}_{ending}": [str(clip) for clip in store.clips["name"][store.belongs(name, subset)]]
+        f"{name}_{ending}": [str(clip) for clip in store.clips["name"][store.subset_mask(name, subset)]]
         for name, subsets in store.info.splits.items()
         for subset, ending in (("train", "train"), ("test", "val"))
         if subset in subsets
@@ -102,7 +102,7 @@ def write_pyskl(store: PackedStore, path: Path) -> None:
         file.write(pickle.PROTO + bytes([4]) + pickle.EMPTY_DICT + pickle.MARK)
         file.write(_piece("split") + _piece(split) + _piece("annotations") + pickle.EMPTY_LIST)
         for place in range(len(store)):
-            file.write(_piece(_annotation(store.clip(place))) + pickle.APPEND)
+            file.write(_piece(_annotation(store[place])) + pickle.APPEND)
         file.write(pickle.SETITEMS + pickle.STOP)
 
 
