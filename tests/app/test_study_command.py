@@ -117,8 +117,8 @@ def test_settings_newer_than_a_run_do_not_make_it_another(poseglot: Command, stu
     for cell in load_study(study).cells:
         finished(cell)
         text = RunFolder(cell.folder).recipe.read_text()
-        assert "  effective_scale: false\n" in text
-        RunFolder(cell.folder).recipe.write_text(text.replace("  effective_scale: false\n", ""))
+        assert "  repeat: 1\n" in text
+        RunFolder(cell.folder).recipe.write_text(text.replace("  repeat: 1\n", ""))
     said = poseglot("study", study)
     assert (said.status, said.error) == (0, "")
 

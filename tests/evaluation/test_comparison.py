@@ -22,6 +22,8 @@ from poseglot.evaluation.comparison import (
 )
 from poseglot.evaluation.metrics import Accuracy, mean_and_deviation
 
+pytestmark = pytest.mark.base
+
 Correct = npt.NDArray[np.bool_]
 
 

@@ -8,7 +8,7 @@ Each class has one or more candidate texts at each alignment level. A training s
     manual          atomic movements in order
     states          the nearest part states of a vocabulary (see `poseglot.descriptions.part_states`)
     learned         the class name after learned prompt vectors (see `poseglot.models.text.prompt_learner`)
-    parts           the whole body as the class name, and each part of the partition as the class name and the part's sentences
+    parts           the whole body as the class name, and each part of the partition as the class name and its sentences
     synonym+parts   the whole body as `synonym` and each part of the partition as `parts`; the paper's best
 
 The first six describe the whole body and need the partition `global`. A description with several samples of its paragraph or parts has
@@ -49,7 +49,7 @@ class PromptTable:
     Attributes:
         levels: The names of the K alignment levels.
         texts: All distinct texts.
-        sentences: What each text says apart from its class name; a text of the whole body stands for itself.
+        sentences: Each text without its class name; texts of the whole body are unchanged.
         candidates: (K, classes, width) int64 indices into `texts`; shorter lists are padded with their first entry.
         counts: (K, classes) int64, the numbers of candidates without the padding.
     """
@@ -107,7 +107,7 @@ def make_prompts(
     if partition == "none":
         return _numbered({})
     levels: dict[str, list[list[str]]] = {}
-    said: dict[str, str] = {}
+    sentences: dict[str, str] = {}
     if prompt in WHOLE_BODY:
         levels[GLOBAL] = _whole_body(descriptions, prompt, states)
     if prompt == "synonym+parts":
@@ -117,11 +117,11 @@ def make_prompts(
     if prompt in ("parts", "synonym+parts"):
         for part, pieces in PARTITIONS[partition].items():
             own = [_part_texts(each, part, pieces, official_format, name_parts) for each in descriptions]
-            # In `synonym+parts` the whole body has its level already.
+            # In `synonym+parts` the level of the whole body is there already.
             levels.setdefault(part, [list(texts) for texts in own])
             for texts in own:
-                said |= texts
-    return _numbered(levels, said)
+                sentences |= texts
+    return _numbered(levels, sentences)
 
 
 def label_prompts(labels: Sequence[str], levels: Sequence[str], *, forms: bool = False) -> PromptTable:
@@ -180,7 +180,7 @@ def _whole_body(descriptions: Sequence[Description], prompt: str, states: Sequen
 def _part_texts(
     description: Description, part: str, pieces: Sequence[str], official_format: bool, name_parts: bool
 ) -> dict[str, str]:
-    """Return a text for each sample, and its sentences. Sentences of different samples are not mixed."""
+    """Return the text of each sample -> its sentences; sentences of different samples are not mixed."""
     after_label = " " if official_format and part == "hand" else ", "
     texts = {}
     for sample in (description.parts, *description.more_parts):
@@ -194,7 +194,7 @@ def _distinct(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
-def _numbered(levels: Mapping[str, list[list[str]]], said: Mapping[str, str] | None = None) -> PromptTable:
+def _numbered(levels: Mapping[str, list[list[str]]], sentences: Mapping[str, str] | None = None) -> PromptTable:
     import torch
 
     index: dict[str, int] = {}
@@ -208,7 +208,7 @@ def _numbered(levels: Mapping[str, list[list[str]]], said: Mapping[str, str] | N
     return PromptTable(
         levels=tuple(levels),
         texts=tuple(index),
-        sentences=tuple((said or {}).get(text, text) for text in index),
+        sentences=tuple((sentences or {}).get(text, text) for text in index),
         candidates=torch.tensor(padded, dtype=torch.int64).view(len(levels), num_classes, width),
         counts=torch.tensor(counts, dtype=torch.int64).view(len(levels), num_classes),
     )

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from poseglot.skeletons.transforms import apply_pipeline
 from poseglot.training.restore import class_texts
 
 from poseglot.app.web import server
@@ -23,7 +24,6 @@ from poseglot.data.store import open_store
 from poseglot.inference import Predictor
 from poseglot.models.recognizer import load_recognizer
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.transforms import apply_pipeline
 from poseglot.training.run_folder import RunFolder
 from tests.app.web.conftest import Client, write_run
 
