@@ -14,6 +14,8 @@ from torch import Tensor
 from poseglot.errors import PoseglotError
 from poseglot.losses import alignment_loss
 
+pytestmark = pytest.mark.base
+
 TARGETS = ("normalized", "soft10")
 
 

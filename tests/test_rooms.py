@@ -118,7 +118,7 @@ def circles() -> list[set[str]]:
 
 
 def room_of(module: str) -> str:
-    return (module.split(".") + [""])[1]
+    return [*module.split("."), ""][1]
 
 
 @pytest.mark.parametrize("room", [*MAY_IMPORT, *sorted(GROUND)])

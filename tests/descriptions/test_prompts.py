@@ -13,6 +13,8 @@ from poseglot.descriptions import Description, PromptTable, load_descriptions, m
 from poseglot.errors import PoseglotError
 from poseglot.random import Purpose
 
+pytestmark = pytest.mark.base
+
 SIX = ("head", "hand", "arm", "hip", "leg", "foot")
 SHOE = Description(
     "put on a shoe",

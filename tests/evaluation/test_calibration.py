@@ -20,6 +20,8 @@ from poseglot.evaluation.calibration import (
 )
 from poseglot.evaluation.metrics import top_k
 
+pytestmark = pytest.mark.base
+
 Array = npt.NDArray[np.float64]
 
 

@@ -24,6 +24,8 @@ from poseglot.evaluation.comparison import (
 )
 from poseglot.evaluation.metrics import Accuracy
 
+pytestmark = pytest.mark.base
+
 Hits = npt.NDArray[np.bool_]
 
 

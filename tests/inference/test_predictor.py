@@ -24,6 +24,8 @@ from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
 from poseglot.skeletons.transforms import apply_pipeline, load_pipeline
 
+pytestmark = pytest.mark.base
+
 view_of = apply_pipeline
 del apply_pipeline  # pytest would take it for a test
 

@@ -10,6 +10,8 @@ import pytest
 from poseglot.inference.tracking import assign, detections, together, track_people
 from poseglot.skeletons.clip import Joints
 
+pytestmark = pytest.mark.base
+
 
 def walker(seed: int, frames: int = 30, at: float = 0.0) -> Joints:
     """(T, 6, 3): a body of about a metre that moves some centimetres a frame."""

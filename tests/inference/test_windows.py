@@ -25,6 +25,8 @@ from poseglot.models.recognizer import Recognizer, save_recognizer
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.transforms import apply_pipeline as view_of
 
+pytestmark = pytest.mark.base
+
 
 @pytest.fixture(scope="module")
 def one(run_folder: Path) -> Predictor:

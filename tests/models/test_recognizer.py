@@ -19,6 +19,8 @@ from poseglot.models.recognizer import Recognizer, RecognizerSpec, load_recogniz
 from poseglot.skeletons.layout import PARTITIONS, load_layout
 from tests.data.own import TABLE
 
+pytestmark = pytest.mark.base
+
 LEVELS = {"global": tuple(range(20)), **load_layout("kinect20").partition("four")}
 
 

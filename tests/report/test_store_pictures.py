@@ -193,7 +193,7 @@ def test_the_worst_of_every_check_in_turn(small_store: PackedStore) -> None:
     names = [str(name) for name in small_store.clips["name"][:6]]
     jumps = [Finding(names[place], "jump", 3 - place, 0.6, frame=place + 2, joint="head") for place in range(3)]
     short = [Finding(names[place], "short", place, 8) for place in (4, 0)]
-    same = [Finding(names[5], "same content", 2, 1, others=(names[4],))]
+    same = [Finding(names[5], "same_content", 2, 1, others=(names[4],))]
     rows = suspicious_clips(small_store, [*short, *jumps, *same])
     assert [row.place for row in rows] == [4, 0, 5, 1, 2]
     assert rows[1].about == f"{finding_text(jumps[0])}; also short"

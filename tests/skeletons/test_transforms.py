@@ -26,6 +26,8 @@ from poseglot.skeletons.transforms import (
     make_input,
 )
 
+pytestmark = pytest.mark.base
+
 LAYOUT = load_layout("kinect20")
 RULES = PIPELINES["nw-ucla"]
 Array = npt.NDArray[np.float64]

@@ -47,7 +47,9 @@ def test_auto_takes_what_is_installed_and_fits(installed: Any, packages: set[str
 
 def test_what_cannot_be_is_said(installed: Any) -> None:
     installed(set())
-    with pytest.raises(PoseglotError, match=r"none is installed\. .*pip install '\.\[video\]'.*pip install '\.\[video-3d\]'"):
+    with pytest.raises(
+        PoseglotError, match=r"none is installed\. .*pip install 'poseglot\[video\]'.*pip install 'poseglot\[video-3d\]'"
+    ):
         load_estimator()
     with pytest.raises(PoseglotError, match=r"none of 3D joints is installed.*\[video-3d\]"):
         load_estimator(num_dims=3)

@@ -136,7 +136,7 @@ def _installed(num_dims: int | None) -> str:
 
 def _how_to_install(package: str) -> str:
     if package == "mediapipe":
-        return "mediapipe wants numpy below 2 and Python below 3.13, so an environment of its own, and there: pip install 'poseglot[video-3d]'."
+        return "mediapipe wants numpy below 2 and Python below 3.13, so in an environment of its own: pip install 'poseglot[video-3d]'."
     return "Install it: pip install 'poseglot[video]'."
 
 
