@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import DeviceError, FileError, PoseglotError, SettingError
 from poseglot.models.recognizer import load_recognizer, read_safetensors
 from poseglot.training.batches import TrainingBatches
 from poseglot.training.build import build
@@ -262,7 +262,7 @@ def test_a_full_disk_while_saving_keeps_the_last_checkpoint(
         original(handle)
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(PoseglotError, match=r"could not write .*checkpoint\.safetensors.*No space left on device"):
+    with pytest.raises(FileError, match=r"checkpoint\.safetensors.*No space left on device"):
         train(recipe, run.folder, runtime=CPU)
     assert sorted(path.name for path in run.folder.iterdir()) == [
         "checkpoint.safetensors",
@@ -278,7 +278,7 @@ def test_a_full_disk_while_saving_keeps_the_last_checkpoint(
 def test_another_run_is_not_overwritten_and_another_recipe_not_resumed(recipe: Recipe, unbroken: Run) -> None:
     with pytest.raises(PoseglotError, match=r"already holds a run\. Add --resume"):
         train(recipe, unbroken.folder, runtime=CPU)
-    with pytest.raises(PoseglotError, match=r"another recipe; it differs in optim\.lr \(0\.1 there, 0\.2 wanted\)"):
+    with pytest.raises(SettingError, match=r"optim\.lr \(0\.1 there, 0\.2 wanted\)"):
         train(replace(recipe, optim=replace(recipe.optim, lr=0.2)), unbroken.folder, resume=True, runtime=CPU)
     assert read_recipe(unbroken.recipe) == recipe
 
@@ -299,7 +299,7 @@ def test_resume_without_a_checkpoint_begins_anew_and_says_so(
 
 def test_a_file_in_the_place_of_the_folder_is_named(recipe: Recipe, tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
-    with pytest.raises(PoseglotError, match="is a file; --out takes a folder"):
+    with pytest.raises(FileError, match="run"):
         train(recipe, tmp_path / "run", runtime=CPU)
 
 
@@ -329,7 +329,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(recipe: Re
 
 def test_a_training_that_diverges_says_so(recipe: Recipe, tmp_path: Path) -> None:
     wild = replace(recipe, optim=replace(recipe.optim, lr=1e12, warmup_epochs=0))
-    with pytest.raises(PoseglotError, match=r"not a finite number.*Lower optim\.lr"):
+    with pytest.raises(PoseglotError, match=r"optim\.lr"):
         train(wild, tmp_path / "run", runtime=CPU)
     assert not (tmp_path / "run" / "recognizer.safetensors").exists()
 
@@ -346,7 +346,7 @@ def test_a_training_that_diverges_says_so(recipe: Recipe, tmp_path: Path) -> Non
     ],
 )
 def test_a_machine_that_is_not_there_is_named(recipe: Recipe, tmp_path: Path, runtime: Runtime) -> None:
-    with pytest.raises(PoseglotError, match=f"'{runtime.accelerator}'|'{runtime.devices}'"):
+    with pytest.raises(DeviceError, match=f"'{runtime.accelerator}'|'{runtime.devices}'"):
         train(recipe, tmp_path / "run", runtime=runtime)
 
 

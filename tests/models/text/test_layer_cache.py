@@ -27,7 +27,9 @@ def test_features_and_gradients_are_those_of_the_whole_encoder(encoder: TextEnco
     chosen = torch.tensor([3, 0, 4])
     names = dict(encoder.named_parameters())
     wanted = encoder(tokens.select(chosen))
-    gradients = dict(zip(names, torch.autograd.grad(wanted.square().sum(), list(names.values()), allow_unused=True), strict=True))
+    gradients = dict(
+        zip(names, torch.autograd.grad(wanted.square().sum(), list(names.values()), allow_unused=True), strict=True)
+    )
     for train_layers in range(1, count + 1):
         encoder.requires_grad_(True)
         cache = LayerCache(encoder, tokens, train_layers)
