@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from poseglot.kernels import channels_last as kernels
 from poseglot.kernels.channels_last import Affine, BatchNorm, Norm, Residual
 from poseglot.models.encoders.backbone import Backbone, Block, Shortcut
-from poseglot.models.encoders.ctr_gc import RefinedGraph
+from poseglot.models.encoders.ctr_gc import RefinedGraph, StackedConv
 from poseglot.models.encoders.folding import scale_and_shift
 from poseglot.models.encoders.temporal import MultiScaleTemporal
 
@@ -107,7 +107,8 @@ class _Graph:
         pair = (unit.theta, unit.phi)
         self.relate = torch.cat([F.pad(part.weight, (0, 0, 0, more)).flatten(0, 1) for part in pair])
         self.relate_bias = torch.cat([F.pad(part.bias, (0, more)).flatten() for part in pair])
-        self.values = kernels.pack_values(unit.value.weight, unit.value.bias)  # type: ignore[arg-type]
+        assert isinstance(unit.value, StackedConv)
+        self.values = kernels.pack_values(unit.value.weight, unit.value.bias)
         self.weight = F.pad((unit.alpha * unit.project.weight).mT, (0, 0, 0, more)).contiguous()
         self.bias, self.adjacency = (unit.alpha * unit.project.bias).contiguous(), unit.adjacency.contiguous()
         self.norm, self.residual = _norm(unit.norm), _Residual(unit.residual)
