@@ -40,7 +40,8 @@ class Classifier(Protocol):
         classes: The class names.
     """
 
-    classes: tuple[str, ...]
+    @property
+    def classes(self) -> tuple[str, ...]: ...
 
     def logits(self, inputs: torch.Tensor) -> npt.NDArray[np.floating]:
         """Return the logits (N, classes) of inputs (N, M, T, V, C)."""
