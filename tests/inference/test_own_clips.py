@@ -127,7 +127,7 @@ def test_clips_with_scores_are_fed_with_them(own: tuple[Predictor, Recognizer], 
     np.save(tmp_path / "clip.npy", clips[2].joints)
     assert_answers(predictor.predict([tmp_path / "clip.npy"], top=6), logits[2:3])
     rows = np.concatenate(
-        list(predictor.logits_of(ClipDataset(store, np.array([0, 1, 20, 21]), load_pipeline("image"), "bone", own_layout())))
+        list(predictor.logits_of(ClipDataset(store, [0, 1, 20, 21], transform=partial(load_pipeline("image"), modality="bone"))))
     )
     np.testing.assert_allclose(rows, logits, rtol=1e-4, atol=1e-5)
 
@@ -153,6 +153,6 @@ def test_a_recognizer_without_scores_refuses_them(
     predictor = Predictor(tmp_path, device="cpu")
     with pytest.raises(InputError):
         predictor.predict([store[1]])
-    views = ClipDataset(store, np.arange(4), load_pipeline("metric"), "joint", own_layout())
+    views = ClipDataset(store, range(4), transform=load_pipeline("metric"))
     with pytest.raises(InputError):
         next(predictor.logits_of(views))

@@ -22,7 +22,6 @@ from poseglot.errors import FileError, PoseglotError
 from poseglot.inference import Prediction, Predictor
 from poseglot.models.recognizer import Recognizer, save_recognizer
 from poseglot.skeletons.clip import Clip
-from poseglot.skeletons.layout import load_layout
 from poseglot.transforms import apply_pipeline, load_pipeline
 
 pytestmark = pytest.mark.base
@@ -144,7 +143,7 @@ def test_logits_of_a_store_are_those_of_its_clips_in_order(
     predictor: Predictor, recognizer: Recognizer, small_store: PackedStore
 ) -> None:
     places = np.arange(3, 120, 11)
-    views = ClipDataset(small_store, places, load_pipeline("nw-ucla"), "joint", load_layout("kinect20"))
+    views = ClipDataset(small_store, places, transform=load_pipeline("nw-ucla"))
     batches = list(predictor.logits_of(views, batch_size=4))
     assert [len(batch) for batch in batches] == [4, 4, 3]
     expected = full_logits(

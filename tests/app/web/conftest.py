@@ -29,7 +29,8 @@ def write_run(
 ) -> Path:
     """A run's folder: with words if there is a text encoder (whose width is 24), with a store if its clips are there."""
     torch.manual_seed(seed)
-    levels = load_layout(layout).partition("four") if tiny_bert else None
+    joints = load_layout(layout)
+    levels = {"global": tuple(range(len(joints))), **joints.partition("four")} if tiny_bert else None
     spec = RecognizerSpec(
         layout, ACTIONS, num_persons=people, encoder_kwargs={"base_channels": 8}, levels=levels, embed_dim=24 if levels else 0
     )

@@ -14,17 +14,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from poseglot.skeletons.transforms import apply_pipeline
 from poseglot.training.restore import class_texts
 
 from poseglot.app.web import server
 from poseglot.app.web.limits import Limits
+from poseglot.app.web.service import ModelService
 from poseglot.data.readers.poses import Poses, write_poses
 from poseglot.data.store import open_store
 from poseglot.inference import Predictor
 from poseglot.models.recognizer import load_recognizer
+from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
-from poseglot.training.run_folder import RunFolder
+from poseglot.training.run import Run
+from poseglot.transforms import apply_pipeline
 from tests.app.web.conftest import Client, write_run
 
 JSON = {"content-type": "application/json"}
@@ -62,7 +64,7 @@ def test_predict_says_what_the_predictor_says(client: Client, worded: Path) -> N
     said = client().post("/predict", json={"joints": joints.tolist(), "top": 12}).json()
     expected = Predictor(worded, device="cpu").predict([joints], top=12)[0].scores
     assert said["model"] == "worded"
-    assert [answer["action"] for answer in said["scores"]] == [answer.action for answer in expected]
+    assert [answer["action"] for answer in said["scores"]] == [score.action for score in expected]
     for answer, wanted in zip(said["scores"], expected, strict=True):
         assert answer["probability"] == pytest.approx(wanted.probability, abs=1e-5)
 
@@ -99,9 +101,33 @@ def test_over_time_is_what_the_stretches_alone_say(client: Client, worded: Path,
     start = round(middle - (width - 1) / 2)
     assert start + width == joints.shape[1]
     alone = Predictor(worded, device="cpu").predict([joints[:, start:]], top=12)[0].scores
-    wanted = {answer.action: answer.probability for answer in alone}
+    wanted = {score.action: score.probability for score in alone}
     for answer in answers:
         assert over["probabilities"][answer["action"]][-1] == pytest.approx(wanted[answer["action"]], abs=1e-3)
+
+
+def test_classes_that_lead_somewhere_are_drawn_over_time(worded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = ModelService(worded, id="worded", limits=Limits())
+    classes = service.spec.classes
+
+    def leaders_in_turn(clips: list[Any], **_: Any) -> Any:
+        return np.eye(len(classes))[np.arange(len(clips)) % len(classes)]
+
+    monkeypatch.setattr(service.predictor, "predict_proba", leaders_in_turn)
+    result = service.result(Clip(clip(frames=60).astype(np.float32), "x"), service.layout)
+    assert list(result["over_time"]["probabilities"])[:5] == [score["action"] for score in result["scores"]]
+    assert set(result["over_time"]["probabilities"]) == set(classes)
+
+
+def test_a_chosen_layout_names_the_joints_of_an_upload(client: Client, worded: Path, others: Path) -> None:
+    app = client(worded, others)
+    layouts = app.get("/api/layouts").json()
+    assert {"kinect20", "ntu25"} <= set(layouts)
+    file = {"file": ("a.npy", as_npy(clip(joints=25)))}
+    result = app.post("/clips", files=file, data={"layout": "ntu25"}).json()
+    assert "ntu25" in result["results"][0]["mapped"] and result["results"][1]["mapped"] == ""
+    assert app.post("/clips", files=file, data={"layout": "kinect20"}).status_code == 422
+    assert app.post("/clips", files=file, data={"layout": "../x"}).status_code == 404
 
 
 def test_closeness_is_the_cosine_of_part_and_sentence(client: Client, worded: Path, store_path: Path) -> None:
@@ -111,8 +137,8 @@ def test_closeness_is_the_cosine_of_part_and_sentence(client: Client, worded: Pa
     store = open_store(store_path)
     place = next(place for place in range(len(store)) if store.clips["name"][place] == looked["name"])
     recognizer = load_recognizer(worded / "recognizer.safetensors")
-    view = torch.from_numpy(apply_pipeline(store[place].joints, pipeline="nw-ucla"))[None]
-    read = class_texts(RunFolder(worded), recognizer.spec.classes)
+    view = torch.from_numpy(apply_pipeline(store[place].joints, pipeline="nw-ucla", modality="joint"))[None]
+    read = class_texts(Run(worded), recognizer.spec.classes)
     assert read is not None and not read.pretrained
     best = looked["results"][0]["scores"][0]["action"]
     label = recognizer.spec.classes.index(best)
@@ -124,13 +150,13 @@ def test_closeness_is_the_cosine_of_part_and_sentence(client: Client, worded: Pa
         assert close["rank"] == 1 + int((cosines > cosines[label]).sum())
         cosines[label] = -2
         assert close["other"] == recognizer.spec.classes[int(cosines.argmax())]
-        assert not close["sentence"].startswith(best)
-        assert level["joints"] == list(recognizer.layout.partition("four")[level["name"]])
+        assert level["name"] == "global" or not close["sentence"].startswith(best)
+        assert level["joints"] == list((recognizer.spec.levels or {})[level["name"]])
 
 
 def test_without_words_the_page_is_told_why(client: Client, pairs: Path, worded: Path, tmp_path: Path) -> None:
     words = client(pairs).get("/api/examples/0").json()["results"][0]["text"]
-    assert words["state"] == "none" and "without words" in words["note"]
+    assert words["state"] == "none" and "without text" in words["note"]
     alone = tmp_path / "alone"
     alone.mkdir()
     (alone / "recognizer.safetensors").write_bytes((worded / "recognizer.safetensors").read_bytes())
@@ -212,7 +238,7 @@ def test_examples_are_of_the_tested_side_or_synthetic(client: Client, worded: Pa
     found = client(worded).get("/api/examples").json()
     assert {example["name"] for example in found} <= tested
     assert len({example["label"] for example in found}) == 12
-    assert {example["people"] for example in client(pairs).get("/api/examples").json()} == {1, 2}
+    assert {example["num_persons"] for example in client(pairs).get("/api/examples").json()} == {1, 2}
 
 
 def test_a_clip_is_drawn_on_the_floor_and_gaps_are_gaps(client: Client) -> None:
@@ -243,7 +269,15 @@ def test_the_page_and_all_it_loads_are_here_and_nothing_else_may_be_loaded(clien
 
 def test_openapi_describes_every_route_and_limit(client: Client) -> None:
     described = client(limits=Limits(frames=77, people=3)).get("/openapi.json").json()
-    assert set(described["paths"]) >= {"/predict", "/clips", "/healthz", "/metrics", "/api/models", "/api/examples/{id}"}
+    assert set(described["paths"]) >= {
+        "/predict",
+        "/clips",
+        "/healthz",
+        "/metrics",
+        "/api/models",
+        "/api/layouts",
+        "/api/examples/{id}",
+    }
     joints = described["components"]["schemas"]["PredictBody"]["properties"]["joints"]
     assert joints["maxItems"] == 3 and joints["items"]["maxItems"] == 77
     assert {"413", "422", "429", "503", "504"} <= set(described["paths"]["/predict"]["post"]["responses"])
@@ -307,7 +341,7 @@ BOMB = gzip.compress(b"frame,joint,x,y,z\n" + b"0,0,0,0,0\n" * 400_000)
     ("name", "content", "status", "said"),
     [
         ("clip.pkl", pickle.dumps({"a": 1}), 422, "never read"),
-        ("clip.exe", b"MZ", 422, "no reader"),
+        ("clip.exe", b"MZ", 422, "clip.exe"),
         ("../../etc/passwd", b"x", 422, "passwd"),
         ("/etc/hosts.npy", b"not an array", 422, "hosts.npy is not a NumPy array"),
         ("a.npy", b"", 422, "not a NumPy array"),
@@ -321,7 +355,7 @@ BOMB = gzip.compress(b"frame,joint,x,y,z\n" + b"0,0,0,0,0\n" * 400_000)
         ("a.csv", b"\xff\xfe\x00", 422, "a.csv"),
         ("a.csv.gz", BOMB, 413, "unpacks to more than"),
         ("a.csv.gz", b"no gzip", 422, "gzip"),
-        ("a.csv.gz", gzip.compress(b"frame,joint")[:-4], 422, "cut short"),
+        ("a.csv.gz", gzip.compress(b"frame,joint")[:-4], 422, "gzip"),
         (
             "a.npz",
             as_npz(**dict.fromkeys(("pixels", "confidence", "fps", "size", "layout"), np.array([{}], dtype=object))),
@@ -416,12 +450,12 @@ def test_too_much_waits_or_is_sent_away_and_what_takes_too_long_is_given_up(
 ) -> None:
     go, entered = threading.Event(), threading.Event()
 
-    def slow(self: Served, clip: Any, top: int) -> list[dict[str, Any]]:
+    def slow(self: ModelService, clip: Any, top: int) -> list[dict[str, Any]]:
         entered.set()
         go.wait(30)
         return []
 
-    monkeypatch.setattr(Served, "answers", slow)
+    monkeypatch.setattr(ModelService, "scores", slow)
     app = client(limits=Limits(rate=0, at_once=1, waiting=0, seconds=1.0))
     body, first = {"joints": clip(frames=2).tolist()}, []
     asking = threading.Thread(target=lambda: first.append(app.post("/predict", json=body)))
@@ -453,7 +487,7 @@ def test_a_defect_is_a_500_that_says_nothing(client: Client, monkeypatch: pytest
     def broken(*_: Any) -> Any:
         raise KeyError("a secret")
 
-    monkeypatch.setattr(Served, "answers", broken)
+    monkeypatch.setattr(ModelService, "scores", broken)
     answer = client(raise_server_exceptions=False).post("/predict", json={"joints": clip(frames=2).tolist()})
     assert answer.status_code == 500
     assert "secret" not in answer.text and "defect" in answer.json()["error"]
