@@ -27,7 +27,6 @@ from poseglot.models.recognizer import RecognizerSpec, new_recognizer
 from poseglot.models.text import load_text_encoder
 from poseglot.skeletons.layout import GLOBAL, load_layout
 from poseglot.training.gap import GAP, TextFeatures
-from poseglot.training.recipe import LossRecipe
 
 MIB = 2**20
 PROCESSES = (2, 8, 64)
@@ -168,12 +167,12 @@ class Words:
         joints = {GLOBAL: tuple(range(len(layout))), **{name: tuple(part) for name, part in layout.partition("four").items()}}
         spec = RecognizerSpec(
             layout=case.layout,
-            people=case.people,
+            num_persons=case.people,
             classes=self.classes,
             levels={level: joints[level] for level in self.levels} if width else None,
             embed_dim=width,
         )
-        task = GAP(new_recognizer(spec, seed=0), LossRecipe())
+        task = GAP(new_recognizer(spec, seed=0))
         self.encoder.requires_grad_(words == MINILM)
         if words == FROZEN:
             task.bank = TextFeatures(("a text",), self.encoder, frozen=True)
