@@ -87,7 +87,9 @@ def pages() -> dict[str, str]:
     }
     for page in set(PAGES) - {MAIN}:
         title = f"poseglot.{page}"  # the heading of the page, and of its first module if that has this name
-        found[page] = found[page].replace(f"## {title} {{", f"# {title} {{", 1) if title in PAGES[page] else f"# {title}\n\n{found[page]}"
+        found[page] = (
+            found[page].replace(f"## {title} {{", f"# {title} {{", 1) if title in PAGES[page] else f"# {title}\n\n{found[page]}"
+        )
     found[MAIN] += "\n" + "\n".join(_index())
     return found
 
@@ -155,7 +157,13 @@ def _object(title: str, value: Any) -> Iterator[str]:
         return
     for name, member in vars(value).items():
         function = member.__func__ if isinstance(member, classmethod | staticmethod) else member
-        prefix = "@staticmethod\n" if isinstance(member, staticmethod) else "@classmethod\n" if isinstance(member, classmethod) else ""
+        prefix = (
+            "@staticmethod\n"
+            if isinstance(member, staticmethod)
+            else "@classmethod\n"
+            if isinstance(member, classmethod)
+            else ""
+        )
         if name.startswith("_") or not getattr(function, "__doc__", None):
             continue
         if inspect.isfunction(function):

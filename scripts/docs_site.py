@@ -24,7 +24,7 @@ from typing import Any, get_type_hints
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parent))
-import api_reference  # noqa: E402  (a script beside this one)
+import api_reference
 
 ROOT = Path(__file__).parent.parent
 RECIPES = ROOT / "src" / "poseglot" / "recipes"
