@@ -1,7 +1,7 @@
 """Generate the Python reference from the real objects: the signature and docstring of every public name.
 
-A module's public names are its `__all__` or, without one, the functions and classes that it defines. A name is documented once, in the first
-module of `PAGES` that has it; other modules link to it. `docs_site.py` writes the page.
+A module's public names are its `__all__` or, without one, the functions and classes that it defines. A name is documented once, in
+the first module of `PAGES` that has it; other modules link to it. `docs_site.py` writes the pages.
 """
 
 from __future__ import annotations
