@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from poseglot.descriptions.description import Description
-from poseglot.errors import PoseglotError
+from poseglot.errors import PoseglotError, SettingError
 from poseglot.skeletons.layout import GLOBAL, PARTITIONS
 
 if TYPE_CHECKING:
@@ -137,14 +137,14 @@ def check_prompt(prompt: str, partition: str) -> None:
     """See that both are known and go together.
 
     Raises:
-        PoseglotError: they are not, or do not.
+        SettingError: they are not, or do not.
     """
     if prompt not in PROMPTS:
-        raise PoseglotError(f"unknown prompt {prompt!r}; there are {', '.join(PROMPTS)}.")
+        raise SettingError(f"unknown prompt {prompt!r}; there are {', '.join(PROMPTS)}.")
     if partition not in PARTITIONS:
-        raise PoseglotError(f"unknown partition {partition!r}; there are {', '.join(PARTITIONS)}.")
+        raise SettingError(f"unknown partition {partition!r}; there are {', '.join(PARTITIONS)}.")
     if prompt in WHOLE_BODY and partition not in (GLOBAL, "none"):
-        raise PoseglotError(
+        raise SettingError(
             f"the prompt {prompt!r} describes the whole body and goes with the partition 'global', not {partition!r} "
             "(add --text.partition global); 'parts' and 'synonym+parts' describe parts."
         )

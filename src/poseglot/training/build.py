@@ -38,8 +38,8 @@ class Built:
     """Everything a recipe names.
 
     Attributes:
-        train, test: the clips for training and validation (see `poseglot.training.subsets`), of the classes that are seen.
-        task: model and loss, on the CPU.
+        train, test: The clips for training and validation (see `poseglot.training.subsets`), of the classes that are seen.
+        task: The model with its loss, on the CPU.
         prompts: None without text.
     """
 
@@ -53,7 +53,7 @@ def build(recipe: Recipe) -> Built:
     """Open the data and build the model, with weights drawn from the recipe's seed.
 
     Raises:
-        PoseglotError: something the recipe names is missing or does not fit.
+        PoseglotError: Something the recipe names is missing or does not fit.
     """
     store = open_store(Path(recipe.data.store))
     layout = load_layout(store.info.layout)
@@ -93,8 +93,8 @@ def _augmented(pipeline: Pipeline, augment: Sequence[Any], classes: Sequence[str
     """Return a pipeline with further transforms behind it.
 
     Raises:
-        SettingError: mirrored clips would be of another class.
-        PipelineError: a transform is unknown or refuses its settings.
+        SettingError: Mirrored clips would be of another class.
+        PipelineError: A transform is unknown or refuses its settings.
     """
     if not augment:
         return pipeline
@@ -118,7 +118,7 @@ def build_text(recipe: Recipe, classes: Sequence[str]) -> tuple[PromptTable, Tex
     """Make the texts and their encoder, for a recipe with text.
 
     Raises:
-        PoseglotError: a class is not described, or the text encoder cannot be had.
+        PoseglotError: A class is not described, or the text encoder cannot be had.
     """
     text = recipe.text
     descriptions = load_descriptions(text.descriptions).of(classes)
@@ -134,7 +134,7 @@ def prompts_of(text: TextRecipe, descriptions: Sequence[Description], encoder: T
     """Make the texts of some classes as a recipe says.
 
     Args:
-        encoder: pre-trained, as it was before it was tuned: the prompt `states` takes the states that it finds near.
+        encoder: The pre-trained encoder, as it was before it was tuned. The prompt `states` takes the states that it finds near.
     """
     return make_prompts(
         descriptions,
