@@ -337,10 +337,10 @@ def test_one_is_not_many(poseglot: Command, small_store: PackedStore, tmp_path: 
 def test_text_and_picture_count_the_same_clips(
     poseglot: Command, faulty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from poseglot.report import store_pictures
+    from poseglot.report import contact_sheets
 
     titles: list[str] = []
-    monkeypatch.setattr(store_pictures, "draw_sheet", lambda *_, title: titles.append(title))
+    monkeypatch.setattr(contact_sheets, "plot_contact_sheet", lambda *_, title: titles.append(title))
     said = poseglot("data", faulty, "--pictures", tmp_path)
     assert "worth a look: 3 of 120 clips" in said.out
     assert titles == ["demo: some of its 120 clips", "demo: 2 of the 3 clips worth a look"]

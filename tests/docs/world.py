@@ -24,7 +24,7 @@ from poseglot.models.recognizer import Recognizer, RecognizerSpec, save_recogniz
 from poseglot.skeletons.layout import load_layout
 from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TextRecipe
 from poseglot.training.recipe_io import recipe_yaml
-from poseglot.training.run import Run
+from poseglot.training.run_folder import RunFolder
 from tests.conftest import ROOT
 
 EVALUATED = [f"runs/{name}" for name in ("a", "b", *(f"{subset}-seed{seed}" for subset in "ab" for seed in range(3)))]
@@ -119,7 +119,7 @@ class World:
             levels=levels,
             embed_dim=24 if worded else 0,
         )
-        run = Run(folder)
+        run = RunFolder(folder)
         save_recognizer(Recognizer(spec).eval(), run.recognizer)
         words = TextRecipe(
             prompt="parts" if worded else "none", descriptions="demo", encoder=str(self.text_encoder), freeze=True

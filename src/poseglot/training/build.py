@@ -22,7 +22,7 @@ from poseglot.descriptions import (
     nearest_states,
 )
 from poseglot.errors import SettingError
-from poseglot.models.convert import hop_transform, official_parts
+from poseglot.models.convert import input_transform, official_parts
 from poseglot.models.recognizer import RecognizerSpec, new_recognizer
 from poseglot.models.text import TextEncoder, load_text_encoder
 from poseglot.models.text.prompt_learner import PromptLearner
@@ -130,17 +130,18 @@ def build_text(recipe: Recipe, classes: Sequence[str]) -> tuple[PromptTable, Tex
     return prompts, TextFeatures(prompts.texts, encoder, context=context, frozen=text.freeze, train_layers=text.train_layers)
 
 
-def prompts_of(text: TextRecipe, descriptions: Sequence[Description], encoder: TextEncoder) -> PromptTable:
-    """Make the texts of some classes as a recipe says.
+def prompts_of(text: TextRecipe, descriptions: Sequence[Description], encoder: TextEncoder | None) -> PromptTable:
+    """Return the texts of some classes as a recipe has them.
 
     Args:
-        encoder: The pre-trained encoder, as it was before it was tuned. The prompt `states` takes the states that it finds near.
+        encoder: The text encoder as it was before the training. Only the prompt `states` needs it, to find the nearest states.
     """
+    assert encoder is not None or text.prompt != "states"
     return make_prompts(
         descriptions,
         prompt=text.prompt,
         partition=text.partition,
-        states=_states(descriptions, text, encoder) if text.prompt == "states" else (),
+        states=_states(descriptions, text, encoder) if encoder is not None and text.prompt == "states" else (),
         official_format=text.official_format,
         name_parts=text.name_parts,
     )
@@ -174,7 +175,7 @@ def _recognizer_spec(
         levels = {level: everything if level == GLOBAL else tuple(partition[level]) for level in names}
     transform = None
     if recipe.model.official_input_transform:
-        transform = tuple(map(tuple, hop_transform(layout, modality).tolist()))
+        transform = tuple(map(tuple, input_transform(layout, modality).tolist()))
         # The authors' network makes its bones itself, from joints.
         modality = modality.replace("bone", "joint")
     return RecognizerSpec(
@@ -185,7 +186,7 @@ def _recognizer_spec(
         encoder=recipe.model.encoder,
         encoder_kwargs={"base_channels": recipe.model.base_channels, **recipe.model.encoder_kwargs},
         levels=levels or None,
-        embed_dim=bank.width if bank is not None else len(classes) if levels else 0,
+        embed_dim=bank.embed_dim if bank is not None else len(classes) if levels else 0,
         input_transform=transform,
         pipeline=pipeline.described(),
         modality=modality,

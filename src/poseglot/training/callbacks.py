@@ -21,7 +21,7 @@ from torch import Tensor
 from poseglot.evaluation.metrics import Accuracy
 from poseglot.training.gap import GAP
 from poseglot.training.recipe import Recipe
-from poseglot.training.run import Run
+from poseglot.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class FitState:
     """
 
     recipe: Recipe
-    run: Run
+    run: RunFolder
     module: GAP
     is_main: bool
     samples_per_epoch: int

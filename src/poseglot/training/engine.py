@@ -44,7 +44,7 @@ from poseglot.training.optimizers import create_optimizer
 from poseglot.training.provenance import source_commit
 from poseglot.training.recipe import Recipe
 from poseglot.training.recipe_io import read_recipe, recipe_yaml
-from poseglot.training.run import Run
+from poseglot.training.run_folder import RunFolder
 from poseglot.training.schedule import create_schedule
 from poseglot.training.subsets import names_hash, subset_name
 
@@ -90,7 +90,7 @@ def train(
     Raises:
         PoseglotError: The recipe cannot be run, the folder holds another run, or the disk refused.
     """
-    runtime, run = runtime or Runtime(), Run(Path(out))
+    runtime, run = runtime or Runtime(), RunFolder(Path(out))
     if not isinstance(recipe, Recipe):
         recipe = read_recipe(Path(recipe) if isinstance(recipe, os.PathLike) else recipe)
     if run.folder.exists() and not run.folder.is_dir():
@@ -145,7 +145,7 @@ class Trainer:
         fabric: Fabric,
         recipe: Recipe,
         built: Built,
-        run: Run,
+        run: RunFolder,
         *,
         compiled: bool = False,
         callbacks: Sequence[Callback] = (),
@@ -204,7 +204,7 @@ class Trainer:
         if state.is_main:
             write_atomically(self.run.recipe, recipe_yaml(self.recipe))
             write_atomically(self.run.machine, json.dumps(self._machine(), indent=1) + "\n")
-            self.run.forget_log_after(progress.epochs)
+            self.run.truncate_log(progress.epochs)
             self._announce(resume)
         self.fabric.barrier()
         result = None

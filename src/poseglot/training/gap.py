@@ -47,7 +47,7 @@ class TextFeatures(nn.Module):
     ) -> None:
         super().__init__()
         reader = context or encoder
-        self.width = encoder.width
+        self.embed_dim = encoder.embed_dim
         self.tokens = reader.tokenize(texts)
         self.encoder: TextEncoder | PromptLearner | None = None
         self.lower: LayerCache | None = None
@@ -138,8 +138,8 @@ class GAP(nn.Module):
         logit_scale: The factor of the cosines, 1 / tau.
         learn_logit_scale: Learn one factor per level, starting there (the authors' code, which uses it without exp).
         target: The target of the alignment loss; see `poseglot.losses`.
-        sentences: (texts,) int64 on the CPU, equal for texts that say the same apart from their class names. If given, clips whose texts say the
-            same are positives of a level, beside those of the same class.
+        sentences: (texts,) int64 on the CPU, equal for texts that say the same apart from their class names. If given, clips whose
+            texts say the same are positives of a level, beside those of the same class.
         label_smoothing: The label smoothing of the classification (Szegedy et al., CVPR 2016).
         class_weights: (classes,) weights of the classification; see `balance`.
     """

@@ -178,7 +178,8 @@ class OptimRecipe:
 
     Attributes:
         name: An optimizer of torch.optim, for example SGD or AdamW.
-        kwargs: Further arguments of the optimizer, for example {betas: [0.9, 0.98]}; SGD has momentum 0.9 and nesterov unless they say otherwise.
+        kwargs: Further arguments of the optimizer, for example {betas: [0.9, 0.98]}. SGD has momentum 0.9 and nesterov unless they say
+            otherwise.
         epochs: The number of epochs. The last one is the result.
         batch_size: The number of samples of a step, over all processes together.
         drop_last: Leave out an epoch's incomplete last batch.
@@ -228,7 +229,8 @@ class Recipe:
     Attributes:
         data, model, text, loss, optim: See their classes.
         seed: The seed of everything random.
-        precision: The precision of training: 32-true, bf16-mixed, 16-mixed, or 64-true (slow, to compare runs exactly); validation is never mixed.
+        precision: The precision of training: 32-true, bf16-mixed, 16-mixed, or 64-true (slow, to compare runs exactly).
+            Validation is never mixed.
         checkpoint_every: The number of epochs between checkpoints.
         evaluate_every: The number of epochs between validations (for the curve; nothing is chosen by them).
     """
