@@ -82,7 +82,7 @@ def train(
 
     Args:
         recipe: the experiment; or the name of a packaged recipe, or a path ending in .yaml.
-        out: the run's folder; see `poseglot.training.run`.
+        out: the run's folder; see `poseglot.training.run_folder`.
         resume: go on from its checkpoint, if there is one.
         runtime: one device of any kind by default.
         callbacks: see `poseglot.training.callbacks`.
