@@ -66,8 +66,8 @@ def test_a_run_is_calibrated_by_its_folds(
 
     after = json.loads(poseglot("predict", run, tmp_path / "clip.npy", "--json", "--threshold", 1.0).out)
     assert after[0]["action"] == "unknown" and after[0]["unknown"] is True
-    assert [a["action"] for a in after[0]["answers"]] == [a["action"] for a in before[0]["answers"]]
-    assert after[0]["answers"][0]["probability"] != pytest.approx(before[0]["answers"][0]["probability"], rel=1e-3)
+    assert [a["action"] for a in after[0]["scores"]] == [a["action"] for a in before[0]["scores"]]
+    assert after[0]["scores"][0]["probability"] != pytest.approx(before[0]["scores"][0]["probability"], rel=1e-3)
     assert "unknown: no action reaches 100.0%" in poseglot("predict", run, tmp_path / "clip.npy", "--threshold", 1).out
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import DeviceError, FileError, PoseglotError, SettingError
 from poseglot.models.recognizer import load_recognizer, read_safetensors
 from poseglot.training.batches import TrainingBatches
 from poseglot.training.build import build
@@ -24,7 +24,7 @@ from poseglot.training.checkpoint import load_weights
 from poseglot.training.engine import Runtime, train
 from poseglot.training.recipe import LossRecipe, OptimRecipe, Recipe
 from poseglot.training.recipe_io import read_recipe, recipe_yaml
-from poseglot.training.run_folder import RunFolder
+from poseglot.training.run import Run
 from poseglot.training.subsets import names_hash
 from tests.conftest import ROOT
 from tests.training.helpers import small_recipe
@@ -38,10 +38,10 @@ def recipe(few_clips: Path, tiny_bert: Path) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def unbroken(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def unbroken(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("unbroken") / "run"
     train(recipe, folder, runtime=CPU)
-    return RunFolder(folder)
+    return Run(folder)
 
 
 class Interrupt(Callback):
@@ -96,12 +96,12 @@ class Listener(Callback):
         self.result = result
 
 
-def lasting(run: RunFolder) -> list[dict[str, Any]]:
+def lasting(run: Run) -> list[dict[str, Any]]:
     """The log without what a clock measured."""
     return [{key: value for key, value in entry.items() if "second" not in key} for entry in run.read_log()]
 
 
-def test_a_run_leaves_recipe_log_checkpoint_and_recognizer(recipe: Recipe, unbroken: RunFolder) -> None:
+def test_a_run_leaves_recipe_log_checkpoint_and_recognizer(recipe: Recipe, unbroken: Run) -> None:
     assert read_recipe(unbroken.recipe) == recipe
     log = unbroken.read_log()
     assert [entry["epoch"] for entry in log] == [1, 2, 3]
@@ -114,9 +114,7 @@ def test_a_run_leaves_recipe_log_checkpoint_and_recognizer(recipe: Recipe, unbro
     assert list(recognizer.spec.levels) == ["global", "head", "hand", "hip", "foot"]
 
 
-def test_the_result_is_the_last_epoch_and_the_best_on_test_is_kept_apart(
-    recipe: Recipe, unbroken: RunFolder, tmp_path: Path
-) -> None:
+def test_the_result_is_the_last_epoch_and_the_best_on_test_is_kept_apart(recipe: Recipe, unbroken: Run, tmp_path: Path) -> None:
     result = train(recipe, unbroken.folder, resume=True, runtime=CPU)  # complete already: only looked at again
     log = unbroken.read_log()
     assert (result.last.correct, result.last.total) == (log[-1]["test"]["correct"], 8)
@@ -126,9 +124,9 @@ def test_the_result_is_the_last_epoch_and_the_best_on_test_is_kept_apart(
 
 @pytest.mark.parametrize("step", [7, 12])
 def test_interrupted_and_resumed_is_bit_for_bit_the_unbroken_run(
-    recipe: Recipe, unbroken: RunFolder, tmp_path: Path, step: int
+    recipe: Recipe, unbroken: Run, tmp_path: Path, step: int
 ) -> None:
-    run = RunFolder(tmp_path / "run")
+    run = Run(tmp_path / "run")
     with pytest.raises(KeyboardInterrupt):  # in the middle of the second or third epoch of five steps
         train(recipe, run.folder, runtime=CPU, callbacks=[Interrupt(step=step)])
     assert not run.recognizer.exists()
@@ -157,7 +155,7 @@ SGD = OptimRecipe(epochs=3, batch_size=7, drop_last=False, warmup_epochs=1)
 )
 def test_every_optimizer_and_schedule_is_resumed_bit_for_bit(recipe: Recipe, tmp_path: Path, optim: OptimRecipe) -> None:
     recipe = replace(recipe, optim=optim, data=replace(recipe.data, mixup=0.4, part_swap=0.5))
-    whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
+    whole, cut = Run(tmp_path / "whole"), Run(tmp_path / "cut")
     train(recipe, whole.folder, runtime=CPU)
     with pytest.raises(KeyboardInterrupt):
         train(recipe, cut.folder, runtime=CPU, callbacks=[Interrupt(step=12)])
@@ -169,7 +167,7 @@ def test_every_optimizer_and_schedule_is_resumed_bit_for_bit(recipe: Recipe, tmp
 
 def test_the_average_is_what_is_validated_and_saved(recipe: Recipe, tmp_path: Path) -> None:
     recipe = replace(recipe, optim=replace(recipe.optim, ema_decay=0.8))
-    run, weights = RunFolder(tmp_path / "run"), Weights()
+    run, weights = Run(tmp_path / "run"), Weights()
     result = train(recipe, run.folder, runtime=CPU, callbacks=[weights])
     wanted = weights.seen[0]
     for step, after in enumerate(weights.seen[1:], start=2):
@@ -209,7 +207,7 @@ def test_what_learns_beside_the_skeleton_is_resumed_too(recipe: Recipe, tmp_path
         text=replace(recipe.text, prompt="learned", partition="global", freeze=True, context_length=4),
         loss=LossRecipe(learn_alignment_weight=True),
     )
-    whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
+    whole, cut = Run(tmp_path / "whole"), Run(tmp_path / "cut")
     train(recipe, whole.folder, runtime=CPU)
     weights = [entry["weight"] for entry in whole.read_log()]
     assert len(set(weights)) == 3
@@ -229,7 +227,7 @@ def test_what_learns_beside_the_skeleton_is_resumed_too(recipe: Recipe, tmp_path
 def test_a_fold_is_held_out_of_the_training_side(recipe: Recipe, tmp_path: Path) -> None:
     folded = replace(recipe, data=replace(recipe.data, folds=4, fold=2), optim=replace(recipe.optim, epochs=1))
     result = train(folded, tmp_path / "run", runtime=CPU)
-    (entry,) = RunFolder(tmp_path / "run").read_log()
+    (entry,) = Run(tmp_path / "run").read_log()
     assert (entry["train"]["total"], result.last.total) == (24, 8)  # 32 clips of eight people
     built = build(folded)
     whole = build(recipe)
@@ -237,22 +235,22 @@ def test_a_fold_is_held_out_of_the_training_side(recipe: Recipe, tmp_path: Path)
     assert not set(built.test.names) & set(whole.test.names)
 
 
-def test_a_run_says_which_state_of_the_source_made_it(unbroken: RunFolder) -> None:
+def test_a_run_says_which_state_of_the_source_made_it(unbroken: Run) -> None:
     commit = json.loads(unbroken.machine.read_text())["commit"]
     head = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
     assert (commit or "").rstrip("+") == head
 
 
-def test_a_run_remembers_what_it_learned_from(recipe: Recipe, unbroken: RunFolder) -> None:
+def test_a_run_remembers_what_it_learned_from(recipe: Recipe, unbroken: Run) -> None:
     train = build(recipe).train
-    assert unbroken.trained_on() == names_hash(train.store, train.indices)
-    assert unbroken.trained_on() != names_hash(train.store, train.indices[1:])
+    assert unbroken.learned_from() == names_hash(train.store, train.indices)
+    assert unbroken.learned_from() != names_hash(train.store, train.indices[1:])
 
 
 def test_a_full_disk_while_saving_keeps_the_last_checkpoint(
-    recipe: Recipe, unbroken: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Recipe, unbroken: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, saves = RunFolder(tmp_path / "run"), 0
+    run, saves = Run(tmp_path / "run"), 0
     original = os.fsync
 
     def full(handle: int) -> None:
@@ -264,7 +262,7 @@ def test_a_full_disk_while_saving_keeps_the_last_checkpoint(
         original(handle)
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(PoseglotError, match=r"could not write .*checkpoint\.safetensors.*No space left on device"):
+    with pytest.raises(FileError, match=r"checkpoint\.safetensors.*No space left on device"):
         train(recipe, run.folder, runtime=CPU)
     assert sorted(path.name for path in run.folder.iterdir()) == [
         "checkpoint.safetensors",
@@ -277,19 +275,19 @@ def test_a_full_disk_while_saving_keeps_the_last_checkpoint(
     assert run.recognizer.read_bytes() == unbroken.recognizer.read_bytes()
 
 
-def test_another_run_is_not_overwritten_and_another_recipe_not_resumed(recipe: Recipe, unbroken: RunFolder) -> None:
+def test_another_run_is_not_overwritten_and_another_recipe_not_resumed(recipe: Recipe, unbroken: Run) -> None:
     with pytest.raises(PoseglotError, match=r"already holds a run\. Add --resume"):
         train(recipe, unbroken.folder, runtime=CPU)
-    with pytest.raises(PoseglotError, match=r"another recipe; it differs in optim\.lr \(0\.1 there, 0\.2 wanted\)"):
+    with pytest.raises(SettingError, match=r"optim\.lr \(0\.1 there, 0\.2 wanted\)"):
         train(replace(recipe, optim=replace(recipe.optim, lr=0.2)), unbroken.folder, resume=True, runtime=CPU)
     assert read_recipe(unbroken.recipe) == recipe
 
 
 def test_resume_without_a_checkpoint_begins_anew_and_says_so(
-    recipe: Recipe, unbroken: RunFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    recipe: Recipe, unbroken: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "poseglot.training")
-    run = RunFolder(tmp_path / "run")
+    run = Run(tmp_path / "run")
     run.folder.mkdir()
     run.recipe.write_text(recipe_yaml(recipe))  # killed in its first epoch
     train(replace(recipe, optim=replace(recipe.optim, epochs=1)), run.folder, resume=True, runtime=CPU)
@@ -301,12 +299,12 @@ def test_resume_without_a_checkpoint_begins_anew_and_says_so(
 
 def test_a_file_in_the_place_of_the_folder_is_named(recipe: Recipe, tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
-    with pytest.raises(PoseglotError, match="is a file; --out takes a folder"):
+    with pytest.raises(FileError, match="run"):
         train(recipe, tmp_path / "run", runtime=CPU)
 
 
-def test_a_checkpoint_cut_short_is_named(recipe: Recipe, unbroken: RunFolder, tmp_path: Path) -> None:
-    run = RunFolder(tmp_path / "run")
+def test_a_checkpoint_cut_short_is_named(recipe: Recipe, unbroken: Run, tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
     run.folder.mkdir()
     whole = unbroken.checkpoint.read_bytes()
     run.checkpoint.write_bytes(whole[: len(whole) * 2 // 3])
@@ -331,7 +329,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(recipe: Re
 
 def test_a_training_that_diverges_says_so(recipe: Recipe, tmp_path: Path) -> None:
     wild = replace(recipe, optim=replace(recipe.optim, lr=1e12, warmup_epochs=0))
-    with pytest.raises(PoseglotError, match=r"not a finite number.*Lower optim\.lr"):
+    with pytest.raises(PoseglotError, match=r"optim\.lr"):
         train(wild, tmp_path / "run", runtime=CPU)
     assert not (tmp_path / "run" / "recognizer.safetensors").exists()
 
@@ -348,7 +346,7 @@ def test_a_training_that_diverges_says_so(recipe: Recipe, tmp_path: Path) -> Non
     ],
 )
 def test_a_machine_that_is_not_there_is_named(recipe: Recipe, tmp_path: Path, runtime: Runtime) -> None:
-    with pytest.raises(PoseglotError, match=f"'{runtime.accelerator}'|'{runtime.devices}'"):
+    with pytest.raises(DeviceError, match=f"'{runtime.accelerator}'|'{runtime.devices}'"):
         train(recipe, tmp_path / "run", runtime=runtime)
 
 
@@ -377,10 +375,10 @@ def test_repeated_augmentation_shows_the_same_inputs_every_epoch(recipe: Recipe,
     assert torch.equal(first, second) == repeated
 
 
-def test_bfloat16_training_stays_close_to_float32(recipe: Recipe, unbroken: RunFolder, tmp_path: Path) -> None:
+def test_bfloat16_training_stays_close_to_float32(recipe: Recipe, unbroken: Run, tmp_path: Path) -> None:
     short = replace(recipe, precision="bf16-mixed", optim=replace(recipe.optim, epochs=1))
     train(short, tmp_path / "run", runtime=CPU)
-    loss = RunFolder(tmp_path / "run").read_log()[0]["loss"]
+    loss = Run(tmp_path / "run").read_log()[0]["loss"]
     assert loss == pytest.approx(unbroken.read_log()[0]["loss"], rel=0.05)
     assert load_recognizer(tmp_path / "run" / "recognizer.safetensors").classifier.weight.dtype == torch.float32
 
@@ -402,7 +400,7 @@ def test_killed_at_any_moment_and_resumed_is_bit_for_bit_the_unbroken_run(recipe
     kills = 0
     for moment in range(40):
         process = subprocess.Popen(command(longer, tmp_path / "killed", "--resume"), stdout=subprocess.DEVNULL, cwd=ROOT)
-        before = RunFolder(tmp_path / "killed" / "run").log
+        before = Run(tmp_path / "killed" / "run").log
         size = before.stat().st_size if before.exists() else 0
         while process.poll() is None and (not before.exists() or before.stat().st_size <= size):
             time.sleep(0.02)
@@ -414,30 +412,45 @@ def test_killed_at_any_moment_and_resumed_is_bit_for_bit_the_unbroken_run(recipe
         kills += 1
     assert process.wait() == 0
     assert kills >= 5
-    whole, killed = RunFolder(tmp_path / "whole" / "run"), RunFolder(tmp_path / "killed" / "run")
+    whole, killed = Run(tmp_path / "whole" / "run"), Run(tmp_path / "killed" / "run")
     assert killed.recognizer.read_bytes() == whole.recognizer.read_bytes()
     assert lasting(killed) == lasting(whole)
 
 
+TODAY = OptimRecipe(
+    name="AdamW", lr=0.01, kwargs={"eps": 1e-3}, schedule="cosine", warmup_epochs=0, ema_decay=0.7, decay_all=False
+)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_two_processes_train_the_same_recognizer_as_one(recipe: Recipe, store_path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("today", [False, True], ids=["paper", "today"])
+def test_two_processes_train_the_same_recognizer_as_one(recipe: Recipe, store_path: Path, tmp_path: Path, today: bool) -> None:
     """In 64 bits: in 32, rounding alone moves the gradients of early layers by a percent, and a few steps multiply that."""
     # Batches of 21, so that shares differ in size; and five steps, as each makes a hundred times more of what was rounding.
     data, optim = replace(recipe.data, store=str(store_path)), replace(recipe.optim, epochs=1, milestones=[], batch_size=21)
     exact = replace(recipe, precision="64-true", data=data, optim=optim)
+    if today:
+        exact = replace(
+            exact,
+            data=replace(data, mixup=0.4, part_swap=0.5, augment=["axis-drop"]),
+            text=replace(exact.text, train_layers=1),
+            loss=LossRecipe(label_smoothing=0.1, positives="text"),
+            optim=replace(TODAY, epochs=1, batch_size=21, drop_last=False),
+        )
     logs, states = {}, {}
-    for launcher in ("one", "fabric", "torchrun"):
+    launchers = ("fabric",) if today else ("fabric", "torchrun")
+    for launcher in ("one", *launchers):
         (tmp_path / launcher).mkdir()
         given = command(exact, tmp_path / launcher, "--devices", "1" if launcher == "one" else "2")
         if launcher == "torchrun":
             given = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone", *given[1:]]
         said = subprocess.run(given, check=True, capture_output=True, text=True, cwd=ROOT).stdout
         assert said.count("last epoch") == 1  # one process speaks
-        run = RunFolder(tmp_path / launcher / "run")
+        run = Run(tmp_path / launcher / "run")
         logs[launcher] = lasting(run)
         states[launcher] = load_recognizer(run.recognizer).state_dict()
-    for launcher in ("fabric", "torchrun"):
+    for launcher in launchers:
         for name, wanted in states["one"].items():
             torch.testing.assert_close(states[launcher][name], wanted, msg=lambda text, name=name: f"{name}: {text}")
         for entry, wanted in zip(logs[launcher], logs["one"], strict=True):

@@ -55,8 +55,8 @@ def token_counters(name: str, encoder: TextEncoder | None) -> dict[TokenLimit, C
 
     counters: dict[TokenLimit, Callable[[str], int]] = {}
     if encoder is not None:
-        counters[TokenLimit(name, encoder.longest, True)] = by(encoder.tokenizer)
-        if encoder.longest == CLIP_MAX_TOKENS:
+        counters[TokenLimit(name, encoder.max_tokens, True)] = by(encoder.tokenizer)
+        if encoder.max_tokens == CLIP_MAX_TOKENS:
             return counters
     clip = _clip_tokenizer()
     counters[TokenLimit("clip", CLIP_MAX_TOKENS, clip is not None)] = min_clip_tokens if clip is None else by(clip)
@@ -68,8 +68,8 @@ def _clip_tokenizer() -> Any:
     try:
         from transformers import AutoTokenizer
 
-        from poseglot.models.text.load import NAMES
+        from poseglot.models.text.load import HUB_NAMES
 
-        return AutoTokenizer.from_pretrained(NAMES["clip-b32"], local_files_only=True)
+        return AutoTokenizer.from_pretrained(HUB_NAMES["clip-b32"], local_files_only=True)
     except (ImportError, OSError, ValueError):
         return None

@@ -9,7 +9,7 @@ from poseglot.data.store import open_store
 from poseglot.descriptions import load_descriptions
 from poseglot.errors import FileError, PoseglotError, SettingError
 from poseglot.evaluation.scores import load_scores
-from poseglot.models.encoders import check_options
+from poseglot.models.encoders import check_encoder_kwargs
 from poseglot.studies.study import Cell
 from poseglot.training.recipe import differences
 from poseglot.training.recipe_io import read_recipe
@@ -96,7 +96,7 @@ def refuse_what_cannot_run(cells: Iterable[Cell]) -> None:
         )
         if names not in known:
             try:
-                check_options(recipe.model.encoder, recipe.model.encoder_kwargs)
+                check_encoder_kwargs(recipe.model.encoder, recipe.model.encoder_kwargs)
                 store = open_store(Path(recipe.data.store))
                 subsets(recipe.data, store)
                 if recipe.with_text:

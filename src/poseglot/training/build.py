@@ -1,4 +1,4 @@
-"""From a recipe to the things it names: data, model, text. Checked against each other before anything is trained."""
+"""From a recipe to the things it names: data, model and texts, checked against each other before anything is trained."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from poseglot.descriptions import (
     make_prompts,
     nearest_states,
 )
-from poseglot.errors import PoseglotError, SettingError
-from poseglot.models.convert import hop_transform, official_parts
+from poseglot.errors import SettingError
+from poseglot.models.convert import input_transform, official_parts
 from poseglot.models.recognizer import RecognizerSpec, new_recognizer
 from poseglot.models.text import TextEncoder, load_text_encoder
 from poseglot.models.text.prompt_learner import PromptLearner
@@ -38,7 +38,7 @@ class Built:
     """Everything a recipe names.
 
     Attributes:
-        train, test: the clips to learn from and those to look at (see `poseglot.training.subsets`), of the classes that are seen.
+        train, test: the clips for training and validation (see `poseglot.training.subsets`), of the classes that are seen.
         task: model and loss, on the CPU.
         prompts: None without text.
     """
@@ -69,7 +69,7 @@ def build(recipe: Recipe) -> Built:
         for each, indices in zip(pipelines, subsets(recipe.data, store), strict=True)
     )
     if recipe.optim.drop_last and len(train) * recipe.data.repeat < recipe.optim.batch_size:
-        raise PoseglotError(
+        raise SettingError(
             f"an epoch has {len(train) * recipe.data.repeat} samples, fewer than one batch of {recipe.optim.batch_size}, and "
             "optim.drop_last would leave them all out. Lower optim.batch_size, raise data.repeat, or set optim.drop_last false."
         )
@@ -115,7 +115,7 @@ def _numbers(names: Sequence[str]) -> Tensor:
 
 
 def build_text(recipe: Recipe, classes: Sequence[str]) -> tuple[PromptTable, TextFeatures]:
-    """What is read, and what reads it, for a recipe with text.
+    """Make the texts and their encoder, for a recipe with text.
 
     Raises:
         PoseglotError: a class is not described, or the text encoder cannot be had.
@@ -148,13 +148,13 @@ def prompts_of(text: TextRecipe, descriptions: Sequence[Description], encoder: T
 
 
 def _states(descriptions: Sequence[Description], text: TextRecipe, encoder: TextEncoder) -> list[list[str]]:
-    """The part states nearest to each class name, as the pre-trained text encoder sees them."""
+    """Find the part states nearest to each class name in the pre-trained text encoder's space."""
     vocabulary = load_vocabulary(text.vocabulary)
     encoder.eval()
     with torch.no_grad():
         labels = encoder(encoder.tokenize([description.label for description in descriptions]))
         states = encoder(encoder.tokenize(vocabulary))
-    return [[vocabulary[place] for place in nearest] for nearest in nearest_states(labels, states, text.states)]
+    return [[vocabulary[index] for index in nearest] for nearest in nearest_states(labels, states, text.states)]
 
 
 def _recognizer_spec(
@@ -175,7 +175,7 @@ def _recognizer_spec(
         levels = {level: everything if level == GLOBAL else tuple(partition[level]) for level in names}
     transform = None
     if recipe.model.official_input_transform:
-        transform = tuple(map(tuple, hop_transform(layout, modality).tolist()))
+        transform = tuple(map(tuple, input_transform(layout, modality).tolist()))
         # The authors' network makes its bones itself, from joints.
         modality = modality.replace("bone", "joint")
     return RecognizerSpec(
@@ -186,7 +186,7 @@ def _recognizer_spec(
         encoder=recipe.model.encoder,
         encoder_kwargs={"base_channels": recipe.model.base_channels, **recipe.model.encoder_kwargs},
         levels=levels or None,
-        embed_dim=bank.width if bank is not None else len(classes) if levels else 0,
+        embed_dim=bank.embed_dim if bank is not None else len(classes) if levels else 0,
         input_transform=transform,
         pipeline=pipeline.described(),
         modality=modality,

@@ -24,7 +24,7 @@ from poseglot.evaluation import calibration, metrics
 from poseglot.evaluation.calibration import Reliability, confidences, reliability
 from poseglot.evaluation.metrics import Accuracy, Correct, correct, top_k
 from poseglot.evaluation.scores import SavedScores, save_scores
-from poseglot.models.fuse import prepare
+from poseglot.models.fuse import fuse
 from poseglot.training.run import Run, as_run
 from poseglot.training.subsets import class_split, names_hash, subset_name, subsets
 
@@ -132,7 +132,7 @@ def evaluate(
     if store is None and split is None:
         warn_of_other_clips(run, names_hash(clips, trained_on))
     dataset = run.dataset(tested, store=clips)
-    predict = logits or prepare(run.recognizer.drop_heads())
+    predict = logits or fuse(run.recognizer.drop_heads())
     with torch.inference_mode():
         batches = [predict(inputs) for inputs in dataset.eval_inputs(batch_size, run.device)]
     scores = SavedScores(

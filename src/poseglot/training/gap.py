@@ -47,7 +47,7 @@ class TextFeatures(nn.Module):
     ) -> None:
         super().__init__()
         reader = context or encoder
-        self.width = encoder.width
+        self.embed_dim = encoder.embed_dim
         self.tokens = reader.tokenize(texts)
         self.encoder: TextEncoder | PromptLearner | None = None
         self.lower: LayerCache | None = None

@@ -1,118 +1,55 @@
-"""`poseglot init`: a folder of one's own clips that `poseglot train` runs in."""
+"""`poseglot init`: a project folder of one's own clips, in which `poseglot train` runs."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
-from poseglot.app.commands.prepare import add_own, custom_dataset, report
+from poseglot.app.commands.dataset_options import add_dataset_options, custom_dataset, print_prepared
 from poseglot.app.commands.register import AddCommand, missing_package
-from poseglot.errors import PoseglotError
+from poseglot.errors import InputError, MissingPackageError
 
-_DESCRIPTION = """Make a project of clips of your own: layout, packed clips, class names, a template for descriptions, a recipe, a README.
+_DESCRIPTION = """Make a project of your own clips: layout, packed clips, class names, a template for descriptions, a recipe, a README.
 
     poseglot init gestures --source my-clips --layout coco17
     poseglot init mhad --source Skeleton.zip --layout kinect20 --joints joints.txt --classes classes.txt \\
                       --names 'a{label}_s{subject}_t*' --test-subjects 2 4 6 8
     cd gestures && poseglot train --out runs/first
 
-The clips are read as `poseglot prepare` reads them (see its help): files in a folder for each class, with names that say it, or listed in
-clips.csv; .npy, .mat, .txt, .bvh, .csv, .npz of `poseglot extract-poses`, PYSKL's .pkl. People are held out for testing where they are known."""
-
-_ENDINGS = {
-    ".npy": "npy",
-    ".mat": "mat",
-    ".txt": "txt",
-    ".bvh": "bvh",
-    ".csv": "csv",
-    ".gz": "csv",
-    ".pkl": "pyskl",
-    ".npz": "poses",  # in a folder; one file is a whole set
-}
+Clips are read as by `poseglot prepare` (see its help): files in a folder per class, with telling names, or listed in clips.csv; .npy, .mat,
+.txt, .bvh, .csv, .npz of `poseglot extract-poses`, PYSKL's .pkl. Where people are known, some of them form the test set."""
 
 
 def add(command: AddCommand) -> None:
-    new = command("init", run, "make a project of one's own clips")
-    new.formatter_class = argparse.RawDescriptionHelpFormatter
-    new.description = _DESCRIPTION
-    new.add_argument("folder", type=Path, help="to make")
-    new.add_argument("--source", type=Path, nargs="+", required=True, help="a folder, a zip, or files")
-    new.add_argument("--format", choices=sorted({*_ENDINGS.values(), "npz"}), help="of the files (default: by their endings)")
-    add_own(new)
+    init = command("init", run, "make a project of your own clips")
+    init.formatter_class = argparse.RawDescriptionHelpFormatter
+    init.description = _DESCRIPTION
+    init.add_argument("folder", type=Path, help="the folder to make")
+    init.add_argument("--source", type=Path, nargs="+", required=True, help="a folder, a zip, or files")
+    init.add_argument(
+        "--format",
+        choices=["bvh", "csv", "mat", "npy", "npz", "poses", "pyskl", "txt"],
+        help="(default: by the files' endings)",
+    )
+    add_dataset_options(init)
 
 
 def run(parsed: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from poseglot.data.prepare import prepare
-    from poseglot.files import folder_written_atomically
-
     try:
-        from poseglot.app.project import write_project
+        from poseglot.app.project import init_project
     except ImportError as error:
-        raise PoseglotError(missing_package("training", error)) from error
+        raise MissingPackageError(missing_package("init", error)) from error
 
-    format = parsed.format or format_of(parsed.source)
-    parsed.out = parsed.folder  # after which the set is called
-    with folder_written_atomically(parsed.folder) as folder:
-        with tqdm(unit=" clips", desc="packing", disable=not sys.stderr.isatty()) as bar:
-            made = prepare(format, source=parsed.source, out=folder / "data", own=custom_dataset(parsed), bar=bar)
-        write_project(folder, parsed.folder.resolve().name, made.store, made.split, made.counts["train"])
-    report(parsed.folder / "data", made)
-    for note in _class_names(made.store.info.classes):
+    folder = parsed.folder
+    with tqdm(unit=" clips", desc="packing", disable=not sys.stderr.isatty()) as bar:
+        custom = custom_dataset(parsed, folder.name)
+        project = init_project(folder, parsed.source, format=parsed.format, custom=custom, bar=bar)
+    print_prepared(folder / "data", project.prepared)
+    for note in project.notes:
         print(f"note: {note}")
-    print(f"{parsed.folder / 'README.md'} says how to go on: cd {parsed.folder} && poseglot train --out runs/first")
-    if made.faults:
-        raise PoseglotError(
-            f"{len(made.faults):,} clips could not be read; all is listed in {parsed.folder / 'data' / 'preparation.json'}."
-        )
-
-
-def format_of(sources: Sequence[Path]) -> str:
-    """The format of which most files are.
-
-    Raises:
-        PoseglotError: none of them is of any, or no such file.
-    """
-    import zipfile
-
-    counts: Counter[str] = Counter()
-    for source in sources:
-        if not source.exists():
-            raise PoseglotError(f"{source} does not exist; --source takes a folder, a zip, or files.")
-        if source.is_dir():
-            names = [path.name for path in source.rglob("*") if path.is_file()]
-        elif zipfile.is_zipfile(source) and source.suffix.lower() == ".zip":
-            with zipfile.ZipFile(source) as archive:
-                names = archive.namelist()
-        else:
-            names = [source.name]
-        counts.update(
-            _ENDINGS[Path(name).suffix.lower()]
-            for name in names
-            if Path(name).suffix.lower() in _ENDINGS and Path(name).name not in ("clips.csv", "labels.csv")
-        )
-    if not counts:
-        raise PoseglotError(
-            f"nothing in {', '.join(map(str, sources))} ends in {', '.join(sorted(_ENDINGS))}. Other formats have to become one of these "
-            "first; .npy is the simplest: an array (frames, joints, 3) for each clip."
-        )
-    format = counts.most_common(1)[0][0]
-    return "npz" if format == "poses" and all(source.suffix.lower() == ".npz" for source in sources) else format
-
-
-def _class_names(classes: Sequence[str]) -> list[str]:
-    """What a text encoder would not understand of class names."""
-    found = []
-    if all(name.removeprefix("class ").isdigit() for name in classes):
-        found.append("the classes are numbers, which no text encoder understands: name them by --classes names.txt.")
-    odd = [name for name in classes if "_" in name or (name.isupper() and len(name) > 3) or (name[1:] != name[1:].lower())]
-    if odd:
-        found.append(
-            f"class names are words that are read: {', '.join(odd[:3])}{', ...' if len(odd) > 3 else ''} would be better as plain words "
-            "(wave both hands)."
-        )
-    return found
+    print(f"{folder / 'README.md'} says what to do next: cd {folder} && poseglot train --out runs/first")
+    if issues := project.prepared.faults:
+        raise InputError(f"{len(issues):,} clips could not be read; all are listed in {folder / 'data' / 'preparation.json'}.")

@@ -30,7 +30,7 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.clip is not None:
         predictor = Predictor(parsed.run)
         clip = read_clip(parsed.clip, layout=predictor.layout, has_scores=predictor.spec.has_scores)
-        best = predictor.predict([clip])[0].answers[0]
+        best = predictor.predict([clip])[0].scores[0]
         made.append(parsed.run / "pictures" / "skeleton.png")
         title = f"{parsed.clip.stem}: recognised as {best.action} ({best.probability:.1%})"
         plot_skeleton(clip, predictor.layout, made[-1], title=title)

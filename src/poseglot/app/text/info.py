@@ -1,4 +1,4 @@
-"""The words of `poseglot info`, for lines of a hundred letters."""
+"""The text of `poseglot info`, in lines of 100 characters."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from poseglot.data.quality.verify import ArrayVerification, Difference, Unmatche
 from poseglot.skeletons.layout import Layout
 
 _WIDTH = 100
-_FEW = 24  # so many classes are listed without being asked for
-_SHOWN = 10  # of a longer list, in a comparison
+_MAX_CLASSES = 24  # more are listed only on request
+_MAX_LISTED = 10  # items of a list in a comparison
 
 
-def contents_text(contents: Mapping[str, Any], folder: Path, *, every_class: bool = False) -> str:
-    """What a store holds, from `contents.describe`, and `body`, its typical body."""
+def summary_text(contents: Mapping[str, Any], folder: Path, *, every_class: bool = False) -> str:
+    """Return the content of a store, from `StoreInspection.summary`."""
     frames = contents["frames"]
     people = ", ".join(f"{number} in {counted(count, 'clip')}" for number, count in contents["people"].items())
     hours = f" ({contents['hours']:.3g} hours at 30 frames/s)" if "hours" in contents else ""
@@ -41,66 +41,66 @@ def contents_text(contents: Mapping[str, Any], folder: Path, *, every_class: boo
         line for field in ("subjects", "cameras", "setups") if contents[field] for line in _numbers(field, contents[field])
     ]
     lines += _entry("disk", f"{contents['bytes'] / 1e6:,.1f} MB")
-    for key, said in zip(("source", *[""] * len(contents["source"])), contents["source"].items(), strict=False):
-        lines += _entry(key, f"{said[0]}: {_plain(said[1])}")
+    for key, (name, value) in zip(("source", *[""] * len(contents["source"])), contents["source"].items(), strict=False):
+        lines += _entry(key, f"{name}: {_short(value)}")
     lines += ["", *_classes(contents, every=every_class)]
-    for split, described in contents["splits"].items():
-        lines += _split(split, described)
+    for split, summary in contents["splits"].items():
+        lines += _split(split, summary)
     if "preparation" in contents:
         lines += ["", *_preparation(contents["preparation"])]
     return "\n".join(lines)
 
 
-def findings_text(findings: Sequence[Finding], *, clips: int, listed: int, twice: Mapping[str, Sequence[str]]) -> str:
-    """What is worth a look, by check; `twice`: split -> clips for testing whose content is trained on."""
+def findings_text(findings: Sequence[Finding], *, clips: int, listed: int, overlap: Mapping[str, Sequence[str]]) -> str:
+    """Return the findings by check, and `overlap`: split -> test clips whose content is in the training set, too."""
     if not findings:
-        return "\nworth a look: no clip (--checks says what is looked for)"
+        return "\nworth a look: no clip (--checks lists the checks)"
     count = len(found_clips(findings))
     lines = [
         "",
-        f"worth a look: {count:,} of {counted(clips, 'clip')} ({100 * count / clips:.1f} %; --checks says what is looked for)",
+        f"worth a look: {count:,} of {counted(clips, 'clip')} ({100 * count / clips:.1f} %; --checks lists the checks)",
     ]
-    for what, check in CHECKS.items():
-        own = [finding for finding in findings if finding.check == what]
+    for name, check in CHECKS.items():
+        own = [finding for finding in findings if finding.check == name]
         if not own:
             continue
-        lines += _wrapped(f"  {what + ':':<14}{len(own):>6,}  ", check.meaning)
+        lines += _wrapped(f"  {name + ':':<14}{len(own):>6,}  ", check.meaning)
         for finding in own[:listed]:
             lines.append(f"{'':24}{finding.clip}  {value_text(finding)}{', ' if finding.where else ''}{finding.where}")
         if len(own) > listed:
             lines.append(f"{'':24}... and {len(own) - listed:,} more (--findings {len(own)})")
-    for split, names in twice.items():
+    for split, names in overlap.items():
         if names:
-            message = "clips for testing that are also, under other names, among those for training, and so test nothing"
+            message = "test clips that are also in the training set, under other names, and so test nothing"
             lines += _wrapped("  warning: ", f"split {split}: {message}: {len(names):,} ({_some(names)})")
     return "\n".join(lines)
 
 
 def checks_text() -> str:
-    """The table of what is looked for."""
-    lines = ["A clip is worth a look when one of these is so. A body is the diagonal of the box around a person.", ""]
-    for what, check in CHECKS.items():
-        lines += _wrapped(f"  {what + ':':<14}", check.meaning)
+    """Return the table of checks."""
+    lines = ["A clip is worth a look if one of these holds. A body is the diagonal of the box around a person.", ""]
+    for name, check in CHECKS.items():
+        lines += _wrapped(f"  {name + ':':<14}", check.meaning)
     return "\n".join(lines)
 
 
-def comparison_text(compared: ArrayVerification, heading: str, *, why: str, split: str | None, layout: Layout) -> str:
-    """How many clips equal a row, what differs, and a verdict; `why` the tolerance is what it is."""
-    subsets = f"split {split}" if split else "whatever their side"
+def comparison_text(compared: ArrayVerification, heading: str, *, reason: str, split: str | None, layout: Layout) -> str:
+    """Return how many clips equal a row, what differs, and a verdict; `reason` explains the tolerance."""
+    subsets = f"split {split}" if split else "any subset"
     lines = [
         f"{heading} ({subsets}; equal: no coordinate differs by more than {compared.tolerance:.3g})",
-        *_wrapped("  tolerance     ", f"{compared.tolerance:.3g}: {why}"),
+        *_wrapped("  tolerance     ", f"{compared.tolerance:.3g}: {reason}"),
         f"  clips here    {compared.clips:>9,}",
         f"  rows there    {compared.rows:>9,}",
         f"  equal         {compared.equal:>9,}   ({compared.bit_equal:,} of them to the last bit)",
     ]
     lines += _listing("differing", [_difference(difference, layout) for difference in compared.differing])
     lines += _listing("only here", compared.unmatched_clips)
-    lines += _listing("only there", [_lone(row) for row in compared.unmatched_rows])
+    lines += _listing("only there", [_unmatched(row) for row in compared.unmatched_rows])
     for count, what in (
-        (compared.excluded, "clips here that are on neither side of the split and were left out"),
-        (compared.truncated_frames, "clips here with more than the 300 frames of a row, of which the first 300 were compared"),
-        (compared.truncated_persons, "clips here with more than the two people of a row, of whom the first two were compared"),
+        (compared.excluded, "clips here in neither subset of the split, left out"),
+        (compared.truncated_frames, "clips here with more frames than a row (300), of which the first 300 were compared"),
+        (compared.truncated_persons, "clips here with more people than a row (2), of whom the first two were compared"),
     ):
         if count:
             lines.append(f"  note: {what}: {count:,}")
@@ -116,7 +116,7 @@ def comparison_text(compared: ArrayVerification, heading: str, *, why: str, spli
 
 
 def _body(size: float) -> str:
-    """The size of a body, so that a reader sees which unit the store is in."""
+    """Return the size of a body, which shows the unit of the store."""
     if not size:
         return "nobody is seen"
     number = f"{size:{',.0f' if size >= 1000 else '.3g'}}"
@@ -131,22 +131,22 @@ def _entry(key: str, value: str) -> list[str]:
 
 
 def _wrapped(start: str, text: str) -> list[str]:
-    """Lines with a hanging indent of the length of `start`; names and hashes stay whole."""
+    """Return lines with a hanging indent of the length of `start`; names and hashes stay whole."""
     return textwrap.wrap(
         text, _WIDTH, initial_indent=start, subsequent_indent=" " * len(start), break_long_words=False, break_on_hyphens=False
     )
 
 
-def _some(names: Sequence[str], most: int = 3) -> str:
-    return ", ".join([*names[:most], *(["..."] if len(names) > most else [])])
+def _some(names: Sequence[str], limit: int = 3) -> str:
+    return ", ".join([*names[:limit], *(["..."] if len(names) > limit else [])])
 
 
-def _plain(value: Any) -> str:
-    """A value of `source`, which is whatever the preparation wrote, in a few words."""
+def _short(value: Any) -> str:
+    """Return a value of `source`, which a preparation may fill freely, in a few words."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
+        return ", ".join(f"{key} {_short(item)}" for key, item in value.items())
     if isinstance(value, list):
-        return _some([_plain(item) for item in value], most=6)
+        return _some([_short(item) for item in value], limit=6)
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -165,56 +165,56 @@ def _classes(contents: Mapping[str, Any], *, every: bool) -> list[str]:
     classes: Mapping[str, int] = contents["classes"]
     unlabelled = f", {counted(contents['unlabelled'], 'clip')} without one" if contents["unlabelled"] else ""
     heading = f"classes: {len(classes):,}{unlabelled}"
-    if not every and len(classes) > _FEW:
+    if not every and len(classes) > _MAX_CLASSES:
         ranked = sorted(classes.items(), key=lambda item: item[1])
         none = [name for name, count in ranked if not count]
         fewest, most = ([f"{name} {count:,}" for name, count in some] for some in (ranked[len(none) :][:5], ranked[:-6:-1]))
         lines = [f"{heading} (--classes lists all)", *_entry("fewest", ", ".join(fewest)), *_entry("most", ", ".join(most))]
-        return lines + (_entry("none", f"{len(none)}: {_some(none, most=8)}") if none else [])
+        return lines + (_entry("none", f"{len(none)}: {_some(none, limit=8)}") if none else [])
     cells = [f"{name:<{max(map(len, classes))}} {count:>7,}" for name, count in classes.items()]
     columns = max(1, (_WIDTH - 2) // (len(cells[0]) + 3))
     rows = -(-len(cells) // columns)
     return [heading, *("  " + "   ".join(cells[row::rows]) for row in range(rows))]
 
 
-def _split(split: str, described: Mapping[str, Any]) -> list[str]:
-    lines = [f"split {split}: " + ", ".join(f"{count:,} {subset}" for subset, count in described["clips"].items())]
-    for count, where in ((described["neither"], "on no side"), (described["both"], "on more than one side")):
+def _split(split: str, summary: Mapping[str, Any]) -> list[str]:
+    lines = [f"split {split}: " + ", ".join(f"{count:,} {subset}" for subset, count in summary["clips"].items())]
+    for count, where in ((summary["neither"], "in no subset"), (summary["both"], "in more than one subset")):
         if count:
             lines.append(f"  note: clips {where}: {count:,}")
-    for subset, missing in described["missing"].items():
+    for subset, missing in summary["missing"].items():
         if missing:
             lines += _wrapped(
-                "  warning: ", f"classes without a clip on the {subset} side: {len(missing)} ({_some(missing, most=8)})"
+                "  warning: ", f"classes without a clip in the {subset} set: {len(missing)} ({_some(missing, limit=8)})"
             )
     return lines
 
 
 def _preparation(report: Mapping[str, Any]) -> list[str]:
-    """What the preparation said of itself; whoever wrote the report, what is not as expected is passed over."""
+    """Return what a preparation reported; entries of an unexpected form are skipped."""
     if "unreadable" in report:
         return [f"preparation: its report could not be read ({report['unreadable']})"]
     listed = report.get("faults")
-    faults = [fault for fault in listed if isinstance(fault, Mapping)] if isinstance(listed, list) else []
+    issues = [issue for issue in listed if isinstance(issue, Mapping)] if isinstance(listed, list) else []
     skipped = report["skipped"] if isinstance(report.get("skipped"), Mapping) else {}
     counts = [f"{value:,} {key}" for key, value in report.items() if isinstance(value, int)]
-    lines = [f"preparation: {', '.join([*counts, counted(len(faults), 'fault')])}"]
+    lines = [f"preparation: {', '.join([*counts, counted(len(issues), 'issue')])}"]
     for reason, names in skipped.items():
         names = list(map(str, names)) if isinstance(names, list) else []
         lines += _wrapped("  left out: ", f"{len(names):,} {reason} ({_some(names)})")
-    for kind, count in Counter(str(fault.get("kind", "fault")) for fault in faults).most_common():
+    for kind, count in Counter(str(issue.get("kind", "issue")) for issue in issues).most_common():
         lines.append(f"  {kind}: {count:,}")
-        own = [fault for fault in faults if str(fault.get("kind", "fault")) == kind]
-        for fault in own[:3]:
-            lines += _wrapped("    ", str(fault.get("message") or fault.get("name") or fault))
+        own = [issue for issue in issues if str(issue.get("kind", "issue")) == kind]
+        for issue in own[:3]:
+            lines += _wrapped("    ", str(issue.get("message") or issue.get("name") or issue))
     return lines
 
 
 def _listing(key: str, items: Sequence[str]) -> list[str]:
     lines = [f"  {key:<14}{len(items):>9,}"]
-    for item in items[:_SHOWN]:
+    for item in items[:_MAX_LISTED]:
         lines += _wrapped("      ", item)
-    return lines + ([f"      ... and {len(items) - _SHOWN:,} more (--json lists all)"] if len(items) > _SHOWN else [])
+    return lines + ([f"      ... and {len(items) - _MAX_LISTED:,} more (--json lists all)"] if len(items) > _MAX_LISTED else [])
 
 
 def _difference(difference: Difference, layout: Layout) -> str:
@@ -229,6 +229,6 @@ def _difference(difference: Difference, layout: Layout) -> str:
     return f"{what}{count}, by up to {difference.value:.4g} at {place}"
 
 
-def _lone(row: UnmatchedRow) -> str:
+def _unmatched(row: UnmatchedRow) -> str:
     size = f"{counted(row.frames, 'frame')}, {counted(row.num_persons, 'person', 'people')}"
     return f"{row.subset} row {row.row} (label {row.label}, {size})"

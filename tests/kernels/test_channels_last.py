@@ -1,4 +1,4 @@
-"""CTR-GCN in rows, by our own kernels, against the same encoder by torch's operations: outputs, gradients, statistics, refusals."""
+"""CTR-GCN in the CPU kernels against the same encoder in torch's operations: outputs, gradients, statistics, reasons."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from poseglot.kernels import native, rows
+from poseglot.kernels import channels_last, native
 from poseglot.models.encoders import create_encoder, ctr_gcn_channels_last
 from poseglot.models.encoders.ctr_gcn import CTRGCN
-from poseglot.skeletons.layout import load_layout
-from tests.models.encoders.helpers import clips, scrambled
+from poseglot.testing import random_clips, scramble
 
 Ways = Callable[[nn.Module, Tensor], tuple[Tensor, Tensor]]
 
@@ -20,13 +19,13 @@ Ways = Callable[[nn.Module, Tensor], tuple[Tensor, Tensor]]
 @pytest.fixture(scope="module", autouse=True)
 def kernels() -> None:
     """Compiled when the first of these tests runs, and not by everyone who collects them."""
-    if reason := native.reason_unavailable(torch.float64):
+    if reason := native.unavailable_reason(torch.float64):
         pytest.skip(f"no kernels: {reason}")
 
 
 @pytest.fixture
 def ways(monkeypatch: pytest.MonkeyPatch) -> Ways:
-    """(encoder, x) -> features in rows and by torch."""
+    """(encoder, x) -> features by the kernels and by torch."""
 
     def both(encoder: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
         assert isinstance(encoder, CTRGCN)
@@ -41,14 +40,14 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> Ways:
     return both
 
 
-def encoder_of(layout: str, num_persons: int, *, width: int, dtype: torch.dtype = torch.float64) -> nn.Module:
+def encoder_of(layout: str, people: int, *, width: int, dtype: torch.dtype = torch.float64) -> nn.Module:
     torch.manual_seed(0)
-    return scrambled(create_encoder("ctr-gcn", load_layout(layout), num_persons=num_persons, channels=3, width=width)).to(dtype)
+    return scramble(create_encoder("ctr-gcn", layout, num_persons=people, base_channels=width)).to(dtype)
 
 
 # Widths for vectors of 16, 32 and 64 bytes; lengths that the strides do not divide; a clip alone; more clips than threads.
 SHAPES = pytest.mark.parametrize(
-    ("layout", "num_persons", "width", "count", "frames"),
+    ("layout", "people", "width", "count", "frames"),
     [
         ("kinect20", 1, 16, 2, 13),
         ("kinect20", 1, 32, 1, 7),
@@ -61,19 +60,19 @@ SHAPES = pytest.mark.parametrize(
 
 
 @SHAPES
-def test_training_is_that_of_torch(ways: Ways, layout: str, num_persons: int, width: int, count: int, frames: int) -> None:
-    encoder = encoder_of(layout, num_persons, width=width).train()
-    x = clips(count, num_persons, frames, layout).double().requires_grad_()
+def test_training_is_that_of_torch(ways: Ways, layout: str, people: int, width: int, count: int, frames: int) -> None:
+    encoder = encoder_of(layout, people, width=width).train()
+    x = random_clips(count, people, frames, layout).double().requires_grad_()
     state = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     first = ways(encoder, x)
-    in_rows, by_torch = first
-    torch.testing.assert_close(in_rows, by_torch, rtol=1e-9, atol=1e-9)
-    weight = torch.randn(in_rows.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    ours, by_torch = first
+    torch.testing.assert_close(ours, by_torch, rtol=1e-9, atol=1e-9)
+    weight = torch.randn(ours.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
     inputs = [x, *encoder.parameters()]
     gradients = [torch.autograd.grad((y * weight).sum(), inputs) for y in first]
-    for name, ours, theirs in zip(["x", *(n for n, _ in encoder.named_parameters())], *gradients, strict=True):
+    for name, mine, theirs in zip(["x", *(n for n, _ in encoder.named_parameters())], *gradients, strict=True):
         size = theirs.abs().max().clamp_min(1)
-        torch.testing.assert_close(ours / size, theirs / size, rtol=1e-8, atol=1e-8, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(mine / size, theirs / size, rtol=1e-8, atol=1e-8, msg=lambda m, n=name: f"{n}: {m}")
     # Both have remembered the same batch: from the same start, the statistics after each are equal.
     statistics = []
     for training in range(2):
@@ -91,24 +90,24 @@ def test_training_is_that_of_torch(ways: Ways, layout: str, num_persons: int, wi
 @SHAPES
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 2e-3)])
 def test_evaluation_is_that_of_torch(
-    ways: Ways, layout: str, num_persons: int, width: int, count: int, frames: int, dtype: torch.dtype, tolerance: float
+    ways: Ways, layout: str, people: int, width: int, count: int, frames: int, dtype: torch.dtype, tolerance: float
 ) -> None:
-    encoder = encoder_of(layout, num_persons, width=width, dtype=dtype).eval()
+    encoder = encoder_of(layout, people, width=width, dtype=dtype).eval()
     with torch.no_grad():
-        in_rows, by_torch = ways(encoder, clips(count, num_persons, frames, layout).to(dtype))
+        ours, by_torch = ways(encoder, random_clips(count, people, frames, layout).to(dtype))
     size = by_torch.abs().max()
-    torch.testing.assert_close(in_rows / size, by_torch / size, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(ours / size, by_torch / size, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_a_number_that_is_none_stays_one(ways: Ways, training: bool) -> None:
     encoder = encoder_of("kinect20", 1, width=16).train(training)
-    x = clips(2, 1, 8, "kinect20").double()
+    x = random_clips(2, 1, 8, "kinect20").double()
     x[0, 0, 3, 5, 1] = torch.nan
     with torch.no_grad() if not training else torch.enable_grad():
-        in_rows, by_torch = ways(encoder, x)
-    assert torch.equal(in_rows.isnan(), by_torch.isnan())
-    assert in_rows.isnan().any()
+        ours, by_torch = ways(encoder, x)
+    assert torch.equal(ours.isnan(), by_torch.isnan())
+    assert ours.isnan().any()
 
 
 def test_clips_are_shared_among_threads_without_a_trace() -> None:
@@ -117,7 +116,7 @@ def test_clips_are_shared_among_threads_without_a_trace() -> None:
     state = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     threads = torch.get_num_threads()
     for count in (1, 5):
-        x = clips(count, 1, 12, "kinect20").double()
+        x = random_clips(count, 1, 12, "kinect20").double()
         found = []
         try:
             for cores in (1, 3):
@@ -137,7 +136,7 @@ def test_clips_are_shared_among_threads_without_a_trace() -> None:
 
 def test_the_same_step_twice_gives_the_same_bits() -> None:
     encoder = encoder_of("ntu25", 2, width=16, dtype=torch.float32).train()
-    x = clips(3, 2, 9, "ntu25")
+    x = random_clips(3, 2, 9, "ntu25")
     found = []
     for _ in range(2):
         encoder.zero_grad()
@@ -148,7 +147,7 @@ def test_the_same_step_twice_gives_the_same_bits() -> None:
 
 def test_weights_that_changed_are_seen_at_the_next_call(ways: Ways) -> None:
     encoder = encoder_of("kinect20", 1, width=16).eval()
-    x = clips(2, 1, 8, "kinect20").double()
+    x = random_clips(2, 1, 8, "kinect20").double()
     with torch.no_grad():
         before, _ = ways(encoder, x)
         encoder.blocks[3].graph.value.weight.mul_(1.5)  # type: ignore[union-attr,operator]
@@ -163,8 +162,8 @@ def refusal(encoder: nn.Module, x: Tensor) -> str:
     return ctr_gcn_channels_last.unsupported_reason(encoder, x) or "none"
 
 
-def test_what_cannot_be_taken_in_rows_goes_by_torch_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    x = clips(2, 1, 8, "kinect20")
+def test_unsupported_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = random_clips(2, 1, 8, "kinect20")
     encoder = encoder_of("kinect20", 1, width=16, dtype=torch.float32).train()
     assert refusal(encoder, x) == "none"
     assert "weights of torch.float32" in refusal(encoder, x.double())
@@ -175,7 +174,7 @@ def test_what_cannot_be_taken_in_rows_goes_by_torch_and_says_why(monkeypatch: py
     handle = encoder.blocks[0].register_forward_hook(lambda *_: None)  # type: ignore[union-attr]
     assert "hook" in refusal(encoder, x)
     handle.remove()
-    single = create_encoder("ctr-gcn-single", load_layout("kinect20"), num_persons=1, channels=3, width=16)
+    single = create_encoder("ctr-gcn-single", "kinect20", base_channels=16)
     assert "multi-scale" in refusal(single, x)
     across = nn.SyncBatchNorm.convert_sync_batchnorm(encoder_of("kinect20", 1, width=16, dtype=torch.float32).train())
     assert "SyncBatchNorm" in refusal(across, x)
@@ -190,7 +189,7 @@ def _in_autocast(encoder: nn.Module, x: Tensor) -> str:
 
 def test_a_second_derivative_is_refused_rather_than_wrong() -> None:
     encoder = encoder_of("kinect20", 1, width=16).train()
-    x = clips(1, 1, 6, "kinect20").double().requires_grad_()
+    x = random_clips(1, 1, 6, "kinect20").double().requires_grad_()
     (gradient,) = torch.autograd.grad(encoder(x).square().sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
@@ -200,9 +199,9 @@ def test_statistics_of_clips_put_together_are_those_of_all_numbers() -> None:
     x = torch.randn(4, 7, 5, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 3 + 1000
     norm = nn.BatchNorm2d(8, dtype=torch.float64).train()
     other = nn.BatchNorm2d(8, dtype=torch.float64).train()
-    normed = rows.batch_statistics(norm, rows.moments(x, 8), 35)
+    found = channels_last.BatchNorm(norm).statistics(channels_last.moments(x, 8), 35)
     other(x.permute(0, 3, 1, 2))
-    torch.testing.assert_close(normed.mean, x.mean(dim=(0, 1, 2)))
-    torch.testing.assert_close(normed.inverse, (x.var(dim=(0, 1, 2), unbiased=False) + norm.eps).rsqrt())
+    torch.testing.assert_close(found.mean, x.mean(dim=(0, 1, 2)))
+    torch.testing.assert_close(found.inverse, (x.var(dim=(0, 1, 2), unbiased=False) + norm.eps).rsqrt())
     for name, remembered in norm.named_buffers():
         torch.testing.assert_close(remembered, other.get_buffer(name))
