@@ -82,7 +82,7 @@ def train(
 
     Args:
         recipe: The experiment; or the name of a packaged recipe, or a path ending in .yaml.
-        out: The run's folder; see `poseglot.training.run`.
+        out: The run's folder; see `poseglot.training.run_folder`.
         resume: Go on from its checkpoint, if there is one.
         runtime: One device of any kind by default.
         callbacks: See `poseglot.training.callbacks`.
