@@ -382,7 +382,7 @@ def test_a_run_without_words_still_shows_descriptions_that_fit(run: Path) -> Non
     (run / "recipe.yaml").write_text(recipe.replace("descriptions: demo", "descriptions: nw-ucla"))
     found = sections.pairs(open_run(run))
     assert found.origin == ""
-    assert "nothing of 12 classes" in found.reason
+    assert "not 12 classes" in found.reason
     assert found.pairs and not found.pairs[0].lines
 
 
