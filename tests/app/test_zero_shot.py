@@ -29,8 +29,8 @@ from tests.training.helpers import small_recipe
 
 evaluation_input = partial(apply_pipeline, modality="joint")
 
-Event = Any
-Command = Callable[..., Event]
+Outcome = Any
+Command = Callable[..., Outcome]
 UNSEEN = ("clap hands", "squat")
 OTHERS = ("bow", "nod head")
 

@@ -127,7 +127,9 @@ def test_clips_with_scores_are_fed_with_them(own: tuple[Predictor, Recognizer], 
     np.save(tmp_path / "clip.npy", clips[2].joints)
     assert_answers(predictor.predict([tmp_path / "clip.npy"], top=6), logits[2:3])
     rows = np.concatenate(
-        list(predictor.logits_of(ClipDataset(store, [0, 1, 20, 21], transform=partial(load_pipeline("image"), modality="bone"))))
+        list(
+            predictor.logits_of(ClipDataset(store, [0, 1, 20, 21], transform=partial(load_pipeline("image"), modality="bone")))
+        )
     )
     np.testing.assert_allclose(rows, logits, rtol=1e-4, atol=1e-5)
 

@@ -22,7 +22,6 @@ from poseglot.errors import FileError, PoseglotError
 from poseglot.inference import Prediction, Predictor
 from poseglot.models.recognizer import Recognizer, save_recognizer
 from poseglot.skeletons.clip import Clip
-from poseglot.skeletons.layout import load_layout
 from poseglot.transforms import apply_pipeline, load_pipeline
 
 pytestmark = pytest.mark.base

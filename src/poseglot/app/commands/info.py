@@ -59,10 +59,11 @@ def run(parsed: argparse.Namespace) -> None:
     _check_options(parsed)
     store = open_store(parsed.store)
     if parsed.export:
+        from poseglot.data.quality.summary import counted
         from poseglot.data.readers.pyskl import write_pyskl
 
         write_pyskl(store, Path(parsed.export[1]))
-        print(f"{parsed.export[1]}: {len(store):,} clips of {store.info.name}")
+        print(f"{parsed.export[1]}: {counted(len(store), 'clip')} of {store.info.name}")
     if parsed.compare:
         _compare(store, parsed)
     if not (parsed.export or parsed.compare):
