@@ -340,7 +340,7 @@ def test_text_and_picture_count_the_same_clips(
     from poseglot.report import store_sheets
 
     titles: list[str] = []
-    monkeypatch.setattr(store_sheets, "draw_sheet", lambda *_, title: titles.append(title))
+    monkeypatch.setattr(store_sheets, "plot_contact_sheet", lambda *_, title: titles.append(title))
     said = poseglot("info", faulty, "--pictures", tmp_path)
     assert "worth a look: 3 of 120 clips" in said.out
     assert titles == ["demo: some of its 120 clips", "demo: 2 of the 3 clips worth a look"]

@@ -18,8 +18,7 @@ from poseglot.inference.export import ExportedRecognizer, export_onnx
 from poseglot.models.encoders import ENCODERS
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, load_recognizer, new_recognizer, save_recognizer
 from poseglot.skeletons.clip import Clip
-from tests.models.encoders.helpers import clips as random_clips
-from tests.models.encoders.helpers import scrambled
+from poseglot.testing import random_clips, scramble
 
 onnx = pytest.importorskip("onnx")
 
@@ -104,7 +103,7 @@ def test_every_encoder_with_two_people(encoder: str, tmp_path: Path) -> None:
         layout="ntu25", classes=("a", "b"), num_persons=2, encoder=encoder, encoder_kwargs={"base_channels": 8}, pipeline="ntu"
     )
     recognizer = new_recognizer(spec, seed=0).eval()
-    scrambled(recognizer)
+    scramble(recognizer)
     export_onnx(recognizer, tmp_path / "r.onnx")
     made = ExportedRecognizer(tmp_path / "r.onnx")
     for people in (1, 2):

@@ -20,10 +20,10 @@ from poseglot.models.recognizer import Recognizer, load_recognizer, new_recogniz
 from poseglot.skeletons.batch import ClipBatch
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
+from poseglot.testing import scramble
 from poseglot.transforms import load_pipeline, to_modality
 from poseglot.transforms.transform import FrameChoice
 from tests.inference.conftest import SPEC
-from tests.models.encoders.helpers import scrambled
 
 LAYOUT = load_layout("kinect20")
 
@@ -35,7 +35,7 @@ def save(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     def run(**spec: Any) -> Path:
         given = {"pipeline": "live", "encoder_kwargs": {"base_channels": 8, "causal": True}, **spec}
         recognizer = new_recognizer(replace(SPEC, **given), seed=0)
-        scrambled(recognizer)
+        scramble(recognizer)
         folder = tmp_path_factory.mktemp("run")
         save_recognizer(recognizer, folder / "recognizer.safetensors")
         return folder
@@ -84,8 +84,8 @@ def test_after_each_frame_it_says_what_it_would_say_of_the_clip(
 
 
 def test_answers_are_calibrated_probabilities_of_the_run(live: Path, save: Callable[..., Path], clips: Sequence[Clip]) -> None:
+    from poseglot.evaluation.temperature import CALIBRATION_FILE
     from poseglot.files import sha256_of
-    from poseglot.inference.calibration import CALIBRATION_FILE
 
     run = save()
     file = run / "recognizer.safetensors"

@@ -19,10 +19,10 @@ import torch
 
 import poseglot
 from poseglot.errors import FileError, InputError, NotFoundError, PoseglotError, SettingError
+from poseglot.evaluation.temperature import Calibration
 from poseglot.files import sha256_of
 from poseglot.inference import Prediction, Predictor
-from poseglot.inference.calibration import Calibration
-from poseglot.models import fuse as fuse_module
+from poseglot.models.fuse import fuse
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, new_recognizer, save_recognizer
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import Layout, load_layout
@@ -177,17 +177,12 @@ def test_real_clips_of_kinect_v1_are_known_by_their_format(shared: Path, tmp_pat
 # --- features --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("prepare", [fuse_module.prepare, fuse_module.fuse])
 @pytest.mark.parametrize("people", [1, 2])
-def test_features_times_classifier_are_the_logits(
-    build: Callable[..., Recognizer],
-    people: int,
-    prepare: Callable[[Recognizer], fuse_module.FusedRecognizer | fuse_module.ChannelsLastRecognizer],
-) -> None:
+def test_features_times_classifier_are_the_logits(build: Callable[..., Recognizer], people: int) -> None:
     # In double precision: in single some features of a network with such weights differ in the third digit, whoever adds.
     recognizer = build(people=people).double()
     x = torch.rand(3, people, 52, 20, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(people)) * 2 - 1
-    ready = prepare(recognizer)
+    ready = fuse(recognizer)
     with torch.no_grad():
         joints = ready.joint_features(x)
         wanted = recognizer.encoder(x).mean(dim=(1, 2))

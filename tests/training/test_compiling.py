@@ -13,7 +13,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import DeviceError, SettingError
 from poseglot.kernels import SWITCH
 from poseglot.models.recognizer import read_safetensors
 from poseglot.training.build import build
@@ -121,7 +121,7 @@ def test_a_compiler_that_fails_is_named_with_the_way_out(
 
     torch._dynamo.reset()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=failing))
-    with pytest.raises(PoseglotError, match=r"torch\.compile failed .*no compiler in these parts.*--compile off"):
+    with pytest.raises(DeviceError, match=r"no compiler in these parts.*--compile off"):
         train(recipe, tmp_path / "run", runtime=COMPILED)
 
 
@@ -129,7 +129,7 @@ def test_compiling_is_for_gpus_unless_asked_for(recipe: Recipe, tmp_path: Path) 
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     assert [wanted(choice, cpu) for choice in ("auto", "on", "off")] == [False, True, False]
     assert [wanted(choice, gpu) for choice in ("auto", "on", "off")] == [True, True, False]
-    with pytest.raises(PoseglotError, match=r"--compile takes auto .*, on or off, not 'yes'"):
+    with pytest.raises(SettingError, match="'yes'"):
         train(recipe, tmp_path / "run", runtime=Runtime("cpu", compile="yes"))
     assert not (tmp_path / "run").exists()
 

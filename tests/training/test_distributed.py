@@ -10,10 +10,11 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from poseglot.training.batches import TrainingBatches
 from poseglot.training.build import build
 from poseglot.training.distributed import own_share, shares, synchronise_batch_norm
 from poseglot.training.recipe import LossRecipe, Recipe
-from tests.training.helpers import in_two_processes, inputs, small_recipe
+from tests.training.helpers import in_two_processes, small_recipe
 
 # Odd, so that the two shares differ in size; some share a class, in one process and across the two.
 BATCH = torch.tensor([0, 1, 9, 24, 25, 26, 80])
@@ -21,11 +22,10 @@ BATCH = torch.tensor([0, 1, 9, 24, 25, 26, 80])
 
 def one_step(task: nn.Module, recipe: Recipe, wrapped: nn.Module) -> dict[str, Tensor]:
     """Gradients, losses and statistics of one batch; `wrapped` is the task, or the task in DistributedDataParallel."""
-    built = build(recipe)
-    labels = built.train.labels[BATCH]
-    places = built.prompts.draw(labels, seed=0, epoch=0, index=BATCH) if built.prompts is not None else None
-    view = inputs(built.train, BATCH[own_share(len(BATCH))]).double()
-    losses = wrapped(view, labels, places)
+    built, data = build(recipe), recipe.data
+    batches = TrainingBatches(built.train, built.prompts, seed=0, batch_size=7, mixup=data.mixup, part_swap=data.part_swap)
+    batch = batches.load(BATCH, 0, torch.device("cpu"))
+    losses = wrapped(batch.inputs.double(), batch.labels, batch.texts, batch.mix)
     losses["loss"].backward()
     result = {f"gradient {name}": parameter.grad for name, parameter in task.named_parameters() if parameter.grad is not None}
     result |= {f"state {name}": tensor for name, tensor in task.state_dict().items() if "running" in name}
@@ -55,6 +55,12 @@ def test_loss_gradients_and_statistics_of_two_processes_equal_one(store_path: Pa
     }
     recipes["context"] = replace(
         recipe, text=replace(recipe.text, prompt="learned", partition="global", freeze=True, context_length=4)
+    )
+    recipes["today"] = replace(
+        recipe,
+        data=replace(recipe.data, mixup=0.5, part_swap=0.5),
+        text=replace(recipe.text, train_layers=1),
+        loss=LossRecipe(label_smoothing=0.1, positives="text"),
     )
     recipes["part-classes"] = replace(recipe, text=replace(recipe.text, prompt="part-classes"))
     in_two_processes(process, recipes, str(tmp_path))

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import DeviceError, FileError, PoseglotError, SettingError
 from poseglot.models.recognizer import load_recognizer, read_safetensors
 from poseglot.training.batches import TrainingBatches
 from poseglot.training.build import build
@@ -262,7 +262,7 @@ def test_a_full_disk_while_saving_keeps_the_last_checkpoint(
         original(handle)
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(PoseglotError, match=r"could not write .*checkpoint\.safetensors.*No space left on device"):
+    with pytest.raises(FileError, match=r"checkpoint\.safetensors.*No space left on device"):
         train(recipe, run.folder, runtime=CPU)
     assert sorted(path.name for path in run.folder.iterdir()) == [
         "checkpoint.safetensors",
@@ -278,7 +278,7 @@ def test_a_full_disk_while_saving_keeps_the_last_checkpoint(
 def test_another_run_is_not_overwritten_and_another_recipe_not_resumed(recipe: Recipe, unbroken: Run) -> None:
     with pytest.raises(PoseglotError, match=r"already holds a run\. Add --resume"):
         train(recipe, unbroken.folder, runtime=CPU)
-    with pytest.raises(PoseglotError, match=r"another recipe; it differs in optim\.lr \(0\.1 there, 0\.2 wanted\)"):
+    with pytest.raises(SettingError, match=r"optim\.lr \(0\.1 there, 0\.2 wanted\)"):
         train(replace(recipe, optim=replace(recipe.optim, lr=0.2)), unbroken.folder, resume=True, runtime=CPU)
     assert read_recipe(unbroken.recipe) == recipe
 
@@ -299,7 +299,7 @@ def test_resume_without_a_checkpoint_begins_anew_and_says_so(
 
 def test_a_file_in_the_place_of_the_folder_is_named(recipe: Recipe, tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
-    with pytest.raises(PoseglotError, match="is a file; --out takes a folder"):
+    with pytest.raises(FileError, match="run"):
         train(recipe, tmp_path / "run", runtime=CPU)
 
 
@@ -329,7 +329,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(recipe: Re
 
 def test_a_training_that_diverges_says_so(recipe: Recipe, tmp_path: Path) -> None:
     wild = replace(recipe, optim=replace(recipe.optim, lr=1e12, warmup_epochs=0))
-    with pytest.raises(PoseglotError, match=r"not a finite number.*Lower optim\.lr"):
+    with pytest.raises(PoseglotError, match=r"optim\.lr"):
         train(wild, tmp_path / "run", runtime=CPU)
     assert not (tmp_path / "run" / "recognizer.safetensors").exists()
 
@@ -346,7 +346,7 @@ def test_a_training_that_diverges_says_so(recipe: Recipe, tmp_path: Path) -> Non
     ],
 )
 def test_a_machine_that_is_not_there_is_named(recipe: Recipe, tmp_path: Path, runtime: Runtime) -> None:
-    with pytest.raises(PoseglotError, match=f"'{runtime.accelerator}'|'{runtime.devices}'"):
+    with pytest.raises(DeviceError, match=f"'{runtime.accelerator}'|'{runtime.devices}'"):
         train(recipe, tmp_path / "run", runtime=runtime)
 
 
@@ -417,15 +417,30 @@ def test_killed_at_any_moment_and_resumed_is_bit_for_bit_the_unbroken_run(recipe
     assert lasting(killed) == lasting(whole)
 
 
+TODAY = OptimRecipe(
+    name="AdamW", lr=0.01, kwargs={"eps": 1e-3}, schedule="cosine", warmup_epochs=0, ema_decay=0.7, decay_all=False
+)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_two_processes_train_the_same_recognizer_as_one(recipe: Recipe, store_path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("today", [False, True], ids=["paper", "today"])
+def test_two_processes_train_the_same_recognizer_as_one(recipe: Recipe, store_path: Path, tmp_path: Path, today: bool) -> None:
     """In 64 bits: in 32, rounding alone moves the gradients of early layers by a percent, and a few steps multiply that."""
     # Batches of 21, so that shares differ in size; and five steps, as each makes a hundred times more of what was rounding.
     data, optim = replace(recipe.data, store=str(store_path)), replace(recipe.optim, epochs=1, milestones=[], batch_size=21)
     exact = replace(recipe, precision="64-true", data=data, optim=optim)
+    if today:
+        exact = replace(
+            exact,
+            data=replace(data, mixup=0.4, part_swap=0.5, augment=["axis-drop"]),
+            text=replace(exact.text, train_layers=1),
+            loss=LossRecipe(label_smoothing=0.1, positives="text"),
+            optim=replace(TODAY, epochs=1, batch_size=21, drop_last=False),
+        )
     logs, states = {}, {}
-    for launcher in ("one", "fabric", "torchrun"):
+    launchers = ("fabric",) if today else ("fabric", "torchrun")
+    for launcher in ("one", *launchers):
         (tmp_path / launcher).mkdir()
         given = command(exact, tmp_path / launcher, "--devices", "1" if launcher == "one" else "2")
         if launcher == "torchrun":
@@ -435,7 +450,7 @@ def test_two_processes_train_the_same_recognizer_as_one(recipe: Recipe, store_pa
         run = Run(tmp_path / launcher / "run")
         logs[launcher] = lasting(run)
         states[launcher] = load_recognizer(run.recognizer).state_dict()
-    for launcher in ("fabric", "torchrun"):
+    for launcher in launchers:
         for name, wanted in states["one"].items():
             torch.testing.assert_close(states[launcher][name], wanted, msg=lambda text, name=name: f"{name}: {text}")
         for entry, wanted in zip(logs[launcher], logs["one"], strict=True):

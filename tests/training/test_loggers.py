@@ -17,7 +17,7 @@ from poseglot.training.callbacks import FitState
 from poseglot.training.engine import Runtime, train
 from poseglot.training.loggers import create_loggers, metrics
 from poseglot.training.recipe import Recipe
-from poseglot.training.run import Run
+from poseglot.training.run_folder import RunFolder
 from tests.training.helpers import small_recipe
 from tests.training.test_engine import Interrupt
 
@@ -46,7 +46,7 @@ class Given:
 def test_files_follow_the_log_when_resumed(recipe: Recipe, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    run, given = Run(tmp_path / "run"), Given()
+    run, given = RunFolder(tmp_path / "run"), Given()
     runtime = Runtime("cpu", loggers=("tensorboard", "csv", given))
     with pytest.raises(KeyboardInterrupt):
         train(recipe, run.folder, runtime=runtime, callbacks=[Interrupt(step=12)])
@@ -67,7 +67,7 @@ def test_files_follow_the_log_when_resumed(recipe: Recipe, tmp_path: Path) -> No
 def test_trackers_are_told_every_epoch(recipe: Recipe, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     package = MagicMock()
     monkeypatch.setitem(sys.modules, name, package)
-    state = FitState(recipe, Run(tmp_path / "mine"), SimpleNamespace(), True, 1)  # type: ignore[arg-type]
+    state = FitState(recipe, RunFolder(tmp_path / "mine"), SimpleNamespace(), True, 1)  # type: ignore[arg-type]
     (tracker,) = create_loggers([name])
     tracker.on_fit_start(state)
     entry: dict[str, Any] = dict.fromkeys(("lr", "loss", "classification", "alignment", "clips_per_second"), 0.5)

@@ -18,10 +18,10 @@ import torch
 
 from poseglot.data.dataset import ClipDataset
 from poseglot.errors import InputError, PoseglotError, SettingError
-from poseglot.inference.calibration import read_temperature
+from poseglot.evaluation.temperature import temperature_of
 from poseglot.inference.inputs import ClipLike, ClipLoader, LoadedClip, channels_remedy, describe_channels, list_clips
 from poseglot.inference.loading import Engine, check_engine, find_export, load_on_device, recognizer_file
-from poseglot.models.fuse import ChannelsLastRecognizer, FusedRecognizer, prepare
+from poseglot.models.fuse import FusedRecognizer, fuse
 from poseglot.models.recognizer import RecognizerSpec
 from poseglot.skeletons.layout import GLOBAL, Layout, as_layout
 from poseglot.skeletons.mapping import LayoutMapping
@@ -127,12 +127,12 @@ class Predictor:
         self.spec: RecognizerSpec
         self.layout: Layout
         self._logits: Callable[[torch.Tensor], torch.Tensor]  # (N, M, T, V, C), on the device -> (N, classes)
-        self._fused: FusedRecognizer | ChannelsLastRecognizer | None = None
+        self._fused: FusedRecognizer | None = None
         exported = recognizer = None
         if engine == "torch" or (engine == "auto" and path.suffix != ".onnx"):
             recognizer = load_on_device(path, device)
-            self._fused = prepare(recognizer.drop_heads())
-        if engine != "torch" and not isinstance(self._fused, ChannelsLastRecognizer):
+            self._fused = fuse(recognizer.drop_heads())
+        if engine != "torch" and not (self._fused is not None and self._fused.has_kernels):
             exported = find_export(path, device, engine)
         if exported is not None:
             self._fused, self.engine = None, "onnx"
@@ -145,7 +145,7 @@ class Predictor:
         if exported is not None and path.suffix == ".onnx":
             self.temperature = exported.temperature
         else:
-            self.temperature = read_temperature(recognizer_file(path))
+            self.temperature = temperature_of(recognizer_file(path))
         self._loader = ClipLoader(self.spec, self.layout, self.device.type)
 
     def __repr__(self) -> str:

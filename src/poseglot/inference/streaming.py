@@ -21,11 +21,11 @@ import numpy.typing as npt
 import torch
 
 from poseglot.errors import InputError, SettingError
-from poseglot.inference.calibration import read_temperature
+from poseglot.evaluation.temperature import temperature_of
 from poseglot.inference.loading import load_on_device, recognizer_file
 from poseglot.inference.predictor import ClassScore, top_scores
 from poseglot.models.continual import ContinualRecognizer, ContinualState
-from poseglot.models.encoders.ctr_gcn import REFRESH
+from poseglot.models.encoders.ctr_gcn import TOPOLOGY_INTERVAL
 from poseglot.skeletons.clip import check_joints
 from poseglot.skeletons.layout import Layout, as_layout
 from poseglot.skeletons.mapping import map_layout
@@ -81,7 +81,7 @@ class StreamingRecognizer:
         device: str | None = None,
         layout: str | PathLike[str] | Layout | None = None,
         memory: int | None = None,
-        topology_interval: int = REFRESH,
+        topology_interval: int = TOPOLOGY_INTERVAL,
         every: int = 4,
     ) -> None:
         path = Path(path)
@@ -92,7 +92,7 @@ class StreamingRecognizer:
         recognizer = load_on_device(path, device or "cpu").drop_heads()
         self.spec, self.layout, self.classes = recognizer.spec, recognizer.layout, recognizer.spec.classes
         pipeline = load_pipeline(self.spec.pipeline)
-        self.temperature = read_temperature(recognizer_file(path))
+        self.temperature = temperature_of(recognizer_file(path))
         self._device = recognizer.classifier.weight.device
         self._pipeline = pipeline.streaming(
             self.layout,
@@ -100,7 +100,7 @@ class StreamingRecognizer:
             max_persons=self.spec.num_persons,
             has_scores=self.spec.has_scores,
         )
-        self._encoder = ContinualRecognizer(recognizer, memory=memory, refresh=topology_interval)
+        self._encoder = ContinualRecognizer(recognizer, memory=memory, topology_interval=topology_interval)
         # With a lag, a result is computed as if the clip ended here, which is too much work for every frame.
         has_lag = bool(self._encoder.lag or self._pipeline.lag)
         self._every = every if has_lag else 1

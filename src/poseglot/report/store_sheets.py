@@ -9,7 +9,7 @@ from pathlib import Path
 from poseglot.data.quality.checks import Finding
 from poseglot.data.quality.summary import counted, found_clips
 from poseglot.data.store import PackedStore
-from poseglot.report.store_pictures import draw_sheet, some_clips, suspicious_clips
+from poseglot.report.contact_sheets import plot_contact_sheet, some_clips, suspicious_clips
 from poseglot.skeletons.layout import load_layout
 
 
@@ -27,5 +27,5 @@ def write_sheets(store: PackedStore, findings: Sequence[Finding], folder: str | 
         sheets["worth-a-look.png"] = (rows, f"{name}: {len(rows):,} of the {count} worth a look")
     for file, (rows, title) in sheets.items():
         path = Path(folder) / file
-        draw_sheet(store, load_layout(store.info.layout), rows, path, title=title)
+        plot_contact_sheet(store, load_layout(store.info.layout), rows, path, title=title)
         yield path

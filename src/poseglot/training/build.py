@@ -1,4 +1,4 @@
-"""From a recipe to the things it names: data, model, text. Checked against each other before anything is trained."""
+"""From a recipe to the things it names: data, model and texts, checked against each other before anything is trained."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from poseglot.descriptions import (
     make_prompts,
     nearest_states,
 )
-from poseglot.errors import PoseglotError, SettingError
-from poseglot.models.convert import hop_transform, official_parts
+from poseglot.errors import SettingError
+from poseglot.models.convert import input_transform, official_parts
 from poseglot.models.recognizer import RecognizerSpec, new_recognizer
 from poseglot.models.text import TextEncoder, load_text_encoder
 from poseglot.models.text.prompt_learner import PromptLearner
@@ -38,8 +38,8 @@ class Built:
     """Everything a recipe names.
 
     Attributes:
-        train, test: the clips to learn from and those to look at (see `poseglot.training.subsets`), of the classes that are seen.
-        task: model and loss, on the CPU.
+        train, test: The clips for training and validation (see `poseglot.training.subsets`), of the classes that are seen.
+        task: The model with its loss, on the CPU.
         prompts: None without text.
     """
 
@@ -53,7 +53,7 @@ def build(recipe: Recipe) -> Built:
     """Open the data and build the model, with weights drawn from the recipe's seed.
 
     Raises:
-        PoseglotError: something the recipe names is missing or does not fit.
+        PoseglotError: Something the recipe names is missing or does not fit.
     """
     store = open_store(Path(recipe.data.store))
     layout = load_layout(store.info.layout)
@@ -69,7 +69,7 @@ def build(recipe: Recipe) -> Built:
         for each, indices in zip(pipelines, subsets(recipe.data, store), strict=True)
     )
     if recipe.optim.drop_last and len(train) * recipe.data.repeat < recipe.optim.batch_size:
-        raise PoseglotError(
+        raise SettingError(
             f"an epoch has {len(train) * recipe.data.repeat} samples, fewer than one batch of {recipe.optim.batch_size}, and "
             "optim.drop_last would leave them all out. Lower optim.batch_size, raise data.repeat, or set optim.drop_last false."
         )
@@ -93,8 +93,8 @@ def _augmented(pipeline: Pipeline, augment: Sequence[Any], classes: Sequence[str
     """Return a pipeline with further transforms behind it.
 
     Raises:
-        SettingError: mirrored clips would be of another class.
-        PipelineError: a transform is unknown or refuses its settings.
+        SettingError: Mirrored clips would be of another class.
+        PipelineError: A transform is unknown or refuses its settings.
     """
     if not augment:
         return pipeline
@@ -115,10 +115,10 @@ def _numbers(names: Sequence[str]) -> Tensor:
 
 
 def build_text(recipe: Recipe, classes: Sequence[str]) -> tuple[PromptTable, TextFeatures]:
-    """What is read, and what reads it, for a recipe with text.
+    """Make the texts and their encoder, for a recipe with text.
 
     Raises:
-        PoseglotError: a class is not described, or the text encoder cannot be had.
+        PoseglotError: A class is not described, or the text encoder cannot be had.
     """
     text = recipe.text
     descriptions = load_descriptions(text.descriptions).of(classes)
@@ -130,30 +130,31 @@ def build_text(recipe: Recipe, classes: Sequence[str]) -> tuple[PromptTable, Tex
     return prompts, TextFeatures(prompts.texts, encoder, context=context, frozen=text.freeze, train_layers=text.train_layers)
 
 
-def prompts_of(text: TextRecipe, descriptions: Sequence[Description], encoder: TextEncoder) -> PromptTable:
-    """The texts of some classes as a recipe has them.
+def prompts_of(text: TextRecipe, descriptions: Sequence[Description], encoder: TextEncoder | None) -> PromptTable:
+    """Return the texts of some classes as a recipe has them.
 
     Args:
-        encoder: pre-trained, as it was before it learned (the prompt `states` asks it which states are near).
+        encoder: The text encoder as it was before the training. Only the prompt `states` needs it, to find the nearest states.
     """
+    assert encoder is not None or text.prompt != "states"
     return make_prompts(
         descriptions,
         prompt=text.prompt,
         partition=text.partition,
-        states=_states(descriptions, text, encoder) if text.prompt == "states" else (),
+        states=_states(descriptions, text, encoder) if encoder is not None and text.prompt == "states" else (),
         official_format=text.official_format,
         name_parts=text.name_parts,
     )
 
 
 def _states(descriptions: Sequence[Description], text: TextRecipe, encoder: TextEncoder) -> list[list[str]]:
-    """The part states nearest to each class name, as the pre-trained text encoder sees them."""
+    """Find the part states nearest to each class name in the pre-trained text encoder's space."""
     vocabulary = load_vocabulary(text.vocabulary)
     encoder.eval()
     with torch.no_grad():
         labels = encoder(encoder.tokenize([description.label for description in descriptions]))
         states = encoder(encoder.tokenize(vocabulary))
-    return [[vocabulary[place] for place in nearest] for nearest in nearest_states(labels, states, text.states)]
+    return [[vocabulary[index] for index in nearest] for nearest in nearest_states(labels, states, text.states)]
 
 
 def _recognizer_spec(
@@ -174,7 +175,7 @@ def _recognizer_spec(
         levels = {level: everything if level == GLOBAL else tuple(partition[level]) for level in names}
     transform = None
     if recipe.model.official_input_transform:
-        transform = tuple(map(tuple, hop_transform(layout, modality).tolist()))
+        transform = tuple(map(tuple, input_transform(layout, modality).tolist()))
         # The authors' network makes its bones itself, from joints.
         modality = modality.replace("bone", "joint")
     return RecognizerSpec(
@@ -185,7 +186,7 @@ def _recognizer_spec(
         encoder=recipe.model.encoder,
         encoder_kwargs={"base_channels": recipe.model.base_channels, **recipe.model.encoder_kwargs},
         levels=levels or None,
-        embed_dim=bank.width if bank is not None else len(classes) if levels else 0,
+        embed_dim=bank.embed_dim if bank is not None else len(classes) if levels else 0,
         input_transform=transform,
         pipeline=pipeline.described(),
         modality=modality,

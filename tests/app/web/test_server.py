@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from poseglot.training.restore import class_texts
 
 from poseglot.app.web import server
 from poseglot.app.web.limits import Limits
@@ -24,7 +25,6 @@ from poseglot.inference import Predictor
 from poseglot.models.recognizer import load_recognizer
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
-from poseglot.training.restore import class_texts
 from poseglot.training.run import Run
 from poseglot.transforms import apply_pipeline
 from tests.app.web.conftest import Client, write_run

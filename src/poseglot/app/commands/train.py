@@ -23,6 +23,7 @@ Trains a recipe into the folder RUN; the recognizer of its last epoch is the res
   --nodes          how many machines; start the same command on each through torchrun or SLURM
   --compile        the skeleton encoder by torch.compile: auto (on a GPU), on or off
   --loggers        where numbers go: tensorboard, csv, wandb, mlflow, trackio, several by commas
+  --plugin MODULE  import a module that registers encoders, transforms, ...; repeatable
 
 Every setting of the recipe can be given here, for example --data.modality bone --seed 3:
 
