@@ -186,7 +186,7 @@ def test_predict_adds_classes_by_their_words(
         "--json", "--top", 20, "--device", "cpu",
     )  # fmt: skip
     assert said.status == 0, said.error
-    answers = {answer["action"]: answer["probability"] for answer in json.loads(said.out)[0]["answers"]}
+    answers = {answer["action"]: answer["probability"] for answer in json.loads(said.out)[0]["scores"]}
     zero_shot = ZeroShotRecognizer(run)
     assert sorted(answers) == sorted([*zero_shot.classes, "squat", "doing push-ups"])
     view = torch.from_numpy(view_of(clip.joints, pipeline="nw-ucla"))[None]
@@ -199,7 +199,7 @@ def test_predict_adds_classes_by_their_words(
     assert answers == pytest.approx(dict(zip(names, wanted, strict=True)), rel=1e-3)
     (best,) = json.loads(
         poseglot("predict", run, tmp_path / "clip.npy", "--add-class", "fly", "--add-class-bias", 2, "--top", 1, "--json").out
-    )[0]["answers"]
+    )[0]["scores"]
     assert best["action"] == "fly"
 
 
