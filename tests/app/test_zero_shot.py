@@ -18,7 +18,7 @@ from poseglot.data.store import PackedStore, write_store
 from poseglot.evaluation.zero_shot import best_bias, cosines, evaluate, mean_over_levels
 from poseglot.files import write_atomically
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.transforms import apply_pipeline as view_of
+from poseglot.transforms import apply_pipeline as view_of
 from poseglot.training.engine import Runtime, train
 from poseglot.training.recipe import OptimRecipe, Recipe
 from poseglot.training.recipe_io import recipe_yaml

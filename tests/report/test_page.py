@@ -27,7 +27,7 @@ from poseglot.report import model_sections, sections
 from poseglot.report.page import Page, write_page
 from poseglot.report.statistics import similarity
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.transforms import apply_pipeline as view_of
+from poseglot.transforms import apply_pipeline as view_of
 from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TextRecipe
 from poseglot.training.recipe_io import recipe_yaml
 from poseglot.training.run import Run, open_run
