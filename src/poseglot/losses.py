@@ -29,7 +29,7 @@ def alignment_loss(
         skeleton: (B, D), one feature per clip; need not be normalised.
         text: (B, D), the feature of each clip's text.
         labels: (B,) class indices.
-        scale: the factor of the cosines (1 / tau; the paper has 1 / 0.1).
+        scale: The factor of the cosines (1 / tau; the paper has 1 / 0.1).
         target: `normalized`: probability spread evenly over the positives (the paper); `soft10`: softmax of 10 x positive
             (the authors' code).
 
@@ -37,8 +37,8 @@ def alignment_loss(
         A scalar: KL summed over a row, mean over rows, mean of both directions.
 
     Raises:
-        SettingError: the target is unknown.
-        InputError: the shapes do not fit.
+        SettingError: The target is unknown.
+        InputError: The shapes do not fit.
     """
     if skeleton.ndim != 2 or skeleton.shape != text.shape or labels.shape != skeleton.shape[:1]:
         raise InputError(
@@ -56,10 +56,10 @@ def soft_alignment_loss(
     Args:
         positives: (B, B), how much the text of clip j fits clip i: 0 or 1, or between for mixed clips. Every row and every column
             has one that is positive.
-        skeleton, text, scale, target: as for `alignment_loss`.
+        skeleton, text, scale, target: As for `alignment_loss`.
 
     Raises:
-        SettingError: the target is unknown.
+        SettingError: The target is unknown.
     """
     logits = scale * F.normalize(skeleton, dim=1) @ F.normalize(text, dim=1).T
     return (_kl(_wanted(positives, target, logits), logits) + _kl(_wanted(positives.T, target, logits), logits.T)) / 2
@@ -82,9 +82,9 @@ class AlignmentLoss(nn.Module):
     """The alignment loss of one level, as a module.
 
     Args:
-        scale: the factor of the cosines, 1 / tau.
-        learn_scale: learn the factor, starting at `scale` (the authors' code, which uses it without exp).
-        target: see `alignment_loss`.
+        scale: The factor of the cosines, 1 / tau.
+        learn_scale: Learn the factor, starting at `scale` (the authors' code, which uses it without exp).
+        target: See `alignment_loss`.
 
     Example:
         >>> loss = AlignmentLoss(scale=10.0)

@@ -17,12 +17,12 @@ class WeightAverage:
     """The average of a module's trained parameters and floating-point statistics.
 
     Args:
-        module: its tensors may change, but not their names. It must be on its device already.
-        decay: the share of the average that a step keeps, such as 0.998.
+        module: Its tensors may change, but not their names. It must be on its device already.
+        decay: The share of the average that a step keeps, such as 0.998.
 
     Attributes:
-        tensors: the average by the names of the module's `state_dict`.
-        steps: the number of updates.
+        tensors: The average by the names of the module's `state_dict`.
+        steps: The number of updates.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:

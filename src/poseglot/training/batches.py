@@ -33,7 +33,7 @@ class Batch:
         inputs: (n, M, T, V, C), this process's share, on the device.
         labels: (B,), of the whole batch, on the device.
         texts: (K, B), the text of each level and clip of the whole batch; None without text.
-        mix: the share that a clip has in itself (see `mixup`); 1 is unmixed.
+        mix: The share that a clip has in itself (see `mixup`); 1 is unmixed.
     """
 
     inputs: Tensor
@@ -46,15 +46,15 @@ class TrainingBatches:
     """The batches of every epoch.
 
     Args:
-        train: the training clips.
-        prompts: the texts of each class; None without text.
-        seed: of everything random.
-        batch_size: over all processes together.
-        drop_last: leave out an incomplete last batch.
-        repeat: how many times an epoch goes through the clips.
-        repeated_augmentation: every epoch sees the same augmented clips.
-        mixup: alpha of mixup; 0 is off.
-        part_swap: the share of clips that get a part of another one; 0 is off.
+        train: The training clips.
+        prompts: The texts of each class; None without text.
+        seed: The seed of everything random.
+        batch_size: The number of samples of a step, over all processes together.
+        drop_last: Leave out an incomplete last batch.
+        repeat: The number of times that an epoch goes through the clips.
+        repeated_augmentation: Every epoch sees the same augmented clips.
+        mixup: The alpha of mixup; 0 is off.
+        part_swap: The share of clips that get a part of another one; 0 is off.
     """
 
     def __init__(

@@ -38,8 +38,8 @@ class Built:
     """Everything a recipe names.
 
     Attributes:
-        train, test: the clips for training and validation (see `poseglot.training.subsets`), of the classes that are seen.
-        task: model and loss, on the CPU.
+        train, test: The clips for training and validation (see `poseglot.training.subsets`), of the classes that are seen.
+        task: The model with its loss, on the CPU.
         prompts: None without text.
     """
 
@@ -53,7 +53,7 @@ def build(recipe: Recipe) -> Built:
     """Open the data and build the model, with weights drawn from the recipe's seed.
 
     Raises:
-        PoseglotError: something the recipe names is missing or does not fit.
+        PoseglotError: Something the recipe names is missing or does not fit.
     """
     store = open_store(Path(recipe.data.store))
     layout = load_layout(store.info.layout)
@@ -93,8 +93,8 @@ def _augmented(pipeline: Pipeline, augment: Sequence[Any], classes: Sequence[str
     """Return a pipeline with further transforms behind it.
 
     Raises:
-        SettingError: mirrored clips would be of another class.
-        PipelineError: a transform is unknown or refuses its settings.
+        SettingError: Mirrored clips would be of another class.
+        PipelineError: A transform is unknown or refuses its settings.
     """
     if not augment:
         return pipeline
@@ -118,7 +118,7 @@ def build_text(recipe: Recipe, classes: Sequence[str]) -> tuple[PromptTable, Tex
     """Make the texts and their encoder, for a recipe with text.
 
     Raises:
-        PoseglotError: a class is not described, or the text encoder cannot be had.
+        PoseglotError: A class is not described, or the text encoder cannot be had.
     """
     text = recipe.text
     descriptions = load_descriptions(text.descriptions).of(classes)

@@ -37,15 +37,15 @@ class FitState:
     """Where a training stands.
 
     Attributes:
-        recipe, run: what is trained, and into which folder.
-        module: the model with its loss, as it is being trained.
-        is_main: whether this is the process that writes files and talks.
-        samples_per_epoch: of all processes together.
-        first_epoch: the number of epochs that were complete when it started.
-        epoch: the epoch in work, counted from 1.
-        step: the optimizer steps of the whole run so far.
-        clips: the clips of this epoch that this process has seen.
-        sums: over this epoch, on the device: loss, classification and alignment (weighted by clips), correct clips.
+        recipe, run: The experiment, and the folder it is trained into.
+        module: The model with its loss, as it is being trained.
+        is_main: Whether this is the process that writes files and talks.
+        samples_per_epoch: The samples of an epoch, of all processes together.
+        first_epoch: The number of epochs that were complete when it started.
+        epoch: The epoch in work, counted from 1.
+        step: The optimizer steps of the whole run so far.
+        clips: The clips of this epoch that this process has seen.
+        sums: Sums over this epoch, on the device: loss, classification and alignment (weighted by clips), correct clips.
     """
 
     recipe: Recipe

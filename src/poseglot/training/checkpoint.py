@@ -31,9 +31,9 @@ class Progress:
     """Where a run stands.
 
     Attributes:
-        epochs: completed.
-        best_on_test: most correct clips of the test set so far, and in which epoch (shown beside the result, never used).
-        scaler: state of the gradient scaler, which 16-mixed precision has; else empty.
+        epochs: The number of complete epochs.
+        best_on_test: The most correct clips of the test set so far, and their epoch (shown beside the result, never used).
+        scaler: The state of the gradient scaler, which 16-mixed precision has; else empty.
     """
 
     epochs: int = 0
@@ -52,8 +52,8 @@ def save_checkpoint(
     """Write a checkpoint beside `path`, then rename it there.
 
     Raises:
-        FileError: the disk refused; the checkpoint before is still whole.
-        SettingError: the optimizer's state is more than tensors and plain values.
+        FileError: The disk refused; the checkpoint before is still whole.
+        SettingError: The optimizer's state is more than tensors and plain values.
     """
     tensors = {_MODULE + name: _plain(tensor) for name, tensor in module.state_dict().items()}
     held, plain = _optimizer_state(module, optimizer)
@@ -77,8 +77,8 @@ def load_checkpoint(
     """Put a checkpoint's state into module, optimizer and average.
 
     Raises:
-        FileError: cut short, or not of this model.
-        SettingError: of another recipe (the message names what differs).
+        FileError: The file is cut short, or of another model.
+        SettingError: The checkpoint is of another recipe (the message names what differs).
     """
     described, tensors = _read(path)
     if differing := differences(recipe_of(described["recipe"]), recipe):
@@ -99,7 +99,7 @@ def load_weights(path: Path, module: nn.Module) -> None:
     """Put a checkpoint's weights into a module, averaged ones where there are such: those of the recognizer that a run saves.
 
     Raises:
-        FileError: not there, cut short, or not of this module's recipe.
+        FileError: The file is missing, cut short, or of another recipe.
     """
     _load_module(path, module, _weights(path))
 
@@ -108,13 +108,13 @@ def load_part(path: Path, module: nn.Module, name: str) -> dict[str, Tensor]:
     """Put the weights of a part of a checkpoint's module into a module, averaged ones where there are such.
 
     Args:
-        name: of the part, as in `bank.encoder`.
+        name: The part's name, such as `bank.encoder`.
 
     Returns:
         The other tensors of the checkpoint's module, by name.
 
     Raises:
-        FileError: not there, cut short, or not of such a module.
+        FileError: The file is missing, cut short, or of another module.
     """
     tensors = _weights(path)
     _load_module(path, module, _part(tensors, f"{name}."))

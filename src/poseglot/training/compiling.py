@@ -22,7 +22,7 @@ def wanted(choice: str, device: torch.device) -> bool:
     """Tell whether to compile: `auto` compiles on NVIDIA's and AMD's GPUs; on a CPU `poseglot.kernels` is faster.
 
     Raises:
-        SettingError: no such choice.
+        SettingError: There is no such choice.
     """
     if choice not in CHOICES:
         raise SettingError(f"--compile takes auto (on a GPU), on or off, not {choice!r}.")
@@ -48,7 +48,7 @@ def explain_compile_errors(compiled: bool) -> Iterator[None]:
     """Turn an error of the compiler into one that says how to do without it.
 
     Raises:
-        DeviceError: the compiler failed.
+        DeviceError: The compiler failed.
     """
     if not compiled:
         yield

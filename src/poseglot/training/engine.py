@@ -56,11 +56,11 @@ class Runtime:
     """The hardware to run on, and where numbers are logged.
 
     Attributes:
-        accelerator: auto, cpu, cuda, mps.
-        devices: how many (processes), or auto.
-        nodes: machines; start the command on each, through torchrun or SLURM.
-        compile: the skeleton encoder by torch.compile: auto (on a GPU), on or off.
-        loggers: names (see `poseglot.training.loggers`), or objects with `log_metrics(metrics, step)`.
+        accelerator: One of auto, cpu, cuda and mps.
+        devices: The number of devices (and processes), or auto.
+        nodes: The number of machines; start the command on each, through torchrun or SLURM.
+        compile: Whether torch.compile compiles the skeleton encoder: auto (on a GPU), on or off.
+        loggers: Names (see `poseglot.training.loggers`), or objects with `log_metrics(metrics, step)`.
     """
 
     accelerator: str = "auto"
@@ -81,14 +81,14 @@ def train(
     """Train a recipe into a folder.
 
     Args:
-        recipe: the experiment; or the name of a packaged recipe, or a path ending in .yaml.
-        out: the run's folder; see `poseglot.training.run_folder`.
-        resume: go on from its checkpoint, if there is one.
-        runtime: one device of any kind by default.
-        callbacks: see `poseglot.training.callbacks`.
+        recipe: The experiment; or the name of a packaged recipe, or a path ending in .yaml.
+        out: The run's folder; see `poseglot.training.run_folder`.
+        resume: Go on from its checkpoint, if there is one.
+        runtime: One device of any kind by default.
+        callbacks: See `poseglot.training.callbacks`.
 
     Raises:
-        PoseglotError: the recipe cannot be run, the folder holds another run, or the disk refused.
+        PoseglotError: The recipe cannot be run, the folder holds another run, or the disk refused.
     """
     runtime, run = runtime or Runtime(), RunFolder(Path(out))
     if not isinstance(recipe, Recipe):
@@ -129,15 +129,15 @@ class Trainer:
     """One process's part of a training.
 
     Args:
-        fabric: launched.
-        recipe: the experiment.
-        built: what the recipe names, from `poseglot.training.build`.
-        run: the folder.
-        compiled: run the skeleton encoder by torch.compile.
-        callbacks: see `poseglot.training.callbacks`.
+        fabric: A Fabric that is launched.
+        recipe: The experiment.
+        built: The data and the model, from `poseglot.training.build`.
+        run: The folder of the run.
+        compiled: Run the skeleton encoder by torch.compile.
+        callbacks: See `poseglot.training.callbacks`.
 
     Raises:
-        SettingError: the recipe cannot be run on this device, or with so many processes.
+        SettingError: The recipe cannot be run on this device, or with so many processes.
     """
 
     def __init__(
@@ -281,8 +281,8 @@ class Trainer:
         """Take one optimizer step.
 
         Args:
-            index: sample indices of all processes together, on the CPU.
-            epoch: counted from 0.
+            index: The sample indices of all processes together, on the CPU.
+            epoch: The epoch, counted from 0.
 
         Returns:
             The task's losses, and `labels`.

@@ -26,14 +26,14 @@ class TextFeatures(nn.Module):
     """The features of the prompt table's texts. A step encodes each distinct text once; what does not learn is encoded once for all.
 
     Args:
-        texts: every distinct text.
-        encoder: pre-trained.
-        frozen: the encoder does not learn.
-        train_layers: train this many of the encoder's last layers, and keep what the layers below say of each text; 0 trains all.
-        context: learned vectors before the texts, read by `encoder`; None reads the texts as they are.
+        texts: All distinct texts.
+        encoder: A pre-trained text encoder.
+        frozen: Keep the encoder as it is.
+        train_layers: Train this many of the encoder's last layers, and keep the output of the layers below for each text; 0 trains all.
+        context: Learned vectors before the texts, read by `encoder`; None reads the texts as they are.
 
     Raises:
-        SettingError: the encoder cannot be divided after so many layers.
+        SettingError: The encoder cannot be divided after so many layers.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class TextFeatures(nn.Module):
         """Look up texts.
 
         Args:
-            indices: any shape, on the CPU, the same in every process.
+            indices: Indices of texts, of any shape, on the CPU, the same in every process.
 
         Returns:
             Features (*shape, width).
@@ -131,17 +131,17 @@ class GAP(nn.Module):
     class it holds, in the same shares: as positives, the texts of clip i's class weigh `mix` and those of its partner's class 1 - mix.
 
     Args:
-        recognizer: with a head for every level, in the order of the prompts.
-        bank: the features of the texts; None without text.
-        alignment_weight: lambda, the weight of the alignment beside the classification.
-        learn_alignment_weight: learn lambda, starting there; see `LearnedWeight`.
-        logit_scale: the factor of the cosines, 1 / tau.
-        learn_logit_scale: learn one factor per level, starting there (the authors' code, which uses it without exp).
-        target: of the alignment loss; see `poseglot.losses`.
-        sentences: (texts,) what each text says apart from its class name, as numbers, on the CPU. If given, clips whose texts say the
-            same are positives of a level, beside those of the same class.
-        label_smoothing: of the classification (Szegedy et al., CVPR 2016).
-        class_weights: (classes,), of the classification; see `balance`.
+        recognizer: A recognizer with a head for every level, in the order of the prompts.
+        bank: The features of the texts; None without text.
+        alignment_weight: The weight lambda of the alignment beside the classification.
+        learn_alignment_weight: Learn lambda, starting there; see `LearnedWeight`.
+        logit_scale: The factor of the cosines, 1 / tau.
+        learn_logit_scale: Learn one factor per level, starting there (the authors' code, which uses it without exp).
+        target: The target of the alignment loss; see `poseglot.losses`.
+        sentences: (texts,) int64 on the CPU, equal for texts that say the same apart from their class names. If given, clips whose
+            texts say the same are positives of a level, beside those of the same class.
+        label_smoothing: The label smoothing of the classification (Szegedy et al., CVPR 2016).
+        class_weights: (classes,) weights of the classification; see `balance`.
     """
 
     def __init__(
@@ -180,11 +180,11 @@ class GAP(nn.Module):
         """Compute one step's losses.
 
         Args:
-            x: (n, M, T, V, C), this process's share of the batch.
-            labels: (B,), of the whole batch.
-            texts: (K, B), the text of each level and clip of the whole batch, on the CPU (as an array it stays there, where
+            x: (n, M, T, V, C) inputs, this process's share of the batch.
+            labels: (B,) labels of the whole batch.
+            texts: (K, B) indices, the text of each level and clip of the whole batch, on the CPU (as an array it stays there, where
                 DistributedDataParallel would move a tensor to the GPU); None without text.
-            mix: the share that each clip has in itself; see the class.
+            mix: The share that each clip has in itself; see the class.
 
         Returns:
             loss (to be averaged over processes), classification, alignment (mean over levels), logits (n, classes).
@@ -257,7 +257,7 @@ class GAP(nn.Module):
         Each group has its share of the learning rate as `lr_scale`. Groups without parameters are left out.
 
         Args:
-            decay_all: biases and norms have weight decay, too; see `decay_groups`.
+            decay_all: Biases and norms have weight decay, too; see `decay_groups`.
         """
         rates = {"recognizer": 1.0, "bank": text_lr_scale}
         named: dict[str, dict[str, nn.Parameter]] = {"recognizer": {}, "bank": {}}

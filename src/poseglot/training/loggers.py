@@ -98,7 +98,7 @@ class Tracker(Callback):
     """Hands metrics to a tracker.
 
     Args:
-        start: gets the state; returns what takes (metrics, epoch), and what is called at the end.
+        start: A function of the state. It returns a function that takes (metrics, epoch), and one that is called at the end.
     """
 
     def __init__(self, start: Callable[[FitState], tuple[Callable[[dict[str, float], int], Any], Callable[[], Any]]]) -> None:
@@ -152,8 +152,8 @@ def create_loggers(loggers: Sequence[Any]) -> list[Callback]:
     """Create the callbacks of loggers, given by name or as objects with `log_metrics(metrics, step)`.
 
     Raises:
-        NotFoundError: no logger has this name.
-        SettingError: an object is no logger.
+        NotFoundError: No logger has this name.
+        SettingError: An object is no logger.
     """
     callbacks: list[Callback] = []
     for logger in loggers:

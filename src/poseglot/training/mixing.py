@@ -20,7 +20,7 @@ def mixup_weight(alpha: float, *, seed: int, epoch: int, batch: int) -> float:
     """Draw the weight of mixup, from Beta(alpha, alpha): one for the whole batch.
 
     Args:
-        batch: the key of the batch, the index of its first sample.
+        batch: The batch's key, the index of its first sample.
     """
     return float(np.random.default_rng([seed, epoch, batch, int(Purpose.MIXUP)]).beta(alpha, alpha))
 
@@ -30,7 +30,7 @@ def mixup(x: Tensor, weight: float) -> Tensor:
 
     Args:
         x: (B, ...), the whole batch.
-        weight: the clip's own share; the partner has the rest.
+        weight: The clip's own share; the partner has the rest.
     """
     return x * weight + x.flip(0) * (1 - weight)
 
@@ -46,8 +46,8 @@ def part_swap(
     Args:
         x: (B, M, T, V, C), the whole batch.
         labels: (B,), on the CPU.
-        parts: the joints of each part that may be swapped.
-        probability: the share of clips that are changed.
+        parts: The joints of each part that may be swapped.
+        probability: The share of clips that are changed.
         index: (B,) sample indices, on the CPU.
     """
     change, which, who = uniform(seed, epoch, index, Purpose.PART_SWAP, 3).unbind(1)

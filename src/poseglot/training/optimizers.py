@@ -35,15 +35,15 @@ def create_optimizer(
     """Create an optimizer of `torch.optim`.
 
     Args:
-        name: the class's name, such as SGD or AdamW.
-        groups: parameter groups.
-        lr, weight_decay: of groups that have none of their own.
-        kwargs: further arguments; SGD has momentum 0.9 and nesterov unless they say otherwise.
-        device: where the parameters are.
+        name: The class's name, such as SGD or AdamW.
+        groups: Parameter groups.
+        lr, weight_decay: The values for groups that have none of their own.
+        kwargs: Further arguments; SGD has momentum 0.9 and nesterov unless they say otherwise.
+        device: The parameters' device.
 
     Raises:
-        NotFoundError: torch has no such optimizer.
-        SettingError: the optimizer refuses its arguments, or needs its loss evaluated again (LBFGS).
+        NotFoundError: Torch has no such optimizer.
+        SettingError: The optimizer refuses its arguments, or needs its loss evaluated again (LBFGS).
     """
     if name not in list_optimizers():
         raise NotFoundError(name, list_optimizers(), kind="optimizer")
@@ -73,8 +73,8 @@ def decay_groups(module_parameters: Mapping[str, nn.Parameter], **group: Any) ->
     As in "Bag of Tricks for Image Classification" (He et al., CVPR 2019), section 3.1: no bias decay.
 
     Args:
-        module_parameters: by name.
-        group: what both groups have in common.
+        module_parameters: The parameters by name.
+        group: The entries that both groups have in common.
     """
     apart = {name for name, parameter in module_parameters.items() if parameter.ndim <= 1 or name.endswith("bias")}
     return [

@@ -21,24 +21,24 @@ class DataRecipe:
     """The data, and what is done to clips before the network sees them.
 
     Attributes:
-        store: folder of a packed store, made by `poseglot prepare`.
-        split: one of the store's splits.
-        modality: joint, bone, joint_motion or bone_motion.
-        pipeline: how the clips are placed and their frames chosen: a packaged pipeline (nw-ucla, nw-ucla-scaled, ntu, metric, image,
+        store: The folder of a packed store, made by `poseglot prepare`.
+        split: One of the store's splits.
+        modality: One of joint, bone, joint_motion and bone_motion.
+        pipeline: The list of transforms from a stored clip to the input: a packaged one (nw-ucla, nw-ucla-scaled, ntu, metric, image,
             live) or a path ending in .yaml; empty: as the store says.
-        augment: random transforms of training clips behind the pipeline, each a name or {name: {setting: value}}, for example
+        augment: Random transforms of training clips behind the pipeline, each a name or {name: {setting: value}}, for example
             [mirror, joint-drop: {probability: 0.1}].
-        mixup: alpha of mixup's Beta distribution, for example 0.2 (Zhang et al., ICLR 2018); 0 is off. Two clips are mixed, and so are
+        mixup: The alpha of mixup's Beta distribution, for example 0.2 (Zhang et al., ICLR 2018); 0 is off. Two clips are mixed, and so are
             their labels and the texts that they are aligned with.
-        part_swap: the share of clips that get a body part of another clip of their class; 0 is off.
-        folds: cross-validation on the training set alone: the number of folds. No person is in two of them, and the test set is not
+        part_swap: The share of clips that get a body part of another clip of their class; 0 is off.
+        folds: The number of folds for cross-validation on the training set alone. No person is in two of them, and the test set is not
             touched. 0 validates on the test set.
-        fold: the fold, from 1, that is held out for validation; 0 without folds.
-        unseen_classes: classes that are left out, to be recognised by their texts afterwards (`poseglot zero-shot`): a list of labels,
+        fold: The fold, from 1, that is held out for validation; 0 without folds.
+        unseen_classes: Classes that are left out, to be recognised by their texts afterwards (`poseglot zero-shot`): a list of labels,
             or the name of one that the benchmark has (ntu60: 55-5, 48-12; ntu120: 110-10, 96-24; nw-ucla: 7-3/1 to 7-3/10).
-        excluded_classes: classes, likewise, that do not exist: settings for one list of unseen classes are chosen without a look at it.
-        repeat: how many times an epoch goes through the training set, each time augmented anew.
-        official_repeated_augmentation: as in the authors' code, every epoch sees the same augmented clips.
+        excluded_classes: Classes, likewise, that do not exist: settings for one list of unseen classes are chosen without a look at it.
+        repeat: The number of times that an epoch goes through the training set, each time augmented anew.
+        official_repeated_augmentation: As in the authors' code, every epoch sees the same augmented clips.
     """
 
     store: str
@@ -74,10 +74,10 @@ class ModelRecipe:
     """The skeleton encoder.
 
     Attributes:
-        encoder: st-gcn, ctr-baseline, ctr-gcn-single, ctr-gcn (multi-scale), or one that was added.
-        base_channels: channels of its first blocks; the paper has 64.
-        encoder_kwargs: further options of the encoder, for example {kernel: 5}; each encoder refuses those that it does not have.
-        official_input_transform: as in the authors' code, the network sees joints times I - A^k (the "k-hop bone") instead of joints
+        encoder: One of st-gcn, ctr-baseline, ctr-gcn-single, ctr-gcn (multi-scale), or one that was added.
+        base_channels: The channels of its first blocks; the paper has 64.
+        encoder_kwargs: Further options of the encoder, for example {kernel: 5}; each encoder refuses those that it does not have.
+        official_input_transform: As in the authors' code, the network sees joints times I - A^k (the "k-hop bone") instead of joints
             or bones.
     """
 
@@ -92,22 +92,22 @@ class TextRecipe:
     """The texts, their encoder, and the body parts that are aligned with them.
 
     Attributes:
-        prompt: how descriptions become texts: label, synonym, paragraph, manual, states and learned describe the whole body (partition
+        prompt: How descriptions become texts: label, synonym, paragraph, manual, states and learned describe the whole body (partition
             global), parts and synonym+parts the parts as well; `part-classes` has no text but a classifier on every pooled part;
             `none` trains without text.
-        partition: the parts of the body; `none` trains without text, too.
-        descriptions: a packaged set, or a path ending in .yaml.
-        encoder: minilm, clip-b32, clip-b16, clip-l14, bert, a hub name or a folder.
-        freeze: leave the text encoder as it is, and encode every text once per run; otherwise it is fine-tuned.
-        train_layers: fine-tune this many of the text encoder's last layers; what the layers below say of each text is computed once.
+        partition: The parts of the body; `none` trains without text, too.
+        descriptions: A packaged set, or a path ending in .yaml.
+        encoder: One of minilm, clip-b32, clip-b16, clip-l14 and bert, or a hub name or a folder.
+        freeze: Leave the text encoder as it is, and encode every text once per run; otherwise it is fine-tuned.
+        train_layers: Fine-tune this many of the text encoder's last layers; the output of the layers below is computed once per text.
             0 tunes all of it.
-        lr_scale: the text encoder's learning rate, as a share of `optim.lr`.
-        name_parts: name the part in each sentence: "put on a shoe, the foot: slides into the shoe".
-        states: for the prompt states: how many of the vocabulary's part states describe a class.
-        vocabulary: of part states: hake, or a path ending in .yaml.
-        context_length: for the prompt learned: how many vectors are learned before the class name.
-        official_parts: the authors' joint lists of the parts (partition four), overlaps and all.
-        official_format: texts punctuated as in the authors' code.
+        lr_scale: The text encoder's learning rate, as a share of `optim.lr`.
+        name_parts: Name the part in each sentence: "put on a shoe, the foot: slides into the shoe".
+        states: The number of part states that describe a class, for the prompt states.
+        vocabulary: The vocabulary of part states: hake, or a path ending in .yaml.
+        context_length: The number of learned vectors before the class name, for the prompt learned.
+        official_parts: Use the authors' joint lists of the parts (partition four), overlaps and all.
+        official_format: Punctuate texts as in the authors' code.
     """
 
     prompt: Literal[
@@ -143,15 +143,15 @@ class LossRecipe:
     """L = L_cls + lambda * mean over levels of L_con (paper, equations 1 and 6).
 
     Attributes:
-        alignment_weight: lambda, the weight of the alignment beside the classification.
-        learn_alignment_weight: learn lambda, starting at `alignment_weight` (see `poseglot.training.gap.LearnedWeight`).
-        target: `normalized` (the paper) or `soft10` (the authors' code).
-        positives: the texts that a clip is aligned with: those of its class (`class`, the paper), or also those of other classes
+        alignment_weight: The weight lambda of the alignment beside the classification.
+        learn_alignment_weight: Learn lambda, starting at `alignment_weight` (see `poseglot.training.gap.LearnedWeight`).
+        target: The target distribution: `normalized` (the paper) or `soft10` (the authors' code).
+        positives: The texts that a clip is aligned with: those of its class (`class`, the paper), or also those of other classes
             that say the same of the part (`text`).
-        logit_scale: the factor of the cosines, 1 / tau; the paper's tau is 0.1.
-        learn_logit_scale: learn the factor of each level, starting at `logit_scale` (the authors' code, which uses it without exp).
-        label_smoothing: of L_cls: this share of the target is spread over all classes (Szegedy et al., CVPR 2016).
-        balanced: in L_cls every class weighs the same, however many clips it has.
+        logit_scale: The factor of the cosines, 1 / tau; the paper's tau is 0.1.
+        learn_logit_scale: Learn the factor of each level, starting at `logit_scale` (the authors' code, which uses it without exp).
+        label_smoothing: The label smoothing of L_cls: this share of the target is spread over all classes (Szegedy et al., CVPR 2016).
+        balanced: In L_cls every class weighs the same, however many clips it has.
     """
 
     alignment_weight: float = 0.8
@@ -177,20 +177,21 @@ class OptimRecipe:
     """Optimizer, learning rate and averaging.
 
     Attributes:
-        name: an optimizer of torch.optim, for example SGD or AdamW.
-        kwargs: its further arguments, for example {betas: [0.9, 0.98]}; SGD has momentum 0.9 and nesterov unless they say otherwise.
-        epochs: in all. The last one is the result.
-        batch_size: over all processes together.
-        drop_last: leave out an epoch's incomplete last batch.
-        lr: the highest learning rate.
-        schedule: steps (the paper), cosine or one-cycle; see `poseglot.training.schedule`.
-        warmup_epochs: epochs in which the learning rate rises.
+        name: An optimizer of torch.optim, for example SGD or AdamW.
+        kwargs: Further arguments of the optimizer, for example {betas: [0.9, 0.98]}. SGD has momentum 0.9 and nesterov unless they say
+            otherwise.
+        epochs: The number of epochs. The last one is the result.
+        batch_size: The number of samples of a step, over all processes together.
+        drop_last: Leave out an epoch's incomplete last batch.
+        lr: The highest learning rate.
+        schedule: The learning rate's schedule: steps (the paper), cosine or one-cycle; see `poseglot.training.schedule`.
+        warmup_epochs: The number of epochs in which the learning rate rises.
         milestones: epochs (from 0) from which on the learning rate is `gamma` times what it was (steps).
-        gamma: what each of `milestones` multiplies the learning rate by.
-        final_lr: the learning rate at the end (cosine, one-cycle).
-        weight_decay: of every parameter.
-        decay_all: false: biases and norms have no weight decay (He et al., Bag of Tricks, CVPR 2019).
-        ema_decay: average the weights over steps, keeping this share at each, for example 0.998; the average is what is validated and
+        gamma: The factor of the learning rate at each of `milestones`.
+        final_lr: The learning rate at the end (cosine, one-cycle).
+        weight_decay: The weight decay of every parameter.
+        decay_all: Whether biases and norms have weight decay, too; false is "no bias decay" (He et al., Bag of Tricks, CVPR 2019).
+        ema_decay: Average the weights over steps, keeping this share at each, for example 0.998; the average is what is validated and
             saved as the recognizer (see `poseglot.training.average`). 0 is off.
     """
 
@@ -226,11 +227,12 @@ class Recipe:
     """One experiment.
 
     Attributes:
-        data, model, text, loss, optim: see their classes.
-        seed: of everything random.
-        precision: of training: 32-true, bf16-mixed, 16-mixed, or 64-true (slow, to compare runs exactly); validation is never mixed.
-        checkpoint_every: epochs between checkpoints.
-        evaluate_every: epochs between validations (for the curve; nothing is chosen by them).
+        data, model, text, loss, optim: See their classes.
+        seed: The seed of everything random.
+        precision: The precision of training: 32-true, bf16-mixed, 16-mixed, or 64-true (slow, to compare runs exactly).
+            Validation is never mixed.
+        checkpoint_every: The number of epochs between checkpoints.
+        evaluate_every: The number of epochs between validations (for the curve; nothing is chosen by them).
     """
 
     data: DataRecipe

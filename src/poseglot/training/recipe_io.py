@@ -40,7 +40,7 @@ def find_recipe(name_or_path: str | Path) -> Path:
     """Find a packaged recipe by its name, such as nw-ucla/paper, or a recipe of one's own by its path, which ends in .yaml or .yml.
 
     Raises:
-        NotFoundError: no packaged recipe has this name; the message lists those there are.
+        NotFoundError: No packaged recipe has this name; the message lists those there are.
     """
     return find_yaml("poseglot", "recipes", _as_name(name_or_path), kind="recipe")
 
@@ -49,8 +49,8 @@ def parse_recipe(arguments: Sequence[str]) -> Recipe:
     """Read a recipe from `--config RECIPE` and overrides. Its paths are found from the current folder or from its own.
 
     Raises:
-        FileError: the recipe cannot be read.
-        SettingError: no such recipe, an unknown key, or a value of the wrong type; the message names it.
+        FileError: The recipe cannot be read.
+        SettingError: No such recipe, an unknown key, or a value of the wrong type; the message names it.
     """
     arguments, folder = list(arguments), None
     for place, (option, value) in enumerate(pairwise(arguments), 1):
@@ -73,7 +73,7 @@ def recipe_of(table: Mapping[str, Any]) -> Recipe:
     """Make a recipe of its sections as plain values. Settings that are missing, because they are newer, have their defaults.
 
     Raises:
-        SettingError: a setting that recipes do not have, or a value of the wrong type.
+        SettingError: A setting that recipes do not have, or a value of the wrong type.
     """
     return _recipe(lambda parser: parser.parse_object(dict(table)))
 

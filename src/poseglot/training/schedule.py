@@ -20,13 +20,13 @@ class Schedule(ABC):
     """The learning rate of every step of a run.
 
     Attributes:
-        lr: the highest learning rate.
-        epochs: epochs of the run.
-        steps_per_epoch: optimizer steps of an epoch.
-        warmup_epochs: epochs in which the rate rises.
-        milestones: epochs, counted from 0, from which on the rate is `gamma` times what it was (steps).
-        gamma: see `milestones`.
-        final_lr: the rate at the end (cosine, one-cycle).
+        lr: The highest learning rate.
+        epochs: Epochs of the run.
+        steps_per_epoch: Optimizer steps of an epoch.
+        warmup_epochs: Epochs in which the rate rises.
+        milestones: Epochs, counted from 0, from which on the rate is `gamma` times what it was (steps).
+        gamma: See `milestones`.
+        final_lr: The rate at the end (cosine, one-cycle).
     """
 
     lr: float
@@ -100,7 +100,7 @@ def create_schedule(
     """Create a schedule by name; see `Schedule` for the arguments.
 
     Raises:
-        NotFoundError: no schedule has this name.
+        NotFoundError: No schedule has this name.
     """
     if name not in SCHEDULES:
         raise NotFoundError(name, SCHEDULES, kind="schedule")

@@ -20,10 +20,10 @@ class Selection(Protocol):
     """What selects clips and classes: any object with these attributes, such as the data section of a recipe.
 
     Attributes:
-        split: one of the store's splits.
-        folds, fold: cross-validation on the training set; 0 and 0 validate on the test set.
-        unseen_classes: classes kept for recognition by their texts: labels, or the name of a list that the benchmark has.
-        excluded_classes: classes, likewise, that do not exist.
+        split: One of the store's splits.
+        folds, fold: Cross-validation on the training set; 0 and 0 validate on the test set.
+        unseen_classes: Classes kept for recognition by their texts: labels, or the name of a list that the benchmark has.
+        excluded_classes: Classes, likewise, that do not exist.
     """
 
     @property
@@ -43,8 +43,8 @@ class ClassSplit:
     """The classes of a store, divided; each in the store's order.
 
     Attributes:
-        seen: trained and validated; all of them unless the selection says otherwise.
-        unseen: to be recognised by their texts alone.
+        seen: Trained and validated; all of them unless the selection says otherwise.
+        unseen: To be recognised by their texts alone.
     """
 
     seen: tuple[str, ...]
@@ -55,7 +55,7 @@ def class_split(data: Selection, store: PackedStore) -> ClassSplit:
     """Divide a store's classes into seen and unseen ones.
 
     Raises:
-        SettingError: the store has no such class, its benchmark has no such list, or no class is left to learn.
+        SettingError: The store has no such class, its benchmark has no such list, or no class is left to learn.
     """
     unseen, excluded_classes = (
         _named(setting, getattr(data, setting), store) for setting in ("unseen_classes", "excluded_classes")
@@ -109,7 +109,7 @@ def subsets(data: Selection, store: PackedStore) -> tuple[Indices, Indices]:
     They are the split's subsets; with folds, two parts of its training set.
 
     Raises:
-        SettingError: no clip is left in one of them.
+        SettingError: No clip is left in one of them.
     """
     seen = class_split(data, store).seen
     train, test = (of_classes(seen, store, indices) for indices in _all_classes(data, store))

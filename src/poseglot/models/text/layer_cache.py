@@ -26,12 +26,12 @@ class LayerCache(nn.Module):
     Makes what lies below that layer untrained. The encoder's own weights and names stay as they are.
 
     Args:
-        encoder: pre-trained.
-        tokens: of all texts.
-        train_layers: the number of last layers that learn.
+        encoder: Pre-trained.
+        tokens: Of all texts.
+        train_layers: The number of last layers that learn.
 
     Raises:
-        SettingError: the encoder has fewer layers, or does not give the same features with its lower layers skipped.
+        SettingError: The encoder has fewer layers, or does not give the same features with its lower layers skipped.
     """
 
     def __init__(self, encoder: TextEncoder, tokens: Tokens, train_layers: int) -> None:
@@ -57,7 +57,7 @@ class LayerCache(nn.Module):
         """Encode some of the texts.
 
         Args:
-            tokens: of all texts.
+            tokens: Of all texts.
             indices: (n,), on the CPU.
 
         Returns:
@@ -127,7 +127,7 @@ def transformer_layers(model: nn.Module) -> nn.ModuleList:
     """Find the list of a transformers model's layers.
 
     Raises:
-        SettingError: the model has no such list.
+        SettingError: The model has no such list.
     """
     config: Any = model.config
     count = getattr(config, "num_hidden_layers", None)
