@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 
 SOURCE = ROOT / "src" / "poseglot"
 # Everybody may know what says errors, writes files, finds packaged ones and moves tensors.
-GROUND = {"colors", "devices", "errors", "files", "memory", "packaged", "random"}
+GROUND = {"colors", "devices", "errors", "files", "memory", "packaged", "random", "registry"}
 MAY_KNOW = {
     "skeletons": set(),
     "data": {"skeletons"},
@@ -69,7 +69,7 @@ def test_every_room_is_listed() -> None:
         ("lightning_fabric", "training/engine.py"),
         ("jsonargparse", "training/recipe_io.py"),
         ("submitit", "studies/cluster.py"),
-        ("pybvh", "data/readers/bvh.py"),
+        
         ("scipy", "data/readers/matlab.py"),
         ("openai", "descriptions/endpoint.py"),
         ("uvicorn", "app/web/running.py"),

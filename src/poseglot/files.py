@@ -14,9 +14,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO
 
-from poseglot.errors import PoseglotError
+import numpy as np
+import numpy.typing as npt
+
+from poseglot.errors import FileError, PoseglotError
+
+_NPY_MAGIC = b"\x93NUMPY"
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -178,3 +183,38 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def load_array(path: str | Path) -> npt.NDArray[Any]:
+    """Return the array in a .npy file, memory-mapped. Pickled objects are refused.
+
+    Raises:
+        FileError: The file is missing, cut short, not a .npy file, or holds Python objects.
+    """
+    try:
+        with open(path, "rb") as file:
+            if file.read(len(_NPY_MAGIC)) != _NPY_MAGIC:
+                raise FileError(f"{path} is not a NumPy array file (.npy), or is empty.")
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return array
+    except OSError as error:
+        raise FileError(f"could not read {path}: {error.strerror or error}.") from error
+    except PoseglotError:
+        raise
+    except Exception as error:  # numpy raises ValueError, TypeError, TokenError, SyntaxError, ... on a damaged header
+        raise FileError(f"{path} is not a whole NumPy array file, or it holds Python objects ({error}).") from error
+
+
+def decode_text(content: bytes, origin: str) -> str:
+    """Return UTF-8 text, with or without a byte-order mark.
+
+    Raises:
+        FileError: The text has another encoding.
+    """
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content[:200]:
+        raise FileError(f"{origin} is UTF-16 text or no text at all. Save it as UTF-8.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise FileError(f"{origin}, line {line}: the text is not UTF-8 (cp1252, perhaps). Save it as UTF-8.") from error

@@ -22,10 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from poseglot.data.benchmarks import Benchmark, SplitRule
-from poseglot.data.readers.npy import load_array
 from poseglot.data.store_writer import DTYPES, FILES, FORMAT, DType, StoreWriter
 from poseglot.errors import PoseglotError
-from poseglot.files import folder_written_atomically
+from poseglot.files import folder_written_atomically, load_array
 from poseglot.skeletons.clip import Clip, Joints
 from poseglot.skeletons.layout import Layout
 

@@ -22,10 +22,10 @@ from poseglot.data.dataset import ClipDataset
 from poseglot.data.readers import clip_files, is_video, layout_of, read_clip
 from poseglot.data.readers.poses import ENDING as POSES
 from poseglot.data.readers.poses import Poses, read_poses
+from poseglot.data.tracking import together, tracks_of
 from poseglot.errors import PoseglotError
 from poseglot.files import sha256_of
 from poseglot.inference.calibration import temperature_of
-from poseglot.inference.tracking import together, tracks_of
 from poseglot.inference.windows import most_moving
 from poseglot.models.fuse import ChannelsLastRecognizer, FusedRecognizer, prepare
 from poseglot.models.recognizer import RECOGNIZER_FILE, Recognizer, RecognizerSpec, load_recognizer

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from poseglot.data.tracking import REACH, Track, detections, together, track_people
 from poseglot.errors import PoseglotError
 from poseglot.inference.change_points import Piece, cut_by_frames, cut_whole, merged
 from poseglot.inference.segments import UNKNOWN, Segment
-from poseglot.inference.tracking import REACH, Track, detections, together, track_people
 from poseglot.inference.windows import Windows, all_windows, frame_probabilities, window_probabilities
 from poseglot.skeletons.clip import Joints, check_joints
 
@@ -98,7 +98,7 @@ def segment_recording(
 ) -> list[Segment]:
     """What is done in a recording, when, and by whom.
 
-    People are tracked (`poseglot.inference.tracking`). `each` has everybody recognised alone; `together` gives the recognizer all of them,
+    People are tracked (`poseglot.data.tracking`). `each` has everybody recognised alone; `together` gives the recognizer all of them,
     or where there are more than it knows those who move most within a window.
 
     Args:

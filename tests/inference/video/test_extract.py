@@ -9,7 +9,7 @@ import pytest
 
 from poseglot.data.store import PackedStore
 from poseglot.errors import PoseglotError
-from poseglot.inference.tracking import tracks_of
+from poseglot.data.tracking import tracks_of
 from poseglot.inference.video.estimator import stacked, taken_apart
 from poseglot.inference.video.extract import placed, poses_of_video, put_together
 from poseglot.skeletons.layout import load_layout

@@ -33,7 +33,7 @@ def run(parsed: argparse.Namespace) -> None:
     from dataclasses import replace
 
     from poseglot.data.readers.poses import ENDING, write_poses
-    from poseglot.inference.tracking import tracks_of
+    from poseglot.data.tracking import tracks_of
     from poseglot.inference.video.drawing import check_drawing_name, draw_video
     from poseglot.inference.video.estimator import load_estimator
     from poseglot.inference.video.extract import poses_of_video

@@ -194,7 +194,7 @@ def _preparation(report: Mapping[str, Any]) -> list[str]:
     """What the preparation said of itself; whoever wrote the report, what is not as expected is passed over."""
     if "unreadable" in report:
         return [f"preparation: its report could not be read ({report['unreadable']})"]
-    listed = report.get("faults")
+    listed = report.get("issues")
     faults = [fault for fault in listed if isinstance(fault, Mapping)] if isinstance(listed, list) else []
     skipped = report["skipped"] if isinstance(report.get("skipped"), Mapping) else {}
     counts = [f"{value:,} {key}" for key, value in report.items() if isinstance(value, int)]

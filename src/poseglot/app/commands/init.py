@@ -59,15 +59,15 @@ def run(parsed: argparse.Namespace) -> None:
     parsed.out = parsed.folder  # after which the set is called
     with folder_written_atomically(parsed.folder) as folder:
         with tqdm(unit=" clips", desc="packing", disable=not sys.stderr.isatty()) as bar:
-            made = prepare(format, source=parsed.source, out=folder / "data", own=custom_dataset(parsed), bar=bar)
+            made = prepare(format, source=parsed.source, out=folder / "data", custom=custom_dataset(parsed), bar=bar)
         write_project(folder, parsed.folder.resolve().name, made.store, made.split, made.counts["train"])
     report(parsed.folder / "data", made)
     for note in _class_names(made.store.info.classes):
         print(f"note: {note}")
     print(f"{parsed.folder / 'README.md'} says how to go on: cd {parsed.folder} && poseglot train --out runs/first")
-    if made.faults:
+    if made.issues:
         raise PoseglotError(
-            f"{len(made.faults):,} clips could not be read; all is listed in {parsed.folder / 'data' / 'preparation.json'}."
+            f"{len(made.issues):,} clips could not be read; all is listed in {parsed.folder / 'data' / 'preparation.json'}."
         )
 
 

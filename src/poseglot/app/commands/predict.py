@@ -109,7 +109,7 @@ def _files(given: list[Path]) -> list[Path]:
     Raises:
         PoseglotError: a folder holds no clip.
     """
-    from poseglot.data.readers import FORMATS, VIDEOS, clip_files
+    from poseglot.data.readers import VIDEOS, clip_files, endings
 
     files: list[Path] = []
     for path in given:
@@ -119,7 +119,7 @@ def _files(given: list[Path]) -> list[Path]:
         found, others = clip_files(path)
         if not found:
             raise PoseglotError(
-                f"{path} holds no file that ends as a clip or a video does. Accepted are {FORMATS}; {', '.join(VIDEOS)}."
+                f"{path} holds no file that ends as a clip or a video does. Accepted are {', '.join(endings() + VIDEOS)}."
             )
         if others:
             names = ", ".join(str(other.relative_to(path)) for other in others[:5])

@@ -69,6 +69,8 @@ def add_own(command: argparse.ArgumentParser) -> None:
         help="what the axes of arrays are, m people, t frames, v joints, c channels: v,c,t or t,mvc (default: what fits)",
     )
     own.add_argument("--skip", type=int, help="numbers at the beginning of every row of a table that are no joints")
+    own.add_argument("--columns", help="which of a joint's numbers are read, counted from 1: 1-3 or 1,2")
+    own.add_argument("--scale", type=float, help="factor on the coordinates: 0.001 makes metres of millimetres")
     own.add_argument("--variable", help="the variable of MATLAB files (default: the only array)")
     own.add_argument("--set-name", help="what to call the data set (default: the folder's name)")
 
@@ -88,15 +90,15 @@ def _prepare(parsed: argparse.Namespace) -> None:
             source=parsed.source,
             out=parsed.out,
             overwrite=parsed.overwrite,
-            own=custom_dataset(parsed),
+            custom=custom_dataset(parsed),
             dtype=parsed.dtype,
             workers=workers,
             bar=bar,
         )
     report(parsed.out, made)
-    if made.faults:
+    if made.issues:
         raise PoseglotError(
-            f"{len(made.faults):,} {'fault' if len(made.faults) == 1 else 'faults'}; everything else is stored. All is listed in "
+            f"{len(made.issues):,} {'issue' if len(made.issues) == 1 else 'issues'}; everything else is stored. All is listed in "
             f"{parsed.out / REPORT_FILE}."
         )
 
@@ -109,6 +111,7 @@ def _cores() -> int:
 def custom_dataset(parsed: argparse.Namespace) -> CustomDataset | None:
     """What was said of one's own data; None if nothing was."""
     from poseglot.data.prepare import CustomDataset
+    from poseglot.data.readers.formats import parse_columns
 
     said: dict[str, Any] = {}
     if parsed.layout:
@@ -124,9 +127,11 @@ def custom_dataset(parsed: argparse.Namespace) -> CustomDataset | None:
         said["test_subjects"] = tuple(parsed.test_subjects)
     if parsed.has_scores:
         said["has_scores"] = True
-    for option in ("names", "dim_order", "skip", "variable"):
+    for option in ("names", "dim_order", "skip", "scale", "variable"):
         if getattr(parsed, option):
             said[option] = getattr(parsed, option)
+    if parsed.columns:
+        said["columns"] = parse_columns(parsed.columns)
     if parsed.set_name:
         said["name"] = parsed.set_name
     return CustomDataset(**{"name": parsed.out.name, **said}) if said else None
@@ -153,12 +158,12 @@ def report(out: Path, made: Prepared) -> None:
         print(f"note: {note}")
     for why, names in made.skipped.items():
         print(f"left out: {len(names):,} {why}")
-    if not made.faults:
+    if not made.issues:
         return
-    print("faults:")
-    for kind, count in Counter(fault.kind for fault in made.faults).most_common():
+    print("issues:")
+    for kind, count in Counter(issue.kind for issue in made.issues).most_common():
         print(f"  {kind:<12}{count:>8,}")
-    for fault in made.faults[:_SHOWN]:
-        print(f"  {fault.kind}: {fault.message}")
-    if len(made.faults) > _SHOWN:
-        print(f"  ... and {len(made.faults) - _SHOWN:,} more")
+    for issue in made.issues[:_SHOWN]:
+        print(f"  {issue.kind}: {issue.message}")
+    if len(made.issues) > _SHOWN:
+        print(f"  ... and {len(made.issues) - _SHOWN:,} more")

@@ -17,9 +17,9 @@ from pathlib import Path
 from poseglot.app.web.limits import Limits, TooLargeError, check_size
 from poseglot.data.manifest import read_header
 from poseglot.data.readers import layout_of, read_clip
-from poseglot.data.readers.npy import load_array
 from poseglot.data.readers.poses import read_poses
 from poseglot.errors import PoseglotError
+from poseglot.files import load_array
 from poseglot.inference.predictor import people_of_video
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import Layout

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import InputError
 
 Kind = Literal["unreadable", "cut short", "malformed", "empty", "not finite", "joint count", "body count", "duplicate"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -31,7 +31,7 @@ class ClipIssue:
         return asdict(self)
 
 
-class ClipError(PoseglotError):
+class ClipError(InputError):
     """What a reader raises of one clip; `kind` is what a `Fault` calls it."""
 
     def __init__(self, kind: Kind, message: str) -> None:

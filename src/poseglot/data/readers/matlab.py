@@ -1,6 +1,6 @@
 """MATLAB files (.mat), one clip each: an array of joints in a variable.
 
-The package `scipy` (an optional extra: `pip install 'poseglot[matlab]'`) reads them, up to MATLAB's version 7; only this file knows it.
+The package `scipy` (the extra `poseglot[matlab]`) reads them, up to MATLAB's version 7. Only this file uses it.
 """
 
 from __future__ import annotations
@@ -12,31 +12,33 @@ import numpy as np
 import numpy.typing as npt
 
 from poseglot.data.quality.issues import ClipError
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError, MissingPackageError
 
 
 def load_variable(path: Path, variable: str | None = None) -> npt.NDArray[Any]:
-    """A variable of a file.
+    """Load a variable of a file.
 
     Args:
-        variable: its name; None: the only array of numbers with at least two axes, both longer than one.
+        path: The file.
+        variable: Its name. None takes the only array of numbers with at least two dimensions longer than one.
 
     Raises:
-        PoseglotError: scipy is not installed.
-        ClipError: no MATLAB file that it reads, no such variable, or several that it may be.
+        MissingPackageError: scipy is not installed.
+        FileError: There is no such file.
+        ClipError: It is not a MATLAB file that scipy reads, or which variable to take is not clear.
     """
     try:
         from scipy.io import loadmat
     except ImportError as error:
-        raise PoseglotError("reading .mat files needs the package scipy: pip install 'poseglot[matlab]'.") from error
+        raise MissingPackageError("reading .mat files needs the package scipy: pip install 'poseglot[matlab]'.") from error
     try:
         held = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
     except OSError as error:
-        raise ClipError("unreadable", f"could not read {path}: {error.strerror or error}.") from error
+        raise FileError(f"could not read {path}: {error.strerror or error}.") from error
     except NotImplementedError as error:
         raise ClipError("unreadable", f"{path} is of MATLAB's version 7.3; save it with -v7.") from error
     except Exception as error:  # a damaged file makes scipy raise ValueError, TypeError, zlib.error, struct.error, ...
-        raise ClipError("unreadable", f"{path} is no whole MATLAB file ({' '.join(str(error).split())}).") from error
+        raise ClipError("unreadable", f"{path} is not a whole MATLAB file ({' '.join(str(error).split())}).") from error
     shown = ", ".join(f"{name} {np.shape(value)}" for name, value in held.items()) or "nothing"
     if variable is not None:
         if variable not in held:

@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from poseglot.data.quality.statistics import SEEN_FROM
 from poseglot.data.readers.poses import Poses
+from poseglot.data.tracking import Track, track_people
 from poseglot.errors import PoseglotError
-from poseglot.inference.tracking import Track, track_people
 from poseglot.inference.video.estimator import PoseEstimator, stacked, taken_apart
 from poseglot.inference.video.frames import Frame, VideoFile, resample_fps
 from poseglot.skeletons.clip import Joints
