@@ -16,7 +16,7 @@ setup: .venv/installed
 demo: setup
 	rm -rf data/demo $(DEMO)
 	$(POSEGLOT) prepare demo --out data/demo
-	$(POSEGLOT) train --config recipes/demo/demo.yaml --out $(DEMO)
+	$(POSEGLOT) train --config demo --out $(DEMO)
 	$(POSEGLOT) evaluate $(DEMO)
 	$(POSEGLOT) export-clip data/demo a03_s12_e00_v02 --out $(DEMO)/unseen-clip.npy
 	$(POSEGLOT) predict $(DEMO) $(DEMO)/unseen-clip.npy

@@ -25,7 +25,6 @@ from tqdm import tqdm
 from poseglot.data.dataset import ClipDataset
 from poseglot.data.store import open_store
 from poseglot.models.convert import recognizer_from_official
-from poseglot.skeletons.layout import load_layout
 from poseglot.skeletons.protocols import load_pipeline
 from poseglot.skeletons.transforms import Augmentation
 from poseglot.training.recipe import OptimRecipe
@@ -45,10 +44,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/fast-accuracy"))
     given = parser.parse_args()
     store = open_store(given.store)
-    layout, pipeline = load_layout(store.info.layout), load_pipeline(store.info.pipeline)
-    train, test = (
-        ClipDataset(store, store.subset(given.split, subset), pipeline, "joint", layout) for subset in ("train", "test")
-    )
+    layout, pipeline = store.layout, load_pipeline(store.info.pipeline)
+    train, test = (ClipDataset(store, split=given.split, subset=subset, transform=pipeline) for subset in ("train", "test"))
     optim = OptimRecipe(
         epochs=given.epochs, batch_size=32, warmup_epochs=2, steps=(given.epochs * 5 // 8, given.epochs * 7 // 8)
     )
@@ -92,7 +89,7 @@ def learn(module: nn.Module, logits: Logits, views: ClipDataset, optim: OptimRec
         order = torch.from_numpy(np.random.default_rng([seed, epoch]).permutation(len(views)))
         losses.clear()
         for index in order.split(optim.batch_size)[: len(views) // optim.batch_size]:
-            x, labels = views.view(index, Augmentation(seed, epoch), CPU), views.labels[index]
+            x, labels = views.inputs(index, Augmentation(seed, epoch, index=index), CPU), views.labels[index]
             optimizer.zero_grad()
             loss = F.cross_entropy(logits(x), labels)
             loss.backward()

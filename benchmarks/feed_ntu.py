@@ -33,8 +33,8 @@ from measuring import machine, shown, table, write_results
 from torch import Tensor
 
 from poseglot.data.benchmarks import load_benchmark
-from poseglot.data.store import Batch, PackedStore, open_store, write_store
-from poseglot.memory import keep_freed_memory
+from poseglot.data.store import PackedStore, open_store, write_store
+from poseglot.devices import keep_freed_memory
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
 from poseglot.skeletons.protocols import load_pipeline
@@ -63,7 +63,12 @@ def random_clips(count: int, joints: int = 25) -> Iterator[Clip]:
 
 def batch(store: PackedStore, places: Indices) -> Tensor:
     """The package's own: one indexed read, padded."""
-    return store.batch(places).joints
+    return torch.from_numpy(store.read_batch(places)[0])
+
+
+def raw(store: PackedStore, places: Indices) -> tuple[Tensor, ...]:
+    """Joints, frames and numbers of people of one padded batch."""
+    return tuple(map(torch.from_numpy, store.read_batch(places)))
 
 
 def slices(store: PackedStore, places: Indices) -> Tensor:
@@ -84,14 +89,14 @@ def packed(store: PackedStore, places: Indices) -> Tensor:
     return torch.from_numpy(np.concatenate(clips))
 
 
-READERS: dict[str, Callable[[PackedStore, Indices], Tensor]] = {"store.batch": batch, "slices": slices, "packed": packed}
+READERS: dict[str, Callable[[PackedStore, Indices], Tensor]] = {"store.read_batch": batch, "slices": slices, "packed": packed}
 
 
 def check_readers(store: PackedStore, places: Indices) -> None:
     """See that all ways give the same clips."""
-    own, other, rows, end = store.batch(places), slices(store, places), packed(store, places).float(), 0
-    for place, (people, frames) in enumerate(zip(own.people.tolist(), own.frames.tolist(), strict=True)):
-        clip = own.joints[place, :people, :frames]
+    (own, *sizes), other, rows, end = raw(store, places), slices(store, places), packed(store, places).float(), 0
+    for place, (frames, people) in enumerate(zip(*(size.tolist() for size in sizes), strict=True)):
+        clip = own[place, :people, :frames]
         start, end = end, end + people * frames
         assert torch.equal(other[place, :people, :frames], clip) and torch.equal(rows[start:end].view_as(clip), clip)
 
@@ -111,9 +116,9 @@ def timed(work: Callable[[Any], Any], items: Sequence[Any]) -> dict[str, float]:
     return middle | {"slowest ms": 1000 * max(clock)}
 
 
-def view(taken: Batch, index: Tensor, modality: str, augmentation: Augmentation | None) -> Tensor:
+def view(taken: tuple[Tensor, ...], index: Tensor, modality: str, augmentation: Augmentation | None) -> Tensor:
     options = {"pipeline": PROTOCOL, "layout": LAYOUT, "modality": modality, "index": index, "augmentation": augmentation}
-    return make_input(taken.joints, taken.frames, taken.people, **options)
+    return make_input(*taken, **options)
 
 
 def measure_reading(folder: Path, batches: Sequence[Indices], needed: float) -> list[dict[str, Any]]:
@@ -158,12 +163,12 @@ def measure_views(
         torch.set_num_threads(count)
         for kind, augmentation in (("training", TRAINING), ("evaluation", None)):
             for modality in MODALITIES:
-                taken = [(store.batch(places), torch.from_numpy(places)) for places in batches]
+                taken = [(raw(store, places), torch.from_numpy(places)) for places in batches]
                 row = {"threads": count, "view": kind, "modality": modality}
                 row |= timed(lambda pair, s=modality, a=augmentation: view(*pair, s, a), taken)
                 alone = row["processor ms"]
                 together = timed(
-                    lambda places, s=modality, a=augmentation: view(store.batch(places), torch.from_numpy(places), s, a),
+                    lambda places, s=modality, a=augmentation: view(raw(store, places), torch.from_numpy(places), s, a),
                     batches,
                 )
                 row["clips/s with reading"] = len(batches[0]) / together["ms a batch"] * 1000

@@ -105,7 +105,7 @@ def make_recordings(store: PackedStore, split: str, count: int, clips: int, seed
     """Recordings of the test set of a split, of people with at least twice as many clips as a recording has."""
     places, learned = store.subset(split, "test"), store.subset(split, "train")
     places = places[store.clips["frames"][places] >= LEAST]
-    repeated = set(places[np.isin(store.contents(places), store.contents(learned))].tolist())
+    repeated = set(places[np.isin(store.content_hashes(places), store.content_hashes(learned))].tolist())
     people, counts = np.unique(store.clips["subject"][places], return_counts=True)
     people = people[counts >= 2 * clips]
     centre = load_layout(store.info.layout).centre_index
@@ -126,7 +126,7 @@ def join(store: PackedStore, picked: Sequence[int], centre: int, repeated: set[i
     pieces: list[npt.NDArray[np.float32]] = []
     whose: list[int] = []
     for place in picked:
-        joints = store.clip(place).joints[0]
+        joints = store[place].joints[0]
         if pieces:
             last = pieces[-1][-1]
             joints = joints + (last[centre] - joints[0, centre])

@@ -122,7 +122,7 @@ def check_same(padded: Path, store: PackedStore) -> None:
     with np.load(padded) as field:
         assert field["names"].tolist() == store.clips["name"].tolist()
         for place, row in enumerate(field["x"]):
-            joints = store.clip(place).joints
+            joints = store[place].joints
             expected = np.zeros_like(row)
             for person, track in enumerate(joints):
                 expected[: len(track), 75 * person : 75 * (person + 1)] = track.reshape(len(track), 75)

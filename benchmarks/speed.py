@@ -40,8 +40,8 @@ from torch import Tensor
 from tqdm import tqdm
 from ways import SEED, SHAPES, WAYS, Shape, Way, build, flops_of_a_clip
 
+from poseglot.devices import keep_freed_memory
 from poseglot.errors import PoseglotError
-from poseglot.memory import keep_freed_memory
 
 # How far logits, the loss or a gradient may be from the first way's, as a share of its length. In single precision rounding decides on
 # which side of a ReLU's edge a number falls, and the plain way's own gradients are up to a hundredth away from those in double precision.

@@ -70,7 +70,7 @@ def correct_answers(run: Path, store: PackedStore, places: Sequence[int]) -> dic
     predictor, modality = Predictor(run, device="cpu"), StreamingRecognizer(run)
     found: dict[str, list[bool]] = {f"{way} {share:.0%}": [] for way in ("recomputed", "streamed") for share in SHARES}
     for place in tqdm(places, desc=run.name, unit="clip"):
-        clip = store.clip(place)
+        clip = store[place]
         label = store.info.classes[clip.label]
         ends = [max(1, round(share * clip.joints.shape[1])) for share in SHARES]
         # All four are views of the same length.

@@ -36,9 +36,8 @@ from tqdm import tqdm
 from ways import switched
 
 from poseglot.descriptions import PromptTable, load_descriptions, make_prompts
-from poseglot.devices import to_device
+from poseglot.devices import keep_freed_memory, to_device
 from poseglot.losses import alignment_loss
-from poseglot.memory import keep_freed_memory
 from poseglot.models.recognizer import RecognizerSpec, new_recognizer
 from poseglot.models.text import load_text_encoder
 from poseglot.models.text.encoder import LENGTH_GROUPS, TextEncoder

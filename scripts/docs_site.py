@@ -23,6 +23,8 @@ from typing import Any, get_type_hints
 import yaml
 
 ROOT = Path(__file__).parent.parent
+RECIPES = ROOT / "src" / "poseglot" / "recipes"
+STUDIES = ROOT / "src" / "poseglot" / "studies" / "library"
 _HIDDEN = re.compile(r"^<!-- generated: (\w+) -->$", re.M)
 
 
@@ -194,20 +196,20 @@ def _plain(value: Any) -> str:
 
 def recipes_page() -> str:
     """Every recipe: its file, comments and all."""
-    return "\n".join(_file(path) for path in sorted((ROOT / "recipes").glob("*/*.yaml")))
+    return "\n".join(_file(path, RECIPES) for path in sorted(RECIPES.rglob("*.yaml")))
 
 
 def studies_page() -> str:
     """Every study, by its title and its opening comment."""
     lines = ["| study | what |", "|---|---|"]
-    for path in sorted((ROOT / "studies").glob("*.yaml")):
+    for path in sorted(STUDIES.glob("*.yaml")):
         title = yaml.safe_load(path.read_text(encoding="utf-8"))["title"]
-        lines.append(f"| `studies/{path.name}` | {_cell(title)} |")
+        lines.append(f"| `{path.stem}` | {_cell(title)} |")
     return "\n".join([*lines, ""])
 
 
-def _file(path: Path) -> str:
-    return f"### {path.relative_to(ROOT)}\n\n```yaml\n{path.read_text(encoding='utf-8').strip()}\n```\n"
+def _file(path: Path, folder: Path) -> str:
+    return f"### {path.relative_to(folder).with_suffix('').as_posix()}\n\n```yaml\n{path.read_text(encoding='utf-8').strip()}\n```\n"
 
 
 def _escaped(text: str) -> str:

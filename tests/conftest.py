@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,19 @@ from poseglot.data.store import PackedStore, open_store, write_store
 from poseglot.skeletons.layout import load_layout
 
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_make_parametrize_id(val: object) -> None:
+    """Refuse values whose id would differ between two collections, or would say nothing; everything else is left to pytest.
+
+    xdist's workers collect apart and must agree on every id. Bytes with a clock in them, as gzip's, do not.
+    """
+    if isinstance(val, bytes) and not (val.isascii() and val.decode().isprintable()):
+        raise ValueError(f"bytes as a parameter need an id, such as ids=repr for short constants: {val!r:.60}")
+    if getattr(val, "__name__", "") == "<lambda>":
+        raise ValueError("a lambda as a parameter needs an id")
+    if isinstance(val, str) and (re.search(r"\bat 0x[0-9a-f]+", val) or tempfile.gettempdir() in val):
+        raise ValueError(f"a text with a memory address or a temporary path in it needs an id: {val!r:.60}")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,12 +1,15 @@
-"""The colors of the body parts, wherever they are drawn."""
+"""The colour of each body part, for every drawing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from poseglot.skeletons.layout import PARTS
-
-# Okabe and Ito's colors, told apart by people with any kind of color vision.
-PART_COLORS: Mapping[str, str] = dict(
-    zip(PARTS, ("#D55E00", "#0072B2", "#56B4E9", "#CC79A7", "#009E73", "#E69F00"), strict=True)
-)
+# Okabe and Ito's palette, which people with any kind of colour vision can tell apart.
+PART_COLORS: Mapping[str, str] = {
+    "head": "#D55E00",
+    "hand": "#0072B2",
+    "arm": "#56B4E9",
+    "hip": "#CC79A7",
+    "leg": "#009E73",
+    "foot": "#E69F00",
+}

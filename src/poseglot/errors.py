@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from difflib import get_close_matches
 
 
@@ -14,34 +14,15 @@ class PoseglotError(Exception):
 
 
 class InputError(PoseglotError):
-    """A clip, an array or a pose is not acceptable."""
+    """A clip or an array is not acceptable."""
 
 
 class FileError(PoseglotError):
-    """A file is missing, damaged, unreadable or not writable."""
+    """A file is missing, damaged or unreadable."""
 
 
 class SettingError(PoseglotError):
     """A recipe key, an option or an argument has a value that is not acceptable."""
-
-
-class NotFoundError(SettingError):
-    """A name is not among the known ones.
-
-    Args:
-        kind: what the names are of, for the message.
-        name: what was asked for.
-        known: the names that exist.
-
-    Attributes:
-        suggestion: the most similar known name, or None.
-    """
-
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        self.kind, self.name, self.known = kind, name, tuple(known)
-        self.suggestion = next(iter(get_close_matches(name, self.known, n=1)), None)
-        hint = "" if self.suggestion is None else f" Did you mean {self.suggestion!r}?"
-        super().__init__(f"unknown {kind} {name!r}; accepted are {', '.join(self.known) or 'none'}.{hint}")
 
 
 class MissingPackageError(PoseglotError):
@@ -50,3 +31,30 @@ class MissingPackageError(PoseglotError):
 
 class DeviceError(PoseglotError):
     """A device is not there or cannot do what was asked of it."""
+
+
+class NotFoundError(SettingError):
+    """A name is not among the known ones.
+
+    Args:
+        name: what was asked for.
+        known: the names that exist.
+        kind: what the names are of, for the message.
+
+    Attributes:
+        suggestion: the most similar known name, or None.
+    """
+
+    def __init__(self, name: str, known: Collection[str], *, kind: str = "name") -> None:
+        self.name, self.known, self.kind = name, tuple(known), kind
+        self.suggestion = nearest(name, self.known)
+        hint = "" if self.suggestion is None else f" Did you mean {self.suggestion!r}?"
+        listed = f"known: {', '.join(self.known)}" if self.known else "none is known"
+        super().__init__(f"unknown {kind} {name!r}; {listed}.{hint}")
+
+
+def nearest(name: str, known: Collection[str]) -> str | None:
+    """Return the known name most like `name`, or None if none is alike. Case, dashes and underscores do not matter."""
+    plain = {entry.lower().replace("_", "-"): entry for entry in known}
+    found = get_close_matches(name.lower().replace("_", "-"), plain, n=1, cutoff=0.6)
+    return plain[found[0]] if found else None

@@ -27,7 +27,7 @@ def test_a_store_a_folder_and_a_list(
     make_run(tmp_path / "run")
     for place, name in enumerate(["folder/a.npy", "folder/b.npy", "listed.npy"]):
         Path(name).parent.mkdir(exist_ok=True)
-        np.save(name, small_store.clip(place).joints)
+        np.save(name, small_store[place].joints)
     Path("folder/c.npy").write_bytes(b"")
     Path("clips.list").write_text("listed.npy\n\nlisted.npy\nmissing.npy\n")
     asked = ["predict", "run", "folder", store_path, "@clips.list", "--engine", "local", "--out", "answers", "--shard-size", 50]

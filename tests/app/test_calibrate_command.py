@@ -39,7 +39,7 @@ def test_a_run_is_calibrated_by_its_folds(
 ) -> None:
     run = make_run(tmp_path / "run")
     folds = [fold_of(run, fold) for fold in (1, 2)]
-    np.save(tmp_path / "clip.npy", small_store.clip(0).joints)
+    np.save(tmp_path / "clip.npy", small_store[0].joints)
     before = json.loads(poseglot("predict", run, tmp_path / "clip.npy", "--json").out)
     assert "; not calibrated" in poseglot("evaluate", run).out
 
@@ -93,7 +93,7 @@ def test_predict_takes_folders_and_layouts(
     run, clips = make_run(tmp_path / "run"), tmp_path / "clips"
     clips.mkdir()
     for number in (0, 40):
-        np.save(clips / f"{number:02}.npy", small_store.clip(number).joints)
+        np.save(clips / f"{number:02}.npy", small_store[number].joints)
     (clips / "read.me").write_text("")
     said = poseglot("predict", run, clips, "--json")
     assert said.status == 0 and [Path(row["file"]).name for row in json.loads(said.out)] == ["00.npy", "40.npy"]

@@ -36,7 +36,7 @@ def expected_logits(
     recognizer = load_recognizer(run / "recognizer.safetensors")
     logits, labels, names = [], [], []
     for place in range(len(store)):
-        clip = store.clip(place)
+        clip = store[place]
         if clip.subject >= 9:
             view = torch.from_numpy(view_of(clip.joints, pipeline="nw-ucla", modality=modality))
             with torch.no_grad():
@@ -69,7 +69,7 @@ def test_evaluate_counts_without_clips_that_were_learned_from(
 ) -> None:
     run = make_run(tmp_path / "run")
     assert "under other names" not in poseglot("evaluate", run).out
-    clips = [small_store.clip(place) for place in range(len(small_store))]
+    clips = [small_store[place] for place in range(len(small_store))]
     tested = [place for place, clip in enumerate(clips) if clip.subject >= 9]
     learned = [place for place, clip in enumerate(clips) if clip.subject < 9]
     for test, train in zip(tested[:3], learned, strict=False):
@@ -160,7 +160,7 @@ def test_ensemble_fuses_by_the_fixed_weights_or_by_given_ones(
 def test_export_clip_then_predict(
     poseglot: Command, make_run: MakeRun, store_path: Path, small_store: PackedStore, tmp_path: Path
 ) -> None:
-    run, clip = make_run(tmp_path / "run"), small_store.clip(75)
+    run, clip = make_run(tmp_path / "run"), small_store[75]
     out = tmp_path / "clips" / "one.npy"
     said = poseglot("export-clip", store_path, clip.name, "--out", out)
     assert said.status == 0, said.error
@@ -179,7 +179,7 @@ def test_predict_writes_json(poseglot: Command, make_run: MakeRun, small_store: 
     run = make_run(tmp_path / "run")
     paths = [tmp_path / 'a "quoted" näme.npy', tmp_path / "b.npy"]
     for place, path in enumerate(paths):
-        np.save(path, small_store.clip(30 * place).joints)
+        np.save(path, small_store[30 * place].joints)
     said = poseglot("predict", run, *paths, "--json", "--top", 12)
     assert (said.status, said.error) == (0, "")
     rows = json.loads(said.out)
@@ -201,7 +201,7 @@ def test_draw_makes_the_pictures_of_an_evaluated_run(
     assert poseglot("evaluate", run).status == 0
     assert poseglot("draw", run).status == 0
     assert sorted(path.name for path in (run / "pictures").iterdir()) == ["confusion.png", "curve.png"]
-    np.save(tmp_path / "clip.npy", small_store.clip(5).joints)
+    np.save(tmp_path / "clip.npy", small_store[5].joints)
     said = poseglot("draw", run, "--clip", tmp_path / "clip.npy")
     assert said.status == 0, said.error
     made = [Path(line) for line in said.out.splitlines()]
@@ -233,7 +233,7 @@ def test_import_weights_of_a_gap_checkpoint(
     views = torch.from_numpy(official["input"].transpose(0, 4, 2, 3, 1).copy())  # N,C,T,V,M -> N,M,T,V,C
     np.testing.assert_allclose(predictor.logits(views), official["logits"], rtol=1e-4, atol=1e-4)
 
-    np.save(tmp_path / "clip.npy", small_store.clip(0).joints)
+    np.save(tmp_path / "clip.npy", small_store[0].joints)
     predicted = poseglot("predict", out, tmp_path / "clip.npy", "--json", "--top", 10)
     assert predicted.status == 0, predicted.error
     assert {answer["action"] for answer in json.loads(predicted.out)[0]["answers"]} == set(load_benchmark("nw-ucla").classes)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from poseglot.data.benchmarks import load_benchmark
-from poseglot.data.quality.clip_checks import CHECKS
+from poseglot.data.quality.checks import CHECKS
 from poseglot.data.store import PackedStore, open_store, write_store
 from poseglot.data.synthetic import ACTIONS
 from poseglot.skeletons.clip import Clip
@@ -28,7 +28,7 @@ Command = Callable[..., Any]
 @pytest.fixture
 def faulty(small_store: PackedStore, tmp_path: Path) -> Path:
     """The small store with a jump in one clip, and one clip for testing that is also one for training."""
-    clips = [small_store.clip(place) for place in range(len(small_store))]
+    clips = [small_store[place] for place in range(len(small_store))]
     joints = clips[3].joints.copy()
     joints[0, 8, 7] += 2
     clips[3] = replace(clips[3], joints=joints)
@@ -82,7 +82,7 @@ def test_a_clean_store(poseglot: Command, store_path: Path, small_store: PackedS
     assert "hours" not in said.out
     sizes = []
     for place in range(len(small_store)):
-        for body in small_store.clip(place).joints[0]:
+        for body in small_store[place].joints[0]:
             sizes.append(np.linalg.norm(body.max(axis=0) - body.min(axis=0)))
     found = re.search(r"^  body        median (\d\.\d+) units across the box", said.out, flags=re.M)
     assert found and float(found[1]) == pytest.approx(float(np.median(sizes)), rel=0.02)
@@ -119,7 +119,7 @@ def test_what_is_worth_a_look(poseglot: Command, faulty: Path, small_store: Pack
 
 
 def test_more_and_fewer_findings(poseglot: Command, small_store: PackedStore, tmp_path: Path) -> None:
-    clips = [small_store.clip(place) for place in range(60)]
+    clips = [small_store[place] for place in range(60)]
     clips[:5] = [replace(clip, joints=clip.joints[:, :3]) for clip in clips[:5]]
     path = tmp_path / "short"
     write_store(path, clips, benchmark=load_benchmark("demo"), layout=load_layout("kinect20"), source={})
@@ -238,10 +238,10 @@ def array_of(store: PackedStore, path: Path, places: list[int]) -> Path:
     """An array as the field's scripts make it, of some clips."""
     arrays: dict[str, Any] = {}
     for subset in ("train", "test"):
-        own = [place for place in places if store.belongs("cross-subject", subset)[place]]
+        own = [place for place in places if store.subset_mask("cross-subject", subset)[place]]
         x = np.zeros((len(own), 300, 2, 25, 3), dtype=np.float32)
         for row, place in zip(x, own, strict=True):
-            joints = store.clip(place).joints
+            joints = store[place].joints
             row[: joints.shape[1], : len(joints)] = joints.transpose(1, 0, 2, 3)
         arrays[f"x_{subset}"] = x.reshape(len(own), 300, 150)
         arrays[f"y_{subset}"] = np.eye(60)[store.clips["label"][own]]
@@ -254,7 +254,7 @@ def test_compare(poseglot: Command, numbered: Path, tmp_path: Path) -> None:
     order = np.random.default_rng(1).permutation(len(store)).tolist()
     same = poseglot("data", numbered, "--compare", array_of(store, tmp_path / "same.npz", order), "--split", "cross-subject")
     assert (same.status, same.error) == (0, "")
-    on_a_side = int((store.belongs("cross-subject", "train") | store.belongs("cross-subject", "test")).sum())
+    on_a_side = int((store.subset_mask("cross-subject", "train") | store.subset_mask("cross-subject", "test")).sum())
     lines = same.out.splitlines()
     assert lines[0] == (
         f"{numbered} against {tmp_path / 'same.npz'} (split cross-subject; equal: no coordinate differs by more than 0.0001)"
@@ -271,8 +271,8 @@ def test_compare(poseglot: Command, numbered: Path, tmp_path: Path) -> None:
     path = array_of(store, tmp_path / "other.npz", [place for place in order if place != 6])
     with np.load(path) as arrays:
         changed = dict(arrays)
-    subset = "train" if store.belongs("cross-subject", "train")[11] else "test"
-    row = int(np.flatnonzero(changed[f"x_{subset}"][:, 0, 0] == store.clip(11).joints[0, 0, 0, 0])[0])
+    subset = "train" if store.subset_mask("cross-subject", "train")[11] else "test"
+    row = int(np.flatnonzero(changed[f"x_{subset}"][:, 0, 0] == store[11].joints[0, 0, 0, 0])[0])
     changed[f"x_{subset}"][row, 7, 3 * 4 + 1] += 0.5
     np.savez(path, **changed)
     other = poseglot("data", numbered, "--compare", path)
@@ -293,10 +293,10 @@ def test_compare(poseglot: Command, numbered: Path, tmp_path: Path) -> None:
 def test_compare_a_store_of_half_precision(poseglot: Command, numbered: Path, tmp_path: Path) -> None:
     store = open_store(numbered)
     half = tmp_path / "half"
-    clips = [store.clip(place) for place in range(len(store))]
+    clips = [store[place] for place in range(len(store))]
     write_store(half, clips, benchmark=load_benchmark("ntu60"), layout=load_layout("ntu25"), source={}, dtype="float16")
     array = array_of(store, tmp_path / "array.npz", list(range(40)))
-    on_a_side = int((store.belongs("cross-subject", "train") | store.belongs("cross-subject", "test")).sum())
+    on_a_side = int((store.subset_mask("cross-subject", "train") | store.subset_mask("cross-subject", "test")).sum())
     said = poseglot("data", half, "--compare", array, "--split", "cross-subject")
     assert said.out.splitlines()[-1] == f"the same: each clip ({on_a_side}) equals a row, and each row a clip."
     assert re.search(r"^  tolerance     0\.00\d+: 0\.0001, and the 0\.00\d+ by which float16 rounds", said.out, flags=re.M)
@@ -315,7 +315,7 @@ def test_compare_with_what_is_no_such_array(poseglot: Command, numbered: Path, t
 
 
 def test_one_is_not_many(poseglot: Command, small_store: PackedStore, tmp_path: Path) -> None:
-    clip = small_store.clip(0)
+    clip = small_store[0]
     path = tmp_path / "one"
     write_store(
         path,
@@ -367,7 +367,7 @@ def test_export(poseglot: Command, numbered: Path, tmp_path: Path) -> None:
     source = read_source([out], layout=load_layout("ntu25"), name="again", classes=None)
     read = {clip.name: clip for clip in source.clips if isinstance(clip, Clip)}
     assert set(read) == set(map(str, store.clips["name"]))
-    np.testing.assert_array_equal(read["clip 3"].joints, store.clip(3).joints)
+    np.testing.assert_array_equal(read["clip 3"].joints, store[3].joints)
 
 
 @pytest.mark.parametrize(

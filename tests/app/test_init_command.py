@@ -38,7 +38,7 @@ def files(small_store: PackedStore, tmp_path: Path) -> Path:
     """Twelve joints of synthetic clips, (joints, channels, frames), in folders of classes; five people."""
     places = [load_layout("kinect20").index[joint] for joint in ORDER]
     for place in range(len(small_store)):
-        clip = small_store.clip(place)
+        clip = small_store[place]
         if clip.label < 4 and clip.subject <= 5:
             path = tmp_path / "clips" / small_store.info.classes[clip.label] / f"p{clip.subject}_{place}.npy"
             path.parent.mkdir(parents=True, exist_ok=True)

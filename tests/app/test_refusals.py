@@ -154,7 +154,7 @@ def test_an_unknown_argument_is_named(poseglot: Command) -> None:
 
 def test_unacceptable_clips(poseglot: Command, make_run: MakeRun, small_store: PackedStore, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    joints = small_store.clip(0).joints
+    joints = small_store[0].joints
     np.save(tmp_path / "good.npy", joints)
     np.save(tmp_path / "short.npy", joints[:, :, :13])
     for name in ("film.mp4", "film.gif"):

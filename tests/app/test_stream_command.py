@@ -19,7 +19,7 @@ Poseglot = Callable[..., Any]
 
 @pytest.fixture
 def clip(small_store: PackedStore) -> Any:
-    return small_store.clip(0).joints
+    return small_store[0].joints
 
 
 def test_a_file_frame_by_frame(poseglot: Poseglot, make_run: Callable[..., Path], clip: Any, tmp_path: Path) -> None:

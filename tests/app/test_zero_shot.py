@@ -58,7 +58,7 @@ def scores_by_hand(run: Path, store: PackedStore, classes: list[str]) -> tuple[n
     zero_shot, found, labels = ZeroShotRecognizer(Run(run)), [], []
     words = zero_shot.described(classes)
     for place in range(len(store)):
-        clip = store.clip(place)
+        clip = store[place]
         if clip.subject >= 9:
             view = torch.from_numpy(view_of(clip.joints, pipeline="nw-ucla"))[None]
             found.append(cosines(zero_shot.features(view), words))
@@ -126,7 +126,7 @@ def test_a_bias_is_found_elsewhere_or_not_at_all(poseglot: Command, runs: dict[s
 def test_the_bias_is_that_of_the_clips_it_is_found_on(
     poseglot: Command, runs: dict[str, Path], small_store: PackedStore
 ) -> None:
-    from poseglot.data.folds import split_fold
+    from poseglot.data.splits import split_fold
 
     poseglot("zero-shot", runs["run"], "--bias-from", runs["choosing"], "--device", "cpu")
     zero_shot = ZeroShotRecognizer(Run(runs["choosing"]))
@@ -144,7 +144,7 @@ def test_the_bias_is_that_of_the_clips_it_is_found_on(
 def test_twins_of_unseen_clips_among_the_learned_are_a_leak(
     poseglot: Command, runs: dict[str, Path], recipe: Recipe, small_store: PackedStore, tmp_path: Path
 ) -> None:
-    clips = [small_store.clip(place) for place in range(len(small_store))]
+    clips = [small_store[place] for place in range(len(small_store))]
     unseen = next(n for n, clip in enumerate(clips) if clip.subject >= 9 and small_store.info.classes[clip.label] == "squat")
     learned = next(n for n, clip in enumerate(clips) if clip.subject < 9 and small_store.info.classes[clip.label] == "bow")
     clips[learned] = replace(clips[learned], joints=clips[unseen].joints)
@@ -176,7 +176,7 @@ def test_what_zero_shot_refuses(
 def test_predict_adds_classes_by_their_words(
     poseglot: Command, runs: dict[str, Path], small_store: PackedStore, tmp_path: Path
 ) -> None:
-    run, clip = runs["run"], small_store.clip(75)
+    run, clip = runs["run"], small_store[75]
     np.save(tmp_path / "clip.npy", clip.joints)
     sets = Path(__file__).parents[2] / "src" / "poseglot" / "descriptions" / "sets" / "demo.yaml"
     import yaml

@@ -49,7 +49,7 @@ def own_clips(store: PackedStore) -> Iterator[Clip]:
     chosen = [load_layout("kinect20").index[joint] for joint in JOINTS]
     rng = np.random.default_rng(0)
     for place in range(len(store)):
-        clip = store.clip(place)
+        clip = store[place]
         pixels = clip.joints[:, :, chosen, :2] * [200, -200] + [320, 240]
         if place % 5 == 0:
             pixels = np.concatenate([pixels, pixels + np.array([50, 0])])

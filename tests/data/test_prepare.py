@@ -68,7 +68,7 @@ def test_demo_set_needs_no_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert made.counts == {"train": 96, "test": 12}
     assert made.incomplete is not None and "576" in made.incomplete
     assert made.store.clips["name"].tolist() == [clip.name for clip in made_once]
-    np.testing.assert_array_equal(made.store.clip(50).joints, made_once[50].joints)
+    np.testing.assert_array_equal(made.store[50].joints, made_once[50].joints)
     assert made.store.info.classes == synthetic.ACTIONS
 
 

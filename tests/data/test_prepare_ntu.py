@@ -23,8 +23,7 @@ from poseglot.data.prepare import prepare
 from poseglot.data.quality.issues import ClipIssue
 from poseglot.data.readers.ntu import read_clip
 from poseglot.data.readers.ntu.names import known_incomplete
-from poseglot.data.store import open_store
-from poseglot.data.store_writer import StoreWriter
+from poseglot.data.store import StoreWriter, open_store
 from poseglot.data.synthetic.raw_ntu import broken_files, raw_clip, raw_names
 from poseglot.errors import PoseglotError
 
@@ -65,7 +64,7 @@ def test_the_store_holds_every_file_after_the_chain(raw: Path, tmp_path: Path) -
     names = sorted(path.stem for path in raw.iterdir())
     assert store.clips["name"].tolist() == names
     for place, name in enumerate(names):
-        clip, alone = store.clip(place), read_clip(raw / f"{name}.skeleton")
+        clip, alone = store[place], read_clip(raw / f"{name}.skeleton")
         np.testing.assert_array_equal(clip.joints, alone.joints)
         assert (clip.name, clip.label, clip.subject, clip.camera, clip.setup) == (
             name,
@@ -75,7 +74,7 @@ def test_the_store_holds_every_file_after_the_chain(raw: Path, tmp_path: Path) -
             int(name[1:4]),
         )
     train = {name for name in names if int(name[9:12]) in store.info.splits["cross-subject"]["train"]["subject"]}
-    assert set(store.clips["name"][store.belongs("cross-subject", "train")]) == train
+    assert set(store.clips["name"][store.subset_mask("cross-subject", "train")]) == train
     assert made.counts == {"train": len(train), "test": 30 - len(train)}
     assert store.max_persons in (1, 2)
 
@@ -95,9 +94,8 @@ def test_half_precision_takes_half_the_space_and_is_read_as_float32(raw: Path, t
     whole = prepare("ntu60", source=raw, out=tmp_path / "whole").store
     half = prepare("ntu60", source=raw, out=tmp_path / "half", dtype="float16").store
     assert half.joints.dtype == np.float16 and half.joints.shape == whole.joints.shape
-    assert half.clip(3).joints.dtype == np.float32
-    np.testing.assert_array_equal(half.clip(3).joints, whole.clip(3).joints.astype(np.float16).astype(np.float32))
-    assert half.batch(np.arange(3)).joints.dtype == whole.batch(np.arange(3)).joints.dtype
+    assert half[3].joints.dtype == np.float32
+    np.testing.assert_array_equal(half[3].joints, whole[3].joints.astype(np.float16).astype(np.float32))
 
 
 class StopsAfter:
@@ -178,7 +176,7 @@ def test_other_files_begin_anew(raw: Path, tmp_path: Path) -> None:
     made = prepare("ntu60", source=source, out=out, bar=bar)
     assert bar.started_with == 0
     assert made.notes == ("an unfinished preparation of other files or with other settings was discarded",)
-    assert made.store.clip(0).joints.shape[1] == 31
+    assert made.store[0].joints.shape[1] == 31
 
 
 def test_no_space_left_keeps_what_is_done(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

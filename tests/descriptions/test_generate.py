@@ -292,7 +292,7 @@ def test_without_an_endpoint_the_template_is_named(describe: Command, monkeypatc
     assert f"nothing answers at {dead}" in messages[2].error
     monkeypatch.setitem(sys.modules, "openai", None)
     monkeypatch.delitem(sys.modules, "poseglot.descriptions.endpoint", raising=False)
-    assert "pip install '.[describe]'" in describe(None, "--model", "m").error
+    assert "pip install 'poseglot[describe]'" in describe(None, "--model", "m").error
     assert [path.name for path in tmp_path.iterdir()] == ["labels.txt"]
 
 

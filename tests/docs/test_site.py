@@ -16,7 +16,9 @@ from typing import get_type_hints
 import pytest
 import yaml
 
+from poseglot.studies.study import list_studies
 from poseglot.training.recipe import Recipe
+from poseglot.training.recipe_io import find_recipe, list_recipes
 from tests.conftest import ROOT
 
 LOADS = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src"}
@@ -136,10 +138,10 @@ def test_every_setting_is_on_its_page_with_type_default_and_meaning(script: Modu
 
 def test_every_recipe_and_study_is_on_its_page(script: ModuleType) -> None:
     recipes, studies = script.recipes_page(), script.studies_page()
-    for path in (ROOT / "recipes").glob("*/*.yaml"):
-        assert f"### recipes/{path.parent.name}/{path.name}\n" in recipes and path.read_text().strip() in recipes
-    for path in (ROOT / "studies").glob("*.yaml"):
-        assert f"`studies/{path.name}`" in studies
+    for name in list_recipes():
+        assert f"### {name}\n" in recipes and find_recipe(name).read_text().strip() in recipes
+    for name in list_studies():
+        assert f"`{name}`" in studies
 
 
 def test_formulas_are_drawn_by_the_browser_itself(site: Path) -> None:

@@ -64,7 +64,7 @@ class World:
 
     def __init__(self, folder: Path, store: Path, text_encoder: Path) -> None:
         self.folder, self.store, self._store, self.text_encoder = folder, store, open_store(store), text_encoder
-        for name in ("recipes", "studies", "src", "benchmarks"):
+        for name in ("src", "benchmarks"):
             (folder / name).symlink_to(ROOT / name)
 
     def provide(self, names: Sequence[str]) -> None:
@@ -98,7 +98,7 @@ class World:
         }[name]
 
     def _joints(self, place: int) -> Any:
-        return self._store.clip(place).joints
+        return self._store[place].joints
 
     def _recording(self) -> Any:
         return np.concatenate([self._joints(place) for place in range(0, 60, 12)], axis=1)
@@ -137,7 +137,7 @@ class World:
 
     def _nw_ucla(self, path: Path) -> None:
         """Clips of the synthetic set under NW-UCLA's names and views."""
-        clips = [self._store.clip(place) for place in range(100)]
+        clips = [self._store[place] for place in range(100)]
         named = [
             replace(clip, label=place % 10, camera=place // 10 % 3 + 1, subject=place // 30 + 1, name=f"clip{place}")
             for place, clip in enumerate(clips)

@@ -66,4 +66,4 @@ def run_folder(recognizer: Recognizer, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="session")
 def clips(small_store: PackedStore) -> Sequence[Clip]:
     """Seven clips of different actions and lengths."""
-    return [small_store.clip(place) for place in range(0, 112, 16)]
+    return [small_store[place] for place in range(0, 112, 16)]

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 from poseglot.data.benchmarks import load_benchmark
-from poseglot.data.store import PackedStore, write_store
-from poseglot.data.store_writer import is_store
+from poseglot.data.store import PackedStore, is_store, write_store
 from poseglot.errors import PoseglotError
 from poseglot.inference import Predictor
 from poseglot.inference.batch import BatchJob, BatchResult, Shard, answer_here, count_answers, make_shards, opened
@@ -82,7 +81,7 @@ def test_the_answers_are_the_predictors(
     assert answer(job, shards) == count_answers(job, shards) == BatchResult(answered=127, errors=1)
     predictor = Predictor(run_folder, engine="torch", threshold=0.2)
     good = [path for path in files if path.stem != "clip3"]
-    whole = predictor.predict([small_store.clip(place) for place in range(120)], top=3) + predictor.predict(list(good), top=3)
+    whole = predictor.predict([small_store[place] for place in range(120)], top=3) + predictor.predict(list(good), top=3)
     lines = lines_of(job, shards)
     wrong = lines.pop(123)
     assert wrong["clip"] == str(files[3]) and "clip3.npy" in wrong["error"] and "answers" not in wrong
@@ -140,7 +139,7 @@ def test_an_answer_to_something_else_is_refused(
 
 
 def test_a_store_that_was_prepared_anew_is_another_one(job: BatchJob, small_store: PackedStore, tmp_path: Path) -> None:
-    clips = [small_store.clip(place) for place in range(12)]
+    clips = [small_store[place] for place in range(12)]
     info = {"benchmark": load_benchmark("demo"), "layout": load_layout("kinect20"), "source": {}}
     store = tmp_path / "store"
     write_store(store, clips, **info)

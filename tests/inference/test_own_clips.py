@@ -114,7 +114,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> tuple[Predictor, Recognizer
 
 def test_clips_with_scores_are_fed_with_them(own: tuple[Predictor, Recognizer], store: PackedStore, tmp_path: Path) -> None:
     predictor, recognizer = own
-    clips = [store.clip(place) for place in (0, 1, 20, 21)]
+    clips = [store[place] for place in (0, 1, 20, 21)]
     views = [view_of(clip.joints, pipeline="image", modality="bone", layout=own_layout(), has_scores=True) for clip in clips]
     logits = logits_of(recognizer, views)
     assert_answers(predictor.predict(clips, top=6), logits)
@@ -130,7 +130,7 @@ def test_clips_with_scores_are_fed_with_them(own: tuple[Predictor, Recognizer], 
 
 def test_clips_whose_scores_do_not_fit_are_refused(own: tuple[Predictor, Recognizer], store: PackedStore) -> None:
     predictor, _ = own
-    joints = store.clip(1).joints
+    joints = store[1].joints
     in_space = np.zeros((1, 5, 8, 3), dtype=np.float32)
     with pytest.raises(PoseglotError, match=r"run: .* 3 coordinates per joint, .* 2 coordinates and a score\. Give the conf"):
         predictor.predict([Clip(in_space, name="run")])
@@ -148,7 +148,7 @@ def test_a_recognizer_without_scores_refuses_them(
     save_recognizer(new_recognizer(spec, seed=0), tmp_path / "recognizer.safetensors")
     predictor = Predictor(tmp_path, device="cpu")
     with pytest.raises(PoseglotError, match=r"2 coordinates and a score per joint, .* with 3 coordinates\. Leave out the last"):
-        predictor.predict([store.clip(1)])
+        predictor.predict([store[1]])
     views = ClipDataset(store, np.arange(4), load_pipeline("metric"), "joint", own_layout())
     with pytest.raises(PoseglotError, match=r"clips of mine have 2 coordinates and a score .* on 3 coordinates\. Leave out"):
         next(predictor.logits_of(views))

@@ -146,7 +146,7 @@ def test_logits_of_a_store_are_those_of_its_clips_in_order(
     views = ClipDataset(small_store, places, load_pipeline("nw-ucla"), "joint", load_layout("kinect20"))
     batches = list(predictor.logits_of(views, batch_size=4))
     assert [len(batch) for batch in batches] == [4, 4, 3]
-    expected = full_logits(recognizer, [view_of(small_store.clip(int(place)).joints, pipeline="nw-ucla") for place in places])
+    expected = full_logits(recognizer, [view_of(small_store[int(place)].joints, pipeline="nw-ucla") for place in places])
     np.testing.assert_allclose(np.concatenate(batches), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -179,6 +179,7 @@ def with_nan(joints: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         (lambda joints: joints[:, :0], "no frames"),
         (lambda joints: joints[0, 0, 0], "shape"),
     ],
+    ids=["2 people", "2 coordinates", "19 joints", "25 joints", "NaN", "no frames", "no clip"],
 )
 def test_unacceptable_clips_are_named(
     predictor: Predictor, clips: Sequence[Clip], tmp_path: Path, spoil: Callable[[npt.NDArray[np.float32]], object], said: str

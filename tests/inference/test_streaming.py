@@ -68,7 +68,7 @@ def test_after_each_frame_it_says_what_it_would_say_of_the_clip(
 ) -> None:
     """Real clips; of two people the second does what another clip shows."""
     store = open_store(real_store)
-    joints = [store.clip(place).joints[:, :16] for place in (3, 700)][:people]
+    joints = [store[place].joints[:, :16] for place in (3, 700)][:people]
     clip = np.concatenate(joints, axis=0)
     run = save(people=people, modality=modality)
     recognizer = StreamingRecognizer(run)

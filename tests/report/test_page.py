@@ -216,7 +216,7 @@ def test_similarity_on_the_page_is_that_of_features_clip_by_clip(run: Path, smal
     features: dict[str, list[Any]] = {level: [] for level in LEVELS}
     with torch.no_grad():
         for name in scores.names:
-            view = torch.from_numpy(view_of(small_store.clip(where[name]).joints, pipeline="nw-ucla"))[None]
+            view = torch.from_numpy(view_of(small_store[where[name]].joints, pipeline="nw-ucla"))[None]
             for level, feature in recognizer(view)["alignment"].items():
                 features[level].append(feature[0].numpy())
     found = sections.alignment(collect(Run(run)))
@@ -303,7 +303,7 @@ def test_clips_are_the_surest_mistakes_and_move_as_stored(run: Path, small_store
     names = [text for tag, text in parsed.texts if tag == "span" and text in load_scores(run / "scores.npz").names]
     assert names == [clip.name for clip in shown.clips]
     where = {str(name): place for place, name in enumerate(small_store.clips["name"])}
-    joints = small_store.clip(where[names[0]]).joints
+    joints = small_store[where[names[0]]].joints
     drawn = np.array(parsed.data["clips"]["shown"][0]["people"]).reshape(1, -1, 20, 3)
     assert drawn.shape[1] == min(joints.shape[1], 48)
     scale = 1000 / np.ptp(joints.reshape(-1, 3), axis=0).max()

@@ -64,7 +64,7 @@ def log(epochs: int, *, alignment: bool = True, every: int = 1) -> list[dict[str
 
 @pytest.fixture(scope="module")
 def clip(small_store: PackedStore) -> Clip:
-    return small_store.clip(64)
+    return small_store[64]
 
 
 def test_a_skeleton_shows_every_part_in_its_colour(clip: Clip, tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from poseglot.data.benchmarks import load_benchmark
-from poseglot.data.quality.clip_checks import Finding
-from poseglot.data.quality.wording import finding_in_words
+from poseglot.data.quality.checks import Finding
+from poseglot.data.quality.summary import finding_text
 from poseglot.data.store import PackedStore, write_store
 from poseglot.errors import PoseglotError
 from poseglot.report import store_pictures
@@ -67,7 +67,7 @@ def test_a_sheet_has_a_row_a_clip_and_six_frames_in_it(small_store: PackedStore,
 
 
 def test_a_clip_fills_its_row_in_whatever_unit(small_store: PackedStore, tmp_path: Path) -> None:
-    joints = small_store.clip(4).joints
+    joints = small_store[4].joints
     store = store_of([joints, joints * 1000 + 500], tmp_path / "store")
     pixels = sheet(store, [Row(0), Row(1)], tmp_path / "sheet.png")
     middle = pixels.shape[0] // 2
@@ -76,7 +76,7 @@ def test_a_clip_fills_its_row_in_whatever_unit(small_store: PackedStore, tmp_pat
 
 
 def test_everybody_is_shown_and_nobody_who_is_not_there(small_store: PackedStore, tmp_path: Path) -> None:
-    joints = small_store.clip(4).joints
+    joints = small_store[4].joints
     store = store_of(
         [joints, np.concatenate([joints, joints + np.float32([1, 0, 0])]), np.concatenate([joints, 0 * joints]), 0 * joints],
         tmp_path / "store",
@@ -104,7 +104,7 @@ def drawn(store: PackedStore, rows: list[Row], path: Path, monkeypatch: pytest.M
 
 
 def test_where_nobody_is_it_says_so(small_store: PackedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    joints = small_store.clip(4).joints[:, :6].copy()
+    joints = small_store[4].joints[:, :6].copy()
     joints[:, 2] = 0
     store = store_of([joints, 0 * joints, 0 * joints[:, :1]], tmp_path / "store")
     figure = drawn(store, [Row(0), Row(1), Row(2)], tmp_path / "sheet.png", monkeypatch)
@@ -113,7 +113,7 @@ def test_where_nobody_is_it_says_so(small_store: PackedStore, tmp_path: Path, mo
 
 
 def test_a_second_person_is_thinner(small_store: PackedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    joints = small_store.clip(4).joints
+    joints = small_store[4].joints
     two = np.concatenate([joints, joints + np.array([1, 0, 0], dtype=np.float32)])
     store = store_of([two, joints, np.concatenate([joints, 0 * joints])], tmp_path / "store")
     figure = drawn(store, [Row(0), Row(1), Row(2)], tmp_path / "sheet.png", monkeypatch)
@@ -130,7 +130,7 @@ def test_a_second_person_is_thinner(small_store: PackedStore, tmp_path: Path, mo
 def test_a_slot_has_an_edge_and_a_row_one_scale(
     small_store: PackedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    joints = small_store.clip(4).joints[:, :6].copy()
+    joints = small_store[4].joints[:, :6].copy()
     joints[:, 3:] += np.array([4, 0, 0], dtype=np.float32)
     store = store_of([joints, joints[:, :2]], tmp_path / "store")
     figure = drawn(store, [Row(0), Row(1)], tmp_path / "sheet.png", monkeypatch)
@@ -161,7 +161,7 @@ def test_heads_are_up_in_the_coordinates_of_a_picture_too(tmp_path: Path) -> Non
 
 
 def test_frames_around_the_place_of_a_finding(small_store: PackedStore, tmp_path: Path) -> None:
-    joints = np.repeat(small_store.clip(4).joints[:, :1], 60, axis=1)
+    joints = np.repeat(small_store[4].joints[:, :1], 60, axis=1)
     joints[0, 30, LAYOUT.index["head"]] += [0, 0.5, 0]
     store = store_of([joints], tmp_path / "store")
     spread, around = (sheet(store, [Row(0, frame=frame)], tmp_path / "sheet.png") for frame in (0, 31))
@@ -175,7 +175,7 @@ def test_frames_around_the_place_of_a_finding(small_store: PackedStore, tmp_path
 
 
 def test_clips_of_one_frame_and_without_a_class(small_store: PackedStore, tmp_path: Path) -> None:
-    store = store_of([small_store.clip(4).joints[:, :1]], tmp_path / "store")
+    store = store_of([small_store[4].joints[:, :1]], tmp_path / "store")
     pixels = sheet(store, [Row(0, frame=1)], tmp_path / "sheet.png")
     columns = places_of(pixels, PART_COLORS["leg"])[:, 1]
     assert len(columns)
@@ -196,8 +196,8 @@ def test_the_worst_of_every_check_in_turn(small_store: PackedStore) -> None:
     same = [Finding(names[5], "same content", 2, 1, others=(names[4],))]
     rows = suspicious_clips(small_store, [*short, *jumps, *same])
     assert [row.place for row in rows] == [4, 0, 5, 1, 2]
-    assert rows[1].about == f"{finding_in_words(jumps[0])}; also short"
-    assert rows[2].about == finding_in_words(same[0])
+    assert rows[1].about == f"{finding_text(jumps[0])}; also short"
+    assert rows[2].about == finding_text(same[0])
     assert [row.frame for row in rows] == [0, 2, 0, 3, 4]
     assert [row.place for row in suspicious_clips(small_store, jumps, count=2)] == [0, 1]
 

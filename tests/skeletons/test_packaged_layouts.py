@@ -150,20 +150,20 @@ def test_bones_are_one_tree_and_cross_to_the_other_side_nowhere(layout: Layout) 
         reached |= frontier
     assert reached == set(layout.joints) and len(layout.bones) == len(layout) - 1
     for child, parent in layout.bones.items():
-        subsets = {joint.split("_")[0] for joint in (child, parent)}
-        assert not {"left", "right"} <= subsets, f"{child} hangs on {parent}"
+        sides = {joint.split("_")[0] for joint in (child, parent)}
+        assert not {"left", "right"} <= sides, f"{child} hangs on {parent}"
 
 
 @EVERY
 def test_limbs_lead_towards_the_body(layout: Layout) -> None:
     for limb in (["wrist", "elbow", "shoulder"], ["ankle", "knee", "hip"]):
-        for subset in ("left", "right"):
-            chain = [f"{subset}_{name}" for name in limb]
+        for side in ("left", "right"):
+            chain = [f"{side}_{name}" for name in limb]
             assert [layout.bones[joint] for joint in chain[:-1]] == chain[1:]
     trunk = {joint for joint in layout.joints if joint not in (*layout.mirror, *layout.mirror.values())}
-    for subset in ("left", "right"):
-        assert layout.bones[f"{subset}_shoulder"] in trunk
-        assert layout.bones[f"{subset}_hip"] in trunk | {f"{subset}_shoulder"}
+    for side in ("left", "right"):
+        assert layout.bones[f"{side}_shoulder"] in trunk
+        assert layout.bones[f"{side}_hip"] in trunk | {f"{side}_shoulder"}
 
 
 PLACES = {
@@ -192,7 +192,7 @@ def test_partitions_hold_every_joint_once_and_no_part_is_empty(layout: Layout, p
     parts = layout.partition(partition)
     assert len(parts) == {"two": 2, "four": 4, "six": 6}[partition]
     assert all(parts.values())
-    assert Counter(place for places in parts.values() for place in places) == Counter(range(len(layout)))
+    assert Counter(index for indices in parts.values() for index in indices) == Counter(range(len(layout)))
 
 
 @EVERY
@@ -214,7 +214,7 @@ def test_every_encoder_takes_it(layout: Layout, encoder: str) -> None:
     xyz = torch.randn(2, 1, 5, len(layout), 3, generator=generator)
     score = torch.rand(2, 1, 5, len(layout), 1, generator=generator)
     for clips in (xyz, xyz[..., :2], torch.cat([xyz[..., :2], score], dim=-1)):
-        module = create_encoder(encoder, layout, people=2, channels=clips.shape[-1], width=8).eval()
+        module = create_encoder(encoder, layout, num_persons=2, channels=clips.shape[-1], base_channels=8).eval()
         with torch.no_grad():
             features = module(clips)
         assert features.ndim == 5 and features.shape[2] >= 1
@@ -225,7 +225,7 @@ def test_every_encoder_takes_it(layout: Layout, encoder: str) -> None:
 @EVERY
 @pytest.mark.parametrize("modality", ["joint", "bone"])
 @pytest.mark.parametrize("pipeline", ["metric", "image"])
-def test_the_view_of_a_mirrored_clip_is_the_mirrored_view(layout: Layout, pipeline: str, modality: str) -> None:
+def test_the_input_of_a_mirrored_clip_is_the_mirrored_input(layout: Layout, pipeline: str, modality: str) -> None:
     def mirrored(joints: np.ndarray) -> np.ndarray:
         swap = other_side(layout)
         return joints[:, :, [layout.index[swap[joint]] for joint in layout.joints]] * np.float32([-1, 1, 1])

@@ -14,7 +14,6 @@ import yaml
 from poseglot.errors import PoseglotError
 from poseglot.studies.study import Cell, load_study
 from poseglot.training.recipe_io import parse_recipe, read_recipe
-from tests.conftest import ROOT
 from tests.studies.helpers import ROWS, loaded, write_study
 
 
@@ -154,9 +153,9 @@ def test_paths_are_those_that_a_person_here_would_type(tmp_path: Path, monkeypat
 
 
 def test_a_row_may_have_a_recipe_of_its_own(tmp_path: Path) -> None:
-    own = str(ROOT / "recipes" / "nw-ucla" / "paper.yaml")
+    own = "nw-ucla/paper"
     study = loaded(tmp_path, tables=[{"title": "T", "rows": [*ROWS, {"name": "paper", "base": own}]}])
-    assert study.tables[0].rows[2].cells[0].recipe == read_recipe(Path(own))
+    assert study.tables[0].rows[2].cells[0].recipe == read_recipe(own)
 
 
 def one_table(**changes: Any) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def test_layout_scores_and_protocol_of_the_store_reach_the_recognizer(recipe: Re
     assert load_recognizer(tmp_path / "r.safetensors").spec == spec
 
     view = built.test.view(torch.tensor([1]), None, torch.device("cpu"))
-    clip = built.test.store.clip(int(built.test.indices[1]))
+    clip = built.test.store[int(built.test.indices[1])]
     alone = apply_pipeline(clip.joints, pipeline="image", modality="bone", layout=own_layout(), has_scores=True)
     torch.testing.assert_close(view[0, : len(alone)], torch.from_numpy(alone))
     training = built.train.view(torch.arange(4), Augmentation(0, 0), torch.device("cpu"))

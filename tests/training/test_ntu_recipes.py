@@ -18,14 +18,13 @@ from poseglot.training.engine import Runtime, _Training, train
 from poseglot.training.recipe import LossRecipe, ModelRecipe, Recipe
 from poseglot.training.recipe_io import read_recipe
 from poseglot.training.run import Run
-from tests.conftest import ROOT
 from tests.training.test_shipped_recipes import fabric_of_a_cpu
 
 RECIPES = [("ntu60", "cross-subject"), ("ntu60", "cross-view"), ("ntu120", "cross-subject"), ("ntu120", "cross-setup")]
 
 
 def recipe_of(benchmark: str, split: str) -> Recipe:
-    return read_recipe(ROOT / f"recipes/{benchmark}/{split}.yaml")
+    return read_recipe(f"{benchmark}/{split}")
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +64,11 @@ def test_from_raw_files_to_an_answer(raw: Path, tmp_path: Path, tiny_bert: Path)
     store = prepare("ntu60", source=raw, out=tmp_path / "ntu60").store
     recipe = small(recipe_of("ntu60", "cross-subject"), tmp_path / "ntu60", tiny_bert)
     result = train(recipe, tmp_path / "run", machine=Runtime(accelerator="cpu"))
-    assert result.last.total == store.belongs("cross-subject", "test").sum()
+    assert result.last.total == store.subset_mask("cross-subject", "test").sum()
     predictor = Predictor(tmp_path / "run")
     path = min(raw.iterdir())
     (from_file,) = predictor.predict([path])
-    (from_store,) = predictor.predict([store.clip(int(np.flatnonzero(store.clips["name"] == path.stem)[0]))])
+    (from_store,) = predictor.predict([store[int(np.flatnonzero(store.clips["name"] == path.stem)[0])]])
     assert from_file.answers == from_store.answers
     assert from_file.answers[0].action in load_benchmark("ntu60").classes
 

@@ -8,22 +8,20 @@ import pytest
 
 from poseglot.errors import PoseglotError
 from poseglot.training.recipe import Recipe
-from poseglot.training.recipe_io import parse_recipe, read_recipe, recipe_yaml
-from tests.conftest import ROOT
+from poseglot.training.recipe_io import list_recipes, parse_recipe, read_recipe, recipe_yaml
 
-RECIPES = sorted((ROOT / "recipes").glob("*/*.yaml"))
-PAPER = str(ROOT / "recipes/nw-ucla/paper.yaml")
+PAPER = "nw-ucla/paper"
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_every_shipped_recipe_is_valid_and_comes_back_from_yaml(path: Path, tmp_path: Path) -> None:
-    recipe = read_recipe(path)
+@pytest.mark.parametrize("name", list_recipes())
+def test_every_shipped_recipe_is_valid_and_comes_back_from_yaml(name: str, tmp_path: Path) -> None:
+    recipe = read_recipe(name)
     (tmp_path / "again.yaml").write_text(recipe_yaml(recipe))
     assert read_recipe(tmp_path / "again.yaml") == recipe
 
 
 def test_the_papers_settings_are_in_its_recipe() -> None:
-    recipe = read_recipe(Path(PAPER))
+    recipe = read_recipe(PAPER)
     optim = recipe.optim
     assert (optim.batch_size, optim.epochs, optim.lr, optim.weight_decay) == (64, 110, 0.2, 4e-4)
     assert (optim.milestones, optim.warmup_epochs, optim.gamma) == ([90, 100], 5, 0.1)
@@ -32,7 +30,7 @@ def test_the_papers_settings_are_in_its_recipe() -> None:
 
 
 def test_the_official_recipe_switches_on_every_quirk() -> None:
-    recipe = read_recipe(ROOT / "recipes/nw-ucla/official.yaml")
+    recipe = read_recipe("nw-ucla/official")
     assert recipe.data.official_repeated_augmentation
     assert recipe.model.official_input_transform
     assert recipe.text.official_parts

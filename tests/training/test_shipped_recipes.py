@@ -15,7 +15,6 @@ from poseglot.training.engine import Runtime, _Training, train
 from poseglot.training.recipe import Recipe
 from poseglot.training.recipe_io import read_recipe
 from poseglot.training.run import Run
-from tests.conftest import ROOT
 from tests.training.test_task import one_batch
 
 pytestmark = pytest.mark.slow
@@ -26,7 +25,7 @@ CPU = Runtime(accelerator="cpu")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     store = tmp_path_factory.mktemp("demo") / "store"
     prepare("demo", source=None, out=store)
-    recipe = read_recipe(ROOT / "recipes/demo/demo.yaml")
+    recipe = read_recipe("demo")
     return replace(recipe, data=replace(recipe.data, store=str(store)))
 
 
@@ -41,7 +40,7 @@ def test_the_demo_recipe_is_clearly_above_nearest_neighbour_and_under_perfect(de
 @pytest.mark.parametrize("modality", ["joint", "bone", "joint_motion", "bone_motion"])
 @pytest.mark.parametrize("name", ["paper", "paper-clip", "official", "cpu-hour"])
 def test_an_nw_ucla_recipe_takes_its_first_steps_on_real_clips(name: str, modality: str, real_store: Path) -> None:
-    recipe = read_recipe(ROOT / f"recipes/nw-ucla/{name}.yaml")
+    recipe = read_recipe(f"nw-ucla/{name}")
     recipe = replace(
         recipe,
         data=replace(recipe.data, store=str(real_store), modality=modality),  # type: ignore[arg-type]

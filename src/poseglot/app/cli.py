@@ -32,8 +32,8 @@ from poseglot.app.commands import (
     webcam,
     zero_shot,
 )
+from poseglot.devices import keep_freed_memory
 from poseglot.errors import PoseglotError
-from poseglot.memory import keep_freed_memory
 
 # In the order of `poseglot --help`.
 _COMMANDS = (

@@ -104,7 +104,7 @@ tables:
 def readme(name: str, store: PackedStore, split: str) -> str:
     """Five lines."""
     info = store.info
-    counts = " and ".join(f"{store.belongs(split, subset).sum():,} {subset}" for subset in ("train", "test"))
+    counts = " and ".join(f"{store.subset_mask(split, subset).sum():,} {subset}" for subset in ("train", "test"))
     return "\n".join(
         [
             f"# {name}: {len(store):,} clips ({counts}, split `{split}`) of {len(info.classes)} actions; `poseglot info data` shows them.",

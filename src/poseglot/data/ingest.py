@@ -15,9 +15,9 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol, TypeVar
 
 from poseglot.data.quality.issues import ClipError, ClipIssue
-from poseglot.data.store_writer import StoreWriter
+from poseglot.data.store import StoreWriter
+from poseglot.devices import keep_freed_memory
 from poseglot.errors import PoseglotError
-from poseglot.memory import keep_freed_memory
 from poseglot.skeletons.clip import Clip
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ def fill(
     bar.reset(total=sum(map(len, chunks)))
     bar.update(sum(map(len, done)))
     for chunk, results in zip(left, in_order(read, left, workers=workers), strict=True):
-        writer.note([issue.as_dict() for issue in add_all(writer, results)])
+        writer.checkpoint([issue.as_dict() for issue in add_all(writer, results)])
         bar.update(len(chunk))
     return [ClipIssue(**issue) for note in writer.notes for issue in note]
 

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from poseglot.data.benchmarks import Benchmark
-from poseglot.data.custom_split import SUBSETS, Member, custom_split
 from poseglot.data.quality.issues import ClipError, ClipIssue, Kind
+from poseglot.data.splits import SUBSETS, Member, custom_split
 from poseglot.errors import FileError, PoseglotError, SettingError
 from poseglot.files import decode_text
 from poseglot.skeletons.clip import Clip, Joints, check_joints

@@ -23,16 +23,15 @@ from poseglot import __version__
 from poseglot.data import synthetic
 from poseglot.data.benchmarks import Benchmark, load_benchmark
 from poseglot.data.ingest import Bar, add_all, fill
+from poseglot.data.quality.checks import check_set, check_subsets
 from poseglot.data.quality.issues import ClipIssue
-from poseglot.data.quality.set_checks import check_set, check_subsets
 from poseglot.data.readers import nw_ucla, open_source, set_formats
 from poseglot.data.readers.formats import Source
 from poseglot.data.readers.ntu.archive import Index, index_sources, read_members
 from poseglot.data.readers.selection import unseen_centre
-from poseglot.data.store import PackedStore, open_store, store_info
-from poseglot.data.store_writer import REPORT_FILE, DType, StoreWriter
+from poseglot.data.store import REPORT_FILE, DType, PackedStore, StoreWriter, open_store, store_info
 from poseglot.errors import FileError, InputError, NotFoundError, SettingError
-from poseglot.files import folder_written_atomically, folder_written_in_turns, sha256_of, unfinished_key
+from poseglot.files import folder_written_atomically, resumable_folder, sha256_of, unfinished_key
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import Layout, load_layout
 
@@ -159,7 +158,7 @@ def prepare(
     bar = NoBar() if bar is None else bar
     formats = set_formats()
     if name not in (*SETS, *formats):
-        raise NotFoundError("data set or format", name, (*SETS, *formats))
+        raise NotFoundError(name, (*SETS, *formats), kind="data set or format")
     if name == "demo" and sources:
         raise SettingError("the demo set is generated; leave out --source.")
     if name != "demo" and not sources:
@@ -180,7 +179,7 @@ def prepare(
             notes += more
     store = open_store(out)
     split = next(iter(benchmark.splits))
-    indices = {subset: np.flatnonzero(store.belongs(split, subset)) for subset in ("train", "test")}
+    indices = {subset: np.flatnonzero(store.subset_mask(split, subset)) for subset in ("train", "test")}
     counts = {subset: len(found) for subset, found in indices.items()}
     if name in formats:
         notes += check_set(store) + check_subsets(store, indices["train"], indices["test"])
@@ -268,7 +267,7 @@ def _custom_layout(custom: CustomDataset) -> Layout | None:
             raise SettingError("the order of joints uses a layout's names; give the layout, too (--layout).")
         return None
     layout = load_layout(custom.layout)
-    return layout if not custom.joints or custom.joints == layout.joints else layout.taking(custom.joints, name=custom.name)
+    return layout if not custom.joints or custom.joints == layout.joints else layout.select(custom.joints, name=custom.name)
 
 
 def _write(
@@ -350,7 +349,7 @@ def _write_ntu(
     notes = []
     if unfinished_key(out) not in (None, key):
         notes.append("an unfinished preparation of other files or with other settings was discarded")
-    with folder_written_in_turns(out, key=key, overwrite=overwrite) as folder:
+    with resumable_folder(out, key=key, overwrite=overwrite) as folder:
         writer = StoreWriter(folder, joint_count=len(layout), class_count=len(benchmark.classes), dtype=dtype)
         if len(writer):
             notes.append(f"continued an unfinished preparation of {len(writer):,} clips")

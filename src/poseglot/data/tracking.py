@@ -1,7 +1,7 @@
 """Tracking: people found in each frame, in any order and with gaps, become tracks.
 
-Frame by frame, people are assigned to the living tracks so that the sum of the distances between poses is smallest (the Hungarian
-algorithm, exact). A person further than `reach` from every track begins a new one. A track without a person for more than `gap` frames
+Frame by frame, people are assigned to the living tracks so that the sum of the distances between poses is smallest (scipy's exact
+assignment). A person further than `reach` from every track begins a new one. A track without a person for more than `gap` frames
 ends; shorter gaps are filled in a straight line. The distance of two poses is the mean distance of the joints that both have, in body
 sizes, so that `reach` holds for metres and for pixels.
 """
@@ -109,32 +109,11 @@ def together(tracks: Sequence[Track], frames: int) -> Joints:
 
 
 def assign(cost: Matrix) -> list[tuple[int, int]]:
-    """Return pairs (row, column), as many as the shorter side has, with the smallest sum of costs (Kuhn 1955; cubic)."""
-    if cost.shape[0] > cost.shape[1]:
-        return sorted((row, column) for column, row in assign(cost.T))
-    rows, columns = cost.shape
-    # Potentials of rows and columns. row_of[j] is the row of column j (counted from 1; 0: none). Column 0 stands for the current row.
-    row_potential, column_potential = np.zeros(rows + 1), np.zeros(columns + 1)
-    row_of = np.zeros(columns + 1, dtype=np.int64)
-    for row in range(1, rows + 1):
-        row_of[0], column = row, 0
-        slack, before = np.full(columns + 1, np.inf), np.zeros(columns + 1, dtype=np.int64)
-        visited = np.zeros(columns + 1, dtype=bool)
-        while row_of[column]:
-            visited[column] = True
-            reduced = cost[row_of[column] - 1] - row_potential[row_of[column]] - column_potential[1:]
-            shorter = ~visited[1:] & (reduced < slack[1:])
-            slack[1:][shorter], before[1:][shorter] = reduced[shorter], column
-            nearest = 1 + int(np.where(visited[1:], np.inf, slack[1:]).argmin())
-            step = slack[nearest]
-            row_potential[row_of[visited]] += step
-            column_potential[visited] -= step
-            slack[~visited] -= step
-            column = nearest
-        while column:  # along the path found, every row takes the next column
-            row_of[column] = row_of[before[column]]
-            column = int(before[column])
-    return sorted((int(row_of[column]) - 1, column - 1) for column in range(1, columns + 1) if row_of[column])
+    """Return pairs (row, column), as many as the shorter side has, with the smallest sum of costs."""
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(cost)
+    return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
 def _distance(one: Joints, other: Joints, has_scores: bool, num_dims: int | None = None) -> float:

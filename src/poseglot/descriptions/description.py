@@ -30,7 +30,7 @@ from typing import Any
 import yaml
 
 from poseglot.errors import PoseglotError
-from poseglot.packaged import packaged_yaml
+from poseglot.files import packaged_yaml
 from poseglot.skeletons.layout import PARTS
 
 FORMAT = "poseglot-descriptions/1"

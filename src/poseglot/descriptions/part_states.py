@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from poseglot.errors import PoseglotError
-from poseglot.packaged import packaged_yaml
+from poseglot.files import packaged_yaml
 
 if TYPE_CHECKING:
     from torch import Tensor

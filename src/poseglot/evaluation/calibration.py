@@ -50,9 +50,9 @@ class Reliability:
 
 def log_probabilities(logits: Scores, temperature: float = 1.0) -> Array:
     """(N, classes) -> log softmax of logits / temperature, in double precision."""
-    scaled = np.asarray(logits, dtype=np.float64) / temperature
-    scaled = scaled - scaled.max(axis=1, keepdims=True)
-    result: Array = scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True))
+    from scipy.special import log_softmax
+
+    result: Array = log_softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=1)
     return result
 
 
@@ -64,12 +64,14 @@ def negative_log_likelihood(logits: Scores, labels: Labels, temperature: float =
 def fit_temperature(logits: Scores, labels: Labels) -> float:
     """The temperature with the smallest negative log-likelihood, between `COLDEST` and `HOTTEST`.
 
-    In b = 1 / temperature the likelihood is convex, and its slope, the mean of E[z] - z_label under softmax(b z), can only rise: bisection
-    finds where it is zero, to the last digit, or the end of the range that it does not reach.
+    In b = 1 / temperature the likelihood is convex, and its slope, the mean of E[z] - z_label under softmax(b z), can only rise. Its
+    zero is found between the ends of the range, or lies beyond the end that is returned.
 
     Args:
         logits: (N, classes), N >= 1. labels: (N,).
     """
+    from scipy.optimize import brentq
+
     z = np.asarray(logits, dtype=np.float64)
     own = z[np.arange(len(labels)), labels]
 
@@ -82,9 +84,7 @@ def fit_temperature(logits: Scores, labels: Labels) -> float:
         return HOTTEST
     if slope(high) <= 0:
         return COLDEST
-    while (middle := math.sqrt(low * high)) not in (low, high) and high / low > 1 + 1e-12:
-        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
-    return 1 / math.sqrt(low * high)
+    return 1 / float(brentq(slope, low, high, xtol=1e-13))
 
 
 def reliability(logits: Scores, labels: Labels, temperature: float = 1.0, *, bins: int = BINS) -> Reliability:

@@ -32,19 +32,16 @@ class McNemar:
 
 
 def mcnemar(correct_a: Hits, correct_b: Hits) -> McNemar:
-    """The exact two-sided binomial test on the clips that exactly one of two runs got right.
+    """Test by the exact two-sided binomial test, on the clips that exactly one of two runs got right.
 
     Args:
         correct_a, correct_b: (N,) of the same clips.
     """
+    from scipy.stats import binomtest
+
     only_a, only_b = int((correct_a & ~correct_b).sum()), int((correct_b & ~correct_a).sum())
     clips = only_a + only_b
-    # Whole numbers, as large as they get: C(n, 0) + ... + C(n, fewer), each from the one before.
-    ways = tail = 1
-    for place in range(min(only_a, only_b)):
-        ways = ways * (clips - place) // (place + 1)
-        tail += ways
-    return McNemar(only_a, only_b, min(1.0, 2 * tail / 2**clips))
+    return McNemar(only_a, only_b, float(binomtest(only_a, clips).pvalue) if clips else 1.0)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from typing import Any
 
 from poseglot.data.store import PackedStore, open_store
 from poseglot.errors import PoseglotError
-from poseglot.files import only_one, sha256_of, write_atomically
+from poseglot.files import exclusive_lock, sha256_of, write_atomically
 from poseglot.inference.predictor import Engine, Prediction, Predictor, recognizer_file
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
@@ -144,7 +144,7 @@ def answer_shard(job: BatchJob, shard: Shard, predictor: Predictor) -> BatchResu
         places = range(start, min(start + _BATCH, shard.clips))
         clips: list[Clip] | list[str]
         if store is not None:
-            clips = [store.clip(shard.first + place) for place in places]
+            clips = [store[shard.first + place] for place in places]
             names = [clip.name for clip in clips]
         else:
             clips = names = [shard.files[place] for place in places]
@@ -183,7 +183,7 @@ def opened(job: BatchJob, shards: Sequence[Shard]) -> Iterator[list[Shard]]:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PoseglotError(f"could not make the folder {out}: {error.strerror or error}.") from error
-    with (out / ".lock").open("a", encoding="utf-8") as lock, only_one(lock, out):
+    with (out / ".lock").open("a", encoding="utf-8") as lock, exclusive_lock(lock, out):
         _check_folder(out, asked)  # once more: another process may have filled it meanwhile
         if not (out / MANIFEST).exists():
             write_atomically(out / MANIFEST, json.dumps(asked, indent=1) + "\n")

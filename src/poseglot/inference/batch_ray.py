@@ -115,8 +115,8 @@ def _start(address: str | None) -> None:
         import ray.data
     except ImportError as error:
         raise PoseglotError(
-            f"--engine ray needs the package {(error.name or 'ray')!r}, which is not installed. In the source folder of Poseglot: "
-            "pip install '.[ray]'"
+            f"--engine ray needs the package {(error.name or 'ray')!r}, which is not installed. Install it: "
+            "pip install 'poseglot[ray]'"
         ) from error
     settings: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address is None:

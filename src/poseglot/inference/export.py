@@ -236,6 +236,5 @@ def _package(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise PoseglotError(
-            f"ONNX files need the package {error.name!r}, which is not installed. In the source folder of Poseglot: "
-            "pip install '.[export]'"
+            f"ONNX files need the package {error.name!r}, which is not installed. Install it: pip install 'poseglot[export]'"
         ) from error

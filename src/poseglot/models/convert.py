@@ -1,7 +1,7 @@
 """Weights of the public CTR-GCN and GAP implementations, and the facts of GAP's code that its numbers depend on.
 
 `recognizer_from_official` maps official parameter names to ours. `hop_transform` and `OFFICIAL_PARTS` are the quirks that
-`recipes/*/official.yaml` switches on: the k-hop "bone" in front of the encoder and the authors' joint lists per part.
+the recipe nw-ucla/official switches on: the k-hop "bone" in front of the encoder and the authors' joint lists per part.
 """
 
 from __future__ import annotations

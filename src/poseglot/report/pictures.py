@@ -19,9 +19,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from poseglot.colors import PART_COLORS
-from poseglot.data.quality.statistics import seen_joints
 from poseglot.files import write_atomically
-from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.clip import Clip, seen_joints
 from poseglot.skeletons.layout import Layout
 
 INK, PAPER, LINE = "#222222", "#ffffff", "#c9c9c9"

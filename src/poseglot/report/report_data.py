@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +77,7 @@ class ReportData:
 
     def clip(self, number: int) -> Clip:
         """A clip of the scores, as stored."""
-        return self.store.clip(self.indices[number])
+        return self.store[self.indices[number]]
 
     def view(self, numbers: Tensor) -> Tensor:
         """Clips of the scores as the recognizer sees them: (N,) -> (N, M, T, V, C), on its device."""
@@ -88,8 +88,8 @@ class ReportData:
                 f"the recognizer was trained in layout {recognizer.layout.name}, but the store is in "
                 f"{load_layout(store.info.layout).name} now."
             )
-        views = ClipDataset(store, places, load_pipeline(spec.pipeline), spec.modality, recognizer.layout)
-        return views.view(numbers, None, recognizer.classifier.weight.device)
+        views = ClipDataset(store, places, transform=partial(load_pipeline(spec.pipeline), modality=spec.modality))
+        return views.inputs(numbers, None, recognizer.classifier.weight.device)
 
 
 def collect(run: Run) -> ReportData:

@@ -12,12 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from poseglot.data.quality.clip_checks import CHECKS, Finding
-from poseglot.data.quality.statistics import seen_joints
-from poseglot.data.quality.wording import finding_in_words
+from poseglot.data.quality.checks import CHECKS, Finding
+from poseglot.data.quality.summary import finding_text
 from poseglot.data.store import PackedStore
 from poseglot.report.pictures import INK, LINE, PAPER, draw_people, name_parts, save_figure
-from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.clip import Clip, seen_joints
 from poseglot.skeletons.layout import Layout
 
 FRAMES = 6  # of a clip, in its row
@@ -49,16 +48,16 @@ def some_clips(store: PackedStore, count: int = 10) -> list[Row]:
 
 def suspicious_clips(store: PackedStore, findings: Sequence[Finding], count: int = 10) -> list[Row]:
     """The worst clip of every check, then the second of every check, and so on; each clip once, with what was found."""
-    of_check = [[finding for finding in findings if finding.what == what] for what in CHECKS]
+    of_check = [[finding for finding in findings if finding.check == what] for what in CHECKS]
     in_turn = [own[rank] for rank in range(max(map(len, of_check))) for own in of_check if rank < len(own)]
     of_clip: dict[str, list[Finding]] = {}
     for finding in in_turn:
         of_clip.setdefault(finding.clip, []).append(finding)
     rows = []
     for clip, (finding, *others) in list(of_clip.items())[:count]:
-        add_class = f"; also {', '.join(other.what for other in others)}" if others else ""
+        add_class = f"; also {', '.join(other.check for other in others)}" if others else ""
         place = int(np.flatnonzero(store.clips["name"] == clip)[0])
-        rows.append(Row(place, finding_in_words(finding) + add_class, finding.frame))
+        rows.append(Row(place, finding_text(finding) + add_class, finding.frame))
     return rows
 
 
@@ -76,7 +75,7 @@ def draw_sheet(store: PackedStore, layout: Layout, rows: Sequence[Row], path: Pa
     grid = figure.subplots(len(rows), FRAMES, squeeze=False)
     figure.subplots_adjust(left=0.01, right=0.99, top=1 - 0.75 / height, bottom=0.5 / height, wspace=0.02, hspace=0.27)
     for axes, row in zip(grid, rows, strict=True):
-        clip = store.clip(row.place)
+        clip = store[row.place]
         chosen = _frames(clip.joints.shape[1], row.frame)
         box = axes[0].get_position()
         horizontal, vertical = _window(
@@ -136,5 +135,5 @@ def _window(joints: npt.NDArray[np.float32], *, has_scores: bool, ratio: float) 
 def _y_points_down(store: PackedStore, layout: Layout, rows: Sequence[Row]) -> bool:
     """Whether heads have a smaller y than feet, as in the coordinates of a picture: then y is drawn downwards."""
     head, foot = ([layout.index[joint] for joint in layout.parts[part]] for part in ("head", "foot"))
-    clips = [store.clip(row.place).joints for row in rows]
+    clips = [store[row.place].joints for row in rows]
     return bool(np.median([clip[0, :, head, 1].mean() - clip[0, :, foot, 1].mean() for clip in clips]) < 0)

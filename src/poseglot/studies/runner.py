@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import os
 import shlex
 import signal
@@ -20,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Protocol
 
+from poseglot.files import try_lock
 from poseglot.studies.state import commands_left
 from poseglot.studies.study import Cell
 
@@ -113,7 +113,7 @@ class LocalWork:
 
     def ended(self) -> bool:
         if self._begun_at is None:
-            if not self._lock():
+            if not try_lock(self._log):
                 return False
             self._begun_at = self._log.seek(0, os.SEEK_END)
             self._left = commands_left(self.cell)
@@ -142,13 +142,6 @@ class LocalWork:
                 self._process.kill()
                 self._process.wait()
         self._log.close()
-
-    def _lock(self) -> bool:
-        try:
-            fcntl.flock(self._log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
 
     def _start(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         self._log.write(f"$ {as_command(arguments)}\n".encode())

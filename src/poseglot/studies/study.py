@@ -3,7 +3,7 @@
     format: poseglot-study/2
     title: What helps on the demo set
     about: a paragraph for the table's page
-    base: ../recipes/demo/demo.yaml    # relative to this file
+    base: demo                         # a packaged recipe, or the path of one's own, relative to this file
     settings: {optim.epochs: 12}       # of every run, on top of the base recipe
     streams: [joint]
     seeds: [0, 1, 2]
@@ -16,7 +16,7 @@
           - {name: none, settings: {text.prompt: none}, paper: 84.6}
           - {name: four parts, settings: {text.partition: four}, paper: 85.4, note: as in figure 3}
           - {name: four modalities, streams: [joint, bone], fuse: true, paper: {joint: 94.0, bone: 95.3, fused: 96.1}}
-          - {name: another recipe, base: ../recipes/nw-ucla/official.yaml}
+          - {name: another recipe, base: nw-ucla/official}
       - title: lambda
         grid: {loss.alignment_weight: [1.0, 0.8]}    # instead of rows; `paper: [85.0, 85.5]` then gives the figures in this order
 
@@ -37,6 +37,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from poseglot.errors import PoseglotError
+from poseglot.files import find_yaml, packaged_names
 from poseglot.studies.section import Section, is_number, read_yaml, repeated
 from poseglot.training.recipe import DataRecipe, Recipe
 from poseglot.training.recipe_io import parse_recipe
@@ -58,7 +59,7 @@ class Cell:
 
     Attributes:
         recipe: what is wanted.
-        config, settings: the recipe's file and what is set on top of it, as on a command line.
+        config, settings: the recipe's name or file and what is set on top of it, as on a command line.
         folder: of the run.
         accelerator: to train on.
     """
@@ -78,7 +79,7 @@ class Cell:
     def train(self) -> list[str]:
         """The arguments of `poseglot` that train it."""
         machine = [] if self.accelerator == "auto" else ["--accelerator", self.accelerator]
-        start = ["train", "--config", str(self.config), "--out", str(self.folder), "--resume", *machine]
+        start = ["train", "--config", self.config.as_posix(), "--out", str(self.folder), "--resume", *machine]
         return [*start, *_as_arguments(self.settings)]
 
     @property
@@ -156,16 +157,32 @@ class Study:
         return sorted(cells.values(), key=lambda cell: self.seeds.index(cell.recipe.seed))
 
 
-def load_study(path: Path, *, runs: Path | None = None, settings: Sequence[str] = (), accelerator: str = "auto") -> Study:
+def list_studies() -> list[str]:
+    """List the names of the packaged studies."""
+    return packaged_names("poseglot.studies", "library")
+
+
+def find_study(name_or_path: str | Path) -> Path:
+    """Find a packaged study by its name, such as nw-ucla-ablation, or a study of one's own by its path, which ends in .yaml or .yml.
+
+    Raises:
+        PoseglotError: no packaged study has this name; the message lists those there are.
+    """
+    return find_yaml("poseglot.studies", "library", str(name_or_path), kind="study")
+
+
+def load_study(path: str | Path, *, runs: Path | None = None, settings: Sequence[str] = (), accelerator: str = "auto") -> Study:
     """Read a study and spread it out. Every recipe in it is read, so that nothing wrong is found out after hours.
 
     Args:
+        path: of the study's file, or the name of a packaged study.
         runs: the folder of the runs, by default runs/STUDY.
         settings: of every run, as on a command line (`--optim.epochs 2`); they win over the study's.
 
     Raises:
         PoseglotError: what is wrong with the file, and where.
     """
+    name, path = str(path), find_study(path)
     content = read_yaml(path, "study")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise PoseglotError(f"{path} is not a study: it must begin with 'format: {FORMAT}'.")
@@ -178,7 +195,8 @@ def load_study(path: Path, *, runs: Path | None = None, settings: Sequence[str] 
     )
     if (twice := repeated(table.title for table in tables)) is not None:
         raise PoseglotError(f"{path} has two tables with the title {twice!r}; give each its own.")
-    command = ["study", str(_as_typed(path)), *_as_arguments(overrides)]
+    typed = name if name in list_studies() else str(_as_typed(path))
+    command = ["study", typed, *_as_arguments(overrides)]
     command += ["--runs", str(plan.runs)] if plan.runs != usual else []
     command += ["--accelerator", accelerator] if accelerator != "auto" else []
     return Study(file.text("title"), file.text("about", ""), plan.seeds, tables, plan.runs, tuple(command))
@@ -237,10 +255,11 @@ class _Plan:
         fuse = section.flag("fuse")
         if fuse and len(modalities) < 2:
             raise PoseglotError(f"{section.where}: fuse needs at least two streams; there is {modalities[0]}.")
-        config = _as_typed(self.folder / section.text("base", self.base))
+        base = section.text("base", self.base)
+        config = _as_typed(self.folder / base) if base.endswith((".yaml", ".yml")) else Path(base)
         settings = {**self.settings, **_settings(section), **self.overrides}
         try:
-            recipe = parse_recipe(["--config", str(config), *_as_arguments(settings)])
+            recipe = parse_recipe(["--config", config.as_posix(), *_as_arguments(settings)])
             cells = tuple(
                 self.cell(recipe, config, settings, modality, seed, fold, (name, table))
                 for seed in self.seeds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -62,7 +63,8 @@ def build(recipe: Recipe) -> Built:
     recognizer = new_recognizer(spec, seed=recipe.seed)
     numbers = class_mapping(seen, store)
     train, test = (
-        ClipDataset(store, places, pipeline, spec.modality, layout, numbers) for places in subsets(recipe.data, store)
+        ClipDataset(store, indices, transform=partial(pipeline, modality=spec.modality), class_mapping=numbers)
+        for indices in subsets(recipe.data, store)
     )
     if recipe.optim.drop_last and len(train) * recipe.data.repeat < recipe.optim.batch_size:
         raise PoseglotError(

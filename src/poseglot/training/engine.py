@@ -28,7 +28,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from poseglot import __version__
-from poseglot.data.quality.set_checks import check_subsets
+from poseglot.data.quality.checks import check_subsets
 from poseglot.devices import to_device
 from poseglot.errors import PoseglotError
 from poseglot.evaluation.metrics import Accuracy, top_k
@@ -233,9 +233,15 @@ class _Training:
         """One optimiser step on the samples `index` (of all processes together), on the CPU; returns the task's losses and `labels`."""
         recipe, train = self.recipe, self.built.train
         same_views = recipe.data.official_repeated_augmentation
-        augmentation = Augmentation(recipe.seed, 0 if same_views else epoch, recipe.data.effective_scale, batch=int(index[0]))
-        device = self.fabric.device
-        view = train.view(index[own_share(len(index))], augmentation, device)
+        device, share = self.fabric.device, index[own_share(len(index))]
+        randomness = Augmentation(
+            recipe.seed,
+            0 if same_views else epoch,
+            recipe.data.effective_scale,
+            batch=int(index[0]),
+            index=to_device(share, device),
+        )
+        view = train.inputs(share, randomness, device)
         labels = self.labels[index % len(self.labels)]
         places = None
         if self.built.prompts is not None:
@@ -256,7 +262,7 @@ class _Training:
         logits = []
         with torch.inference_mode(), as_it_is(self.compiled):
             for index in share.split(self.recipe.optim.batch_size):
-                view = views.view(index, None, self.fabric.device).to(self.task.recognizer.classifier.weight.dtype)
+                view = views.inputs(index, None, self.fabric.device).to(self.task.recognizer.classifier.weight.dtype)
                 logits.append(self.task.recognizer(view)["logits"])
         # Looked at when all are there: until then the device need not be waited for.
         own = top_k(torch.cat(logits).cpu().numpy(), views.labels[share].numpy(), 1).correct if logits else 0

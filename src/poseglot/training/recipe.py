@@ -6,11 +6,14 @@ What the authors' code does differently from the paper is a switch named `offici
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from poseglot.descriptions import check_prompt
 from poseglot.errors import PoseglotError
+
+_PATHS = ("data.store", "text.descriptions", "text.vocabulary", "text.encoder")
 
 
 @dataclass(frozen=True)
@@ -227,6 +230,13 @@ def _differing(before: dict[str, Any], now: dict[str, Any], prefix: str) -> list
         there, wanted = before.get(key), now.get(key)
         if isinstance(there, dict) and isinstance(wanted, dict):
             found += _differing(there, wanted, f"{prefix}{key}.")
-        elif there != wanted:
+        elif there != wanted and not _same_place(f"{prefix}{key}", there, wanted):
             found.append((f"{prefix}{key}", there, wanted))
     return found
+
+
+def _same_place(name: str, there: Any, wanted: Any) -> bool:
+    """Whether two paths lead to the same file or folder: a run may be trained in one folder and resumed from another."""
+    if name not in _PATHS or not (os.path.exists(there) and os.path.exists(wanted)):
+        return False
+    return os.path.samefile(there, wanted)

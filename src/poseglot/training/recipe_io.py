@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +18,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from poseglot.errors import PoseglotError
+from poseglot.files import find_yaml, packaged_names, resolve_path
 from poseglot.training.recipe import Recipe
 
 _PLAIN_WORDS: Mapping[str, str] = {
@@ -30,21 +31,40 @@ _PLAIN_WORDS: Mapping[str, str] = {
 }
 
 
-def parse_recipe(arguments: Sequence[str]) -> Recipe:
-    """A recipe from `--config FILE` and overrides.
+def list_recipes() -> list[str]:
+    """List the names of the packaged recipes."""
+    return packaged_names("poseglot", "recipes")
+
+
+def find_recipe(name_or_path: str | Path) -> Path:
+    """Find a packaged recipe by its name, such as nw-ucla/paper, or a recipe of one's own by its path, which ends in .yaml or .yml.
 
     Raises:
-        PoseglotError: no such file, an unknown key, or a value of the wrong type; the message names it.
+        PoseglotError: no packaged recipe has this name; the message lists those there are.
     """
-    for option, value in pairwise(arguments):
+    return find_yaml("poseglot", "recipes", _as_name(name_or_path), kind="recipe")
+
+
+def parse_recipe(arguments: Sequence[str]) -> Recipe:
+    """Read a recipe from `--config RECIPE` and overrides. Its paths are found from the current folder or from its own.
+
+    Raises:
+        PoseglotError: no such recipe, an unknown key, or a value of the wrong type; the message names it.
+    """
+    arguments, folder = list(arguments), None
+    for place, (option, value) in enumerate(pairwise(arguments), 1):
         if option == "--config":
-            _check_file(Path(value))
+            path = find_recipe(value)
+            _check_file(path)
+            arguments[place] = str(path)
+            folder = path.parent if _as_name(value) not in list_recipes() else None
     _refuse_unknown_options([argument for argument in arguments if argument.startswith("--")])
-    return _recipe(lambda parser: parser.parse_args(list(arguments)))
+    recipe = _recipe(lambda parser: parser.parse_args(arguments))
+    return recipe if folder is None else _with_paths_found(recipe, folder)
 
 
-def read_recipe(path: Path) -> Recipe:
-    """A recipe from its YAML file."""
+def read_recipe(path: str | Path) -> Recipe:
+    """Read a recipe from its YAML file, or a packaged one by its name."""
     return parse_recipe(["--config", str(path)])
 
 
@@ -75,6 +95,22 @@ def _recipe(parse: Callable[[ArgumentParser], Namespace]) -> Recipe:
         raise PoseglotError(f"the recipe cannot be used: {_in_plain_words(str(error))}") from error
     recipe.pop("config", None)
     return Recipe(**recipe)
+
+
+def _as_name(name_or_path: str | Path) -> str:
+    return name_or_path.as_posix() if isinstance(name_or_path, Path) else name_or_path
+
+
+def _with_paths_found(recipe: Recipe, folder: Path) -> Recipe:
+    """Resolve the paths that a recipe in `folder` names; a name of something packaged has no ending and no folder."""
+
+    def found(name: str) -> str:
+        return resolve_path(name, folder) if "/" in name or name.endswith((".yaml", ".yml")) else name
+
+    text = recipe.text
+    data = replace(recipe.data, store=resolve_path(recipe.data.store, folder))
+    text = replace(text, descriptions=found(text.descriptions), vocabulary=found(text.vocabulary), encoder=found(text.encoder))
+    return replace(recipe, data=data, text=text)
 
 
 def _check_file(path: Path) -> None:

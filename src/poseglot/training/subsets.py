@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from poseglot.data.benchmarks import load_benchmark
-from poseglot.data.folds import Indices, split_fold
-from poseglot.data.store import PackedStore
+from poseglot.data.splits import split_fold
+from poseglot.data.store import Indices, PackedStore
 from poseglot.errors import PoseglotError
 from poseglot.training.recipe import DataRecipe
 

@@ -1,4 +1,4 @@
-"""Measures of a store against plain loops over one clip at a time, wherever the chunks begin and end."""
+"""Statistics of a store against plain loops over one clip at a time, wherever the chunks begin and end."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def plain_person(joints: Array, first: Array, layout: Layout) -> dict[str, float
         "speed": float(np.median(speeds)) if speeds else math.nan,
         "stuck": sum(v not in moved for v in always) if moved else 0,
         "bones": sum(b[0] for b in bones) / sum(b[1] for b in bones) if sum(b[1] for b in bones) else math.nan,
-        "double": float(np.mean(apart)) if joints is not first and len(apart) >= 4 * len(layout) else math.nan,
+        "apart": float(np.mean(apart)) if joints is not first and len(apart) >= 4 * len(layout) else math.nan,
     }
 
 
@@ -92,16 +92,16 @@ def longest(flags: list[bool]) -> int:
 @pytest.mark.parametrize("rows", [1, 60, 8192])
 def test_people_and_clips_against_plain_loops(store: PackedStore, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     monkeypatch.setattr(statistics, "chunks", partial(statistics.chunks, rows=rows))
-    people, measured = statistics.store_statistics(store, LAYOUT, BODY)
+    people, measured = statistics.store_statistics(store, BODY)
     assert people["clip"].tolist() == np.repeat(np.arange(30), store.clips["num_persons"]).tolist()
     row = 0
-    for place in range(len(store)):
-        clip = store.clip(place).joints
+    for index in range(len(store)):
+        clip = store[index].joints
         for person, joints in enumerate(clip):
             expected = plain_person(joints, clip[0] if person else joints, LAYOUT)
             assert people["person"][row] == person
             for name, value in expected.items():
-                np.testing.assert_allclose(people[name][row], value, rtol=1e-3, atol=1e-6, err_msg=f"{name} of {place}")
+                np.testing.assert_allclose(people[name][row], value, rtol=1e-3, atol=1e-6, err_msg=f"{name} of {index}")
             row += 1
         anybody = [any((person[t] != 0).any(axis=-1).sum() >= 10 for person in clip) for t in range(clip.shape[1])]
         still = [False]
@@ -109,38 +109,26 @@ def test_people_and_clips_against_plain_loops(store: PackedStore, monkeypatch: p
             both = (clip[:, t] != 0).any(axis=-1) & (clip[:, t - 1] != 0).any(axis=-1)
             step = np.linalg.norm(clip[:, t] - clip[:, t - 1], axis=-1) * both
             still.append(anybody[t] and step.max() <= BODY / 1000)
-        assert measured["absent"][place] == pytest.approx(longest([not there for there in anybody]) / clip.shape[1])
-        assert measured["still"][place] == pytest.approx(longest(still) / clip.shape[1])
+        assert measured["absent"][index] == pytest.approx(longest([not there for there in anybody]) / clip.shape[1])
+        assert measured["still"][index] == pytest.approx(longest(still) / clip.shape[1])
     assert (measured["infinite"] == 0).all()
 
 
 @pytest.mark.parametrize("rows", [1, 7, 100, 10**6])
 def test_chunks_hold_every_clip_once_and_whole(store: PackedStore, rows: int) -> None:
     seen = []
-    for places, joints in statistics.chunks(store, rows):
-        assert len(joints) <= rows or len(places) == 1
-        expected = np.concatenate([store.clip(place).joints.reshape(-1, 20, 3) for place in places])
+    for indices, joints in statistics.chunks(store, rows):
+        assert len(joints) <= rows or len(indices) == 1
+        expected = np.concatenate([store[index].joints.reshape(-1, 20, 3) for index in indices])
         np.testing.assert_array_equal(joints, expected)
-        seen += places.tolist()
+        seen += indices.tolist()
     assert seen == list(range(len(store)))
-
-
-def test_a_joint_of_low_score_is_not_seen() -> None:
-    rows = np.ones((2, 3, 3), dtype=np.float32)
-    rows[:, :, 2] = [[0.9, 0.0, 0.29], [0.31, 0.9, 0.9]]
-    joints, seen = statistics.seen_joints(rows, has_scores=True)
-    assert seen.T.tolist() == [[True, False, False], [True, True, True]]
-    assert joints.shape == (2, 3, 2)
-    rows[0, 0, 1] = np.nan
-    joints, seen = statistics.seen_joints(rows, has_scores=True)
-    assert not seen[0, 0]
-    assert np.isfinite(joints).all()
 
 
 def test_the_typical_body_is_the_median_of_who_is_there(store: PackedStore, small_store: PackedStore) -> None:
     sizes = []
-    for place in range(len(small_store)):
-        joints = small_store.clip(place).joints[0]
+    for index in range(len(small_store)):
+        joints = small_store[index].joints[0]
         sizes += np.linalg.norm(joints.max(axis=1) - joints.min(axis=1), axis=-1).tolist()
     assert statistics.typical_body(small_store) == pytest.approx(np.median(sizes), rel=0.02)
     nobody = PackedStore(store.info, store.clips, np.zeros_like(store.joints))
@@ -157,7 +145,7 @@ def test_memory_does_not_grow_with_the_store(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(statistics, "chunks", partial(statistics.chunks, rows=500))
     tracemalloc.start()
     try:
-        statistics.store_statistics(store, LAYOUT, BODY)
+        statistics.store_statistics(store, BODY)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

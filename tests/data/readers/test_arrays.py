@@ -96,6 +96,6 @@ def test_utd_mhad_as_it_comes(shared: Path, tmp_path: Path) -> None:
         member = next(name for name in archive.namelist() if name.endswith("a7_s3_t2_skeleton.mat"))
         theirs = scipy_io.loadmat(archive.open(member))["d_skel"]
     (place,) = np.flatnonzero(np.char.endswith(made.store.clips["name"].astype(str), "a7_s3_t2_skeleton"))
-    clip = made.store.clip(int(place))
+    clip = made.store[int(place)]
     np.testing.assert_array_equal(clip.joints[0], theirs.transpose(2, 0, 1).astype(np.float32))
     assert clip.subject == 3 and made.store.info.classes[clip.label] == "class 7"

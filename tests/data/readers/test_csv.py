@@ -307,6 +307,7 @@ def test_table_of_labels_and_files_are_held_against_each_other(tmp_path: Path) -
         (b"clip,frame,joint,x,y,label\n\xff,0,nose,1,2,a\n", ""),
         (b"clip,frame,joint,x,y,label\n" + b"a" * 200_000, ""),
     ],
+    ids=["empty", "blank", "no y", "no clip", "x twice", "no rows", "no label", "no UTF-8", "huge field"],
 )
 def test_a_table_of_another_form_is_refused(content: bytes, match: str, tmp_path: Path) -> None:
     (tmp_path / "set.csv").write_bytes(content)

@@ -106,7 +106,7 @@ def test_source_that_is_not_there_is_named(tmp_path: Path) -> None:
         list(read_source(tmp_path / "nowhere.zip"))
 
 
-@pytest.mark.parametrize("garbage", [b"", b"hello, I am no zip", b"PK\x03\x04 but nothing else"])
+@pytest.mark.parametrize("garbage", [b"", b"hello, I am no zip", b"PK\x03\x04 but nothing else"], ids=repr)
 def test_file_that_is_no_zip_is_refused(garbage: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     path.write_bytes(garbage)

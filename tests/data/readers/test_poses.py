@@ -134,7 +134,7 @@ def test_a_folder_of_them_is_a_data_set(tmp_path: Path, has_scores: bool) -> Non
     assert store.info.classes == ("sit", "wave") and store.info.has_scores == has_scores and len(store) == 7
     (issue,) = made_store.issues
     assert issue.kind == "joint count" and "p4_7.npz" in issue.message and "coco17" in issue.message
-    clip = store.clip(0)
+    clip = store[0]
     wanted = read_poses(tmp_path / "clips" / "sit" / "p1_0.npz")
     np.testing.assert_array_equal(clip.joints, wanted.joints(has_scores=has_scores))
     (tmp_path / "empty").mkdir()

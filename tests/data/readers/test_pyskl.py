@@ -229,7 +229,7 @@ def test_too_few_class_names_are_refused(tmp_path: Path) -> None:
 def same_clips(read: Read, store: PackedStore) -> None:
     assert not read.issues and len(read.clips) == len(store)
     for place, clip in enumerate(read.clips):
-        expected = store.clip(place)
+        expected = store[place]
         assert (clip.name, clip.label, clip.has_scores) == (expected.name, expected.label, expected.has_scores)
         np.testing.assert_array_equal(clip.joints, expected.joints)
 
@@ -276,7 +276,7 @@ def test_what_is_written_is_what_pyskl_reads(small_store: PackedStore, tmp_path:
     assert list(table) == ["split", "annotations"] and list(table["split"]) == ["cross-person_train", "cross-person_val"]
     assert len(table["annotations"]) == len(small_store) and type(table["annotations"]) is list
     for place, annotation in enumerate(table["annotations"]):
-        clip = small_store.clip(place)
+        clip = small_store[place]
         assert set(annotation) == {"frame_dir", "label", "total_frames", "keypoint"} and type(annotation) is dict
         assert annotation["keypoint"].dtype == np.float32 and annotation["keypoint"].flags.writeable
         assert type(annotation["label"]) is int and type(annotation["frame_dir"]) is str

@@ -85,7 +85,7 @@ def test_stacked_and_taken_apart() -> None:
 
 def test_where_somebody_goes_is_put_back(small_store: PackedStore) -> None:
     """A person seen without perspective, some pixels a metre: all is known again but the depth of the hips, and where zero is."""
-    joints = small_store.clip(5).joints[0].astype(np.float64)
+    joints = small_store[5].joints[0].astype(np.float64)
     joints[..., 0] += np.linspace(0, 2, len(joints))[:, None]  # walks aside
     joints[..., 1] += 0.3 * np.sin(np.arange(len(joints)))[:, None]  # and jumps
     hips = joints[:, 12:13]  # any joint would do

@@ -333,7 +333,7 @@ def _write_json(path: Path, numbers: Mapping[str, Any]) -> None:
 
 def _read(name: str) -> tuple[DescriptionSet, list[str]]:
     from poseglot.descriptions.description import read_descriptions
-    from poseglot.packaged import packaged_yaml
+    from poseglot.files import packaged_yaml
 
     return read_descriptions(packaged_yaml("poseglot.descriptions", "sets", name, kind="description set"), origin=name)
 

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from poseglot.data.quality.wording import counted
+from poseglot.data.quality.summary import counted
 from poseglot.descriptions.review import LEVELS, TOGETHER, Lengths, PartDifference, Spread, extreme_pairs
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,7 +125,9 @@ def scores_and_repeated(
             file=sys.stderr,
         )
     numbers = class_mapping(spec.classes, store)
-    views = ClipDataset(store, places, load_pipeline(spec.pipeline), spec.modality, predictor.layout, numbers)
+    views = ClipDataset(
+        store, places, transform=partial(load_pipeline(spec.pipeline), modality=spec.modality), class_mapping=numbers
+    )
     logits = np.concatenate(list(predictor.logits_of(views)))
     scores = SavedScores(
         names=tuple(views.names),
@@ -136,7 +139,7 @@ def scores_and_repeated(
         split=data.split,
         subset=subset_name(data),
     )
-    return scores, np.isin(store.contents(places), store.contents(learned))
+    return scores, np.isin(store.content_hashes(places), store.content_hashes(learned))
 
 
 def data_of(run: Path, store: Path | None, split: str | None) -> DataRecipe:

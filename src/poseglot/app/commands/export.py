@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,7 +95,7 @@ def _training_views(run: Path, store_path: Path | None, recognizer: Recognizer, 
     store, spec = open_store(Path(data.store)), recognizer.spec
     learned, _ = subsets(data, store)
     places = learned[np.linspace(0, len(learned) - 1, min(count, len(learned))).astype(int)]
-    views = ClipDataset(store, places, load_pipeline(spec.pipeline), spec.modality, recognizer.layout)
+    views = ClipDataset(store, places, transform=partial(load_pipeline(spec.pipeline), modality=spec.modality))
     return [view.numpy() for view in views.eval_inputs(_BATCH, torch.device("cpu"))]
 
 

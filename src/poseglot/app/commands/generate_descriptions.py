@@ -132,7 +132,7 @@ def _endpoint(parsed: argparse.Namespace) -> OpenAIEndpoint:
         from poseglot.descriptions.endpoint import OpenAIEndpoint
     except ImportError as error:
         raise PoseglotError(
-            "asking needs the package 'openai', which is not installed. In the source folder of Poseglot: pip install '.[describe]'. "
+            "asking needs the package 'openai', which is not installed. Install it: pip install 'poseglot[describe]'. "
             + _template_command(parsed)
         ) from error
     try:

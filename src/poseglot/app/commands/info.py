@@ -18,7 +18,7 @@ from poseglot.app.commands.register import AddCommand, missing_package
 from poseglot.errors import PoseglotError
 
 if TYPE_CHECKING:
-    from poseglot.data.quality.clip_checks import Finding
+    from poseglot.data.quality.checks import Finding
     from poseglot.data.store import PackedStore
     from poseglot.skeletons.layout import Layout
 
@@ -95,16 +95,16 @@ def _check_options(parsed: argparse.Namespace) -> None:
 
 def _look(store: PackedStore, parsed: argparse.Namespace) -> None:
     from poseglot.app.commands.info_text import contents_text, findings_text
-    from poseglot.data.quality.clip_checks import CHECKS, check_clips
+    from poseglot.data.quality.checks import CHECKS, check_clips
     from poseglot.data.quality.statistics import typical_body
-    from poseglot.data.quality.summary import describe, trained_and_tested
+    from poseglot.data.quality.summary import summarize, trained_and_tested
     from poseglot.skeletons.layout import load_layout
 
     layout = load_layout(store.info.layout)
-    contents = {**describe(store, layout, parsed.store), "body": typical_body(store)}
+    contents = {**summarize(store), "body": typical_body(store)}
     if not parsed.json:
         print(contents_text(contents, parsed.store, every_class=parsed.classes))
-    findings = check_clips(store, layout)
+    findings = check_clips(store)
     twice = {
         split: trained_and_tested(store, split, findings)
         for split, subsets in store.info.splits.items()
@@ -133,7 +133,7 @@ def _draw(
         from poseglot.report.store_pictures import draw_sheet, some_clips, suspicious_clips
     except ImportError as error:
         return [], missing_package("drawing", error)
-    from poseglot.data.quality.wording import counted, found_clips
+    from poseglot.data.quality.summary import counted, found_clips
 
     folder, name = parsed.pictures or parsed.store / "pictures", store.info.name
     sheets = {"clips.png": (some_clips(store), f"{name}: some of its {counted(len(store), 'clip')}")}
@@ -154,7 +154,7 @@ def _draw(
 
 
 def _export(store: PackedStore, request: Sequence[str]) -> None:
-    from poseglot.data.quality.wording import counted
+    from poseglot.data.quality.summary import counted
     from poseglot.data.readers.pyskl import write_pyskl
 
     out = Path(request[1])
@@ -188,7 +188,7 @@ def _export_clip(parsed: argparse.Namespace) -> None:
     places = np.flatnonzero(store.clips["name"] == parsed.clip)
     if not len(places):
         raise PoseglotError(f"{parsed.store} has no clip named {parsed.clip!r}; the first is {store.clips['name'][0]}.")
-    clip = store.clip(int(places[0]))
+    clip = store[int(places[0])]
     if parsed.out.suffix != ".npy":
         raise PoseglotError(f"--out must end in .npy, not {parsed.out.name}.")
     buffer = io.BytesIO()

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from poseglot.data.quality.clip_checks import CHECKS, Finding
-from poseglot.data.quality.verify import ArrayVerification, Difference, LoneRow
-from poseglot.data.quality.wording import counted, found_clips, value_in_words
+from poseglot.data.quality.checks import CHECKS, Finding
+from poseglot.data.quality.summary import counted, found_clips, value_text
+from poseglot.data.quality.verify import ArrayVerification, Difference, UnmatchedRow
 from poseglot.skeletons.layout import Layout
 
 _WIDTH = 100
@@ -28,7 +28,7 @@ def contents_text(contents: Mapping[str, Any], folder: Path, *, every_class: boo
         *_entry(
             "layout",
             f"{contents['layout']}, {contents['joints']} joints with {', '.join(contents['channels'])} ({contents['dtype']}); "
-            f"protocol {contents['protocol']}",
+            f"pipeline {contents['pipeline']}",
         ),
         *_entry("people", people),
         *_entry(
@@ -61,12 +61,12 @@ def findings_text(findings: Sequence[Finding], *, clips: int, listed: int, twice
         f"worth a look: {count:,} of {counted(clips, 'clip')} ({100 * count / clips:.1f} %; --checks says what is looked for)",
     ]
     for what, check in CHECKS.items():
-        own = [finding for finding in findings if finding.what == what]
+        own = [finding for finding in findings if finding.check == what]
         if not own:
             continue
         lines += _wrapped(f"  {what + ':':<14}{len(own):>6,}  ", check.meaning)
         for finding in own[:listed]:
-            lines.append(f"{'':24}{finding.clip}  {value_in_words(finding)}{', ' if finding.where else ''}{finding.where}")
+            lines.append(f"{'':24}{finding.clip}  {value_text(finding)}{', ' if finding.where else ''}{finding.where}")
         if len(own) > listed:
             lines.append(f"{'':24}... and {len(own) - listed:,} more (--findings {len(own)})")
     for split, names in twice.items():
@@ -95,12 +95,12 @@ def comparison_text(compared: ArrayVerification, heading: str, *, why: str, spli
         f"  equal         {compared.equal:>9,}   ({compared.bit_equal:,} of them to the last bit)",
     ]
     lines += _listing("differing", [_difference(difference, layout) for difference in compared.differing])
-    lines += _listing("only here", compared.only_here)
-    lines += _listing("only there", [_lone(row) for row in compared.only_there])
+    lines += _listing("only here", compared.unmatched_clips)
+    lines += _listing("only there", [_lone(row) for row in compared.unmatched_rows])
     for count, what in (
-        (compared.left_out, "clips here that are on neither side of the split and were left out"),
-        (compared.longer, "clips here with more than the 300 frames of a row, of which the first 300 were compared"),
-        (compared.crowded, "clips here with more than the two people of a row, of whom the first two were compared"),
+        (compared.excluded, "clips here that are on neither side of the split and were left out"),
+        (compared.truncated_frames, "clips here with more than the 300 frames of a row, of which the first 300 were compared"),
+        (compared.truncated_persons, "clips here with more than the two people of a row, of whom the first two were compared"),
     ):
         if count:
             lines.append(f"  note: {what}: {count:,}")
@@ -223,12 +223,12 @@ def _difference(difference: Difference, layout: Layout) -> str:
         return f"{what}the people are swapped"
     if difference.kind == "frames shifted":
         return f"{what}the row is {counted(abs(difference.shift), 'frame')} {'later' if difference.shift > 0 else 'earlier'}"
-    person, frame, joint, axis = difference.place
+    person, frame, joint, axis = difference.position
     place = f"person {person + 1}, frame {frame + 1}, {layout.joints[joint]}, {'xyz'[axis]}"
     count = f"{difference.count:,} coordinates differ" if difference.count != 1 else "1 coordinate differs"
     return f"{what}{count}, by up to {difference.value:.4g} at {place}"
 
 
-def _lone(row: LoneRow) -> str:
-    size = f"{counted(row.frames, 'frame')}, {counted(row.people, 'person', 'people')}"
+def _lone(row: UnmatchedRow) -> str:
+    size = f"{counted(row.frames, 'frame')}, {counted(row.num_persons, 'person', 'people')}"
     return f"{row.subset} row {row.row} (label {row.label}, {size})"

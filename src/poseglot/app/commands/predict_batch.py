@@ -40,7 +40,7 @@ def run(parsed: argparse.Namespace, files_of: Callable[[list[Path]], list[Path]]
     from tqdm import tqdm
 
     from poseglot.data.readers import is_video
-    from poseglot.data.store_writer import is_store
+    from poseglot.data.store import is_store
     from poseglot.inference.batch import BatchJob, answer_here, count_answers, make_shards, opened
 
     given = _listed(parsed.clips)

@@ -79,7 +79,7 @@ def _prepare(parsed: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from poseglot.data.prepare import prepare
-    from poseglot.data.store_writer import REPORT_FILE
+    from poseglot.data.store import REPORT_FILE
 
     workers = _cores() if parsed.workers is None else parsed.workers
     if workers < 1:

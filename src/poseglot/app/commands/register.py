@@ -27,9 +27,7 @@ class AddCommand(Protocol):
 def missing_package(what: str, error: ImportError) -> str:
     """What to say when an optional package is not installed."""
     name = (error.name or "").replace("_", "-")
-    return (
-        f"{what} needs the package {name!r}, which is not installed. In the source folder of Poseglot: pip install '.[train]'"
-    )
+    return f"{what} needs the package {name!r}, which is not installed. Install it: pip install 'poseglot[train]'"
 
 
 def read_text(path: Path, what: str) -> str:

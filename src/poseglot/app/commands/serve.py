@@ -67,8 +67,8 @@ def _serve(parsed: argparse.Namespace, runs: list[Path], *, browser: bool) -> No
         from poseglot.app.web.running import is_loopback, load_models, serve
     except ImportError as error:
         raise PoseglotError(
-            f"the web page needs the package {(error.name or '').replace('_', '-')!r}, which is not installed. In the source folder of "
-            "Poseglot: pip install '.[web]'"
+            f"the web page needs the package {(error.name or '').replace('_', '-')!r}, which is not installed. Install it: "
+            "pip install 'poseglot[web]'"
         ) from error
     token = parsed.token or os.environ.get("POSEGLOT_TOKEN") or None
     limits = Limits(**{field.name: getattr(parsed, field.name) for field in fields(Limits) if hasattr(parsed, field.name)})

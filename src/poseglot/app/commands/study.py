@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def add(command: AddCommand) -> None:
     study = command("study", run, "train and evaluate a grid of recipes, and write their table")
     study.epilog = "Settings given besides (--optim.epochs 2 --data.store DIR) are set in every run."
-    study.add_argument("study", type=Path, help="a study's YAML file")
+    study.add_argument("study", help="a packaged study by its name (nw-ucla-ablation), or a YAML file")
     study.add_argument("--runs", type=Path, help="folder of the runs (runs/STUDY)")
     study.add_argument("--out", type=Path, help="folder for table.md and table.csv (that of the runs)")
     study.add_argument("--jobs", type=int, help="runs at once (1; on SLURM: all of them)")
@@ -127,7 +127,7 @@ def _executor(study: Study, left: Sequence[Cell], parsed: argparse.Namespace) ->
     except ImportError as error:
         raise PoseglotError(
             f"--executor {parsed.executor} needs the package submitit, which is not installed. "
-            "In the source folder of Poseglot: pip install '.[train,cluster]'"
+            "Install it: pip install 'poseglot[train,cluster]'"
         ) from error
     kind = "slurm" if parsed.executor == "slurm" else "local"
     return Cluster(kind, study.runs / "submitit", _parameters(parsed.slurm), threads).start, jobs

@@ -9,12 +9,13 @@ from poseglot.app.commands.register import AddCommand, missing_package
 from poseglot.errors import PoseglotError
 
 OWN_RECIPE = "recipe.yaml"  # as `poseglot init` calls it
-USAGE = """usage: poseglot train [--config RECIPE.yaml] [--out RUN] [--resume] [SETTING ...]
+USAGE = """usage: poseglot train [--config RECIPE] [--out RUN] [--resume] [SETTING ...]
                       [--accelerator auto] [--devices 1] [--nodes 1] [--compile auto]
 
 Trains a recipe into the folder RUN; the recognizer of its last epoch is the result.
 
-  --config RECIPE  a YAML file; in a folder that `poseglot init` made it is recipe.yaml, unless given
+  --config RECIPE  a packaged recipe by its name (nw-ucla/paper), or a YAML file; in a folder that `poseglot init` made it is
+                   recipe.yaml, unless given
   --out RUN        folder of the run (runs/RECIPE-STREAM-seedN, named after the recipe, unless given)
   --resume         go on from the run's last checkpoint; give the same settings, or --config RUN/recipe.yaml
   --accelerator    auto, cpu, cuda or mps
@@ -55,10 +56,10 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.config is None:
         given = f", not {' '.join(parsed.rest)}" if parsed.rest else ""
         raise PoseglotError(
-            f"training needs a recipe: --config recipes/nw-ucla/paper.yaml{given} (see `poseglot train --help`); only in a folder that "
+            f"training needs a recipe: --config nw-ucla/paper{given} (see `poseglot train --help`); only in a folder that "
             f"`poseglot init` made it is {OWN_RECIPE} without being said."
         )
-    recipe = parse_recipe(["--config", str(parsed.config), *parsed.rest])
+    recipe = parse_recipe(["--config", parsed.config.as_posix(), *parsed.rest])
     name = "-".join(filter(None, (parsed.config.parent.name, parsed.config.stem, recipe.data.modality, f"seed{recipe.seed}")))
     out = parsed.out or Path("runs") / name
     machine = Runtime(parsed.accelerator, parsed.devices, parsed.nodes, parsed.compile)

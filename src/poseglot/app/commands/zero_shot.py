@@ -15,7 +15,7 @@ from poseglot.errors import PoseglotError
 
 if TYPE_CHECKING:
     from poseglot.app.commands.zero_shot_text import Shown
-    from poseglot.data.folds import Indices
+    from poseglot.data.store import Indices
     from poseglot.evaluation.metrics import Labels, Scores
     from poseglot.training.zero_shot import ZeroShotRecognizer
 
@@ -151,10 +151,8 @@ class _Looked:
         views = ClipDataset(
             self.store,
             self.indices,
-            load_pipeline(spec.pipeline),
-            spec.modality,
-            self.zero_shot.layout,
-            class_mapping(self.classes, self.store),
+            transform=partial(load_pipeline(spec.pipeline), modality=spec.modality),
+            class_mapping=class_mapping(self.classes, self.store),
         )
         self.labels: Labels = views.labels.numpy()
         batches = [self.zero_shot.features(view) for view in views.eval_inputs(64, chosen)]
@@ -180,7 +178,7 @@ def _refuse_leaks(looked: _Looked) -> None:
     new = looked.indices[np.isin(store.clips["label"][looked.indices], [store.info.classes.index(c) for c in looked.unseen])]
     if not len(new):
         raise PoseglotError(f"{looked.folder} looks at no clip of the unseen classes {', '.join(looked.unseen)}.")
-    twins = np.isin(store.contents(new), store.contents(looked.learned))
+    twins = np.isin(store.content_hashes(new), store.content_hashes(looked.learned))
     if twins.any():
         raise PoseglotError(
             f"{twins.sum()} clips of unseen classes, {store.clips['name'][new][twins][0]} first, are also clips that {looked.folder} "

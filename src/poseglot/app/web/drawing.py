@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from poseglot.data.quality.statistics import seen_joints
-from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.clip import Clip, seen_joints
 from poseglot.skeletons.layout import PARTS, Layout
 
 EXTENT = 1000

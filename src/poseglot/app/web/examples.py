@@ -49,7 +49,7 @@ def _stored(run: Path, layout: Layout) -> list[tuple[Clip, str]]:
             if turn < len(of_class) and len(chosen) < MOST:
                 # Not the first of each class: neighbours in a store are one person in one room.
                 chosen.append(int(of_class[(turn * 7 + int(label) * 5) % len(of_class)]))
-    return [(store.clip(place), store.info.classes[store.clips["label"][place]]) for place in dict.fromkeys(chosen)]
+    return [(store[place], store.info.classes[store.clips["label"][place]]) for place in dict.fromkeys(chosen)]
 
 
 def _synthetic(spec: RecognizerSpec, layout: Layout) -> list[tuple[Clip, str]]:

@@ -14,9 +14,6 @@ Whatever is wrong with a request is a `Fault` with a status that says whose matt
 # No postponed annotations here: FastAPI reads the types of functions that are made when the limits are known.
 import asyncio
 import json
-import os
-import resource
-import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -73,12 +70,7 @@ def create_app(
     first = models[0]
     shown = examples(first.path, first.spec, first.layout)
     worker = Worker(limits)
-    numbers = Numbers(
-        {
-            ("poseglot_busy", "Requests that are computed or wait for it."): lambda: worker.busy,
-            ("poseglot_memory_bytes", "Memory that the server holds."): _memory,
-        }
-    )
+    numbers = Numbers({("poseglot_busy", "Requests that are computed or wait for it."): lambda: worker.busy})
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -238,12 +230,3 @@ def _say_faults_alike(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> Response:
         return fault(500, "this is a defect of ours; the server's log has it.")
-
-
-def _memory() -> float:
-    """Bytes that this process holds now; where the system does not say, the most that it ever held."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return most if sys.platform == "darwin" else most * 1024

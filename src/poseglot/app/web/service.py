@@ -151,8 +151,8 @@ class Served:
             except ImportError as error:
                 state, heads = "missing", None
                 note = (
-                    f"to compare parts with words the package {error.name!r} is needed, which is not installed; in the source folder of "
-                    "Poseglot: pip install '.[train]'"
+                    f"to compare parts with words the package {error.name!r} is needed, which is not installed: "
+                    "pip install 'poseglot[train]'"
                 )
             except Exception:  # whatever it is, the page works without
                 logging.getLogger(__name__).exception("the words of %s could not be loaded", self.path)
@@ -242,7 +242,7 @@ def _sentence(texts: Sequence[str], label: str) -> str:
 
 def _sources(mapping: LayoutMapping, places: Sequence[int]) -> list[int]:
     """The joints that some joints of the model are made of."""
-    return sorted({mapping.source.index[name] for place in places for name in mapping.made[place].shares})
+    return sorted({mapping.source.index[name] for place in places for name in mapping.joints[place].weights})
 
 
 def _finite(value: float) -> float:

@@ -1,7 +1,7 @@
-"""Benchmarks as packaged data: class names, layout, feeding protocol and splits, one YAML file each.
+"""Benchmarks as packaged data: class names, layout, pipeline and splits, one YAML file each.
 
-A split is a rule, not a list: for the training and the test set, which values of a clip's fields (subject, camera, setup, or its name)
-belong there.
+A split is a rule, not a list. For the training and the test set it names the accepted values of a clip's fields: subject, camera, setup,
+or name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 
 import yaml
 
-from poseglot.packaged import packaged_yaml
+from poseglot.files import packaged_yaml
 
 Subset = Literal["train", "test"]
 SplitRule = Mapping[str, Mapping[str, list[int] | list[str]]]
@@ -20,13 +20,16 @@ SplitRule = Mapping[str, Mapping[str, list[int] | list[str]]]
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What a benchmark's authors fixed.
+    """A data set as its authors define it.
 
     Attributes:
-        classes: label i is classes[i].
-        splits: split name -> side (`train`, `test`) -> field -> accepted values.
-        expected: how many clips each side of the first split has when the set is complete.
-        unseen: name -> the classes that are left out of training to be recognised by their words alone (zero-shot).
+        name: The name of the data set.
+        layout: The name of its layout.
+        pipeline: The name of the pipeline that makes the network's input.
+        classes: Label i is classes[i].
+        splits: Split name -> subset (`train`, `test`) -> field -> accepted values.
+        expected: The number of clips of each subset of the first split in the complete set.
+        unseen: List name -> classes that are excluded from training, to be recognised by their descriptions alone (zero-shot).
     """
 
     name: str
@@ -39,10 +42,10 @@ class Benchmark:
 
 
 def load_benchmark(name: str) -> Benchmark:
-    """A packaged benchmark.
+    """Return a packaged benchmark.
 
     Raises:
-        PoseglotError: no such benchmark.
+        NotFoundError: There is no such benchmark.
     """
     table = yaml.safe_load(packaged_yaml("poseglot.data", "benchmarks", name, kind="benchmark", own=False))
     return Benchmark(**{**table, "classes": tuple(table["classes"])})

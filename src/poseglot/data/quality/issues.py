@@ -1,4 +1,4 @@
-"""What is wrong with one clip of a source. A reader says it and goes on with the next; the preparation report lists it."""
+"""Issues of single clips of a source. A reader reports one and continues with the next clip; the preparation report lists them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ KINDS: tuple[str, ...] = get_args(Kind)
 
 @dataclass(frozen=True)
 class ClipIssue:
-    """Why a clip is not in the store.
+    """The reason why a clip is not in the store.
 
     Attributes:
-        name: of the clip, as far as it is known.
-        origin: the file, and the archive it lies in.
-        kind: one of `KINDS`.
-        message: what came, what is accepted, and where, in one line.
+        name: The clip's name, as far as it is known.
+        origin: The file, and the archive that contains it.
+        kind: One of `KINDS`.
+        message: What came, what is accepted, and where, in one line.
     """
 
     name: str
@@ -28,16 +28,17 @@ class ClipIssue:
     message: str
 
     def as_dict(self) -> dict[str, str]:
+        """Return the issue as plain data."""
         return asdict(self)
 
 
 class ClipError(InputError):
-    """What a reader raises of one clip; `kind` is what a `Fault` calls it."""
+    """An error in one clip of a source; `kind` is the kind of its `ClipIssue`."""
 
     def __init__(self, kind: Kind, message: str) -> None:
         super().__init__(message)
         self.kind: Kind = kind
 
     def __reduce__(self) -> tuple[type[ClipError], tuple[str, str]]:
-        # Exceptions go from process to process by their message alone, unless told otherwise.
+        # By default an exception is sent to another process with its message only.
         return type(self), (self.kind, str(self))

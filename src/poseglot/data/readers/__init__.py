@@ -24,7 +24,7 @@ from poseglot.data.readers.formats import (
     set_formats,
 )
 from poseglot.data.readers.selection import select_joints, warn_of_unseen_centre
-from poseglot.data.store_writer import is_store
+from poseglot.data.store import is_store
 from poseglot.errors import FileError, NotFoundError, SettingError
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import Layout, as_layout
@@ -226,7 +226,7 @@ def open_source(
     """
     formats = set_formats()
     if format not in formats:
-        raise NotFoundError("format", format, formats)
+        raise NotFoundError(format, formats, kind="format")
     rules = formats[format]
     given: dict[str, Any] = {"layout": layout, "classes": classes, "test_subjects": test_subjects, **options}
     unset = {"scale": 1.0}

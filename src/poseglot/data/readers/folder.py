@@ -16,7 +16,6 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from poseglot.data.custom_split import SUBSETS
 from poseglot.data.manifest import (
     FIELDS,
     Entry,
@@ -30,6 +29,7 @@ from poseglot.data.manifest import (
 from poseglot.data.quality.issues import ClipError, ClipIssue
 from poseglot.data.readers.formats import READERS, ClipFile, Reader, ReadOptions, Recording, Source, frame_files
 from poseglot.data.readers.selection import select_joints
+from poseglot.data.splits import SUBSETS
 from poseglot.errors import FileError, InputError, PoseglotError, SettingError
 from poseglot.skeletons.clip import Clip, Joints
 from poseglot.skeletons.layout import Layout

@@ -1,6 +1,6 @@
 """MATLAB files (.mat), one clip each: an array of joints in a variable.
 
-The package `scipy` (the extra `poseglot[matlab]`) reads them, up to MATLAB's version 7. Only this file uses it.
+They are read by scipy, up to MATLAB's version 7.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from poseglot.data.quality.issues import ClipError
-from poseglot.errors import FileError, MissingPackageError
+from poseglot.errors import FileError
 
 
 def load_variable(path: Path, variable: str | None = None) -> npt.NDArray[Any]:
@@ -23,14 +23,11 @@ def load_variable(path: Path, variable: str | None = None) -> npt.NDArray[Any]:
         variable: Its name. None takes the only array of numbers with at least two dimensions longer than one.
 
     Raises:
-        MissingPackageError: scipy is not installed.
         FileError: There is no such file.
         ClipError: It is not a MATLAB file that scipy reads, or which variable to take is not clear.
     """
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise MissingPackageError("reading .mat files needs the package scipy: pip install 'poseglot[matlab]'.") from error
+    from scipy.io import loadmat
+
     try:
         held = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
     except OSError as error:

@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from poseglot.data.benchmarks import Benchmark, load_benchmark
-from poseglot.data.custom_split import by_names
 from poseglot.data.manifest import class_names, clip_joints, clip_or_issue
 from poseglot.data.quality.issues import ClipError, ClipIssue
 from poseglot.data.readers.formats import Source
+from poseglot.data.splits import by_names
 from poseglot.errors import FileError, PoseglotError, SettingError
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout

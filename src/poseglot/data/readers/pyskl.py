@@ -16,18 +16,19 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from poseglot.data.benchmarks import Benchmark, SplitRule, load_benchmark
-from poseglot.data.custom_split import Member, by_names, custom_split
 from poseglot.data.manifest import MAX_CLASSES, class_names, clip_joints, clip_or_issue, same_channels, spread
 from poseglot.data.quality.issues import ClipError, ClipIssue, Kind
 from poseglot.data.readers.formats import Source
 from poseglot.data.readers.ntu.names import fields_of
 from poseglot.data.readers.unpickle import PickledArray, load_plain
+from poseglot.data.splits import Member, by_names, custom_split
+from poseglot.data.store import PackedStore
 from poseglot.errors import FileError, PoseglotError, SettingError
 from poseglot.files import file_written_atomically
 from poseglot.skeletons.clip import Clip
@@ -39,21 +40,6 @@ _SUBSET = re.compile(
     r"(?:(?P<name>.+?)[_-])?(?P<subset>training|train|validation|valid|val|testing|test|eval)(?P<number>\d*)", re.IGNORECASE
 )
 _SUBSET_NAMES = {"training": "train", "validation": "val", "valid": "val", "testing": "test", "eval": "val"}
-
-
-class Store(Protocol):
-    """What `write_pyskl` needs of a packed store."""
-
-    clips: npt.NDArray[Any]
-
-    @property
-    def info(self) -> Any: ...
-
-    def __len__(self) -> int: ...
-
-    def clip(self, index: int, /) -> Clip: ...
-
-    def belongs(self, split: str, subset: str, /) -> npt.NDArray[np.bool_]: ...
 
 
 def read_source(
@@ -98,7 +84,7 @@ def read_source(
     return Source(benchmark, layout, has_scores, clips, described, notes=notes)
 
 
-def write_pyskl(store: Store, path: str | Path) -> None:
+def write_pyskl(store: PackedStore, path: str | Path) -> None:
     """Write a packed store as such a pickle, clip by clip. PYSKL and any Python from 3.4 on reads it.
 
     Scores become `keypoint_score`; the subsets of a split NAME become `NAME_train` and `NAME_val`. Subjects, cameras and class names have
@@ -108,7 +94,7 @@ def write_pyskl(store: Store, path: str | Path) -> None:
         PoseglotError: The disk refused; `path` is as it was before.
     """
     split = {
-        f"{name}_{ending}": [str(clip) for clip in store.clips["name"][store.belongs(name, subset)]]
+        f"{name}_{ending}": [str(clip) for clip in store.clips["name"][store.subset_mask(name, subset)]]
         for name, subsets in store.info.splits.items()
         for subset, ending in (("train", "train"), ("test", "val"))
         if subset in subsets
@@ -119,7 +105,7 @@ def write_pyskl(store: Store, path: str | Path) -> None:
         file.write(pickle.PROTO + bytes([4]) + pickle.EMPTY_DICT + pickle.MARK)
         file.write(_piece("split") + _piece(split) + _piece("annotations") + pickle.EMPTY_LIST)
         for index in range(len(store)):
-            file.write(_piece(_annotation(store.clip(index))) + pickle.APPEND)
+            file.write(_piece(_annotation(store[index])) + pickle.APPEND)
         file.write(pickle.SETITEMS + pickle.STOP)
 
 

@@ -14,7 +14,7 @@ from poseglot.data.readers.formats import ReadOptions, Recording
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import Layout
-from poseglot.skeletons.mapping import SAME, map_layout
+from poseglot.skeletons.mapping import SYNONYMS, map_layout
 
 _LOGGER = logging.getLogger("poseglot.data")
 # The centre of a body is hardly seen when its score is 0 in more than this share of the frames.
@@ -52,7 +52,7 @@ def _of_layout(recording: Recording, options: ReadOptions, origin: str) -> Recor
             mapping = map_layout(recording.layout, layout)
         except PoseglotError:
             mapping = None
-        if mapping is None or any(made.how != "copied" for made in mapping.made):
+        if mapping is None or any(joint.how != "copied" for joint in mapping.joints):
             raise ClipError(
                 "joint count",
                 f"{origin}: {count} joints in a frame, of layout {recording.layout.name}, but the layout {layout.name} has {len(layout)}.",
@@ -89,8 +89,8 @@ def joints_by_name(names: Sequence[str], layout: Layout) -> dict[str, int]:
     return found
 
 
-# Names for the same joint, besides those of packaged layouts (`mapping.SAME`); without left and right.
-_SYNONYMS: Mapping[str, str] = {
+# Names for the same joint, besides those of packaged layouts (`mapping.SYNONYMS`); without left and right.
+_SPELLINGS: Mapping[str, str] = {
     "hips": "hip_centre", "mid_hip": "hip_centre", "hip_center": "hip_centre", "c_hip": "hip_centre", "spinebase": "hip_centre",
     "spine_mid": "spine", "shoulder_center": "shoulder_centre", "spine_chest": "spine", "eye_in": "eye_inner", "eye_out": "eye_outer",
     "handtip": "hand_tip", "bigtoe": "big_toe", "smalltoe": "small_toe", "toe": "foot_index", "pinky_finger": "pinky",
@@ -109,8 +109,8 @@ def plain_name(name: str) -> str:
             side = meant + "_"
             break
     plain = "_".join(words)
-    plain = _SYNONYMS.get(plain, plain)
-    return SAME.get(side + plain, side + plain)
+    plain = _SPELLINGS.get(plain, plain)
+    return SYNONYMS.get(side + plain, side + plain)
 
 
 def warn_of_unseen_centre(clip: Clip, layout: Layout | None, origin: str) -> None:

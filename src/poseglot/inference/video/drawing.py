@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from poseglot.colors import PART_COLORS
-from poseglot.data.quality.statistics import SEEN_FROM
 from poseglot.data.readers.poses import Poses
 from poseglot.errors import PoseglotError
 from poseglot.inference.video.frames import CODECS, Image, VideoFile, VideoWriter, opencv, resample_fps, write_picture
-from poseglot.skeletons.clip import Joints
+from poseglot.skeletons.clip import MIN_SCORE, Joints
 from poseglot.skeletons.layout import Layout
 
 PICTURES = (".png", ".jpg")
@@ -35,7 +34,7 @@ def draw_poses(image: Image, pixels: Joints, confidence: Joints, layout: Layout)
     colors = [_rgb(PART_COLORS[part]) for joint in layout.joints for part in layout.parts if joint in layout.parts[part]]
     width = max(2, round(min(image.shape[:2]) / 240))
     for joints, sure in zip(pixels, confidence, strict=True):
-        shown = sure >= SEEN_FROM
+        shown = sure >= MIN_SCORE
         places = np.clip(joints, -(2**14), 2**14).round().astype(int).tolist()
         for child, parent in layout.bone_pairs:
             if shown[child] and shown[parent]:

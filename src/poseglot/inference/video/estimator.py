@@ -136,8 +136,8 @@ def _installed(num_dims: int | None) -> str:
 
 def _how_to_install(package: str) -> str:
     if package == "mediapipe":
-        return "mediapipe wants numpy below 2 and Python below 3.13, so an environment of its own, and there: pip install '.[video-3d]'."
-    return "In the source folder of Poseglot: pip install '.[video]'."
+        return "mediapipe wants numpy below 2 and Python below 3.13, so an environment of its own, and there: pip install 'poseglot[video-3d]'."
+    return "Install it: pip install 'poseglot[video]'."
 
 
 def _rtm(models: Path | None, device: str | None, *, variant: str) -> PoseEstimator:

@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from poseglot.data.quality.statistics import SEEN_FROM
 from poseglot.data.readers.poses import Poses
 from poseglot.data.tracking import Track, track_people
 from poseglot.errors import PoseglotError
 from poseglot.inference.video.estimator import PoseEstimator, stacked, taken_apart
 from poseglot.inference.video.frames import Frame, VideoFile, resample_fps
-from poseglot.skeletons.clip import Joints
+from poseglot.skeletons.clip import MIN_SCORE, Joints
 from poseglot.skeletons.layout import Layout
 
 # For how long somebody may be unseen and is still the same, and how long somebody must be there to count, in seconds.
@@ -110,7 +109,7 @@ def placed(world: Joints, pixels: Joints, confidence: Joints, size: tuple[int, i
         size: of the picture; its middle becomes x = y = 0.
     """
     flat = -world[..., :2].astype(np.float64)  # to the right and down, as pixels
-    weight = (confidence >= SEEN_FROM).astype(np.float64)[..., None] + 1e-6
+    weight = (confidence >= MIN_SCORE).astype(np.float64)[..., None] + 1e-6
     middle, centre = ((weight * at).sum(axis=1) / weight.sum(axis=1) for at in (flat, pixels))
     ours, theirs = flat - middle[:, None], pixels - centre[:, None]
     # In each frame the scale for which metres fit the pixels best (least squares).

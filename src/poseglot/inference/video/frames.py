@@ -47,7 +47,7 @@ def opencv() -> Any:
         import cv2
     except ImportError as error:  # also a library of the system that it misses, which its own message names
         raise PoseglotError(
-            f"videos are read by OpenCV, which cannot be loaded ({error}). In the source folder of Poseglot: pip install '.[video]'; on a "
+            f"videos are read by OpenCV, which cannot be loaded ({error}). Install it: pip install 'poseglot[video]'; on a "
             "machine without a display pip install opencv-python-headless."
         ) from error
     return cv2

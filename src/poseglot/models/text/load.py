@@ -129,7 +129,7 @@ def _transformers() -> Any:
         import transformers
     except ImportError as error:
         raise PoseglotError(
-            "text encoders need the package 'transformers'. In the source folder of Poseglot: pip install '.[train]'"
+            "text encoders need the package 'transformers'. Install it: pip install 'poseglot[train]'"
         ) from error
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from poseglot.errors import PoseglotError
+from poseglot.skeletons.batch import ClipBatch
 from poseglot.skeletons.layout import Layout
+from poseglot.skeletons.streams import to_modality
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Augmentation:
     epoch: int
     effective_scale: bool = False
     batch: int = 0
+    index: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +102,14 @@ class Protocol(ABC):
     frames: int
     scales: ClassVar[bool] = False
     causal: ClassVar[bool] = False
+
+    def __call__(self, batch: ClipBatch, *, modality: str = "joint", randomness: Augmentation | None = None) -> Tensor:
+        """Return the input of a batch; `randomness` has its samples' indices."""
+        if randomness is not None:
+            self.check(effective_scale=randomness.effective_scale)
+        clips = RawClips(batch.joints, batch.frames, batch.num_persons, batch.layout, batch.has_scores)
+        joints = self.joints(clips, None if randomness is None else randomness.index, randomness)
+        return to_modality(joints, modality, batch.layout, has_scores=batch.has_scores)
 
     @abstractmethod
     def joints(self, clips: RawClips, index: Tensor | None, augmentation: Augmentation | None) -> Tensor:

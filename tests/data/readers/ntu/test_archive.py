@@ -278,7 +278,9 @@ def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
         index_sources([zipped(tmp_path / "a.zip", [NAME]), tmp_path / "nowhere.zip"], classes=60)
 
 
-@pytest.mark.parametrize("content", [b"", b"hello, I am no zip", b"PK\x03\x04 but nothing else", b"PK\x05\x06" + bytes(17)])
+@pytest.mark.parametrize(
+    "content", [b"", b"hello, I am no zip", b"PK\x03\x04 but nothing else", b"PK\x05\x06" + bytes(17)], ids=repr
+)
 def test_what_is_no_zip_is_a_fault_and_the_others_are_read(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "b.zip").write_bytes(content)
     index = index_sources([tmp_path / "b.zip", zipped(tmp_path / "a.zip", [NAME])], classes=60)

@@ -157,7 +157,7 @@ NO_NUMBERS = [
 ]
 
 
-@pytest.mark.parametrize("token", NO_NUMBERS)
+@pytest.mark.parametrize("token", NO_NUMBERS, ids=repr)
 def test_what_is_no_number_is_refused(token: bytes) -> None:
     with pytest.raises(ValueError, match=r"is not a number"):
         read_decimal(token)

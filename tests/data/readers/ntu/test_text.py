@@ -413,7 +413,7 @@ def test_lines_behind_the_last_frame(extra: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"\n", b"  \r\n\t\n", b"0", b"0\n", b"3\n0\n0\n0\n", b"3\r\n0\r\n0\r\n0", b"20\n" + b"0\n" * 20]
+    "text", [b"", b"\n", b"  \r\n\t\n", b"0", b"0\n", b"3\n0\n0\n0\n", b"3\r\n0\r\n0\r\n0", b"20\n" + b"0\n" * 20], ids=repr
 )
 def test_nothing_in_it(text: bytes) -> None:
     assert refused(text).kind == "empty"
@@ -433,6 +433,19 @@ def test_nothing_in_it(text: bytes) -> None:
         b"1 " * 1000,
         b"1\n" * 1000,
         b"25\n" * 1000,
+    ],
+    ids=[
+        "zeros",
+        "ones",
+        "UTF-8 mark",
+        "UTF-16",
+        "zip",
+        "blank first line",
+        "CR",
+        "HTML",
+        "one line",
+        "lines of 1",
+        "lines of 25",
     ],
 )
 def test_files_of_another_kind(text: bytes) -> None:
@@ -468,7 +481,7 @@ def test_other_white_space_is_read_all_the_same(change: str) -> None:
         assert_same(found, recording_of(FRAMES))
 
 
-@pytest.mark.parametrize("byte", [b"\x00", b"\x1c", b"\x1f", b"\x7f", b"\x85", b"\xa0", b"\xff", b",", b";"])
+@pytest.mark.parametrize("byte", [b"\x00", b"\x1c", b"\x1f", b"\x7f", b"\x85", b"\xa0", b"\xff", b",", b";"], ids=repr)
 def test_what_is_no_white_space_separates_nothing(byte: bytes) -> None:
     text = text_of(FRAMES)
     assert read_both(text.replace(b" ", byte)) is None
