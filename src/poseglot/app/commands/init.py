@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,19 +19,7 @@ _DESCRIPTION = """Make a project of clips of your own: layout, packed clips, cla
     cd gestures && poseglot train --out runs/first
 
 The clips are read as `poseglot prepare` reads them (see its help): files in a folder for each class, with names that say it, or listed in
-clips.csv; .npy, .mat, .txt, .bvh, .csv, .npz of `poseglot extract-poses`, PYSKL's .pkl. People are held out for testing where they are known."""
-
-_ENDINGS = {
-    ".npy": "npy",
-    ".mat": "mat",
-    ".txt": "txt",
-    ".bvh": "bvh",
-    ".csv": "csv",
-    ".gz": "csv",
-    ".pkl": "pyskl",
-    ".npz": "poses",  # in a folder; one file is a whole set
-}
-
+clips.csv. Their format is recognized by content. People are held out for testing where they are known."""
 
 def add(command: AddCommand) -> None:
     new = command("init", run, "make a project of one's own clips")
@@ -40,7 +27,7 @@ def add(command: AddCommand) -> None:
     new.description = _DESCRIPTION
     new.add_argument("folder", type=Path, help="to make")
     new.add_argument("--source", type=Path, nargs="+", required=True, help="a folder, a zip, or files")
-    new.add_argument("--format", choices=sorted({*_ENDINGS.values(), "npz"}), help="of the files (default: by their endings)")
+    new.add_argument("--format", help="of the files, as in `poseglot prepare FORMAT` (default: recognized by content)")
     add_own(new)
 
 
@@ -48,6 +35,7 @@ def run(parsed: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from poseglot.data.prepare import prepare
+    from poseglot.data.readers import guess_format
     from poseglot.files import folder_written_atomically
 
     try:
@@ -55,7 +43,7 @@ def run(parsed: argparse.Namespace) -> None:
     except ImportError as error:
         raise PoseglotError(missing_package("training", error)) from error
 
-    format = parsed.format or format_of(parsed.source)
+    format = parsed.format or guess_format(parsed.source)
     parsed.out = parsed.folder  # after which the set is called
     with folder_written_atomically(parsed.folder) as folder:
         with tqdm(unit=" clips", desc="packing", disable=not sys.stderr.isatty()) as bar:
@@ -69,39 +57,6 @@ def run(parsed: argparse.Namespace) -> None:
         raise PoseglotError(
             f"{len(made.issues):,} clips could not be read; all is listed in {parsed.folder / 'data' / 'preparation.json'}."
         )
-
-
-def format_of(sources: Sequence[Path]) -> str:
-    """The format of which most files are.
-
-    Raises:
-        PoseglotError: none of them is of any, or no such file.
-    """
-    import zipfile
-
-    counts: Counter[str] = Counter()
-    for source in sources:
-        if not source.exists():
-            raise PoseglotError(f"{source} does not exist; --source takes a folder, a zip, or files.")
-        if source.is_dir():
-            names = [path.name for path in source.rglob("*") if path.is_file()]
-        elif zipfile.is_zipfile(source) and source.suffix.lower() == ".zip":
-            with zipfile.ZipFile(source) as archive:
-                names = archive.namelist()
-        else:
-            names = [source.name]
-        counts.update(
-            _ENDINGS[Path(name).suffix.lower()]
-            for name in names
-            if Path(name).suffix.lower() in _ENDINGS and Path(name).name not in ("clips.csv", "labels.csv")
-        )
-    if not counts:
-        raise PoseglotError(
-            f"nothing in {', '.join(map(str, sources))} ends in {', '.join(sorted(_ENDINGS))}. Other formats have to become one of these "
-            "first; .npy is the simplest: an array (frames, joints, 3) for each clip."
-        )
-    format = counts.most_common(1)[0][0]
-    return "npz" if format == "poses" and all(source.suffix.lower() == ".npz" for source in sources) else format
 
 
 def _class_names(classes: Sequence[str]) -> list[str]:

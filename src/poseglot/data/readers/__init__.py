@@ -7,10 +7,16 @@ and its errors name file, place and remedy. An unreadable clip of a set becomes 
 from __future__ import annotations
 
 import importlib
+import zipfile
+import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from poseglot.data.manifest import spread
 from poseglot.data.quality.issues import ClipError
 from poseglot.data.readers.formats import (
     READERS,
@@ -25,7 +31,7 @@ from poseglot.data.readers.formats import (
 )
 from poseglot.data.readers.selection import select_joints, warn_of_unseen_centre
 from poseglot.data.store import is_store
-from poseglot.errors import FileError, NotFoundError, SettingError
+from poseglot.errors import FileError, NotFoundError, PoseglotError, SettingError
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import Layout, as_layout
 
@@ -189,6 +195,66 @@ def _readers_for(path: Path) -> Iterator[Reader]:
     return (reader for reader in READERS.values() if ending in reader.endings)
 
 
+def guess_format(sources: Sequence[str | Path]) -> str:
+    """Return the format of a data set by looking into some of its files. Zips are looked into, too.
+
+    Raises:
+        FileError: No file is of a format that is read.
+    """
+    paths = [Path(source) for source in sources]
+    if len(paths) == 1 and paths[0].is_file() and (whole := _WHOLE_SETS.get(paths[0].suffix.lower())):
+        return whole
+    if all(path.is_file() and path.name.lower().endswith((".csv", ".csv.gz")) for path in paths):
+        return "csv"
+    found: Counter[str] = Counter()
+    with ExitStack() as stack:
+        for path in paths:
+            if path.suffix.lower() == ".zip" and path.is_file():
+                path = _unpacked_sample(path, Path(stack.enter_context(TemporaryDirectory(prefix="poseglot-"))))
+            if any(path.rglob("*_label.pkl")) and any(path.rglob("*_data*.npy")):
+                return "st-gcn"
+            files = [file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.startswith(".")]
+            found += _recognized([file for file in files if file.name not in _TABLES])
+            if found["long-csv"] and (path / "labels.csv").is_file():
+                return "csv"
+    if not found:
+        raise FileError(
+            f"no file in {', '.join(map(str, paths))} has a format that is read. Accepted are files ending in {', '.join(endings())}; the "
+            "simplest is .npy, an array (frames, joints, 3) for each clip."
+        )
+    return found.most_common(1)[0][0]
+
+
+# Single files that are a whole data set.
+_WHOLE_SETS = {".pkl": "pyskl", ".pickle": "pyskl", ".npz": "npz"}
+
+
+def _unpacked_sample(path: Path, folder: Path) -> Path:
+    """Unpack some files of a zip from all over it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if not name.endswith("/")]
+            archive.extractall(folder, spread(names) + [name for name in names if name.endswith((".asf", "labels.csv"))][:5])
+    except (zipfile.BadZipFile, OSError, RuntimeError, zlib.error) as error:
+        raise FileError(f"could not unpack {path}: {error}.") from error
+    return folder
+
+
+def _recognized(files: Sequence[Path]) -> Counter[str]:
+    """Count the formats of some files."""
+    found: Counter[str] = Counter()
+    for file in spread(files):
+        if file.suffix.lower() in _WHOLE_SETS and file.suffix.lower() != ".npz":
+            found[_WHOLE_SETS[file.suffix.lower()]] += 1
+            continue
+        for name, reader in READERS.items():
+            with suppress(PoseglotError):
+                if ClipFile(file).ending in reader.endings and reader.recognizes(ClipFile(file)):
+                    found[name] += 1
+                    break
+    return found
+
+
 # Why a format does not take an option.
 _WHY_NOT = {
     "layout": "its joints are known",
@@ -261,6 +327,7 @@ __all__ = [
     "Source",
     "clip_files",
     "endings",
+    "guess_format",
     "is_video",
     "layout_of",
     "open_source",

@@ -316,9 +316,33 @@ def _builtin(
 _ARRAYS = "scale dim_order skip columns has_scores"
 _builtin("nw-ucla-json", "a clip of NW-UCLA", ".json", "nw_ucla", "clip")
 _builtin("ntu-skeleton", "a .skeleton file of NTU RGB+D", ".skeleton", "ntu")
+# Pose estimators.
+_builtin("openpose", "OpenPose, a JSON file for each frame", ".json", "openpose", frames=True)
+_builtin("alphapose", "AlphaPose's results", ".json", "coco", "alphapose")
+_builtin("coco", "COCO keypoint results or labels", ".json", "coco", "coco")
+_builtin("mmpose", "MMPose's predictions", ".json", "mmpose")
+_builtin("ultralytics", "Ultralytics, JSON", ".json", "ultralytics", "json", frames=True)
+_builtin("ultralytics-txt", "Ultralytics' save_txt, a text file for each frame", ".txt", "ultralytics", "txt", frames=True)
+_builtin("mediapipe", "MediaPipe's landmarks, JSON", ".json", "mediapipe", "json", options="scale num_dims")
+_builtin("mediapipe-csv", "landmarks of MediaPipe or FreeMoCap, CSV", ".csv", "mediapipe", "csv", options="scale num_dims")
+_builtin("rtmlib", "keypoints and scores of rtmlib", ".npz", "pose_arrays", "rtmlib")
+_builtin("movenet", "outputs of MoveNet", ".npy", "pose_arrays", "movenet")
+_builtin("deeplabcut-csv", "DeepLabCut's CSV", ".csv", "deeplabcut", "csv", says_layout=False)
+_builtin("deeplabcut", "DeepLabCut's HDF5", ".h5", "deeplabcut", "h5", says_layout=False)
+_builtin("sleap", "SLEAP projects and analysis files", ".slp .h5", "sleap", says_layout=False)
+# Body trackers of depth cameras.
+_builtin("azure-kinect", "Azure Kinect's body tracking, JSON", ".json", "body_tracking", "azure")
+_builtin("zed", "ZED's body tracking, JSON", ".json", "body_tracking", "zed")
+_builtin("kinect-v2", "Kinect v2's bodies, JSON", ".json", "body_tracking", "kinect2")
+# Motion capture.
 _builtin("bvh", "BVH motion capture", ".bvh", "bvh", says_layout=False)
-_builtin("poses", "poses of a video, by `poseglot extract-poses`", ".npz", "poses", options="scale has_scores num_dims")
+_builtin("amc", "AMC motion with its ASF skeleton", ".amc", "asf_amc", says_layout=False)
+_builtin("trc", "TRC markers", ".trc", "mocap", "trc", says_layout=False)
+_builtin("c3d", "C3D markers", ".c3d", "mocap", "c3d", says_layout=False)
+_builtin("motive", "Motive's CSV", ".csv", "mocap", "motive", says_layout=False)
+# What is recognized by little.
 _builtin("long-csv", "a table with a row for each joint", ".csv .csv.gz", "csv", "clip", says_layout=False)
+_builtin("poses", "poses of a video, by `poseglot extract-poses`", ".npz", "poses", options="scale has_scores num_dims")
 _builtin("npy", "an array of one clip", ".npy", "arrays", says_layout=False, options=_ARRAYS)
 _builtin("mat", "a MATLAB file of one clip", ".mat", "arrays", says_layout=False, options=_ARRAYS + " variable")
 _builtin("txt", "a table of numbers", ".txt .csv .tsv .dat", "arrays", says_layout=False, options=_ARRAYS)
@@ -375,6 +399,12 @@ _FILES = _CUSTOM | {"has_scores", "names", "dim_order", "skip", "columns", "scal
 _SETS: Mapping[str, SetFormat] = {
     "pyskl": SetFormat("a .pkl file of PYSKL or MMAction2", "pyskl", frozenset({"layout", "classes"})),
     "npz": SetFormat("an .npz file of CTR-GCN (x_train, y_train, x_test, y_test)", "npz", frozenset({"classes"})),
+    "st-gcn": SetFormat(
+        "a folder of ST-GCN's arrays (N, C, T, V, M) with their label pickles",
+        "st_gcn",
+        frozenset({"layout", "classes"}),
+        folder=True,
+    ),
     "csv": SetFormat(".csv or .csv.gz files with a row for each joint", "csv", _CUSTOM, needs_layout=True, several=True),
     "npy": SetFormat("a folder of .npy files, one clip each", "arrays", _FILES, "npy", needs_layout=True, folder=True),
     "mat": SetFormat(
@@ -388,7 +418,7 @@ def set_formats() -> dict[str, SetFormat]:
     """Return the formats of data sets: those that are a set by themselves, then folders of files of any reader."""
     found = dict(_SETS)
     for name, reader in READERS.items():
-        if name not in found and name != "long-csv":
+        if name not in found:
             options = _CUSTOM | {"names"} | (reader.options - {"dim_order", "skip", "columns"})
             found[name] = SetFormat(
                 f"a folder of files: {reader.described}",

@@ -7,6 +7,7 @@ so they are never larger than it.
 
 from __future__ import annotations
 
+import io
 import math
 import mmap
 import pickle
@@ -100,9 +101,9 @@ class _Name:
 # pickle's reader in C allocates as much memory as a number in the file says, before it knows whether the file is that long. This is the
 # same reader in Python; it keeps what it has read in a dictionary, and reads some 50,000 clips a second.
 class _Unpickler(pickle._Unpickler):
-    def __init__(self, file: mmap.mmap) -> None:
+    def __init__(self, file: Any, size: int) -> None:
         super().__init__(file, encoding="latin1")
-        self._size = self._left = len(file)
+        self._size = self._left = size
         self._names = {name: _Name(make) for name, make in self._made().items()}
 
     def find_class(self, module: str, name: str) -> Any:
@@ -174,14 +175,24 @@ def load_plain(path: Path) -> Any:
     """
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return _Unpickler(content).load()
-    except OSError as error:
-        raise FileError(f"could not read {path}: {error.strerror or error}.") from error
+            return _load(content, len(content), str(path))
+    except (OSError, ValueError) as error:  # an empty file cannot be mapped
+        raise FileError(f"could not read {path}: {getattr(error, 'strerror', None) or error}.") from error
+
+
+def parse_plain(content: bytes, origin: str) -> Any:
+    """Return what a pickle in memory holds. Errors as in `load_plain`."""
+    return _load(io.BytesIO(content), len(content), origin)
+
+
+def _load(file: Any, size: int, origin: str) -> Any:
+    try:
+        return _Unpickler(file, size).load()
     except _RefusedError as error:
         raise FileError(
-            f"{path} asks for {error}, and was not read further: a file of skeletons needs only arrays of numbers, text, lists and "
+            f"{origin} asks for {error}, and was not read further: a file of skeletons needs only arrays of numbers, text, lists and "
             "dictionaries, and a pickle that asks for more may run a program. Nothing in it was executed."
         ) from error
     except Exception as error:  # a damaged pickle can raise almost anything
         what = f"{type(error).__name__}: {error}"[:200]
-        raise FileError(f"{path} is not a whole pickle ({what}). Fetch it again.") from error
+        raise FileError(f"{origin} is not a whole pickle ({what}). Fetch it again.") from error
