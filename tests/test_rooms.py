@@ -159,6 +159,8 @@ def test_files_are_short() -> None:
         ("jsonargparse", "training/recipe_io.py"),
         ("submitit", "studies/cluster.py"),
         ("scipy.io", "data/readers/matlab.py"),
+        ("h5py", "data/readers/hdf5.py"),
+        ("ezc3d", "data/readers/mocap.py"),
         ("openai", "descriptions/endpoint.py"),
         ("uvicorn", "app/web/running.py"),
         ("rtmlib", "inference/video/rtmpose.py"),
