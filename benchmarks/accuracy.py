@@ -25,10 +25,9 @@ from tqdm import tqdm
 from poseglot.data.dataset import ClipDataset
 from poseglot.data.store import open_store
 from poseglot.models.convert import recognizer_from_official
-from poseglot.skeletons.protocols import load_pipeline
-from poseglot.skeletons.transforms import Augmentation
 from poseglot.training.recipe import OptimRecipe
-from poseglot.training.schedule import learning_rate
+from poseglot.training.schedule import StepSchedule
+from poseglot.transforms import Randomness, load_pipeline
 
 CPU = torch.device("cpu")
 Logits = Callable[[Tensor], Tensor]
@@ -47,7 +46,7 @@ def main() -> None:
     layout, pipeline = store.layout, load_pipeline(store.info.pipeline)
     train, test = (ClipDataset(store, split=given.split, subset=subset, transform=pipeline) for subset in ("train", "test"))
     optim = OptimRecipe(
-        epochs=given.epochs, batch_size=32, warmup_epochs=2, steps=(given.epochs * 5 // 8, given.epochs * 7 // 8)
+        epochs=given.epochs, batch_size=32, warmup_epochs=2, milestones=[given.epochs * 5 // 8, given.epochs * 7 // 8]
     )
     rows: list[dict[str, Any]] = []
     for seed in given.seeds:
@@ -82,14 +81,15 @@ def learn(module: nn.Module, logits: Logits, views: ClipDataset, optim: OptimRec
     """Train, and give the mean loss of the last epoch."""
     module.train()
     optimizer = torch.optim.SGD(module.parameters(), lr=optim.lr, momentum=0.9, nesterov=True, weight_decay=optim.weight_decay)
+    rate = StepSchedule(optim.lr, optim.epochs, warmup_epochs=optim.warmup_epochs, milestones=optim.milestones)
     losses: list[float] = []
     for epoch in tqdm(range(optim.epochs), desc=name, unit="epoch"):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(optim, epoch)
+            group["lr"] = rate(epoch)
         order = torch.from_numpy(np.random.default_rng([seed, epoch]).permutation(len(views)))
         losses.clear()
         for index in order.split(optim.batch_size)[: len(views) // optim.batch_size]:
-            x, labels = views.inputs(index, Augmentation(seed, epoch, index=index), CPU), views.labels[index]
+            x, labels = views.inputs(index, Randomness(seed, epoch, index), CPU), views.labels[index]
             optimizer.zero_grad()
             loss = F.cross_entropy(logits(x), labels)
             loss.backward()

@@ -49,7 +49,7 @@ def ask(
     """The command until its file is there, or ten times; what each run did, the endpoint, and what the file says."""
 
     def decide(asked: Asked, before: int) -> str | tuple[int, dict[str, Any]] | None:
-        if not runs and server.coverage.total() >= given.broken_off:
+        if not runs and server.answered.total() >= given.broken_off:
             return 401, {"error": {"message": "revoked"}}
         draw = random.Random(f"{given.seed} {asked} {before}")
         return draw.choice(list(FAULTS)) if draw.random() < given.rate else None
@@ -60,9 +60,9 @@ def ask(
         labels.write_text("\n".join(known) + "\n")
         command = ["describe", "--labels", str(labels), "--out", str(out), "--base-url", server.url, "--model", "loopback"]
         while not out.exists() and len(runs) < 10:
-            before, started = (server.asked.total(), server.faults.total(), server.coverage.total()), time.perf_counter()
+            before, started = (server.asked.total(), server.faults.total(), server.answered.total()), time.perf_counter()
             status = poseglot([*command, "--first-wait", "0.01", "--timeout", "0.5", "--concurrency", "8"])
-            after = (server.asked.total(), server.faults.total(), server.coverage.total())
+            after = (server.asked.total(), server.faults.total(), server.answered.total())
             calls, faults, answers = (now - then for now, then in zip(after, before, strict=True))
             runs.append(
                 {
@@ -96,7 +96,7 @@ def report(
         "classes complete": len(found),
         "equal, text by text": len(same),
         "lost": len(known) - len(same),
-        "answers asked for twice": sum(count - 1 for count in server.coverage.values()),
+        "answers asked for twice": sum(count - 1 for count in server.answered.values()),
     }
     faults = [{"fault": fault, "counted as": kind, "injected": server.faults[fault]} for fault, kind in FAULTS.items()]
     about = {**machine(), "rate": given.rate, "seed": given.seed, "broken off after": given.broken_off}

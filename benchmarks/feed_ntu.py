@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 from measuring import machine, shown, table, write_results
+from poseglot.skeletons.streams import MODALITIES
 from torch import Tensor
 
 from poseglot.data.benchmarks import load_benchmark
@@ -37,9 +38,7 @@ from poseglot.data.store import PackedStore, open_store, write_store
 from poseglot.devices import keep_freed_memory
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.protocols import load_pipeline
-from poseglot.skeletons.streams import MODALITIES
-from poseglot.skeletons.transforms import Augmentation, make_input
+from poseglot.transforms import Augmentation, load_pipeline, make_input
 
 LAYOUT, PROTOCOL = load_layout("ntu25"), load_pipeline("ntu")
 TRAINING = Augmentation(seed=0, epoch=0)

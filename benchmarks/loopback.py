@@ -69,7 +69,7 @@ class Loopback(AbstractContextManager["Loopback"]):
         hang: float = 1.0,
     ) -> None:
         self.known, self.decide, self.rest, self.hang = known, decide, rest, hang
-        self.faults, self.asked, self.coverage = Counter[str](), Counter[Asked](), Counter[Asked]()
+        self.faults, self.asked, self.answered = Counter[str](), Counter[Asked](), Counter[Asked]()
         self.requests: list[tuple[float, dict[str, str], dict[str, Any]]] = []
         self.lock, self.closing = threading.Lock(), threading.Event()
         loopback = self
@@ -126,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
             if fault:
                 owner.faults[fault] += 1
             else:
-                owner.coverage[asked] += 1
+                owner.answered[asked] += 1
         with suppress(BrokenPipeError, ConnectionResetError):  # who waited is gone
             self._err(fault, asked) if fault else self._say({asked[1]: owner.answer(asked, body.get("seed", 0) % 1000)})
 

@@ -317,7 +317,7 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    from poseglot.report.pictures import INK, LINE, PAPER, save_figure
+    from poseglot.report.plots import INK, LINE, PAPER, save_figure
 
     names, modes = (list(dict.fromkeys(row[key] for row in rows)) for key in ("shape", "mode"))
     size = (0.8 + 4.2 * len(modes), 0.7 + 3 * len(names))

@@ -3,7 +3,7 @@
     python benchmarks/text_cost.py
 
   plain    every clip's five texts go through the text encoder, 1,000 a step, all padded to the longest of them
-  ours     each distinct text of the step once, texts of similar length together (`TextBank`)
+  ours     each distinct text of the step once, texts of similar length together (`TextFeatures`)
   frozen   a text encoder that does not learn: its features are a table
 
 A skeleton step of 200 clips takes most of a minute on two cores, and its memory leaves no room for the plain texts. But clips and
@@ -43,17 +43,16 @@ from poseglot.models.text import load_text_encoder
 from poseglot.models.text.encoder import LENGTH_GROUPS, TextEncoder
 from poseglot.skeletons.layout import GLOBAL, load_layout
 from poseglot.training.gap import GAP, TextFeatures
-from poseglot.training.recipe import LossRecipe
 
 LAYOUT, PEOPLE, FRAMES = load_layout("ntu25"), 2, 64
 WITHOUT, WAYS = "without", ("plain", "ours", "frozen")
 BY_TORCH = f"whole, {WITHOUT}, by torch"
-LOSS = LossRecipe()
+WEIGHT, SCALE = 0.8, 10.0  # lambda and 1 / tau, the paper's
 Step = Callable[[], Any]
 
 
 class PlainBank(nn.Module):
-    """The plain way to read: a text for every clip and level, all as long as the longest. Shares the encoder of a `TextBank`."""
+    """The plain way to read: a text for every clip and level, all as long as the longest. Shares the encoder of a `TextFeatures`."""
 
     def __init__(self, bank: TextFeatures) -> None:
         super().__init__()
@@ -179,13 +178,13 @@ def new_task(way: str, bank: nn.Module | None, prompts: PromptTable, classes: in
     levels = {level: tuple(range(len(LAYOUT))) if level == GLOBAL else tuple(parts[level]) for level in prompts.levels}
     spec = RecognizerSpec(
         layout="ntu25",
-        people=PEOPLE,
+        num_persons=PEOPLE,
         classes=tuple(map(str, range(classes))),
         encoder_kwargs={"base_channels": given.width},
         levels=levels if way != WITHOUT else None,
         embed_dim=384 if way != WITHOUT else 0,
     )
-    task = GAP(new_recognizer(spec, seed=given.seed), LOSS)
+    task = GAP(new_recognizer(spec, seed=given.seed), alignment_weight=WEIGHT, logit_scale=SCALE)
     task.bank = bank  # type: ignore[assignment]
     return task.to(given.device).train()
 
@@ -238,9 +237,9 @@ def learn_words(task: GAP, optimizer: torch.optim.Optimizer, joints: Tensor, lab
     features = [head(joints[level]) for level, head in enumerate(task.recognizer.heads.values())]
     assert task.bank is not None
     text = task.bank(places)
-    losses = [alignment_loss(own, told, labels, scale=LOSS.scale) for own, told in zip(features, text, strict=True)]
+    losses = [alignment_loss(own, told, labels, scale=SCALE) for own, told in zip(features, text, strict=True)]
     optimizer.zero_grad()
-    (LOSS.weight * torch.stack(losses).mean()).backward()
+    (WEIGHT * torch.stack(losses).mean()).backward()
     optimizer.step()
 
 

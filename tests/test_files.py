@@ -18,6 +18,8 @@ import pytest
 from poseglot.errors import FileError, NotFoundError, PoseglotError
 from poseglot.files import folder_written_atomically, load_array, packaged_yaml, sha256_of, write_atomically
 
+pytestmark = pytest.mark.base
+
 BIG = 300_000  # bytes, more than the limit below
 
 # Runs a write on a "disk" where no file may pass 100,000 bytes, as an ordinary user, and prints the error.

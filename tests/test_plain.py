@@ -16,7 +16,7 @@ from poseglot.losses import alignment_loss
 from poseglot.models.convert import OFFICIAL_PARTS, recognizer_from_official
 from poseglot.models.recognizer import Recognizer
 from poseglot.skeletons.layout import load_layout
-from tests.models.encoders.helpers import clips, scrambled
+from poseglot.testing import random_clips, scramble
 
 HEADS = ("head", "hand", "foot", "hip")  # the order of the public heads
 LEVELS = ("global", *HEADS)
@@ -59,7 +59,7 @@ def our_step(recognizer: nn.Module, x: Tensor, labels: Tensor, texts: dict[str, 
 def batch(
     layout: str, people: int, frames: int, dtype: torch.dtype, *, count: int = 6, seed: int = 2
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    x = clips(count, people, frames, layout, seed=seed).to(dtype)
+    x = random_clips(count, people, frames, layout, seed=seed).to(dtype)
     generator = torch.Generator().manual_seed(seed)
     texts = {level: torch.randn(count, 12, generator=generator, dtype=dtype) for level in LEVELS}
     return x, torch.tensor([0, 1, 1, 3, 2, 0]).repeat(-(-count // 6))[:count], texts
@@ -76,7 +76,7 @@ WIDTHS = pytest.mark.parametrize("width", [8, 32])
 def test_loss_and_gradients_are_those_of_the_plain_step(
     plain: Any, layout: str, people: int, frames: int, width: int, dtype: torch.dtype, tolerance: float
 ) -> None:
-    network = scrambled(plain_network(plain, layout, people, width=width)).to(dtype)
+    network = scramble(plain_network(plain, layout, people, width=width)).to(dtype)
     ours = ours_of(network.state_dict(), layout, people)
     x, labels, texts = batch(layout, people, frames, dtype)
     for training in (True, False):

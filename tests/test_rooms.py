@@ -33,24 +33,15 @@ MAY_IMPORT: dict[str, set[str]] = {
 MAX_LINES, MAX_COMMAND_LINES = 500, 130
 # Files that were too long when the limit was set. This list may only become shorter.
 TOO_LONG = {
-    "app/commands/check_descriptions.py",
-    "app/commands/check_descriptions_text.py",
-    "app/commands/compare.py",
-    "app/commands/evaluate.py",
-    "app/commands/generate_descriptions.py",
     "app/commands/info.py",
     "app/commands/info_text.py",
     "app/commands/predict.py",
     "app/commands/predict_batch.py",
     "app/commands/prepare.py",
-    "app/commands/study.py",
-    "app/commands/zero_shot.py",
-    "app/commands/zero_shot_text.py",
     "inference/predictor.py",
 }
 # Circles of files that existed when they were forbidden. This list may only become shorter.
 CIRCLES = {
-    frozenset({"app.commands.check_descriptions", "app.commands.check_descriptions_text"}),
     frozenset({"inference.predictor", "inference.windows"}),
     frozenset({"inference.video.blazepose", "inference.video.estimator", "inference.video.rtmpose"}),
     frozenset({"models.encoders.ctr_gcn", "models.encoders.ctr_gcn_channels_last"}),
@@ -118,7 +109,7 @@ def circles() -> list[set[str]]:
 
 
 def room_of(module: str) -> str:
-    return (module.split(".") + [""])[1]
+    return [*module.split("."), ""][1]
 
 
 @pytest.mark.parametrize("room", [*MAY_IMPORT, *sorted(GROUND)])

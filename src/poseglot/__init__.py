@@ -15,14 +15,20 @@ if TYPE_CHECKING:
     from poseglot.data.dataset import ClipDataset
     from poseglot.data.store import PackedStore, open_store
     from poseglot.inference import Predictor
+    from poseglot.training.evaluate import Evaluation, evaluate
+    from poseglot.training.run import Run, open_run
 
 __version__ = "0.1.0"
-__all__ = ["ClipDataset", "PackedStore", "load", "open_store"]
+__all__ = ["ClipDataset", "Evaluation", "PackedStore", "Run", "evaluate", "load", "open_run", "open_store"]
 
 # name -> module
 _LAZY = {
     "ClipDataset": "poseglot.data.dataset",
+    "Evaluation": "poseglot.training.evaluate",
     "PackedStore": "poseglot.data.store",
+    "Run": "poseglot.training.run",
+    "evaluate": "poseglot.training.evaluate",
+    "open_run": "poseglot.training.run",
     "open_store": "poseglot.data.store",
 }
 
@@ -32,7 +38,7 @@ def load(path: str | Path, **options: Any) -> Predictor:
 
     Args:
         path: A run's folder, a recognizer's .safetensors file, or an .onnx file.
-        options: `device`, `engine`, `unknown_below`: see `poseglot.inference.Predictor`.
+        options: `device`, `engine`, `threshold`: see `poseglot.inference.Predictor`.
 
     Raises:
         FileError: There is no recognizer, or it is damaged.

@@ -29,6 +29,8 @@ class Purpose(IntEnum):
     JOINT_DROP = 6
     AXIS_DROP = 7
     TEXT = 100
+    MIXUP = 101
+    PART_SWAP = 102
 
 
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer

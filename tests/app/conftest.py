@@ -15,7 +15,7 @@ from poseglot.files import write_atomically
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, save_recognizer
 from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TextRecipe
 from poseglot.training.recipe_io import recipe_yaml
-from poseglot.training.run import Run
+from poseglot.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def make_run(store_path: Path) -> Callable[..., Path]:
             clips = torch.rand(8, 1, 52, 20, 3) * 2 - 1
             recognizer.classifier.weight.mul_(2 / recognizer(clips)["logits"].std(dim=0).mean())
             recognizer.classifier.bias.sub_(recognizer(clips)["logits"].mean(dim=0))
-        run = Run(folder)
+        run = RunFolder(folder)
         save_recognizer(recognizer, run.recognizer)
         recipe = Recipe(
             data=DataRecipe(store=str(store_path), split="cross-person", modality=modality),  # type: ignore[arg-type]

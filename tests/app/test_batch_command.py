@@ -37,9 +37,9 @@ def test_a_store_a_folder_and_a_list(
     assert 'Lines with "error" say why' in said.error
     lines = [json.loads(line) for path in sorted(Path("answers").glob("*.jsonl")) for line in path.read_text().splitlines()]
     assert [Path(line["clip"]).name for line in lines[120:]] == ["a.npy", "b.npy", "c.npy", "listed.npy", "missing.npy"]
-    for same, answer in zip(lines[120]["answers"], lines[0]["answers"], strict=True):
+    for same, answer in zip(lines[120]["scores"], lines[0]["scores"], strict=True):
         assert same == {**answer, "probability": pytest.approx(answer["probability"], abs=1e-6)}
-    assert len(lines[0]["answers"]) == 2
+    assert len(lines[0]["scores"]) == 2
     again = poseglot(*asked, "--top", 2)
     assert again.out == said.out and "125 of 125 clips were done before." in again.error
     other = poseglot(*asked, "--top", 3)

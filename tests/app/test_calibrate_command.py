@@ -18,7 +18,7 @@ from poseglot.evaluation.calibration import fit_temperature, reliability
 from poseglot.evaluation.scores import load_scores
 from poseglot.files import write_atomically
 from poseglot.training.recipe_io import read_recipe, recipe_yaml
-from poseglot.training.run import Run
+from poseglot.training.run_folder import RunFolder
 
 Poseglot = Callable[..., Any]
 MakeRun = Callable[..., Path]
@@ -28,9 +28,9 @@ def fold_of(run: Path, fold: int, *, folds: int = 2, seed: int = 0) -> Path:
     """A copy of a run that says to have held out a fold."""
     folder = run.with_name(f"fold{fold}of{folds}")
     shutil.copytree(run, folder)
-    recipe = read_recipe(Run(folder).recipe)
+    recipe = read_recipe(RunFolder(folder).recipe)
     recipe = replace(recipe, seed=seed, data=replace(recipe.data, folds=folds, fold=fold))
-    write_atomically(Run(folder).recipe, recipe_yaml(recipe))
+    write_atomically(RunFolder(folder).recipe, recipe_yaml(recipe))
     return folder
 
 
@@ -57,7 +57,7 @@ def test_a_run_is_calibrated_by_its_folds(
 
     said = poseglot("evaluate", run, "--threshold", 0.25)
     assert re.search(
-        r"ECE [\d.]+% -> [\d.]+%, NLL [\d.]+ -> [\d.]+ of 24 clips \(ECE: 15 bins of equal width\); temperature", said.out
+        r"ECE [\d.]+% -> [\d.]+%, NLL [\d.]+ -> [\d.]+ on 24 clips \(ECE: 15 bins of equal width\); temperature", said.out
     )
     lines = [line for line in said.out.splitlines() if re.match(r" {6}0\.\d+ ", line)]
     coverage = [int(re.search(r"(\d+)/24", line)[1]) for line in lines]  # type: ignore[index]
@@ -66,8 +66,8 @@ def test_a_run_is_calibrated_by_its_folds(
 
     after = json.loads(poseglot("predict", run, tmp_path / "clip.npy", "--json", "--threshold", 1.0).out)
     assert after[0]["action"] == "unknown" and after[0]["unknown"] is True
-    assert [a["action"] for a in after[0]["answers"]] == [a["action"] for a in before[0]["answers"]]
-    assert after[0]["answers"][0]["probability"] != pytest.approx(before[0]["answers"][0]["probability"], rel=1e-3)
+    assert [a["action"] for a in after[0]["scores"]] == [a["action"] for a in before[0]["scores"]]
+    assert after[0]["scores"][0]["probability"] != pytest.approx(before[0]["scores"][0]["probability"], rel=1e-3)
     assert "unknown: no action reaches 100.0%" in poseglot("predict", run, tmp_path / "clip.npy", "--threshold", 1).out
 
 
@@ -75,7 +75,7 @@ def test_what_does_not_belong_together_is_refused(poseglot: Poseglot, make_run: 
     run = make_run(tmp_path / "run")
     one, of_three = fold_of(run, 1), fold_of(run, 2, folds=3)
     shutil.copytree(one, tmp_path / "again")
-    assert "learned from the whole training set" in poseglot("calibrate", run, run).error
+    assert "trained on the whole training set" in poseglot("calibrate", run, run).error
     assert "held out a fold itself" in poseglot("calibrate", one, one).error
     assert "held out the same fold" in poseglot("calibrate", run, one, tmp_path / "again").error
     assert "divided into 2 and 3 folds" in poseglot("calibrate", run, one, of_three).error

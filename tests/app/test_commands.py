@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from poseglot.evaluation.scores import load_scores
 from poseglot.inference import Predictor
 from poseglot.models.recognizer import load_recognizer
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.transforms import apply_pipeline as view_of
 from poseglot.training.subsets import names_hash
+from poseglot.transforms import apply_pipeline
+
+evaluation_input = partial(apply_pipeline, modality="joint")
 
 Event = Any
 Command = Callable[..., Event]
@@ -38,7 +41,7 @@ def expected_logits(
     for place in range(len(store)):
         clip = store[place]
         if clip.subject >= 9:
-            view = torch.from_numpy(view_of(clip.joints, pipeline="nw-ucla", modality=modality))
+            view = torch.from_numpy(evaluation_input(clip.joints, pipeline="nw-ucla", modality=modality))
             with torch.no_grad():
                 logits.append(recognizer(view[None])["logits"][0].numpy())
             labels.append(clip.label)
@@ -172,7 +175,7 @@ def test_export_clip_then_predict(
     assert said.status == 0, said.error
     first, *answers = said.out.splitlines()
     assert first == str(out)
-    assert answers == [f"  {answer.probability:6.1%}  {answer.action}" for answer in expected.answers]
+    assert answers == [f"  {answer.probability:6.1%}  {answer.action}" for score in expected.scores]
 
 
 def test_predict_writes_json(poseglot: Command, make_run: MakeRun, small_store: PackedStore, tmp_path: Path) -> None:
@@ -185,8 +188,8 @@ def test_predict_writes_json(poseglot: Command, make_run: MakeRun, small_store: 
     rows = json.loads(said.out)
     assert [row["file"] for row in rows] == [str(path) for path in paths]
     for row, prediction in zip(rows, Predictor(run).predict(paths, top=12), strict=True):
-        answers = {answer["action"]: answer["probability"] for answer in row["answers"]}
-        assert answers == pytest.approx({answer.action: answer.probability for answer in prediction.answers})
+        answers = {answer["action"]: answer["probability"] for answer in row["scores"]}
+        assert answers == pytest.approx({answer.action: answer.probability for score in prediction.scores})
         assert set(answers) == set(ACTIONS)
         assert sum(answers.values()) == pytest.approx(1)
 
@@ -236,7 +239,7 @@ def test_import_weights_of_a_gap_checkpoint(
     np.save(tmp_path / "clip.npy", small_store[0].joints)
     predicted = poseglot("predict", out, tmp_path / "clip.npy", "--json", "--top", 10)
     assert predicted.status == 0, predicted.error
-    assert {answer["action"] for answer in json.loads(predicted.out)[0]["answers"]} == set(load_benchmark("nw-ucla").classes)
+    assert {answer["action"] for answer in json.loads(predicted.out)[0]["scores"]} == set(load_benchmark("nw-ucla").classes)
 
     again = poseglot("import-weights", tmp_path / "gap.pt", "--out", out, "--gap")
     assert again.status == 1

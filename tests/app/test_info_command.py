@@ -106,7 +106,7 @@ def test_what_is_worth_a_look(poseglot: Command, faulty: Path, small_store: Pack
     assert "worth a look: 3 of 120 clips (2.5 %; --checks says what is looked for)" in said.out
     assert re.search(rf"  jump: +1  {CHECKS['jump'].meaning[:30]}", said.out)
     assert re.search(rf"^ +{names[3]}  \d\.\d+ bodies in a frame, frame (9|10), left_hand$", said.out, flags=re.M)
-    assert re.search(r"  same content: +1  ", said.out)
+    assert re.search(r"  same_content: +1  ", said.out)
     assert f"{names[5]}  2 clips, as {test}" in said.out
     assert re.search(r"warning: split cross-person: clips for testing that .* test nothing: 1 \(", " ".join(said.out.split()))
     assert "  source      file: some.zip\n              sha256: " + "c4" * 32 in said.out
@@ -184,8 +184,8 @@ def test_json_says_everything(poseglot: Command, faulty: Path, small_store: Pack
     assert everything["clips"] == 120
     assert everything["classes"] == dict.fromkeys(ACTIONS, 10)
     assert everything["splits"]["cross-person"]["clips"] == {"train": 96, "test": 24}
-    assert {finding["what"] for finding in everything["findings"]} == {"jump", "same content"}
-    jump = next(finding for finding in everything["findings"] if finding["what"] == "jump")
+    assert {finding["check"] for finding in everything["findings"]} == {"jump", "same_content"}
+    jump = next(finding for finding in everything["findings"] if finding["check"] == "jump")
     assert (jump["clip"], jump["joint"], jump["limit"]) == (small_store.clips["name"][3], "left_hand", CHECKS["jump"].limit)
     assert set(everything["checks"]) == set(CHECKS)
     assert everything["trained_and_tested"] == {
@@ -337,10 +337,10 @@ def test_one_is_not_many(poseglot: Command, small_store: PackedStore, tmp_path: 
 def test_text_and_picture_count_the_same_clips(
     poseglot: Command, faulty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from poseglot.report import store_pictures
+    from poseglot.report import contact_sheets
 
     titles: list[str] = []
-    monkeypatch.setattr(store_pictures, "draw_sheet", lambda *_, title: titles.append(title))
+    monkeypatch.setattr(contact_sheets, "plot_contact_sheet", lambda *_, title: titles.append(title))
     said = poseglot("data", faulty, "--pictures", tmp_path)
     assert "worth a look: 3 of 120 clips" in said.out
     assert titles == ["demo: some of its 120 clips", "demo: 2 of the 3 clips worth a look"]

@@ -35,7 +35,7 @@ def test_a_file_frame_by_frame(poseglot: Poseglot, make_run: Callable[..., Path]
     lines = [json.loads(line) for line in said.out.splitlines()]
     assert [line["frame"] for line in lines] == list(range(0, clip.shape[1], 4))
     for line in lines:
-        assert [(answer["action"], answer["probability"]) for answer in line["answers"]] == wanted[line["frame"]]
+        assert [(answer["action"], answer["probability"]) for answer in line["scores"]] == wanted[line["frame"]]
     table = poseglot("stream", run, tmp_path / "clip.npy", "--top", 1)
     assert len(table.out.splitlines()) == clip.shape[1]
     assert wanted[-1][0][0] in table.out.splitlines()[-1]

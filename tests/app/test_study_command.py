@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from poseglot.app.cli import main
-from poseglot.studies import runner
+from poseglot.studies import executors, runner
 from poseglot.studies.study import Cell, load_study
 from poseglot.training.recipe_io import parse_recipe, recipe_yaml
-from poseglot.training.run import Run
+from poseglot.training.run_folder import RunFolder
 from tests.studies.helpers import ROWS, finish, write_study
 from tests.training.helpers import small_recipe
 
@@ -50,10 +50,10 @@ def test_list_says_how_far_every_run_is_and_its_command(poseglot: Command, study
     done, stopped, trained, _ = cells = load_study(study).cells
     finished(done)
     finished(trained)
-    Run(trained.folder).scores.unlink()
+    RunFolder(trained.folder).scores.unlink()
     stopped.folder.mkdir()
-    Run(stopped.folder).recipe.write_text(recipe_yaml(stopped.recipe))
-    Run(stopped.folder).add_to_log({"epoch": 1, "loss": 2.0})
+    RunFolder(stopped.folder).recipe.write_text(recipe_yaml(stopped.recipe))
+    RunFolder(stopped.folder).add_to_log({"epoch": 1, "loss": 2.0})
     before = sorted(tmp_path.rglob("*"))
     said = poseglot("study", study, "--list")
     assert (said.status, said.error) == (0, "")
@@ -101,7 +101,7 @@ def test_a_folder_with_another_recipe_is_refused_by_name(
     for cell in load_study(study, settings=["--optim.lr", "0.3", "--model.encoder_kwargs", "{kernel: 3}"]).cells:
         finished(cell)
     foreign = load_study(study).cells[1].folder
-    Run(foreign).recipe.unlink()
+    RunFolder(foreign).recipe.unlink()
     said = poseglot("study", study, *option)
     assert said.status == 1
     assert (
@@ -116,9 +116,9 @@ def test_a_folder_with_another_recipe_is_refused_by_name(
 def test_settings_newer_than_a_run_do_not_make_it_another(poseglot: Command, study: Path) -> None:
     for cell in load_study(study).cells:
         finished(cell)
-        text = Run(cell.folder).recipe.read_text()
-        assert "  effective_scale: false\n" in text
-        Run(cell.folder).recipe.write_text(text.replace("  effective_scale: false\n", ""))
+        text = RunFolder(cell.folder).recipe.read_text()
+        assert "  repeat: 1\n" in text
+        RunFolder(cell.folder).recipe.write_text(text.replace("  repeat: 1\n", ""))
     said = poseglot("study", study)
     assert (said.status, said.error) == (0, "")
 
@@ -127,7 +127,7 @@ def test_settings_newer_than_a_run_do_not_make_it_another(poseglot: Command, stu
     ("arguments", "message"),
     [
         (["--optim.epoch", "3"], "unknown setting: --optim.epoch. Did you mean --optim.epochs?"),
-        (["--seed", "3"], "seed is no setting of a study's runs"),
+        (["--seed", "3"], "seed cannot be set here"),
         (["extra"], "cannot use 'extra'"),
         (["--jobs", "0"], "--jobs takes a number from 1, not 0"),
         (["--slurm", "partition=gpu"], "--slurm goes with --executor slurm or submitit-local"),
@@ -185,8 +185,8 @@ def test_a_bar_and_its_running_cells_are_shown_on_a_terminal(
 
         wait = stop
 
-    monkeypatch.setattr(runner, "LocalWork", AtOnce)
-    monkeypatch.setattr(runner, "_LOOK_EVERY", 0)
+    monkeypatch.setattr(executors, "LocalWork", AtOnce)
+    monkeypatch.setattr(runner, "_POLL_EVERY", 0)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     assert main(["study", str(study), "--jobs", "2"]) == 0
     error = capsys.readouterr().err
@@ -228,7 +228,7 @@ def test_a_row_that_cannot_run_is_named_before_anything_runs(
 
 def test_the_commands_of_a_page_are_those_behind_its_numbers(poseglot: Command, study: Path, tmp_path: Path) -> None:
     rows = [*ROWS, {"name": "again", "settings": ROWS[1].get("settings", {})}]
-    fused = {"name": "both", "streams": ["joint", "bone"], "fuse": True}
+    fused = {"name": "both", "modalities": ["joint", "bone"], "fuse": True}
     tables = [{"title": "T", "compare_with": ROWS[0]["name"], "rows": [*rows, fused]}]
     write_study(tmp_path, seeds=[0, 1], tables=tables)
     for cell in load_study(study).cells:

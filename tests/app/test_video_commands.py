@@ -33,7 +33,7 @@ def squares(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, layout, has_world in (("flat", "coco17", False), ("deep", "mediapipe33", True)):
         made = Squares(layout, has_world=has_world)
         made.name = name
-        known = estimators.KnownEstimator("json", has_world, "", lambda models, device, made=made: made)  # type: ignore[misc]
+        known = estimators.EstimatorInfo("json", has_world, "", lambda models, device, made=made: made)  # type: ignore[misc]
         monkeypatch.setitem(estimators.ESTIMATORS, name, known)  # type: ignore[arg-type]
 
 
@@ -77,17 +77,17 @@ def test_a_video_is_recognised_as_its_poses_are(
     assert said.status == 0, said.error
     first, second = json.loads(said.out)
     assert (first["file"], second["file"]) == (str(video), str(tmp_path / "films" / "two.npz"))
-    assert first["answers"] == second["answers"] and {a["action"] for a in first["answers"]} == set(CLASSES)
+    assert first["scores"] == second["scores"] and {a["action"] for a in first["scores"]} == set(CLASSES)
     assert said.error.count("2 people, or one who was out of sight; recognised: the one who moves most") == 2
     assert "not clips: 1 files" in said.error
     # It is the walker, who is recognised as an array of his joints is.
     poses = read_poses(tmp_path / "films" / "two.npz")
     moving = int(np.ptp(poses.pixels[:, :, 0, 0], axis=1).argmax())
     (alone,) = Predictor(run()).predict(poses.joints(has_scores=True)[moving])
-    assert [a["probability"] for a in first["answers"]] == pytest.approx([a.probability for a in alone.answers], rel=1e-4)
+    assert [a["probability"] for a in first["scores"]] == pytest.approx([a.probability for a in alone.scores], rel=1e-4)
     (both,) = Predictor(run(people=2)).predict([tmp_path / "films" / "two.npz"])
     (wanted,) = Predictor(run(people=2)).predict([poses.joints(has_scores=True)])
-    assert both.answers[0].probability == pytest.approx(wanted.answers[0].probability, rel=1e-3)
+    assert both.scores[0].probability == pytest.approx(wanted.scores[0].probability, rel=1e-3)
 
 
 def test_videos_beside_clips_are_left_out_where_nothing_can_find_people(

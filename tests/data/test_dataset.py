@@ -14,7 +14,7 @@ import poseglot
 from poseglot.data.dataset import ClipDataset
 from poseglot.data.store import PackedStore
 from poseglot.errors import FileError, NotFoundError, SettingError
-from poseglot.skeletons.transforms import PIPELINES, Augmentation, apply_pipeline
+from poseglot.transforms import Randomness, apply_pipeline, load_pipeline
 from tests.data.own import own_layout, own_store
 
 CPU = torch.device("cpu")
@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def dataset(small_store: PackedStore) -> ClipDataset:
-    transform = partial(PIPELINES["nw-ucla"], modality="bone")
+    transform = partial(load_pipeline("nw-ucla"), modality="bone")
     return ClipDataset(small_store, split="cross-person", subset="test", transform=transform)
 
 
@@ -52,15 +52,15 @@ def test_sample_indices_count_on_over_the_clips(dataset: ClipDataset) -> None:
     """A repeated sample is the same clip. Its evaluation input is the same, its training input another one."""
     once, again = torch.tensor([3, 5]), torch.tensor([3 + 24, 5 + 48])
     assert torch.equal(dataset.inputs(once), dataset.inputs(again))
-    training = [dataset.inputs(index, Augmentation(0, 0, index=index), CPU) for index in (once, again)]
+    training = [dataset.inputs(index, Randomness(0, 0, index), CPU) for index in (once, again)]
     assert (training[0] - training[1]).abs().amax(dim=(1, 2, 3, 4)).min() > 0.01
     flipped = once.flip(0)
-    assert torch.equal(training[0].flip(0), dataset.inputs(flipped, Augmentation(0, 0, index=flipped), CPU))
+    assert torch.equal(training[0].flip(0), dataset.inputs(flipped, Randomness(0, 0, flipped), CPU))
 
 
 @pytest.mark.parametrize("pipeline", ["image", "metric", "ntu"])
 def test_the_store_says_whether_there_are_scores(own: ClipDataset, pipeline: str) -> None:
-    own.transform = partial(PIPELINES[pipeline], modality="bone_motion")
+    own.transform = partial(load_pipeline(pipeline), modality="bone_motion")
     inputs = torch.cat(list(own.eval_inputs(5, CPU))).numpy()
     assert inputs.shape == (18, 2, 64, 8, 3)
     for made, index in zip(inputs, own.indices, strict=True):
@@ -107,8 +107,8 @@ def test_a_loader_with_workers_gives_every_clip(own: ClipDataset, workers: int, 
         names += samples["name"]
         batch = own.clip_batch(samples)
         assert batch.has_scores and batch.joints.shape[1:3] == (samples["num_persons"].max(), samples["frames"].max())
-        alone = PIPELINES["image"](own.batch(samples["index"]), modality="bone")
-        torch.testing.assert_close(PIPELINES["image"](batch, modality="bone"), alone)
+        alone = load_pipeline("image")(own.batch(samples["index"]), modality="bone")
+        torch.testing.assert_close(load_pipeline("image")(batch, modality="bone"), alone)
     assert names == own.names
 
 

@@ -143,5 +143,5 @@ def test_fewer_people_than_folds_are_spread_by_clip(small_store: PackedStore) ->
 
 
 def test_more_folds_than_clips_are_refused(small_store: PackedStore) -> None:
-    with pytest.raises(SettingError, match="3 .* 5"):
+    with pytest.raises(SettingError, match=r"3 .* 5"):
         split_fold(small_store, np.arange(3), folds=5, fold=1)

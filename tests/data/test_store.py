@@ -20,6 +20,8 @@ from poseglot.errors import FileError, InputError, NotFoundError, PoseglotError
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
 
+pytestmark = pytest.mark.base
+
 LAYOUT = load_layout("kinect20")
 DEMO = load_benchmark("demo")
 SHAPES = [(1, 5), (2, 3), (1, 1), (2, 9), (3, 4), (1, 12)]  # people, frames
@@ -101,9 +103,9 @@ def test_subsets_are_the_clips_that_the_rule_names(store: PackedStore) -> None:
 
 
 def test_unknown_split_and_empty_subset_are_named(store: PackedStore, tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="'cross-view'.*cross-person"):
+    with pytest.raises(NotFoundError, match=r"'cross-view'.*cross-person"):
         store.subset("cross-view", "train")
-    with pytest.raises(NotFoundError, match="'val'.*train, test"):
+    with pytest.raises(NotFoundError, match=r"'val'.*train, test"):
         store.subset("cross-person", "val")
     only_training = write(tmp_path / "other", some_clips()[:2])
     with pytest.raises(InputError, match="'cross-person'"):
@@ -312,7 +314,7 @@ def test_content_hashes_are_equal_where_the_joints_are(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     joints = rng.normal(size=(2, 6, 20, 3)).astype(np.float32)
     other = joints.copy()
-    other[1, 5, 19, 2] = np.nextafter(other[1, 5, 19, 2], 9)
+    other[1, 5, 19, 2] = np.nextafter(other[1, 5, 19, 2], np.float32(9))
     # The same numbers as another number of people and frames are another clip.
     clips = [Clip(array, name=str(n)) for n, array in enumerate((joints, other, joints, joints.reshape(1, 12, 20, 3)))]
     store = write_store(

@@ -11,7 +11,7 @@ import pytest
 from poseglot.data import synthetic
 from poseglot.data.synthetic import ACTIONS, Performance, make_clips
 from poseglot.data.synthetic.body import SIDES, limits_of
-from poseglot.errors import PoseglotError
+from poseglot.errors import SettingError
 from poseglot.skeletons.clip import Clip, check_joints
 from poseglot.skeletons.layout import load_layout
 
@@ -123,7 +123,7 @@ def test_cameras_see_one_performance_from_their_own_places(clips: list[Clip]) ->
 
 @pytest.mark.parametrize("bad", [{"persons": 0}, {"cameras": 0}, {"repeats": -1}, {"seed": -1}])
 def test_impossible_counts_are_refused(bad: dict[str, int]) -> None:
-    with pytest.raises(PoseglotError, match=next(iter(bad))):
+    with pytest.raises(SettingError, match=next(iter(bad))):
         make_clips(**bad)
 
 

@@ -18,6 +18,8 @@ from poseglot.errors import PoseglotError
 from poseglot.files import packaged_yaml
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.base
+
 PACKAGED = ("demo", "nw-ucla", "ntu120", "utd-mhad")
 # Words of the sentences of parts at rest, which many classes share.
 REST = re.compile(r"\b(still|stay|stays|rest)\b")

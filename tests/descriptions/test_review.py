@@ -8,24 +8,26 @@ import numpy as np
 import pytest
 
 from poseglot.descriptions import load_descriptions, make_prompts
-from poseglot.descriptions.description import Description, parse_descriptions, read_descriptions
-from poseglot.descriptions.review import (
+from poseglot.descriptions.checks import (
     LEVELS,
+    level_changes,
+    level_texts,
+    min_clip_tokens,
+    prompt_lengths,
+    shared_texts,
+    texts_of,
+    undescribed,
+)
+from poseglot.descriptions.description import Description, parse_descriptions, read_descriptions
+from poseglot.descriptions.similarity import (
     TOGETHER,
     Pair,
     extreme_pairs,
-    fewest_clip_tokens,
-    level_changes,
-    level_texts,
     near_texts,
     nearest,
     part_differences,
-    prompt_lengths,
-    shared_texts,
     similarities,
     spread,
-    texts_of,
-    undescribed,
 )
 from tests.descriptions.test_description_files import SIX, entry, file_of
 
@@ -102,8 +104,8 @@ def test_near_texts_leave_out_identical_ones_and_those_of_one_class() -> None:
     ("text", "tokens"),
     [("hop", 3), ("jump up", 4), ("rock-paper-scissors", 7), ("the person's arm, 12 times", 10), ("", 2), ("it...", 4)],
 )
-def test_fewest_clip_tokens(text: str, tokens: int) -> None:
-    assert fewest_clip_tokens(text) == tokens
+def test_min_clip_tokens(text: str, tokens: int) -> None:
+    assert min_clip_tokens(text) == tokens
 
 
 def test_prompt_lengths_find_what_is_cut() -> None:

@@ -18,16 +18,16 @@ from poseglot.evaluation.comparison import (
     beyond,
     class_differences,
     mcnemar,
-    mean_and_deviation,
     paired_difference,
-    verdict,
 )
-from poseglot.evaluation.metrics import Accuracy
+from poseglot.evaluation.metrics import Accuracy, mean_and_deviation
 
-Hits = npt.NDArray[np.bool_]
+pytestmark = pytest.mark.base
+
+Correct = npt.NDArray[np.bool_]
 
 
-def split(only_a: int, only_b: int, both: int = 3, neither: int = 2) -> tuple[Hits, Hits]:
+def split(only_a: int, only_b: int, both: int = 3, neither: int = 2) -> tuple[Correct, Correct]:
     """Correct clips of two runs, with so many that only one of them has right."""
     a = [True] * only_a + [False] * only_b + [True] * both + [False] * neither
     b = [False] * only_a + [True] * only_b + [True] * both + [False] * neither
@@ -72,7 +72,7 @@ def test_mcnemar_of_tens_of_thousands_of_clips() -> None:
 # The bootstrap
 
 
-def plain_interval(a: Hits, b: Hits, *, paired: bool, resamples: int = 4000) -> tuple[float, float]:
+def plain_interval(a: Correct, b: Correct, *, paired: bool, resamples: int = 4000) -> tuple[float, float]:
     """The same idea, one clip and one run at a time."""
     generator = random.Random(5)
     clips, rows_a, rows_b = a.shape[1], a.tolist(), b.tolist()
@@ -90,7 +90,7 @@ def plain_interval(a: Hits, b: Hits, *, paired: bool, resamples: int = 4000) -> 
 
 def simulated(
     generator: np.random.Generator, clips: int, *, runs: int = 1, gain: float = 0.1, seeds: float = 0.0
-) -> tuple[Hits, Hits]:
+) -> tuple[Correct, Correct]:
     """Runs of A and B whose success depends on the clip (easy ones for both) and on the seed (as much as `seeds`, of each run)."""
     ease = generator.uniform(0.2, 0.8, clips)
     rows = []
@@ -183,7 +183,7 @@ def test_swapping_the_sides_mirrors_the_difference(runs: int) -> None:
 
 
 def test_wins_are_counted_by_pairing() -> None:
-    def with_correct(*numbers: int) -> Hits:
+    def with_correct(*numbers: int) -> Correct:
         return np.arange(10) < np.array(numbers)[:, None]
 
     a, b = with_correct(3, 5, 7), with_correct(4, 4, 7)
@@ -228,10 +228,10 @@ def test_many_clips_and_runs_stay_small() -> None:
 )
 def test_noise_is_never_called_a_gain(low: float, high: float, said: str) -> None:
     several = Difference((low + high) / 2, low, high, 2, 3, 3, 3, True, 100)
-    assert verdict(several) == said
+    assert several.verdict == said
     single = Difference((low + high) / 2, low, high, 1, 1, 1, 1, True, 100)
-    assert verdict(single).startswith(said)
-    assert ("other seeds" in verdict(single)) == (said != "no difference seen")
+    assert single.verdict.startswith(said)
+    assert ("other seeds" in single.verdict) == (said != "no difference seen")
 
 
 # Classes

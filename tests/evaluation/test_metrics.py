@@ -8,6 +8,8 @@ import pytest
 
 from poseglot.evaluation.metrics import Accuracy, confusion, correct, per_class, top_k
 
+pytestmark = pytest.mark.base
+
 
 def plain_top_k(scores: npt.NDArray[np.floating], labels: npt.NDArray[np.integer], k: int) -> int:
     """Sort each row's classes, best first; among equals the true class comes last."""

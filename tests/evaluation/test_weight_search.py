@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import InputError
+from poseglot.evaluation.calibration import negative_log_likelihood
 from poseglot.evaluation.scores import SavedScores
-from poseglot.evaluation.weight_search import HeldOut, cross_entropy, find_weights, held_out, simplex
+from poseglot.evaluation.weight_search import OutOfFold, find_weights, simplex, stack_folds
 
 MODALITIES = ("joint", "bone", "joint_motion")
 FOLDS = 3
@@ -57,12 +58,12 @@ def on_test_side(modalities: Sequence[str] = MODALITIES) -> list[SavedScores]:
     return [scores(modality, clip_names(100, 5)) for modality in modalities]
 
 
-def put_together(fused: Sequence[SavedScores], runs: Named) -> HeldOut:
-    return held_out(fused, list(runs), list(runs.values()))
+def put_together(fused: Sequence[SavedScores], runs: Named) -> OutOfFold:
+    return stack_folds(fused, list(runs.items()))
 
 
 def refusal(fused: Sequence[SavedScores], runs: Named) -> str:
-    with pytest.raises(PoseglotError) as caught:
+    with pytest.raises(InputError) as caught:
         put_together(fused, runs)
     return str(caught.value)
 
@@ -88,14 +89,14 @@ def test_every_clip_is_there_once_per_seed_and_rows_belong_together(seeds: int, 
 
 def test_runs_on_the_test_side_are_no_folds() -> None:
     message = refusal(on_test_side(), fold_runs() | {"runs/joint": on_test_side()[0]})
-    assert "runs/joint was evaluated on side 'test'" in message
+    assert "runs/joint was evaluated on subset 'test'" in message
     assert "--search takes runs of folds" in message
     assert "--data.folds 5 --data.fold 1" in message
 
 
 def test_clips_that_are_evaluated_are_not_searched_on() -> None:
     fused = [scores(modality, ["clip200", "clip21", "clip22"]) for modality in MODALITIES]
-    assert "2 clips of --search, clip21 for one" in refusal(fused, fold_runs())
+    assert "2 clips of --search (clip21, ...)" in refusal(fused, fold_runs())
     # Folds are of the training set; fusing runs of a fold is the same fault.
     runs = fold_runs()
     assert "2 clips of --search" in refusal([runs[f"{modality}-1-s0"] for modality in MODALITIES], runs)
@@ -107,11 +108,11 @@ def test_every_stream_and_fold_is_needed() -> None:
     runs = fold_runs()
     del runs["bone-2-s0"]
     assert "lacks folds: bone 2/3." in refusal(on_test_side(), runs)
-    assert "bone-1-s0 of stream bone" in refusal(on_test_side(("joint", "joint_motion")), fold_runs())
+    assert "bone-1-s0 of modality bone" in refusal(on_test_side(("joint", "joint_motion")), fold_runs())
 
 
 def test_weights_go_by_stream() -> None:
-    assert "two of the runs to fuse are of stream bone" in refusal(on_test_side(("bone", "joint", "bone")), fold_runs())
+    assert "two of the runs to fuse are of modality bone" in refusal(on_test_side(("bone", "joint", "bone")), fold_runs())
 
 
 def test_seeds_must_be_as_many_everywhere() -> None:
@@ -124,8 +125,8 @@ def test_seeds_must_be_as_many_everywhere() -> None:
 def test_a_run_counts_once() -> None:
     runs = fold_runs()
     names = [*runs, "joint-1-s0"]
-    with pytest.raises(PoseglotError, match="joint-1-s0 twice"):
-        held_out(on_test_side(), names, [runs[name] for name in names])
+    with pytest.raises(InputError, match="joint-1-s0 twice"):
+        stack_folds(on_test_side(), [(name, runs[name]) for name in names])
 
 
 def test_folds_of_another_kind_are_refused() -> None:
@@ -171,8 +172,8 @@ def plain_cross_entropy(logits: npt.NDArray[np.float64], labels: npt.NDArray[np.
 def test_cross_entropy_equals_the_formula() -> None:
     generator = np.random.default_rng(0)
     logits, labels = generator.normal(0, 3, (20, 5)), generator.integers(0, 5, 20)
-    assert cross_entropy(logits, labels) == pytest.approx(plain_cross_entropy(logits, labels), rel=1e-12)
-    assert cross_entropy(logits + 5000, labels) == pytest.approx(plain_cross_entropy(logits, labels), rel=1e-9)
+    assert negative_log_likelihood(logits, labels) == pytest.approx(plain_cross_entropy(logits, labels), rel=1e-12)
+    assert negative_log_likelihood(logits + 5000, labels) == pytest.approx(plain_cross_entropy(logits, labels), rel=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -189,7 +190,7 @@ def test_the_search_equals_brute_force(modalities: int, seed: int) -> None:
             correct = sum(row.tolist().index(max(row)) == label for row, label in zip(fused, labels, strict=True))
             ranked.append((-correct, plain_cross_entropy(fused, labels), [share / 10 for share in shares]))
     best = min(ranked)
-    weights, count = find_weights(HeldOut(30, 1, labels, logits))
+    weights, count = find_weights(OutOfFold(30, 1, labels, logits))
     assert weights == best[2]
     assert (count.correct, count.total) == (-best[0], 30)
 
@@ -198,10 +199,10 @@ def test_ties_are_broken_by_cross_entropy_and_then_by_order() -> None:
     labels = np.array([0, 1])
     sure, unsure = np.eye(2) * 4, np.eye(2)
     # Both have everything right, whatever their weights.
-    assert find_weights(HeldOut(2, 1, labels, np.stack([unsure, sure])))[0] == [0.0, 1.0]
-    assert find_weights(HeldOut(2, 1, labels, np.stack([sure, unsure])))[0] == [1.0, 0.0]
+    assert find_weights(OutOfFold(2, 1, labels, np.stack([unsure, sure])))[0] == [0.0, 1.0]
+    assert find_weights(OutOfFold(2, 1, labels, np.stack([sure, unsure])))[0] == [1.0, 0.0]
     # Streams that know nothing are equal with any weights: the first of the grid stays.
-    assert find_weights(HeldOut(2, 1, labels, np.stack([np.zeros((2, 2))] * 3)))[0] == [0.0, 0.0, 1.0]
+    assert find_weights(OutOfFold(2, 1, labels, np.stack([np.zeros((2, 2))] * 3)))[0] == [0.0, 0.0, 1.0]
 
 
 def test_accuracy_comes_before_cross_entropy() -> None:
@@ -209,8 +210,8 @@ def test_accuracy_comes_before_cross_entropy() -> None:
     modest = np.tile([0.1, 0.0], (10, 1))  # all right, hardly
     bold = np.tile([9.0, 0.0], (10, 1))  # nine right and sure, one wrong by a little
     bold[0] = [0.0, 0.02]
-    weights, count = find_weights(HeldOut(10, 1, labels, np.stack([modest, bold])))
-    assert cross_entropy(bold, labels) < cross_entropy(modest, labels)
+    weights, count = find_weights(OutOfFold(10, 1, labels, np.stack([modest, bold])))
+    assert negative_log_likelihood(bold, labels) < negative_log_likelihood(modest, labels)
     assert count.correct == 10
     # 0.1 w > 0.02 (1 - w) from w = 1/6 on; of these, the boldest.
     assert weights == [0.2, 0.8]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from poseglot.evaluation.metrics import Accuracy
-from poseglot.evaluation.zero_shot import BIASES, best_bias, cosines, evaluate, fused, harmonic_mean
+from poseglot.evaluation.zero_shot import BIASES, best_bias, cosines, evaluate, harmonic_mean, mean_over_levels
 
 CLASSES = ("walk", "sit", "wave", "bow")
 UNSEEN = ("wave", "bow")
@@ -29,7 +29,7 @@ def test_a_score_is_the_mean_over_texts_of_the_cosine_and_levels_count_the_same(
             for label in range(3):
                 own = [cosine(features[level, clip].tolist(), text.tolist()) for text in texts[level][label]]
                 assert found[level, clip, label] == pytest.approx(sum(own) / len(own))
-    assert fused(found)[1, 2] == pytest.approx((found[0, 1, 2] + found[1, 1, 2]) / 2)
+    assert mean_over_levels(found)[1, 2] == pytest.approx((found[0, 1, 2] + found[1, 1, 2]) / 2)
 
 
 def by_hand() -> tuple[np.ndarray, np.ndarray]:

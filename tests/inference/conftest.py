@@ -31,7 +31,7 @@ def build() -> Callable[..., Recognizer]:
 
     def make(seed: int = 0, *, people: int = 1, modality: str = "joint") -> Recognizer:
         torch.manual_seed(seed)
-        recognizer = Recognizer(replace(SPEC, people=people, modality=modality))
+        recognizer = Recognizer(replace(SPEC, num_persons=people, modality=modality))
         with torch.no_grad():
             for module in recognizer.modules():
                 if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):

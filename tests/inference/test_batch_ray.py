@@ -18,8 +18,8 @@ import pytest
 
 from poseglot.app.cli import main
 from poseglot.errors import PoseglotError
-from poseglot.inference.batch import BatchJob, BatchResult, Shard, answer_here, count_answers, make_shards, opened
-from poseglot.inference.batch_ray import answer_on_ray
+from poseglot.inference.batch import BatchJob, BatchResult, Shard, count_results, make_shards, open_batch, predict_locally
+from poseglot.inference.batch_ray import predict_on_ray
 
 pytestmark = pytest.mark.slow
 ray = pytest.importorskip("ray", reason="needs Ray: pip install '.[ray]'")
@@ -51,8 +51,8 @@ def test_a_node_is_killed_and_nothing_is_lost_or_twice(
     second = cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
     shards = make_shards([real_store], [], size=32)
     alone, together = (BatchJob(str(run_folder), str(tmp_path / name)) for name in ("alone", "together"))
-    with opened(alone, shards) as todo:
-        list(answer_here(alone, todo))
+    with open_batch(alone, shards) as todo:
+        list(predict_locally(alone, todo))
     killed_after: list[int] = []
 
     def kill() -> None:
@@ -63,8 +63,8 @@ def test_a_node_is_killed_and_nothing_is_lost_or_twice(
         cluster.remove_node(second, allow_graceful=False)
 
     got: list[tuple[Shard, BatchResult]] = []
-    with opened(together, shards) as todo:
-        for each in answer_on_ray(together, todo, address=cluster.address):
+    with open_batch(together, shards) as todo:
+        for each in predict_on_ray(together, todo, address=cluster.address):
             if not got:
                 killer = threading.Thread(target=kill, daemon=True)
                 killer.start()
@@ -72,7 +72,7 @@ def test_a_node_is_killed_and_nothing_is_lost_or_twice(
     killer.join(timeout=60)
     assert killed_after and killed_after[0] < len(shards)
     assert sorted(shard.number for shard, _ in got) == list(range(len(shards)))
-    assert count_answers(together, shards) == BatchResult(answered=1484)
+    assert count_results(together, shards) == BatchResult(predicted=1484)
     assert files_in(tmp_path / "together") == files_in(tmp_path / "alone")
 
 
@@ -92,11 +92,11 @@ def test_the_command_starts_a_cluster_of_this_machine_and_ends_it(store_path: Pa
 def test_what_cannot_be_is_said(store_path: Path, run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job, shards = BatchJob(str(run_folder), str(tmp_path)), make_shards([store_path], [])
     with pytest.raises(PoseglotError, match=r"no Ray cluster to reach at '127\.0\.0\.1:1' .*refused"):
-        list(answer_on_ray(job, shards, address="127.0.0.1:1"))
+        list(predict_on_ray(job, shards, address="127.0.0.1:1"))
     with pytest.raises(PoseglotError, match="no Ray cluster to reach at 'auto'"):
-        list(answer_on_ray(job, shards, address="auto"))
+        list(predict_on_ray(job, shards, address="auto"))
     with pytest.raises(PoseglotError, match="the cluster has no GPU, which a worker on device cuda needs"):
-        list(answer_on_ray(replace(job, device="cuda"), shards))
+        list(predict_on_ray(replace(job, device="cuda"), shards))
     with pytest.raises(PoseglotError, match=r"a worker on .* is not a packed store.*What is done stays done"):
-        list(answer_on_ray(job, [replace(shards[0], store=str(tmp_path))]))
+        list(predict_on_ray(job, [replace(shards[0], store=str(tmp_path))]))
     assert not ray.is_initialized()

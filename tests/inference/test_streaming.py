@@ -14,16 +14,16 @@ import pytest
 import torch
 
 from poseglot.data.store import open_store
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError, PoseglotError, SettingError
 from poseglot.inference import StreamingRecognizer
 from poseglot.models.recognizer import Recognizer, load_recognizer, new_recognizer, save_recognizer
+from poseglot.skeletons.batch import ClipBatch
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.protocols import PIPELINES, RawClips
-from poseglot.skeletons.protocols.live import Live
-from poseglot.skeletons.streams import to_modality
+from poseglot.testing import scramble
+from poseglot.transforms import load_pipeline, to_modality
+from poseglot.transforms.transform import FrameChoice
 from tests.inference.conftest import SPEC
-from tests.models.encoders.helpers import scrambled
 
 LAYOUT = load_layout("kinect20")
 
@@ -33,9 +33,9 @@ def save(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """A run whose recognizer was made for streams, unless something else is asked for."""
 
     def run(**spec: Any) -> Path:
-        given = {"protocol": "live", "options": {"base_channels": 8, "causal": True}, **spec}
+        given = {"pipeline": "live", "encoder_kwargs": {"base_channels": 8, "causal": True}, **spec}
         recognizer = new_recognizer(replace(SPEC, **given), seed=0)
-        scrambled(recognizer)
+        scramble(recognizer)
         folder = tmp_path_factory.mktemp("run")
         save_recognizer(recognizer, folder / "recognizer.safetensors")
         return folder
@@ -51,13 +51,14 @@ def live(save: Callable[..., Path]) -> Path:
 def whole(run: Path, joints: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """(classes,) of a clip placed as a whole, every frame of it seen by the recognizer at once."""
     recognizer: Recognizer = load_recognizer(run / "recognizer.safetensors")
-    pipeline = PIPELINES["live"]
-    assert isinstance(pipeline, Live)
     clip = torch.from_numpy(joints)[None]
-    clips = RawClips(clip, torch.tensor([clip.shape[2]]), torch.tensor([clip.shape[1]]), recognizer.layout)
-    view = to_modality(pipeline.placed(clips), recognizer.spec.modality, recognizer.layout)
+    batch = ClipBatch(clip, torch.tensor([clip.shape[2]]), torch.tensor([clip.shape[1]]), recognizer.layout)
+    for transform in load_pipeline("live").transforms:
+        if not isinstance(transform, FrameChoice):
+            batch = transform(batch, None)
+    inputs = to_modality(batch.joints, recognizer.spec.modality, recognizer.layout)
     with torch.no_grad():
-        probabilities: npt.NDArray[np.float64] = recognizer(view)["logits"][0].double().softmax(dim=0).numpy()
+        probabilities: npt.NDArray[np.float64] = recognizer(inputs)["logits"][0].double().softmax(dim=0).numpy()
     return probabilities
 
 
@@ -70,7 +71,7 @@ def test_after_each_frame_it_says_what_it_would_say_of_the_clip(
     store = open_store(real_store)
     joints = [store[place].joints[:, :16] for place in (3, 700)][:people]
     clip = np.concatenate(joints, axis=0)
-    run = save(people=people, modality=modality)
+    run = save(num_persons=people, modality=modality)
     recognizer = StreamingRecognizer(run)
     assert recognizer.differences == ()
     said = [recognizer.step(frame) for frame in clip.swapaxes(0, 1)]
@@ -83,8 +84,8 @@ def test_after_each_frame_it_says_what_it_would_say_of_the_clip(
 
 
 def test_answers_are_calibrated_probabilities_of_the_run(live: Path, save: Callable[..., Path], clips: Sequence[Clip]) -> None:
+    from poseglot.evaluation.temperature import CALIBRATION_FILE
     from poseglot.files import sha256_of
-    from poseglot.inference.calibration import CALIBRATION_FILE
 
     run = save()
     file = run / "recognizer.safetensors"
@@ -98,7 +99,7 @@ def test_answers_are_calibrated_probabilities_of_the_run(live: Path, save: Calla
     expected = plain ** (1 / 3)
     np.testing.assert_allclose(calibrated, expected / expected.sum(), rtol=1e-4)
     best = cold.best(3)
-    assert [answer.probability for answer in best] == sorted(plain, reverse=True)[:3]
+    assert [score.probability for score in best] == sorted(plain, reverse=True)[:3]
     assert best[0].action == cold.classes[int(plain.argmax())]
 
 
@@ -130,9 +131,9 @@ def test_a_frame_that_is_refused_is_as_if_it_had_not_come(live: Path, clips: Seq
         (frame[:19], "19 joints in a frame, but the layout has 20"),
         (frame[:, :2], "2 numbers per joint came"),
         (np.stack([frame, frame]), "2 people"),
-        (frame[0], r"not of shape \(3,\)"),
-        ([["x"]], "not a regular array of numbers"),
-        ([[1.0, 2.0, 3.0], [1.0, 2.0]], "a regular array of numbers, which this is not"),
+        (frame[0], r"\(3,\)"),
+        ([["x"]], "frame 1"),
+        ([[1.0, 2.0, 3.0], [1.0, 2.0]], "frame 1"),
     ):
         with pytest.raises(PoseglotError, match=said):
             recognizer.step(wrong)
@@ -163,8 +164,8 @@ def test_other_joints_are_mapped_by_name(live: Path, clips: Sequence[Clip]) -> N
 def test_what_is_not_as_in_a_whole_clip_is_said(save: Callable[..., Path], clips: Sequence[Clip]) -> None:
     usual = StreamingRecognizer(save(pipeline="nw-ucla", encoder_kwargs={"base_channels": 8}), every=3, memory=90)
     time, placed, topologies, forgotten = usual.differences
-    assert "time is as it comes" in time
-    assert "bounding box" in placed and "mean of the frames so far" in topologies and "90 frames" in forgotten
+    assert "nw-ucla" in time
+    assert "bounding box" in placed and "mean of the frames so far" in topologies and "90" in forgotten
     assert usual.latency == 2
     said = np.array([usual.step(frame) for frame in clips[0].joints[0, :8]])
     changed = (np.diff(said, axis=0) != 0).any(axis=1)
@@ -172,9 +173,9 @@ def test_what_is_not_as_in_a_whole_clip_is_said(save: Callable[..., Path], clips
 
 
 def test_what_cannot_be_run_frame_by_frame(live: Path, tmp_path: Path) -> None:
-    with pytest.raises(PoseglotError, match="takes whole clips"):
+    with pytest.raises(SettingError):
         StreamingRecognizer(tmp_path / "recognizer.onnx")
-    with pytest.raises(PoseglotError, match="holds no recognizer"):
+    with pytest.raises(FileError):
         StreamingRecognizer(tmp_path)
-    with pytest.raises(PoseglotError, match="every so many frames"):
+    with pytest.raises(SettingError):
         StreamingRecognizer(live, every=0)

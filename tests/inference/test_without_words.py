@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +18,16 @@ from poseglot.inference import Predictor
 from poseglot.models.fuse import fuse
 from poseglot.models.recognizer import Recognizer
 from poseglot.skeletons.clip import Clip
-from poseglot.skeletons.transforms import apply_pipeline as view_of
-from poseglot.skeletons.transforms import load_pipeline
+from poseglot.transforms import apply_pipeline
+
+evaluation_input = partial(apply_pipeline, modality="joint")
 
 # Predicts, then prints the forbidden modules it finds loaded.
 PREDICT = """
 import sys
 import poseglot.inference
 predictions = poseglot.inference.Predictor(sys.argv[1], device="cpu").predict([sys.argv[2]])
-assert len(predictions[0].answers) == 5
+assert len(predictions[0].scores) == 5
 packages = {"transformers", "tokenizers", "lightning_fabric", "jsonargparse", "tensorboard", "matplotlib", "cv2", "rtmlib"}
 rooms = ("losses", "training", "models.text", "descriptions")
 for name in sys.modules:
@@ -37,7 +39,7 @@ print("predicted")
 
 
 def views_of(clips: Sequence[Clip]) -> torch.Tensor:
-    return torch.from_numpy(np.stack([view_of(clip.joints, pipeline=load_pipeline("nw-ucla").name) for clip in clips]))
+    return torch.from_numpy(np.stack([evaluation_input(clip.joints, pipeline="nw-ucla") for clip in clips]))
 
 
 def operations(module: nn.Module, x: torch.Tensor) -> int:

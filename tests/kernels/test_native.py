@@ -15,14 +15,13 @@ import torch
 
 from poseglot.kernels import native
 from poseglot.models.encoders import create_encoder
-from poseglot.skeletons.layout import load_layout
-from tests.models.encoders.helpers import clips
+from poseglot.testing import random_clips
 
 
 @pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
     """What is remembered of compiling here must not reach other tests."""
-    if reason := native.reason_unavailable(torch.float32):
+    if reason := native.unavailable_reason(torch.float32):
         pytest.skip(f"no kernels: {reason}")
     yield
     forget()
@@ -30,14 +29,14 @@ def forgotten() -> Iterator[None]:
 
 def forget() -> None:
     native.library.cache_clear()
-    native._reason.cache_clear()
+    native.unavailable_reason.cache_clear()
 
 
 def answer() -> torch.Tensor:
     torch.manual_seed(0)
-    encoder = create_encoder("ctr-gcn", load_layout("kinect20"), num_persons=1, channels=3, width=16).eval()
+    encoder = create_encoder("ctr-gcn", "kinect20", base_channels=16).eval()
     with torch.no_grad():
-        features: torch.Tensor = encoder(clips(2, 1, 8, "kinect20"))
+        features: torch.Tensor = encoder(random_clips(2, 1, 8, "kinect20"))
     return features
 
 
@@ -55,7 +54,7 @@ def reason_with(monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     forget()
-    reason = native.reason_unavailable(torch.float32)
+    reason = native.unavailable_reason(torch.float32)
     assert reason is not None
     torch.testing.assert_close(answer() / wanted.abs().max(), wanted / wanted.abs().max(), rtol=0, atol=1e-5)
     return reason
@@ -81,7 +80,7 @@ def test_with_a_compiler_that_writes_nonsense(monkeypatch: pytest.MonkeyPatch, t
 
 def test_with_a_cache_that_others_may_write_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     tmp_path.chmod(stat.S_IRWXU | stat.S_IWOTH)
-    assert "open to others" in reason_with(monkeypatch, POSEGLOT_CACHE=str(tmp_path))
+    assert "writable by others" in reason_with(monkeypatch, POSEGLOT_CACHE=str(tmp_path))
 
 
 def test_with_a_cache_that_is_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -95,7 +94,7 @@ def test_what_was_compiled_is_used_again_and_a_new_source_is_compiled(monkeypatc
     compiler = program(tmp_path / "bin", "c++", f'case "$1" in --version) ;; *) echo x >> {calls};; esac; exec {real} "$@"')
     monkeypatch.setenv("CXX", str(compiler))
     monkeypatch.setenv("POSEGLOT_CACHE", str(tmp_path / "cache"))
-    source = tmp_path / "rows.cpp"
+    source = tmp_path / "channels_last.cpp"
     source.write_text('extern "C" int widest() { return 16; }\n')
     monkeypatch.setattr(native, "SOURCE", source)
     for wanted in (1, 1, 2):
@@ -104,7 +103,7 @@ def test_what_was_compiled_is_used_again_and_a_new_source_is_compiled(monkeypatc
             source.write_text('extern "C" int widest() { return 32; }\n')
         assert native.library(torch.float32).widest() == 16 * wanted
         assert calls.read_text().count("x") == wanted
-    assert len(list((tmp_path / "cache").glob("rows-float-*.so"))) == 2
+    assert len(list((tmp_path / "cache").glob("channels-last-float-*.so"))) == 2
 
 
 def test_who_wants_what_is_being_compiled_waits_for_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -114,7 +113,7 @@ def test_who_wants_what_is_being_compiled_waits_for_it(monkeypatch: pytest.Monke
     slow = f'case "$1" in --version) ;; *) echo x >> {calls}; sleep 0.3;; esac; exec {real} "$@"'
     monkeypatch.setenv("CXX", str(program(tmp_path / "bin", "c++", slow)))
     monkeypatch.setenv("POSEGLOT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(native, "SOURCE", tmp_path / "rows.cpp")
+    monkeypatch.setattr(native, "SOURCE", tmp_path / "channels_last.cpp")
     native.SOURCE.write_text('extern "C" int widest() { return 16; }\n')
     with ThreadPoolExecutor(3) as pool:
         found = list(pool.map(native.library.__wrapped__, 3 * [torch.float32]))
@@ -128,7 +127,7 @@ def _which(name: str) -> Path | None:
 
 def test_nothing_is_compiled_at_import() -> None:
     code = (
-        "import poseglot.inference, poseglot.models.encoders, sys;"
+        "import poseglot.models.fuse, poseglot.models.encoders, sys;"
         "from poseglot.kernels import native;"
         "sys.exit(native.library.cache_info().currsize)"
     )

@@ -74,24 +74,24 @@ def test_every_kernel_compiles_for_a_gpu(
     assert made.metadata.shared <= 48 * 1024, "more than every such GPU gives without asking"
 
 
-def test_what_cannot_be_collected_by_the_kernels_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    value = torch.zeros(1, 3, 8, 4, 20)
+def test_unsupported_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    value = torch.zeros(1, 8, 3, 20, 4)
     assert "not on an NVIDIA GPU" in str(topology.unsupported_reason(value))
     there: Any = SimpleNamespace(device=torch.device("cuda"), dtype=torch.float32, shape=value.shape)
     monkeypatch.setattr(torch.version, "cuda", "12.8")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     assert topology.unsupported_reason(there) is None
     assert "float64" in str(topology.unsupported_reason(SimpleNamespace(**{**vars(there), "dtype": torch.float64})))  # type: ignore[arg-type]
-    assert "65 joints" in str(topology.unsupported_reason(SimpleNamespace(**{**vars(there), "shape": (1, 3, 8, 4, 65)})))  # type: ignore[arg-type]
+    assert "65 joints" in str(topology.unsupported_reason(SimpleNamespace(**{**vars(there), "shape": (1, 8, 3, 65, 4)})))  # type: ignore[arg-type]
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (6, 1))
-    assert "older" in str(topology.unsupported_reason(there))
+    assert "generation" in str(topology.unsupported_reason(there))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
-    monkeypatch.setattr(topology, "_no_triton", lambda: "Triton is not installed")
+    monkeypatch.setattr(topology, "_missing_triton", lambda: "Triton is not installed")
     assert "not installed" in str(topology.unsupported_reason(there))
     monkeypatch.setenv("POSEGLOT_KERNELS", "off")
     assert "off" in str(topology.unsupported_reason(there))
 
 
 def test_triton_is_not_loaded_without_a_gpu() -> None:
-    code = "import sys, poseglot.inference, poseglot.models.encoders; sys.exit('triton' in sys.modules)"
+    code = "import sys, poseglot.models.fuse, poseglot.models.encoders; sys.exit('triton' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

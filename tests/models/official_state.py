@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 def official_state(
-    *, joints: int, num_persons: int, classes: int, width: int = 16, channels: int = 3, embed_dim: int = 0, seed: int = 0
+    *, joints: int, people: int, classes: int, base_channels: int = 16, channels: int = 3, embed_dim: int = 0, seed: int = 0
 ) -> dict[str, Tensor]:
-    """Official names -> tensors; with a `text_width`, GAP's heads as well."""
+    """Official names -> tensors; with a `embed_dim`, GAP's heads as well."""
     generator = torch.Generator().manual_seed(seed)
     state: dict[str, Tensor] = {}
 
@@ -25,10 +25,10 @@ def official_state(
         state[f"{name}.running_var"] = torch.rand(size, generator=generator) + 0.5
         state[f"{name}.num_batches_tracked"] = torch.tensor(10)
 
-    norm("data_bn", num_persons * joints * channels)
+    norm("data_bn", people * joints * channels)
     in_channels = channels
     for layer, factor in enumerate([1] * 4 + [2] * 3 + [4] * 3, start=1):
-        i, o, gcn, tcn = in_channels, width * factor, f"l{layer}.gcn1", f"l{layer}.tcn1.branches"
+        i, o, gcn, tcn = in_channels, base_channels * factor, f"l{layer}.gcn1", f"l{layer}.tcn1.branches"
         reduced, quarter = 8 if layer == 1 else i // 8, o // 4
         for subset in range(3):
             conv(f"{gcn}.convs.{subset}.conv1", reduced, i, 1, 1)

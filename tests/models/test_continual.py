@@ -8,26 +8,26 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import SettingError
 from poseglot.models.continual import ContinualRecognizer, RunningMean
-from poseglot.models.encoders import ENCODERS
-from poseglot.models.encoders.ctr_gcn import GraphUnit
+from poseglot.models.encoders.ctr_gc import RefinedGraph
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, new_recognizer
-from tests.models.encoders.helpers import clips, scrambled
+from poseglot.testing import random_clips, scramble
+from tests.models.encoders.test_backbone import TABLE
 
 FRAMES = 21
 
 
-def recognizer_of(encoder: str, *, num_persons: int = 1, **options: Any) -> Recognizer:
+def recognizer_of(encoder: str, *, people: int = 1, **encoder_kwargs: Any) -> Recognizer:
     spec = RecognizerSpec(
         layout="kinect20",
         classes=("a", "b", "c"),
-        num_persons=num_persons,
+        num_persons=people,
         encoder=encoder,
-        encoder_kwargs={"base_channels": 8, **options},
+        encoder_kwargs={"base_channels": 8, **encoder_kwargs},
     )
     made = new_recognizer(spec, seed=0)
-    scrambled(made)
+    scramble(made)
     return made.double().eval()
 
 
@@ -49,48 +49,48 @@ def assert_same_as_whole(steps: ContinualRecognizer, recognizer: Recognizer, cli
             torch.testing.assert_close(said / wanted.abs().max(), wanted / wanted.abs().max(), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
-@pytest.mark.parametrize("num_persons", [1, 2])
-def test_a_causal_recognizer_says_after_each_frame_what_it_says_of_the_clip_so_far(encoder: str, num_persons: int) -> None:
-    recognizer = recognizer_of(encoder, num_persons=num_persons, causal=True)
+@pytest.mark.parametrize("encoder", TABLE)
+@pytest.mark.parametrize("people", [1, 2])
+def test_causal_is_exact_after_each_frame(encoder: str, people: int) -> None:
+    recognizer = recognizer_of(encoder, people=people, causal=True)
     steps = ContinualRecognizer(recognizer)
     assert steps.is_exact and steps.lag == 0
-    assert_same_as_whole(steps, recognizer, clips(1, num_persons, FRAMES, "kinect20").double()[0])
+    assert_same_as_whole(steps, recognizer, random_clips(1, people, FRAMES, "kinect20").double()[0])
 
 
-@pytest.mark.parametrize("refresh", [1, 3])
-def test_topologies_may_be_refreshed_at_any_rate(refresh: int) -> None:
-    recognizer = recognizer_of("ctr-gcn", causal=True, refresh=refresh)
-    assert_same_as_whole(ContinualRecognizer(recognizer), recognizer, clips(1, 1, 11, "kinect20").double()[0])
+@pytest.mark.parametrize("interval", [1, 3])
+def test_topology_interval(interval: int) -> None:
+    recognizer = recognizer_of("ctr-gcn", causal=True, topology_interval=interval)
+    assert_same_as_whole(ContinualRecognizer(recognizer), recognizer, random_clips(1, 1, 11, "kinect20").double()[0])
 
 
-@pytest.mark.parametrize("encoder", ["st-gcn", "ctr-baseline"])
-def test_one_that_looks_ahead_is_exact_once_the_clip_ends(encoder: str) -> None:
+@pytest.mark.parametrize(("encoder", "half"), [("st-gcn", 4), ("ctr-baseline", 2)])
+def test_exact_at_the_end_of_a_clip(encoder: str, half: int) -> None:
     recognizer = recognizer_of(encoder)
     steps = ContinualRecognizer(recognizer)
-    assert steps.is_exact and steps.lag == 4 * 5 + 2 * 4 * 3 + 4 * 4 * 2  # half a window a block, at each rate
-    assert_same_as_whole(steps, recognizer, clips(1, 1, FRAMES, "kinect20").double()[0])
+    assert steps.is_exact and steps.lag == half * (5 + 2 * 3 + 4 * 2)  # half a window a block, at each rate
+    assert_same_as_whole(steps, recognizer, random_clips(1, 1, FRAMES, "kinect20").double()[0])
 
 
 @pytest.mark.parametrize("encoder", ["ctr-gcn", "ctr-gcn-single"])
-def test_of_ctr_gcn_only_the_mean_is_another(encoder: str) -> None:
+def test_only_the_mean_of_ctr_gcn_is_approximate(encoder: str) -> None:
     """The approximation is the one that is named: with topologies of running means the whole network says the same."""
     recognizer = recognizer_of(encoder)
-    clip = clips(1, 1, FRAMES, "kinect20").double()[0]
-    steps = ContinualRecognizer(recognizer, refresh=5)
+    clip = random_clips(1, 1, FRAMES, "kinect20").double()[0]
+    steps = ContinualRecognizer(recognizer, topology_interval=5)
     assert not steps.is_exact
     usual = whole(recognizer, clip)
     for module in recognizer.modules():
-        if isinstance(module, GraphUnit):
-            module.refresh = 5
+        if isinstance(module, RefinedGraph):
+            module.topology_interval = 5
     assert_same_as_whole(steps, recognizer, clip)
     assert not torch.allclose(whole(recognizer, clip), usual, rtol=1e-3)
 
 
-def test_features_of_one_that_looks_ahead_come_late() -> None:
+def test_lag() -> None:
     recognizer = recognizer_of("st-gcn")
     steps = ContinualRecognizer(recognizer)
-    state, clip = steps.start(), clips(1, 1, steps.lag + 5, "kinect20").double()[0]
+    state, clip = steps.start(), random_clips(1, 1, steps.lag + 5, "kinect20").double()[0]
     said = []
     with torch.no_grad():
         for frame in range(clip.shape[1]):
@@ -101,10 +101,10 @@ def test_features_of_one_that_looks_ahead_come_late() -> None:
     assert first is not None and last is not None and not torch.equal(first, last)
 
 
-def test_a_state_is_never_changed() -> None:
+def test_states_are_immutable() -> None:
     recognizer = recognizer_of("ctr-gcn", causal=True)
     steps = ContinualRecognizer(recognizer)
-    clip, other = clips(2, 1, 12, "kinect20").double()
+    clip, other = random_clips(2, 1, 12, "kinect20").double()
     with torch.no_grad():
         kept = steps.start()
         for frame in range(6):
@@ -117,10 +117,10 @@ def test_a_state_is_never_changed() -> None:
             torch.testing.assert_close(said, wanted)
 
 
-def test_what_is_remembered_does_not_grow_and_long_ago_is_forgotten() -> None:
+def test_memory() -> None:
     recognizer = recognizer_of("ctr-gcn", causal=True)
     steps = ContinualRecognizer(recognizer, memory=8)
-    clip = clips(1, 1, 150, "kinect20").double()[0]
+    clip = random_clips(1, 1, 150, "kinect20").double()[0]
 
     def through(frames: Tensor) -> tuple[Tensor, int]:
         state = steps.start()
@@ -133,14 +133,14 @@ def test_what_is_remembered_does_not_grow_and_long_ago_is_forgotten() -> None:
         return logits, sum(tensor.numel() for tensor in kept)
 
     # Other frames long before; as many, so that topologies are refreshed at the same ones.
-    before = torch.cat([clips(1, 1, 30, "kinect20", seed=9).double()[0], clip[:, 30:]], dim=1)
+    before = torch.cat([random_clips(1, 1, 30, "kinect20", seed=9).double()[0], clip[:, 30:]], dim=1)
     (long, size), (others, _), (_, short) = through(clip), through(before), through(clip[:, :20])
     assert size == short
     torch.testing.assert_close(long, others, rtol=1e-3, atol=1e-3 * long.abs().max().item())
     assert not torch.equal(long, others)
 
 
-def test_a_running_mean_is_the_mean_until_it_forgets() -> None:
+def test_running_mean() -> None:
     values = torch.arange(10.0).square()
     mean = RunningMean()
     for value in values[:4]:
@@ -153,10 +153,10 @@ def test_a_running_mean_is_the_mean_until_it_forgets() -> None:
     torch.testing.assert_close(mean.mean, plain)
 
 
-def test_what_cannot_be_stepped_is_refused() -> None:
+def test_refused() -> None:
     recognizer = recognizer_of("st-gcn")
-    for wrong in ({"memory": 0}, {"refresh": 0}, {"memory": 2.5}):
-        with pytest.raises(PoseglotError, match="at least 1"):
+    for wrong in ({"memory": 0}, {"topology_interval": 0}, {"memory": 2.5}):
+        with pytest.raises(SettingError):
             ContinualRecognizer(recognizer, **wrong)  # type: ignore[arg-type]
 
     class Other(nn.Module):
@@ -166,5 +166,5 @@ def test_what_cannot_be_stepped_is_refused() -> None:
             return x
 
     recognizer.encoder = Other()
-    with pytest.raises(PoseglotError, match="poseglot segment"):
+    with pytest.raises(SettingError):
         ContinualRecognizer(recognizer)

@@ -11,6 +11,8 @@ import pytest
 from poseglot.errors import InputError
 from poseglot.skeletons.clip import Clip, check_joints, seen_joints
 
+pytestmark = pytest.mark.base
+
 Array = npt.NDArray[np.float64]
 
 

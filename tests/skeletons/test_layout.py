@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from poseglot.colors import PART_COLORS
 from poseglot.errors import FileError, InputError, NotFoundError
-from poseglot.skeletons.layout import PARTITIONS, Layout, load_layout
+from poseglot.skeletons.layout import PARTITIONS, PARTS, Layout, load_layout
+
+pytestmark = pytest.mark.base
 
 # Bones as the field writes them: (child, parent), joints counted from 1.
 FIELD_BONES = {
@@ -417,7 +420,7 @@ def test_a_joint_whose_parent_is_not_selected_gets_the_nearest_ancestor() -> Non
 
 
 def test_joints_that_are_not_there_are_refused() -> None:
-    with pytest.raises(NotFoundError, match="nose.*hip_centre"):
+    with pytest.raises(NotFoundError, match=r"nose.*hip_centre"):
         load_layout("kinect20").select(["nose", "spine"], name="some")
     with pytest.raises(InputError, match="spine"):
         load_layout("kinect20").select(["head", "left_hand"], name="some")
@@ -425,3 +428,7 @@ def test_joints_that_are_not_there_are_refused() -> None:
 
 def test_it_prints_its_name_and_size() -> None:
     assert repr(load_layout("ntu25")) == "Layout('ntu25', 25 joints)"
+
+
+def test_every_part_has_a_colour() -> None:
+    assert tuple(PART_COLORS) == PARTS and len(set(PART_COLORS.values())) == len(PARTS)

@@ -14,6 +14,8 @@ from poseglot.errors import InputError
 from poseglot.skeletons.layout import PARTS, Layout, load_layout
 from poseglot.skeletons.mapping import MIDPOINTS, SUBSTITUTES, map_layout
 
+pytestmark = pytest.mark.base
+
 PACKAGED = ("coco17", "h36m17", "halpe26", "kinect20", "mediapipe33", "ntu25", "openpose18")
 
 

@@ -17,7 +17,7 @@ import torch
 from poseglot.models.encoders import ENCODERS, create_encoder
 from poseglot.skeletons.graph import parent_matrix, spatial_subsets
 from poseglot.skeletons.layout import PARTS, Layout, load_layout
-from poseglot.skeletons.transforms import apply_pipeline
+from poseglot.transforms import apply_pipeline
 from tests.conftest import ROOT
 
 JOINT_COUNTS = {

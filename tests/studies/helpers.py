@@ -14,7 +14,7 @@ from poseglot.evaluation.scores import SavedScores, save_scores
 from poseglot.studies.study import Cell, Study, load_study
 from poseglot.training.recipe import Recipe
 from poseglot.training.recipe_io import recipe_yaml
-from poseglot.training.run import Run
+from poseglot.training.run_folder import RunFolder
 from poseglot.training.subsets import subset_name
 from tests.training.helpers import small_recipe
 
@@ -52,7 +52,7 @@ def finish(
     cell: Cell, logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], names: tuple[str, ...] | None = None
 ) -> None:
     """Leave in the cell's folder what training and evaluation leave."""
-    run, classes = Run(cell.folder), tuple(f"action {place}" for place in range(logits.shape[1]))
+    run, classes = RunFolder(cell.folder), tuple(f"action {place}" for place in range(logits.shape[1]))
     cell.folder.mkdir(parents=True)
     run.recipe.write_text(recipe_yaml(cell.recipe))
     run.recognizer.write_bytes(b"weights")

@@ -13,9 +13,9 @@ import torch
 
 from poseglot.studies.study import Study, list_studies, load_study
 from poseglot.training.build import build
-from poseglot.training.engine import _Training
+from poseglot.training.engine import Trainer
 from poseglot.training.recipe import Recipe
-from poseglot.training.run import Run
+from poseglot.training.run_folder import RunFolder
 from tests.conftest import ROOT
 from tests.training.test_shipped_recipes import fabric_of_a_cpu
 
@@ -90,6 +90,6 @@ def test_every_row_takes_its_first_steps_on_real_clips(name: str, real_store: Pa
             model=replace(recipe.model, width=8),
             precision="32-true",
         )
-        training = _Training(fabric_of_a_cpu(), recipe, build(recipe), Run(Path("unused")))
+        training = Trainer(fabric_of_a_cpu(), recipe, build(recipe), RunFolder(Path("unused")))
         losses = [float(training.step(torch.arange(16) * 47, epoch)["loss"]) for epoch in range(2)]
         assert np.isfinite(losses).all(), row

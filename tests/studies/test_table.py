@@ -122,7 +122,7 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
 
 
 def test_streams_are_fused_seed_by_seed_with_the_fixed_weights(tmp_path: Path) -> None:
-    row = {"name": "all", "streams": ["joint", "bone_motion"], "fuse": True, "paper": {"joint": 90, "fused": 95.25}}
+    row = {"name": "all", "modalities": ["joint", "bone_motion"], "fuse": True, "paper": {"joint": 90, "fused": 95.25}}
     study = loaded(tmp_path, seeds=[0, 1], tables=[{"title": "S", "rows": [row]}])
     logits = finish_all(study)
     page, lines = written(study, tmp_path)

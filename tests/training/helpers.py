@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import torch.multiprocessing as multiprocessing
-from torch import nn
+from torch import Tensor, nn
 
+from poseglot.data.dataset import ClipDataset
 from poseglot.models import recognizer as recognizers
 from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TextRecipe
+from poseglot.transforms import Randomness
 
 
 def small_recipe(store: Path, text_encoder: Path, **changes: Any) -> Recipe:
@@ -20,9 +22,14 @@ def small_recipe(store: Path, text_encoder: Path, **changes: Any) -> Recipe:
         data=DataRecipe(store=str(store), split="cross-person"),
         model=ModelRecipe(base_channels=8),
         text=TextRecipe(descriptions="demo", encoder=str(text_encoder), lr_scale=0.5),
-        optim=OptimRecipe(epochs=3, batch_size=7, drop_last=False, warmup_epochs=1, steps=[2]),
+        optim=OptimRecipe(epochs=3, batch_size=7, drop_last=False, warmup_epochs=1, milestones=[2]),
     )
     return replace(recipe, **changes)
+
+
+def inputs(clips: ClipDataset, index: Tensor, *, epoch: int | None = 0) -> Tensor:
+    """The network's input for some samples, augmented as in an epoch, or as for evaluation."""
+    return clips.inputs(index, None if epoch is None else Randomness(0, epoch, index, batch=0))
 
 
 def four_blocks(patch: pytest.MonkeyPatch) -> None:
@@ -34,7 +41,7 @@ def four_blocks(patch: pytest.MonkeyPatch) -> None:
         encoder.blocks = nn.ModuleList(encoder.blocks[place] for place in (0, 1, 4, 7))
         return encoder
 
-    patch.setattr(recognizers, "build_encoder", short)
+    patch.setattr(recognizers, "create_encoder", short)
 
 
 def in_two_processes(function: Callable[..., None], *arguments: Any) -> None:

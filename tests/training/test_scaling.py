@@ -18,12 +18,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from poseglot.skeletons.transforms import Augmentation
 from poseglot.training.build import build
 from poseglot.training.distributed import own_share, synchronise_batch_norm
 from poseglot.training.recipe import ModelRecipe, Recipe
 from tests.conftest import ROOT
-from tests.training.helpers import in_two_processes, small_recipe
+from tests.training.helpers import in_two_processes, inputs, small_recipe
 
 BATCH = torch.arange(0, 96, 14)[:5]  # odd, so that shares are padded
 KINDS = {"allreduce_": "all_reduce", "allgather_": "all_gather", "broadcast_": "broadcast"}
@@ -69,7 +68,7 @@ def process(rank: int, world: int, recipes: dict[str, Recipe], folder: str) -> N
         wrapped = DistributedDataParallel(task)
         labels = built.train.labels[BATCH]
         places = built.prompts.draw(labels, seed=0, epoch=0, index=BATCH) if built.prompts is not None else None
-        view = built.train.view(BATCH[own_share(len(BATCH))], Augmentation(0, 0), torch.device("cpu")).double()
+        view = inputs(built.train, BATCH[own_share(len(BATCH))]).double()
         for _ in range(2):  # in which buckets are arranged
             wrapped(view, labels, places)["loss"].backward()
         with Listening() as listening:
@@ -98,7 +97,7 @@ def test_two_processes_send_what_the_model_says(scaling: ModuleType, recipes: di
         heard = Counter((kind, size) for kind, size in json.loads((tmp_path / f"{case}.json").read_text()))
         built = build(recipe)
         texts = 0
-        if built.prompts is not None and recipe.text.learning == "tuned":
+        if built.prompts is not None and recipe.text.freeze is False:
             texts = len(built.prompts.draw(built.train.labels[BATCH], seed=0, epoch=0, index=BATCH).unique())
         sent = scaling.messages(
             built.task.double(),

@@ -11,7 +11,7 @@ import torch
 
 from poseglot.data.prepare import prepare
 from poseglot.training.build import build
-from poseglot.training.engine import Runtime, _Training, train
+from poseglot.training.engine import Runtime, Trainer, train
 from poseglot.training.recipe import Recipe
 from poseglot.training.recipe_io import read_recipe
 from poseglot.training.run import Run
@@ -31,7 +31,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
 
 @pytest.mark.timeout(1800)
 def test_the_demo_recipe_is_clearly_above_nearest_neighbour_and_under_perfect(demo: Recipe, tmp_path: Path) -> None:
-    result = train(demo, tmp_path / "run", machine=CPU)
+    result = train(demo, tmp_path / "run", runtime=CPU)
     assert result.last.total == 288
     # Nearest neighbour stays below 70 % (tests/skeletons/test_synthetic.py).
     assert 0.85 <= result.last.correct / result.last.total < 1
@@ -46,10 +46,10 @@ def test_an_nw_ucla_recipe_takes_its_first_steps_on_real_clips(name: str, modali
         data=replace(recipe.data, store=str(real_store), modality=modality),  # type: ignore[arg-type]
         # CLIP's weights come from a hub; here MiniLM stands in for them. Narrow, and in 32 bits, to be quick on any CPU.
         text=replace(recipe.text, encoder="minilm"),
-        model=replace(recipe.model, width=8),
+        model=replace(recipe.model, base_channels=8),
         precision="32-true",
     )
-    training = _Training(fabric_of_a_cpu(), recipe, build(recipe), Run(Path("unused")))
+    training = Trainer(fabric_of_a_cpu(), recipe, build(recipe), Run(Path("unused")))
     losses = [float(training.step(torch.arange(16) * 60, epoch)["loss"]) for epoch in range(3)]
     assert np.isfinite(losses).all()
     assert len(training.built.train) == 1020

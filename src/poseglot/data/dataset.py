@@ -127,14 +127,14 @@ class ClipDataset(Dataset[ClipSample]):
         labels = self._labels(rows).tolist()
         return [
             ClipSample(
-                joints=joints[place],
-                frames=int(batch.frames[place]),
-                num_persons=int(batch.num_persons[place]),
-                label=labels[place],
+                joints=joints[i],
+                frames=int(batch.frames[i]),
+                num_persons=int(batch.num_persons[i]),
+                label=labels[i],
                 name=str(self.store.clips["name"][row]),
-                index=int(number[place]),
+                index=int(number[i]),
             )
-            for place, row in enumerate(rows)
+            for i, row in enumerate(rows)
         ]
 
     @property
@@ -158,8 +158,8 @@ class ClipDataset(Dataset[ClipSample]):
         joints = [sample["joints"] for sample in samples]
         sizes = [max(array.shape[axis] for array in joints) for axis in (0, 1)]
         padded = joints[0].new_zeros(len(joints), *sizes, *joints[0].shape[2:])
-        for place, array in enumerate(joints):
-            padded[place, : array.shape[0], : array.shape[1]] = array
+        for i, array in enumerate(joints):
+            padded[i, : array.shape[0], : array.shape[1]] = array
         return ClipSamples(
             joints=padded,
             frames=torch.tensor([sample["frames"] for sample in samples]),

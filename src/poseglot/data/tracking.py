@@ -1,26 +1,26 @@
 """Tracking: people found in each frame, in any order and with gaps, become tracks.
 
-Frame by frame, people are assigned to the living tracks so that the sum of the distances between poses is smallest (scipy's exact
-assignment). A person further than `reach` from every track begins a new one. A track without a person for more than `gap` frames
-ends; shorter gaps are filled in a straight line. The distance of two poses is the mean distance of the joints that both have, in body
-sizes, so that `reach` holds for metres and for pixels.
+In each frame the people are assigned to the open tracks so that the sum of the pose distances is smallest (exact, by scipy). A
+pair further apart than `max_distance` is not matched: the person begins a track. A track without a match for more than `max_gap` frames
+has ended; shorter gaps are interpolated linearly. The distance of two poses is the mean distance of the joints that both have, in body
+sizes, so that it holds for metres and pixels.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from poseglot.skeletons.clip import Joints
+from poseglot.skeletons.clip import Clip, Joints
 
 _LOGGER = logging.getLogger("poseglot.data")
-REACH = 0.5
-# The longest gap, in frames, after which a person without an id is still taken for the same.
-GAP = 15
+MAX_DISTANCE = 0.5
+# The longest gap, in frames, after which a person without an identity is still taken for the same.
+MAX_GAP = 15
 Matrix = npt.NDArray[np.float64]
 
 
@@ -38,7 +38,7 @@ class Track:
 
 
 @dataclass
-class _Open:
+class _OpenTrack:
     """A track that may continue: the frames in which it was seen, and the poses."""
 
     frames: list[int] = field(default_factory=list)
@@ -46,16 +46,16 @@ class _Open:
 
 
 def detections(joints: Joints) -> list[Joints]:
-    """Return the people (D, V, C) in each frame of joints (M, T, V, C), which are zero where nobody is."""
+    """Return the people (D, V, C) of each frame of joints (M, T, V, C), which are zero where a person is absent."""
     return [joints[(joints[:, frame] != 0).any(axis=(1, 2)), frame] for frame in range(joints.shape[1])]
 
 
 def track_people(
     found: Sequence[Joints],
     *,
-    gap: int,
-    least: int = 1,
-    reach: float = REACH,
+    max_gap: int,
+    min_length: int = 1,
+    max_distance: float = MAX_DISTANCE,
     has_scores: bool = False,
     num_dims: int | None = None,
     fill: bool = True,
@@ -64,52 +64,69 @@ def track_people(
 
     Args:
         found: The people (D, V, C) of each frame, in any order.
-        gap: The longest gap within a track, in frames.
-        least: Shorter tracks are left out (ghosts).
-        reach: How far a pose may be from the last one of its track, in body sizes (the diagonal of that one's bounding box).
+        max_gap: The longest gap within a track, in frames.
+        min_length: Shorter tracks are dropped.
+        max_distance: The largest distance from the last pose of a track, in body sizes (the diagonal of that pose's bounding box).
         has_scores: Whether the last channel is the confidence in each joint. A joint of confidence 0, or at zero, is missing.
-        num_dims: How many channels, from the first on, are coordinates; by default all but the score. The others are carried along.
-        fill: Whether gaps are filled in a straight line. Otherwise they stay zero.
+        num_dims: The number of leading channels that are coordinates; by default all but the score. The others are carried along.
+        fill: Whether gaps are interpolated. Otherwise they stay zero.
     """
-    opened: list[_Open] = []
-    alive: list[_Open] = []
+    tracks: list[_OpenTrack] = []
+    open_tracks: list[_OpenTrack] = []
     for frame, people in enumerate(found):
-        alive = [track for track in alive if frame - track.frames[-1] <= gap + 1]
-        cost = (
-            np.array([[_distance(track.poses[-1], pose, has_scores, num_dims) for pose in people] for track in alive]) / reach
-        )
-        given = assign(np.minimum(cost.reshape(len(alive), len(people)), 1))
-        free = set(range(len(people)))
-        for row, other in given:
-            if cost[row, other] < 1:
-                alive[row].frames.append(frame)
-                alive[row].poses.append(people[other])
-                free.discard(other)
-        for other in sorted(free):
-            opened.append(_Open([frame], [people[other]]))
-            alive.append(opened[-1])
-    tracks = [Track(track.frames[0], _filled(track) if fill else _with_gaps(track)) for track in opened]
-    return [track for track in tracks if len(track.joints) >= least]
+        open_tracks = [track for track in open_tracks if frame - track.frames[-1] <= max_gap + 1]
+        rows = [[_distance(track.poses[-1], pose, has_scores, num_dims) for pose in people] for track in open_tracks]
+        cost = np.array(rows).reshape(len(open_tracks), len(people)) / max_distance
+        unmatched = set(range(len(people)))
+        for row, column in assign(np.minimum(cost, 1)):
+            if cost[row, column] < 1:
+                open_tracks[row].frames.append(frame)
+                open_tracks[row].poses.append(people[column])
+                unmatched.discard(column)
+        begun = [_OpenTrack([frame], [people[column]]) for column in sorted(unmatched)]
+        tracks += begun
+        open_tracks += begun
+    filled = [Track(track.frames[0], _interpolate(track) if fill else _with_gaps(track)) for track in tracks]
+    return [track for track in filled if len(track.joints) >= min_length]
 
 
-def tracks_of(joints: Joints) -> list[Track]:
-    """Return each stretch of frames in which a row of joints (M, T, V, C) holds somebody, as a track."""
-    there = np.pad((joints != 0).any(axis=(2, 3)).astype(np.int8), [(0, 0), (1, 1)])
-    edges = [(row, *pair) for row, flags in enumerate(there) for pair in np.flatnonzero(np.diff(flags)).reshape(-1, 2).tolist()]
+def presence_tracks(joints: Joints) -> list[Track]:
+    """Return each stretch of frames in which a row of joints (M, T, V, C) is not zero, as a track."""
+    present = np.pad((joints != 0).any(axis=(2, 3)).astype(np.int8), [(0, 0), (1, 1)])
+    edges = [
+        (row, *pair) for row, flags in enumerate(present) for pair in np.flatnonzero(np.diff(flags)).reshape(-1, 2).tolist()
+    ]
     return [Track(start, joints[row, start:end]) for row, start, end in sorted(edges, key=lambda edge: edge[1])]
 
 
-def together(tracks: Sequence[Track], frames: int) -> Joints:
-    """Stack tracks into one array (M, T, V, C), zero where somebody is absent."""
-    first = tracks[0].joints
-    result = np.zeros((len(tracks), frames, *first.shape[1:]), dtype=np.float32)
+def stack_tracks(tracks: Sequence[Track], frames: int) -> Joints:
+    """Return tracks as one array (M, T, V, C), zero where a person is absent."""
+    result = np.zeros((len(tracks), frames, *tracks[0].joints.shape[1:]), dtype=np.float32)
     for row, track in zip(result, tracks, strict=True):
         row[track.start : track.end] = track.joints
     return result
 
 
+def most_moving(joints: Joints, count: int) -> Joints:
+    """Return at most `count` of the people in (M, T, V, C): those who move most, in falling order of motion.
+
+    Motion is NTU RGB+D's measure: the variance of every coordinate over the frames and joints of a present person, added up.
+    """
+    if len(joints) <= count:
+        return joints
+    motion = [_motion(person) for person in joints]
+    return joints[np.argsort(np.negative(motion), kind="stable")[:count]]
+
+
+def select_people(clip: Clip, count: int) -> tuple[Clip, int]:
+    """Return a video's most moving people, in the frames in which any of them is present, and how many people were found."""
+    tracks = presence_tracks(clip.joints)
+    joints = most_moving(stack_tracks(tracks, clip.joints.shape[1]), count)
+    return replace(clip, joints=joints[:, (joints != 0).any(axis=(0, 2, 3))]), len(tracks)
+
+
 def assign(cost: Matrix) -> list[tuple[int, int]]:
-    """Return pairs (row, column), as many as the shorter side has, with the smallest sum of costs."""
+    """Return pairs (row, column), as many as the shorter side has, of the smallest sum of costs."""
     from scipy.optimize import linear_sum_assignment
 
     rows, columns = linear_sum_assignment(cost)
@@ -119,18 +136,23 @@ def assign(cost: Matrix) -> list[tuple[int, int]]:
 def _distance(one: Joints, other: Joints, has_scores: bool, num_dims: int | None = None) -> float:
     """Return the mean distance of the joints that both poses have, in body sizes of the first; infinite if they share none."""
     num_dims = num_dims or one.shape[-1] - has_scores
-    tell = -1 if has_scores else slice(None)
-    ours, theirs = ((pose[:, tell] != 0).reshape(len(pose), -1).any(axis=1) for pose in (one, other))
-    both = ours & theirs
+    channels = slice(-1, None) if has_scores else slice(None)
+    present, other_present = ((pose[:, channels] != 0).any(axis=1) for pose in (one, other))
+    both = present & other_present
     if not both.any():
         return np.inf
-    size = np.linalg.norm(np.ptp(one[ours, :num_dims], axis=0))
-    apart = np.linalg.norm(one[both, :num_dims] - other[both, :num_dims], axis=1).mean()
-    return float(apart / size) if size > 0 else np.inf
+    size = np.linalg.norm(np.ptp(one[present, :num_dims], axis=0))
+    distance = np.linalg.norm(one[both, :num_dims] - other[both, :num_dims], axis=1).mean()
+    return float(distance / size) if size > 0 else np.inf
 
 
-def _filled(track: _Open) -> Joints:
-    """Return joints (T, V, C) with straight lines across gaps. A joint missing on one side of a gap stays missing."""
+def _motion(person: Joints) -> float:
+    present = person[(person != 0).any(axis=(1, 2))]
+    return float(present[..., :3].var(axis=(0, 1)).sum()) if len(present) else -1.0
+
+
+def _interpolate(track: _OpenTrack) -> Joints:
+    """Return (T, V, C) with gaps interpolated linearly; a joint that is missing on one side of a gap stays missing."""
     frames, poses = np.array(track.frames), np.stack(track.poses)
     wanted = np.arange(frames[0], frames[-1] + 1)
     after = np.searchsorted(frames, wanted)
@@ -138,12 +160,12 @@ def _filled(track: _Open) -> Joints:
     between = np.maximum(frames[after] - frames[before], 1)
     weight = ((wanted - frames[before]) / between)[:, None, None]
     filled = (1 - weight) * poses[before] + weight * poses[after]
-    there = (poses != 0).any(axis=-1, keepdims=True)
-    result: Joints = np.where(there[before] & there[after], filled, 0).astype(np.float32)
+    present = (poses != 0).any(axis=-1, keepdims=True)
+    result: Joints = np.where(present[before] & present[after], filled, 0).astype(np.float32)
     return result
 
 
-def _with_gaps(track: _Open) -> Joints:
+def _with_gaps(track: _OpenTrack) -> Joints:
     """Return joints (T, V, C), zero in gaps."""
     frames = np.array(track.frames)
     result = np.zeros((frames[-1] - frames[0] + 1, *track.poses[0].shape), dtype=np.float32)
@@ -183,8 +205,8 @@ def people_of_frames(
                 joints[rows[identity], frame] = pose
     else:
         poses = [np.stack([pose for _, pose in people]) if people else np.zeros((0, joint_count, channels)) for people in there]
-        tracks = track_people([pose.astype(np.float32) for pose in poses], gap=GAP, has_scores=has_scores, fill=False)
-        joints = together(tracks, len(frames)) if tracks else np.zeros((1, len(frames), joint_count, channels), np.float32)
+        tracks = track_people([pose.astype(np.float32) for pose in poses], max_gap=MAX_GAP, has_scores=has_scores, fill=False)
+        joints = stack_tracks(tracks, len(frames)) if tracks else np.zeros((1, len(frames), joint_count, channels), np.float32)
     return join_absent(joints, has_scores=has_scores, origin=origin)
 
 

@@ -1,7 +1,7 @@
-"""Descriptions: what actions look like in words, and how those words become prompts.
+"""Descriptions: what actions look like in words, and the prompts that are made from them.
 
-A description set is a YAML file that people write and read: packaged ones lie in `descriptions/sets`, and a user's own has
-the same form. Classes are matched to a data set by label, never by position.
+A description set is a YAML file that people write and read. Packaged sets are in `descriptions/sets`; a user's own has the same form.
+Classes are matched to a data set by label, never by position.
 """
 
 from poseglot.descriptions.description import Description, DescriptionSet, load_descriptions

@@ -1,8 +1,8 @@
-"""Part states: a class described by the states of a vocabulary that are nearest to its name (paper, section 3.5, "HAKE Part State").
+"""Part states: describe a class by the states of a vocabulary that are nearest to its name (paper, section 3.5, "HAKE Part State").
 
-A vocabulary lists, for each body part, what it can be doing. Name and states go through the pre-trained text encoder; the K states
-nearest to the name (by cosine) are its description. The paper does not give K; its figure 4 shows five. The packaged vocabulary is
-that of HAKE; a user's own is a YAML file of the same form:
+A vocabulary lists for each body part what it can be doing. The pre-trained text encoder encodes name and states, and the K states with
+the highest cosines describe the class. The paper does not give K; its figure 4 shows five. The packaged vocabulary is that of HAKE. A
+user's own is a YAML file of the same form:
 
 format: poseglot-vocabulary/1
 name: my-states
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError, SettingError
 from poseglot.files import packaged_yaml
 
 if TYPE_CHECKING:
@@ -27,36 +27,40 @@ FORMAT = "poseglot-vocabulary/1"
 
 
 def load_vocabulary(name: str) -> tuple[str, ...]:
-    """States as texts ("hand reach for"), of a packaged vocabulary or of a user's own from a path ending in .yaml.
+    """Load the states of a packaged vocabulary, or of a user's own from a path ending in .yaml, as texts ("hand reach for").
 
     Raises:
-        PoseglotError: no such vocabulary, or what is wrong with it.
+        PoseglotError: There is no such vocabulary, or it has faults.
     """
     text = packaged_yaml("poseglot.descriptions", "vocabularies", name, kind="vocabulary")
     try:
         table: Any = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise PoseglotError(f"{name} is not valid YAML: {error}") from error
+        raise FileError(f"{name} is not valid YAML: {error}") from error
     states = table.get("states") if isinstance(table, dict) and table.get("format") == FORMAT else None
     if not isinstance(states, dict) or not all(
         isinstance(listed, list) and listed and all(isinstance(state, str) for state in listed) for listed in states.values()
     ):
-        raise PoseglotError(
-            f"{name} is not a vocabulary: it must begin with 'format: {FORMAT}' and have 'states', which gives every part a list of texts, "
-            "not empty (put texts like 'no' or '10' in quotes)."
+        raise FileError(
+            f"{name} is not a vocabulary: it must begin with 'format: {FORMAT}' and have 'states' with a list of texts for every part, not "
+            "empty (put texts like 'no' or '10' in quotes)."
         )
     texts = [f"{part} {state.replace('_', ' ')}" for part, listed in states.items() for state in listed]
     return tuple(dict.fromkeys(texts))
 
 
 def nearest_states(labels: Tensor, states: Tensor, count: int) -> list[list[int]]:
-    """The places of the `count` states nearest to each label by cosine, nearest first: (classes, D), (S, D) -> classes x count.
+    """Return the indices of the `count` states nearest to each label by cosine, nearest first.
+
+    Args:
+        labels: (classes, D) features of the labels.
+        states: (S, D) features of the states.
 
     Raises:
-        PoseglotError: not that many states.
+        SettingError: There are not so many states.
     """
     if not 1 <= count <= len(states):
-        raise PoseglotError(f"text.states must be from 1 to the {len(states)} states of the vocabulary, not {count}.")
+        raise SettingError(f"text.states must be from 1 to the {len(states)} states of the vocabulary, not {count}.")
     from torch.nn.functional import normalize
 
     similarity = normalize(labels, dim=1) @ normalize(states, dim=1).T

@@ -1,344 +1,301 @@
-"""Looking at a description set before anything is trained with it: what is missing, too long, said of two classes, or hard to tell apart.
+"""Review of description sets before training: one set, or what changed between two.
 
-A class has texts on eight levels: its names (label and synonyms), its paragraph, and one level for each of the six parts. Here they are
-taken without the label: with it every text of two classes differs, and the label decides how far. (`with_label` writes them as training
-reads them.) What a text encoder makes of the texts comes in as arrays; nothing here knows a model.
-
-Two classes are as similar on a level as the cosine between the means of their texts' features, each of length 1. How well a level tells
-a class from the others is the similarity to its nearest class: the lower, the better. `together` is the mean over the six parts.
+described, faults = read_description_set("mine.yaml")
+review = review_set(described, faults, classes=store.info.classes, encode=encode)
+print(review.undescribed, review.shared, review.spreads)
 """
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from poseglot.descriptions.description import Description
-from poseglot.descriptions.prompts import make_prompts
-from poseglot.skeletons.layout import GLOBAL, PARTS
-
-NAMES, PARAGRAPH, TOGETHER = "names", "paragraph", "together"
-LEVELS = (NAMES, PARAGRAPH, *PARTS)
-# The prompts whose texts may be long, each with the partitions that join more or fewer parts.
-LONG_PROMPTS = (
-    ("synonym", GLOBAL),
-    ("paragraph", GLOBAL),
-    ("manual", GLOBAL),
-    ("parts", "six"),
-    ("parts", "four"),
-    ("parts", "two"),
-    ("parts", GLOBAL),
+from poseglot.descriptions.checks import (
+    NAMES,
+    PARAGRAPH,
+    Lengths,
+    LevelChange,
+    LevelTexts,
+    Shared,
+    level_changes,
+    level_texts,
+    prompt_lengths,
+    shared_texts,
+    undescribed,
 )
-CLIP_LONGEST = 77
-# What CLIP's tokenizer splits at before it looks for pieces of words: contractions, words, digits, runs of other signs.
-_CLIP_PIECES = re.compile(r"'s|'t|'re|'ve|'m|'ll|'d|[^\W\d_]+|\d|(?:[^\s\w]|_)+", re.IGNORECASE)
+from poseglot.descriptions.description import DescriptionSet
+from poseglot.descriptions.similarity import (
+    Features,
+    Matrix,
+    Near,
+    PartDifference,
+    Spread,
+    extreme_pairs,
+    near_texts,
+    nearest,
+    part_differences,
+    similarities,
+    spread,
+)
+from poseglot.errors import InputError, NotFoundError, SettingError
 
-Matrix = npt.NDArray[np.float64]
-# A text -> its feature.
-Features = Mapping[str, npt.NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class Shared:
-    """A text that several classes have on one level, but for capitals and punctuation."""
-
-    level: str
-    text: str
-    classes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Near:
-    """Two texts of two classes that the text encoder hardly tells apart."""
-
-    level: str
-    a: str
-    b: str
-    text_a: str
-    text_b: str
-    similarity: float
+# Texts -> their features (texts, width).
+Encode = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class TooLong:
-    """The longest text of a class on a level of a prompt, if the text encoder would cut it."""
-
-    label: str
-    level: str
-    tokens: int
-
-
-@dataclass(frozen=True)
-class Lengths:
-    """How long the texts are that a prompt makes.
+class TokenLimit:
+    """A text encoder that may truncate texts.
 
     Attributes:
-        prompt, partition: see `poseglot.descriptions.prompts`.
-        longest, label: most tokens of a text, and whose it is.
-        too_long: those longer than the limit.
+        name: Its name.
+        limit: The maximum number of tokens.
+        counted: Whether tokens are counted by its tokenizer; otherwise a lower bound is used.
     """
 
-    prompt: str
-    partition: str
-    longest: int
-    label: str
-    too_long: tuple[TooLong, ...]
+    name: str
+    limit: int
+    counted: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Review:
+    """The findings on one set.
+
+    Attributes:
+        described: The classes without faults.
+        faults: The faults of the other classes and of the file.
+        without_manual: Classes without the list `manual`, which only its prompt needs.
+        undescribed: Classes of the data that are not described -> the label that may be meant; None without data.
+        not_in_data: Described classes that the data do not have.
+        texts: Level -> the number of different texts.
+        words: Level -> the minimum, mean and maximum number of words of a text.
+        lengths: The lengths of the prompts for each text encoder.
+        shared: Texts that several classes have.
+        near: Nearly identical texts of two classes.
+        spreads: How similar the classes are, for each level.
+        similarity: Level -> (classes, classes).
+        pair: Two classes, and their parts side by side.
+
+    `near`, `spreads`, `similarity` and `pair` need features.
+    """
+
+    described: DescriptionSet
+    faults: Sequence[str]
+    without_manual: Sequence[str]
+    undescribed: Mapping[str, str | None] | None
+    not_in_data: Sequence[str]
+    texts: Mapping[str, int]
+    words: Mapping[str, tuple[int, float, int]]
+    lengths: Mapping[TokenLimit, Sequence[Lengths]]
+    shared: Sequence[Shared]
+    near: Sequence[Near] = ()
+    spreads: Sequence[Spread] = ()
+    similarity: Mapping[str, Matrix] | None = None
+    pair: tuple[str, str, Sequence[PartDifference]] | None = None
 
     @property
-    def joined(self) -> bool:
-        """Whether a text joins the sentences of several parts: then its length is the partition's doing, not that of who wrote it."""
-        return self.prompt == "parts" and self.partition != "six"
+    def acceptable(self) -> bool:
+        """Whether nothing is missing or too long, and no two classes share a name or a paragraph.
+
+        Parts of two classes may be equal. A text that joins several parts may be too long, which is the choice of the recipe.
+        """
+        same = any(shared.level in (NAMES, PARAGRAPH) for shared in self.shared)
+        too_long = any(each.too_long and not each.joined for several in self.lengths.values() for each in several)
+        return not (self.faults or self.undescribed or same or too_long)
+
+    def table(self) -> dict[str, Any]:
+        """Return the review as plain dicts and lists for JSON."""
+        return {
+            "set": self.described.origin,
+            "classes": list(self.described.classes),
+            "faults": list(self.faults),
+            "without_manual": list(self.without_manual),
+            "undescribed": self.undescribed,
+            "not_in_data": list(self.not_in_data),
+            "texts": dict(self.texts),
+            "words": {level: dict(zip(("min", "mean", "max"), own, strict=True)) for level, own in self.words.items()},
+            "lengths": [
+                {**asdict(limit), "prompts": [asdict(lengths) for lengths in several]}
+                for limit, several in self.lengths.items()
+            ],
+            "identical": [asdict(each) for each in self.shared],
+            "near": [asdict(each) for each in self.near],
+            "levels": [asdict(each) for each in self.spreads],
+            "pair": None if self.pair is None else [*self.pair[:2], [asdict(each) for each in self.pair[2]]],
+            "similarity": _rounded(self.similarity),
+        }
 
 
-@dataclass(frozen=True)
-class Pair:
-    """How similar two classes are."""
-
-    a: str
-    b: str
-    similarity: float
-
-
-@dataclass(frozen=True)
-class Spread:
-    """How far apart the classes are on a level.
-
-    Attributes:
-        nearest: the mean over classes of the similarity to the nearest other class.
-        most: the greatest similarity of two classes.
-        typical: the mean over all pairs of classes.
-        pairs: the most similar pairs, most similar first.
-    """
-
-    level: str
-    nearest: float
-    most: float
-    typical: float
-    pairs: tuple[Pair, ...]
-
-
-@dataclass(frozen=True)
-class PartDifference:
-    """What a part says of two classes.
-
-    Attributes:
-        texts_a, texts_b: its texts.
-        similarity: of them.
-        typical: the mean similarity of two classes there.
-        share: of the difference (1 - similarity, summed over the six parts) that is this part's; 0 where nothing differs.
-    """
-
-    part: str
-    texts_a: tuple[str, ...]
-    texts_b: tuple[str, ...]
-    similarity: float
-    typical: float
-    share: float
-
-
-@dataclass(frozen=True)
-class LevelChange:
-    """A level in two sets, over the classes that both describe.
-
-    Attributes:
-        classes: whose texts differ.
-        gone, new: how many texts only the first set has, and only the second.
-        nearest_a, nearest_b: mean similarity to the nearest class (`Spread.nearest`); None without features.
-    """
-
-    level: str
-    classes: tuple[str, ...]
-    gone: int
-    new: int
-    nearest_a: float | None = None
-    nearest_b: float | None = None
-
-
-def texts_of(description: Description, level: str, *, with_label: bool = False) -> tuple[str, ...]:
-    """The texts of a class on a level, one or more.
+def review_set(
+    described: DescriptionSet,
+    faults: Sequence[str] = (),
+    *,
+    classes: Sequence[str] | None = None,
+    token_counters: Mapping[TokenLimit, Callable[[str], int]] | None = None,
+    encode: Encode | None = None,
+    with_label: bool = False,
+    threshold: float = 0.95,
+    pairs: int = 5,
+    pair: tuple[str, str] | None = None,
+) -> Review:
+    """Review a description set.
 
     Args:
-        with_label: write them as training reads them (`poseglot.descriptions.prompts`).
+        described, faults: The set and its faults (`read_description_set`).
+        classes: The classes of the data, which should be described.
+        token_counters: For each text encoder a function that counts the tokens of a text.
+        encode: Returns the features of texts; None skips what needs them.
+        with_label: Encode texts with the class's label in front, as training does.
+        threshold: The cosine from which texts of two classes are nearly identical.
+        pairs: How many of the most similar pairs of classes are listed per level.
+        pair: Two classes to compare part by part.
+
+    Raises:
+        SettingError: A class of `pair` is not described, or an argument is out of range.
     """
-    if level == NAMES:
-        return (description.label, *description.synonyms)
-    if level == PARAGRAPH:
-        texts = (description.paragraph, *description.more_paragraphs)
-    else:
-        texts = tuple(dict.fromkeys(parts[level] for parts in (description.parts, *description.more_parts)))
-    if not with_label:
-        return texts
-    return tuple(f"{description.label}{': ' if level == PARAGRAPH else ', '}{text}" for text in texts)
-
-
-def level_texts(descriptions: Iterable[Description], *, with_label: bool = False) -> dict[str, list[tuple[str, ...]]]:
-    """Each level -> for each class its texts."""
-    several = list(descriptions)
-    return {level: [texts_of(each, level, with_label=with_label) for each in several] for level in LEVELS}
-
-
-def undescribed(described: Collection[str], classes: Sequence[str]) -> dict[str, str | None]:
-    """The classes of a data set that are not described, each with the described label that may be meant."""
-    spare = {label.casefold(): label for label in described if label not in classes}
-    missing = {}
-    for label in classes:
-        if label not in described:
-            meant = difflib.get_close_matches(label.casefold(), spare, n=1, cutoff=0.8)
-            missing[label] = spare[meant[0]] if meant else None
-    return missing
-
-
-def plain(text: str) -> str:
-    """A text without what does not tell texts apart: capitals, punctuation, spaces."""
-    return " ".join(re.findall(r"\w+", text.casefold()))
-
-
-def shared_texts(labels: Sequence[str], level: str, texts: Sequence[Sequence[str]]) -> list[Shared]:
-    """Texts of a level that more than one class has."""
-    first: dict[str, str] = {}
-    owners: dict[str, list[str]] = {}
-    for label, own in zip(labels, texts, strict=True):
-        for text in own:
-            classes = owners.setdefault(plain(text), [])
-            first.setdefault(plain(text), text)
-            if label not in classes:
-                classes.append(label)
-    return [Shared(level, first[key], tuple(classes)) for key, classes in owners.items() if len(classes) > 1]
-
-
-def near_texts(
-    labels: Sequence[str], level: str, texts: Sequence[Sequence[str]], features: Features, *, threshold: float
-) -> list[Near]:
-    """Pairs of texts of two classes with a cosine of at least `threshold`, nearest first; those of `shared_texts` are left out."""
-    own = [(place, text) for place, several in enumerate(texts) for text in several]
-    unit = _unit(np.stack([features[text] for _, text in own]))
-    classes = np.array([place for place, _ in own])
-    cosines = unit @ unit.T
-    found = []
-    for i, j in np.argwhere(np.triu((cosines >= threshold) & (classes[:, None] != classes), k=1)):
-        (one, text_a), (other, text_b) = own[i], own[j]
-        if plain(text_a) != plain(text_b):
-            found.append(Near(level, labels[one], labels[other], text_a, text_b, float(cosines[i, j])))
-    return sorted(found, key=lambda near: -near.similarity)
-
-
-def fewest_clip_tokens(text: str) -> int:
-    """The fewest tokens that CLIP's tokenizer can make of a text: one for each word, digit and run of other signs, and two at the ends.
-
-    Words that its vocabulary does not have as a whole take more.
-    """
-    return len(_CLIP_PIECES.findall(text)) + 2
-
-
-def prompt_lengths(descriptions: Sequence[Description], count: Callable[[str], int], *, limit: int) -> list[Lengths]:
-    """The lengths of what each of `LONG_PROMPTS` makes of a set; `manual` is left out where a class has none.
-
-    Args:
-        count: of a text's tokens, with those at its ends.
-        limit: most tokens that the text encoder reads.
-    """
-    found = []
-    for prompt, partition in LONG_PROMPTS:
-        if prompt == "manual" and not all(each.manual for each in descriptions):
-            continue
-        table = make_prompts(descriptions, prompt=prompt, partition=partition)
-        tokens = np.array([count(text) for text in table.texts])
-        longest = tokens[table.candidates.numpy()].max(axis=2)  # (levels, classes)
-        level, place = np.unravel_index(longest.argmax(), longest.shape)
-        too_long = tuple(
-            TooLong(descriptions[column].label, table.levels[row], int(longest[row, column]))
-            for row, column in np.argwhere(longest > limit)
-        )
-        found.append(Lengths(prompt, partition, int(longest[level, place]), descriptions[place].label, too_long))
-    return found
-
-
-def similarities(texts: Mapping[str, Sequence[Sequence[str]]], features: Features) -> dict[str, Matrix]:
-    """Each level, and `together`, -> (classes, classes), how similar each class is to each."""
-    found = {}
-    for level, classes in texts.items():
-        means = _unit(np.stack([_unit(np.stack([features[text] for text in own])).mean(axis=0) for own in classes]))
-        found[level] = means @ means.T
-    found[TOGETHER] = np.mean([found[part] for part in PARTS], axis=0)
-    return found
-
-
-def nearest(similarity: Matrix) -> Matrix:
-    """(classes,) the similarity of each class to its nearest other; there must be two."""
-    other = similarity.copy()
-    np.fill_diagonal(other, -np.inf)
-    highest: Matrix = other.max(axis=1)
-    return highest
-
-
-def spread(labels: Sequence[str], level: str, similarity: Matrix, *, pairs: int) -> Spread:
-    """How far apart the classes (two or more) are on a level, with so many of the most similar pairs."""
-    rows, columns = np.triu_indices(len(labels), k=1)
-    values = similarity[rows, columns]
-    return Spread(
-        level=level,
-        nearest=float(nearest(similarity).mean()),
-        most=float(values.max()),
-        typical=float(values.mean()),
-        pairs=tuple(extreme_pairs(labels, similarity, pairs)),
+    if pairs < 0:
+        raise SettingError(f"the number of pairs must be 0 or more, not {pairs}.")
+    if not 0 < threshold <= 1:
+        raise SettingError(f"the threshold for near texts must be a cosine above 0, at most 1, not {threshold:g}.")
+    for label in pair or ():
+        if label not in described.classes:
+            raise NotFoundError(label, described.classes, kind="class")
+    if pair and pair[0] == pair[1]:
+        raise SettingError(f"a pair takes two classes, not {pair[0]!r} twice.")
+    labels, descriptions = list(described.classes), list(described.classes.values())
+    texts = level_texts(descriptions)
+    words = {level: [len(text.split()) for own in several for text in own] for level, several in texts.items()}
+    review = Review(
+        described=described,
+        faults=faults,
+        without_manual=[each.label for each in descriptions if not each.manual],
+        undescribed=None if classes is None else undescribed(labels, classes),
+        not_in_data=[] if classes is None else [label for label in labels if label not in classes],
+        texts={level: len({text for own in several for text in own}) for level, several in texts.items()},
+        words={level: (min(own), sum(own) / len(own), max(own)) for level, own in words.items() if own},
+        lengths={
+            limit: prompt_lengths(descriptions, count, limit=limit.limit)
+            for limit, count in (token_counters or {}).items()
+            if descriptions
+        },
+        shared=[shared for level, several in texts.items() for shared in shared_texts(labels, level, several)],
     )
+    if encode is None or not labels:
+        return review
+    texts = level_texts(descriptions, with_label=with_label)
+    features = _features(encode, texts)
+    similarity = similarities(texts, features)
+    review = replace(
+        review,
+        near=[each for level, own in texts.items() for each in near_texts(labels, level, own, features, threshold=threshold)],
+        spreads=[spread(labels, level, values, pairs=pairs) for level, values in similarity.items() if len(labels) > 1],
+        similarity=similarity,
+    )
+    if pair is None:
+        return review
+    a, b = pair
+    return replace(review, pair=(a, b, part_differences(texts, similarity, labels.index(a), labels.index(b))))
 
 
-def extreme_pairs(labels: Sequence[str], values: Matrix, count: int) -> list[Pair]:
-    """The `count` pairs of classes with the greatest values of a symmetric matrix, greatest first."""
-    rows, columns = np.triu_indices(len(labels), k=1)
-    order = np.argsort(-values[rows, columns], kind="stable")[:count]
-    return [Pair(labels[rows[at]], labels[columns[at]], float(values[rows[at], columns[at]])) for at in order]
+@dataclass(frozen=True, eq=False)
+class SetComparison:
+    """Two sets, A and B, over the classes that both describe.
+
+    Attributes:
+        labels: These classes.
+        only_a, only_b: The other classes.
+        changes: The changes of the texts, level by level.
+        similarity_a, similarity_b: Level -> (classes, classes); None without features.
+    """
+
+    a: DescriptionSet
+    b: DescriptionSet
+    labels: Sequence[str]
+    only_a: Sequence[str]
+    only_b: Sequence[str]
+    changes: Sequence[LevelChange]
+    similarity_a: Mapping[str, Matrix] | None = None
+    similarity_b: Mapping[str, Matrix] | None = None
+
+    @property
+    def similarity_change(self) -> dict[str, Matrix]:
+        """Level -> (classes, classes), the similarity in B minus that in A; empty without features."""
+        if self.similarity_a is None or self.similarity_b is None:
+            return {}
+        return {level: self.similarity_b[level] - of_a for level, of_a in self.similarity_a.items()}
+
+    def table(self, *, pairs: int = 5) -> dict[str, Any]:
+        """Return the comparison as plain dicts and lists for JSON, with the `pairs` pairs of classes that changed most."""
+        moved = {}
+        for level, change in self.similarity_change.items():
+            farther = extreme_pairs(self.labels, -change, pairs)
+            moved[level] = {
+                "nearer": [asdict(each) for each in extreme_pairs(self.labels, change, pairs)],
+                "farther": [asdict(replace(each, similarity=-each.similarity)) for each in farther],
+            }
+        return {
+            "a": self.a.origin,
+            "b": self.b.origin,
+            "classes": list(self.labels),
+            "only_a": list(self.only_a),
+            "only_b": list(self.only_b),
+            "levels": [asdict(change) for change in self.changes],
+            "moved": moved,
+            "similarity_a": _rounded(self.similarity_a),
+            "similarity_b": _rounded(self.similarity_b),
+        }
 
 
-def part_differences(
-    texts: Mapping[str, Sequence[Sequence[str]]], similarity: Mapping[str, Matrix], a: int, b: int
-) -> list[PartDifference]:
-    """What the six parts say of the classes at places a and b, and how much of the difference each carries."""
-    differences = {part: 1 - float(similarity[part][a, b]) for part in PARTS}
-    total = sum(differences.values())
-    found = []
-    for part, difference in differences.items():
-        rows, columns = np.triu_indices(len(similarity[part]), k=1)
-        found.append(
-            PartDifference(
-                part=part,
-                texts_a=tuple(texts[part][a]),
-                texts_b=tuple(texts[part][b]),
-                similarity=1 - difference,
-                typical=float(similarity[part][rows, columns].mean()),
-                # Rounding leaves a trace of difference between equal texts.
-                share=difference / total if total > 1e-6 else 0.0,
-            )
+def compare_sets(
+    a: DescriptionSet, b: DescriptionSet, *, encode: Encode | None = None, with_label: bool = False
+) -> SetComparison:
+    """Compare two description sets over the classes that both describe.
+
+    Args:
+        encode: Returns the features of texts; None compares the texts alone.
+        with_label: Encode texts with the class's label in front, as training does.
+
+    Raises:
+        InputError: No class is described by both.
+    """
+    labels = [label for label in a.classes if label in b.classes]
+    if not labels:
+        raise InputError(f"no class is described by both {a.origin} and {b.origin}.")
+    comparison = SetComparison(
+        a=a,
+        b=b,
+        labels=labels,
+        only_a=[label for label in a.classes if label not in b.classes],
+        only_b=[label for label in b.classes if label not in a.classes],
+        changes=level_changes(labels, level_texts(a.of(labels)), level_texts(b.of(labels))),
+    )
+    if encode is None or len(labels) < 2:
+        return comparison
+    texts = [level_texts(each.of(labels), with_label=with_label) for each in (a, b)]
+    features = _features(encode, *texts)
+    of_a, of_b = (similarities(each, features) for each in texts)
+    changes = [
+        replace(
+            change,
+            nearest_a=float(nearest(of_a[change.level]).mean()),
+            nearest_b=float(nearest(of_b[change.level]).mean()),
         )
-    return found
+        for change in comparison.changes
+    ]
+    return replace(comparison, changes=changes, similarity_a=of_a, similarity_b=of_b)
 
 
-def level_changes(
-    labels: Sequence[str], a: Mapping[str, Sequence[Sequence[str]]], b: Mapping[str, Sequence[Sequence[str]]]
-) -> list[LevelChange]:
-    """Which texts of two sets differ, level by level; both give the texts of the same classes in the same order."""
-    found = []
-    for level in LEVELS:
-        both = [(label, set(one), set(other)) for label, one, other in zip(labels, a[level], b[level], strict=True)]
-        found.append(
-            LevelChange(
-                level,
-                classes=tuple(label for label, one, other in both if one != other),
-                gone=sum(len(one - other) for _, one, other in both),
-                new=sum(len(other - one) for _, one, other in both),
-            )
-        )
-    return found
+def _features(encode: Encode, *several: LevelTexts) -> Features:
+    """Encode each distinct text once."""
+    distinct = list(dict.fromkeys(text for texts in several for level in texts.values() for own in level for text in own))
+    return dict(zip(distinct, encode(distinct), strict=True))
 
 
-def _unit(rows: npt.NDArray[np.floating]) -> Matrix:
-    """Rows at length 1, in float64."""
-    wide = rows.astype(np.float64)
-    unit: Matrix = wide / np.linalg.norm(wide, axis=1, keepdims=True)
-    return unit
+def _rounded(similarity: Mapping[str, Matrix] | None) -> dict[str, list[list[float]]] | None:
+    """Round matrices to four digits, which is as exact as a text encoder is."""
+    return None if similarity is None else {level: values.round(4).tolist() for level, values in similarity.items()}

@@ -1,12 +1,13 @@
-"""Weights of an ensemble, found without a look at its test set.
+"""A search for ensemble weights that does not use the test set.
 
-Every stream is trained once per fold of the training set (`--data.folds 5 --data.fold 1`, then 2, ...), each time without the clips
-of that fold. What these runs say of the clips they never saw, put together, are out-of-fold logits of the whole training set
-("stacking", Wolpert 1992). The weights that fuse these best are then used, unchanged, on the test set.
+Each modality is trained once per fold of the training set (`--data.folds 5 --data.fold 1`, then 2, ...), each time without the clips of
+that fold. The logits of these runs on their held-out clips together are out-of-fold logits of the whole training set ("stacking",
+Wolpert 1992). The weights that are best on them are then used, unchanged, on the test set.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,25 +15,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from poseglot.errors import PoseglotError
-from poseglot.evaluation.ensemble import fuse
+from poseglot.errors import InputError
+from poseglot.evaluation.calibration import negative_log_likelihood
+from poseglot.evaluation.ensemble import Ensemble, fixed_weights, fuse
 from poseglot.evaluation.metrics import Accuracy, Labels, Scores, top_k
-from poseglot.evaluation.scores import SavedScores, what_differs
+from poseglot.evaluation.scores import SavedScores, difference_of
 
 STEPS = 10  # weights are tenths
-_HOW = "train each stream with --data.folds 5 --data.fold 1, then 2, ... up to 5, and evaluate these runs"
+_HOW = "train each modality with --data.folds 5 --data.fold 1, then 2, ... up to 5, and evaluate these runs"
 
-# The runs of a stream's fold (several if there are several seeds), each with its name.
+# (modality, fold) -> its runs, several if there are several seeds, each with its name.
 _Folds = Mapping[tuple[str, int], Sequence[tuple[str, SavedScores]]]
 
 
 @dataclass(frozen=True, eq=False)
-class HeldOut:
-    """Out-of-fold logits of several streams.
+class OutOfFold:
+    """Out-of-fold logits of several modalities.
 
     Attributes:
-        clips: how many different ones. runs: of each fold and stream; every clip is there so many times.
-        labels: (runs x clips,). logits: (streams, runs x clips, classes).
+        clips: The number of different clips.
+        runs: The number of runs of each fold and modality; every clip occurs so many times.
+        labels: (runs x clips,).
+        logits: (modalities, runs x clips, classes).
     """
 
     clips: int
@@ -41,124 +45,145 @@ class HeldOut:
     logits: Scores
 
 
-def held_out(fused: Sequence[SavedScores], names: Sequence[str], loaded: Sequence[SavedScores]) -> HeldOut:
-    """Put together what runs of folds say of the clips they did not learn from.
+@dataclass(frozen=True)
+class FoundWeights:
+    """The result of a search.
 
-    Several runs of one fold and stream (seeds) are more samples and are not averaged: single runs are what will be fused, and the
-    mean of several is better and smoother than one. The first of each stream are fused with each other, then the second, ...
+    Attributes:
+        weights: One for each modality.
+        accuracy, fixed_accuracy: The accuracy on the out-of-fold clips with these weights, and with the fixed ones.
+        clips, runs: See `OutOfFold`.
+    """
+
+    weights: tuple[float, ...]
+    accuracy: Accuracy
+    fixed_accuracy: Accuracy
+    clips: int
+    runs: int
+
+
+def search_weights(ensemble: Ensemble, folds: Sequence[tuple[str, SavedScores]]) -> FoundWeights:
+    """Find the weights of an ensemble on runs of folds of its training set.
 
     Args:
-        fused: the runs that need weights, one of each stream; the order of the result's streams is theirs.
-        names: of the fold runs, for messages. loaded: their scores, in any order.
+        ensemble: The runs that need weights, one of each modality.
+        folds: The names and scores of the runs of folds, in any order.
 
     Raises:
-        PoseglotError: something is missing, comes twice or does not fit, or clips are among those of `fused`; the message names it.
+        InputError: Runs of folds are missing, duplicate or do not fit, or their clips are among those of the ensemble.
     """
-    modalities = [scores.modality for scores in fused]
+    members = list(ensemble.members.values())
+    stacked = stack_folds(members, folds)
+    weights, accuracy = find_weights(stacked)
+    fixed = fixed_weights([scores.modality for scores in members])
+    fixed_accuracy = top_k(fuse(stacked.logits, fixed), stacked.labels, 1)
+    return FoundWeights(tuple(weights), accuracy, fixed_accuracy, stacked.clips, stacked.runs)
+
+
+def stack_folds(members: Sequence[SavedScores], folds: Sequence[tuple[str, SavedScores]]) -> OutOfFold:
+    """Join the scores of runs of folds on the clips that they held out.
+
+    Several runs (seeds) of one fold and modality are further samples and are not averaged, because single runs will be fused. The first
+    runs of all modalities are fused with each other, then the second, ...
+
+    Args:
+        members: The runs that need weights, one of each modality; the result has their order.
+        folds: The names and scores of the runs of folds, in any order.
+
+    Raises:
+        InputError: Runs are missing, duplicate or do not fit, or their clips are among those of `members`.
+    """
+    modalities = [scores.modality for scores in members]
     if twice := _first_repeated(modalities):
-        raise PoseglotError(
-            f"two of the runs to fuse are of stream {twice}; --search finds one weight for each stream, so give one run of each."
+        raise InputError(
+            f"two of the runs to fuse are of modality {twice}; --search finds one weight for each, so give one run of each."
         )
-    if twice := _first_repeated(names):
-        raise PoseglotError(f"--search has {twice} twice; give every run once.")
-    _check_origin(fused[0], names, loaded)
-    folds, total = _by_fold(modalities, names, loaded)
-    _check_same_clips(folds, modalities, total)
+    if twice := _first_repeated([name for name, _ in folds]):
+        raise InputError(f"--search has {twice} twice; give every run once.")
+    _check_origin(members[0], folds)
+    by_fold, total = _by_fold(modalities, folds)
+    _check_same_clips(by_fold, modalities, total)
     numbers = range(1, total + 1)
-    clips = [clip for fold in numbers for clip in folds[modalities[0], fold][0][1].names]
+    clips = [clip for fold in numbers for clip in by_fold[modalities[0], fold][0][1].names]
     if repeated := _first_repeated(clips):
-        raise PoseglotError(
-            f"clip {repeated} is in more than one fold of --search; all runs must be of one division into folds."
+        raise InputError(f"clip {repeated} is in more than one fold of --search; all runs must be of one division into folds.")
+    if seen := set(clips) & set(members[0].names):
+        raise InputError(
+            f"{len(seen)} clips of --search ({min(seen)}, ...) are among those that the ensemble is evaluated on, so the weights would be "
+            "chosen on the answer. Fuse runs on the test set."
         )
-    if seen := set(clips) & set(fused[0].names):
-        raise PoseglotError(
-            f"{len(seen)} clips of --search, {min(seen)} for one, are among those that the ensemble is evaluated on; weights found on them "
-            f"would be chosen by the answer. Fuse runs on the test set."
-        )
-    runs = len(folds[modalities[0], 1])
-    of = {modality: [folds[modality, fold][run][1] for run in range(runs) for fold in numbers] for modality in modalities}
-    return HeldOut(
+    runs = len(by_fold[modalities[0], 1])
+    of = {modality: [by_fold[modality, fold][run][1] for run in range(runs) for fold in numbers] for modality in modalities}
+    logits = np.stack([np.concatenate([scores.logits for scores in of[modality]]) for modality in modalities])
+    return OutOfFold(
         clips=len(clips),
         runs=runs,
         labels=np.concatenate([scores.labels for scores in of[modalities[0]]]),
-        logits=np.stack([np.concatenate([scores.logits for scores in of[modality]]) for modality in modalities]).astype(
-            np.float64
-        ),
+        logits=logits.astype(np.float64),
     )
 
 
-def find_weights(held: HeldOut) -> tuple[list[float], Accuracy]:
-    """The weights (tenths that sum to 1, in the order of the streams) that have the most clips right, and how many.
+def find_weights(stacked: OutOfFold) -> tuple[list[float], Accuracy]:
+    """Return the weights with the most correct clips, and their accuracy.
 
-    Of equals the one with the lowest cross-entropy of the fused logits, of these the first in the order of `simplex`.
+    Weights are tenths that sum to 1. Ties go to the lowest cross-entropy of the fused logits, then to the first in the order of `simplex`.
     """
     best: tuple[tuple[int, float], list[float], Accuracy] | None = None
-    for tenths in simplex(len(held.logits)):
+    for tenths in simplex(len(stacked.logits)):
         weights = [share / STEPS for share in tenths]
-        logits = fuse(held.logits, weights)
-        count = top_k(logits, held.labels, 1)
-        if best is not None and count.correct < best[2].correct:
-            continue  # the cross-entropy, which takes longer, is not needed
-        key = (-count.correct, cross_entropy(logits, held.labels))
+        logits = fuse(stacked.logits, weights)
+        accuracy = top_k(logits, stacked.labels, 1)
+        if best is not None and accuracy.correct < best[2].correct:
+            continue  # skip the cross-entropy, which takes longer
+        key = (-accuracy.correct, negative_log_likelihood(logits, stacked.labels))
         if best is None or key < best[0]:
-            best = key, weights, count
+            best = key, weights, accuracy
     assert best is not None
     return best[1], best[2]
 
 
 def simplex(parts: int, steps: int = STEPS) -> Iterator[tuple[int, ...]]:
-    """All ways to give `steps` equal shares to `parts` parts, in lexicographic order."""
-    if parts == 1:
-        yield (steps,)
-        return
-    for share in range(steps + 1):
-        for rest in simplex(parts - 1, steps - share):
-            yield share, *rest
+    """Yield all tuples of `parts` whole numbers from 0 that sum to `steps`, in lexicographic order."""
+    for bars in itertools.combinations(range(steps + parts - 1), parts - 1):
+        yield tuple(end - start - 1 for start, end in itertools.pairwise((-1, *bars, steps + parts - 1)))
 
 
-def cross_entropy(logits: Scores, labels: Labels) -> float:
-    """The mean of -log softmax(logits)[label]."""
-    highest = logits.max(axis=1)
-    log_sum = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1))
-    return float((log_sum - logits[np.arange(len(labels)), labels]).mean())
-
-
-def _check_origin(tested: SavedScores, names: Sequence[str], loaded: Sequence[SavedScores]) -> None:
-    for name, scores in zip(names, loaded, strict=True):
+def _check_origin(tested: SavedScores, folds: Sequence[tuple[str, SavedScores]]) -> None:
+    for name, scores in folds:
         _fold(name, scores)
         if (scores.dataset, scores.split, scores.classes) != (tested.dataset, tested.split, tested.classes):
-            raise PoseglotError(
+            raise InputError(
                 f"{name} is of {scores.dataset}/{scores.split} with {len(scores.classes)} classes, the runs to fuse are of "
                 f"{tested.dataset}/{tested.split} with {len(tested.classes)}; --search takes folds of the same split's training set."
             )
 
 
-def _by_fold(modalities: Sequence[str], names: Sequence[str], loaded: Sequence[SavedScores]) -> tuple[_Folds, int]:
-    """Fold runs by stream and fold, and the number of folds; every stream has the same number of runs of every fold."""
+def _by_fold(modalities: Sequence[str], loaded: Sequence[tuple[str, SavedScores]]) -> tuple[_Folds, int]:
+    """Group runs by modality and fold, and count the folds; every group has the same number of runs."""
     folds: dict[tuple[str, int], list[tuple[str, SavedScores]]] = {}
     totals = {}
-    for name, scores in zip(names, loaded, strict=True):
+    for name, scores in loaded:
         if scores.modality not in modalities:
-            raise PoseglotError(
-                f"--search has {name} of stream {scores.modality}, but the runs to fuse are of {', '.join(modalities)}; leave it out, or fuse "
-                "a run of that stream too."
+            raise InputError(
+                f"--search has {name} of modality {scores.modality}, but the runs to fuse are of {', '.join(modalities)}. Leave it out, or "
+                "fuse a run of that modality too."
             )
         fold, total = _fold(name, scores)
         totals[total] = name
         folds.setdefault((scores.modality, fold), []).append((name, scores))
     if len(totals) > 1:
         each = ", ".join(f"{name} of {total}" for total, name in sorted(totals.items()))
-        raise PoseglotError(f"the runs of --search are of different numbers of folds: {each}; all must be of one division.")
+        raise InputError(f"the runs of --search are of different numbers of folds: {each}; all must be of one division.")
     wanted = [(modality, fold) for modality in modalities for fold in range(1, total + 1)]
     if missing := [f"{modality} {fold}/{total}" for modality, fold in wanted if (modality, fold) not in folds]:
-        raise PoseglotError(
-            f"--search lacks folds: {', '.join(missing)}. Every stream needs every fold: train it with "
+        raise InputError(
+            f"--search lacks folds: {', '.join(missing)}. Every modality needs every fold: train it with "
             f"--data.folds {total} and these folds (--data.fold), and evaluate it."
         )
     if len({len(runs) for runs in folds.values()}) > 1:
         most = max(map(len, folds.values()))
         fewer = [f"{modality} {fold}/{total} has {len(runs)}" for (modality, fold), runs in folds.items() if len(runs) < most]
-        raise PoseglotError(f"--search has up to {most} runs (seeds) of a fold, but {', '.join(fewer)}; give as many of each.")
+        raise InputError(f"--search has up to {most} runs (seeds) of a fold, but {', '.join(fewer)}; give as many of each.")
     return folds, total
 
 
@@ -167,19 +192,19 @@ def _check_same_clips(folds: _Folds, modalities: Sequence[str], total: int) -> N
         first_name, first = folds[modalities[0], fold][0]
         for modality in modalities:
             for name, scores in folds[modality, fold]:
-                if said := what_differs(first, scores):
-                    raise PoseglotError(
-                        f"{first_name} and {name} are both fold {fold}/{total}, but not of the same clips: {said}. Train and evaluate them "
-                        "on the same store."
+                if reason := difference_of(first, scores):
+                    raise InputError(
+                        f"{first_name} and {name} are both fold {fold}/{total}, but not of the same clips: {reason}. Train and evaluate "
+                        "them on the same store."
                     )
 
 
 def _fold(name: str, scores: SavedScores) -> tuple[int, int]:
-    """Which fold of how many."""
+    """Return the number of the fold and the number of folds."""
     match = re.fullmatch(r"fold (\d+)/(\d+)", scores.subset)
     if not match:
-        raise PoseglotError(
-            f"--search takes runs of folds of the training set, but {name} was evaluated on side {scores.subset!r}: {_HOW}."
+        raise InputError(
+            f"--search takes runs of folds of the training set, but {name} was evaluated on subset {scores.subset!r}: {_HOW}."
         )
     return int(match[1]), int(match[2])
 

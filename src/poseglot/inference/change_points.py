@@ -1,13 +1,12 @@
-"""Change points: a recording cut into pieces of one action each, by exact dynamic programmes rather than by thresholds.
+"""Change points: divide a recording into pieces of one class each, exactly, by dynamic programming.
 
-A cut is worth the sum over its pieces of what each is worth, less a penalty for every piece; the best one is found, not searched for. There
-are two ways to say what a piece is worth:
+A division is worth the sum over its pieces of their worth, less a penalty for each piece. The best division is found exactly. There are
+two kinds of worth:
 
-    by frames   the sum over its frames of the logarithm of its action's probability in that frame (Viterbi's, with a least length)
-    whole       the logarithm of its action's probability when the piece itself is recognised as a clip, times its frames; for this, every
-                stretch that may be a piece is recognised
+    frames   the sum over a piece's frames of the log-probability of its class (Viterbi with a minimum duration)
+    whole    the log-probability of its class when the piece is recognised as one clip, times its frames
 
-Both measure in frames: a penalty of 10 means that one more piece must explain as much as makes ten frames e times as probable.
+Both measure in frames: with a penalty of 10, one more piece must gain as much as ten frames that become e times as probable.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import SettingError
 
-_LEAST_PROBABILITY = 1e-6  # a single sure mistake must not forbid a piece
+_MIN_PROBABILITY = 1e-6  # so that one confident mistake does not rule a piece out
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Frames `start` until before `end` show the class of this number; `score` is its probability, the mean over the frames."""
+    """Frames `start` to `end` (exclusive) with class index `label`; `score` is its mean probability over the frames."""
 
     start: int
     end: int
@@ -32,53 +31,57 @@ class Piece:
     score: float
 
 
-def cut_by_frames(probabilities: npt.NDArray[np.floating], *, penalty: float, least: int) -> list[Piece]:
-    """The best cut by the probabilities (T, classes) of the frames.
-
-    Time and memory grow with T times classes: of each class, only the best place to begin is remembered.
+def divide_frames(probabilities: npt.NDArray[np.floating], *, penalty: float, min_length: int) -> list[Piece]:
+    """Return the best division by the probabilities (T, classes) of the frames, in O(T x classes) time and memory.
 
     Args:
-        penalty: of each piece, at least 0.
-        least: how many frames a piece has at least; a shorter recording is one piece.
+        probabilities: (T, classes).
+        penalty: The cost of each piece, at least 0.
+        min_length: The smallest number of frames of a piece; a shorter recording is one piece.
 
     Raises:
-        PoseglotError: as `check`.
+        SettingError: There are no frames, the penalty is negative, or the minimum length is below 1.
     """
     frames, classes = probabilities.shape
-    check(frames, penalty, least)
-    least = min(least, frames)
+    if frames < 1 or not penalty >= 0 or min_length < 1:
+        raise SettingError(
+            f"cannot divide {frames} frames with penalty {penalty} and minimum length {min_length}: the penalty must be at least 0, the "
+            "others at least 1."
+        )
+    min_length = min(min_length, frames)
     total = np.zeros((frames + 1, classes))
-    np.cumsum(np.log(np.maximum(probabilities, _LEAST_PROBABILITY)), axis=0, out=total[1:])
-    # best[t]: what the best cut of the first t frames is worth; from_here[t]: where its last piece begins; of[t]: and its class.
+    np.cumsum(np.log(np.maximum(probabilities, _MIN_PROBABILITY)), axis=0, out=total[1:])
+    # best[t]: worth of the best division of the first t frames; its last piece begins at last_start[t] and has class last_label[t].
     best = np.full(frames + 1, -np.inf)
     best[0] = 0
-    begun, begun_at = np.full(classes, -np.inf), np.zeros(classes, dtype=np.int64)
-    from_here, of = np.zeros((2, frames + 1), dtype=np.int64)
-    for end in range(least, frames + 1):
-        start = end - least
+    # Per class: the best worth of an open piece, less the log-probabilities before it, and where it begins.
+    opened, opened_at = np.full(classes, -np.inf), np.zeros(classes, dtype=np.int64)
+    last_start, last_label = np.zeros((2, frames + 1), dtype=np.int64)
+    for end in range(min_length, frames + 1):
+        start = end - min_length
         worth = best[start] - total[start]
-        better = worth > begun
-        begun[better], begun_at[better] = worth[better], start
-        values = begun + total[end]
+        better = worth > opened
+        opened[better], opened_at[better] = worth[better], start
+        values = opened + total[end]
         label = int(values.argmax())
-        best[end], from_here[end], of[end] = values[label] - penalty, begun_at[label], label
+        best[end], last_start[end], last_label[end] = values[label] - penalty, opened_at[label], label
     pieces, end = [], frames
     while end:
-        start, label = int(from_here[end]), int(of[end])
+        start, label = int(last_start[end]), int(last_label[end])
         pieces.append(Piece(start, end, label, float(probabilities[start:end, label].mean())))
         end = start
-    return merged(pieces[::-1])
+    return merge_neighbours(pieces[::-1])
 
 
-def cut_whole(windows: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floating], *, penalty: float) -> list[Piece]:
-    """The best cut into windows (W, 2) that were recognised whole, with probabilities (W, classes).
+def divide_windows(windows: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floating], *, penalty: float) -> list[Piece]:
+    """Return the best division into windows (W, 2) that were recognised whole, with probabilities (W, classes).
 
     Raises:
-        PoseglotError: the windows cannot be laid end to end from frame 0 to the last one.
+        SettingError: The windows cannot be laid end to end over the recording.
     """
     labels = probabilities.argmax(axis=1)
     scores = probabilities[np.arange(len(windows)), labels]
-    worth = (windows[:, 1] - windows[:, 0]) * np.log(np.maximum(scores, _LEAST_PROBABILITY)) - penalty
+    worth = (windows[:, 1] - windows[:, 0]) * np.log(np.maximum(scores, _MIN_PROBABILITY)) - penalty
     frames = int(windows[:, 1].max(initial=0))
     best, last = np.full(frames + 1, -np.inf), np.full(frames + 1, -1)
     best[0] = 0
@@ -89,36 +92,24 @@ def cut_whole(windows: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floa
     pieces, end = [], frames
     while end:
         if last[end] < 0:
-            raise PoseglotError(
+            raise SettingError(
                 "these windows cannot be laid end to end over the recording; take windows that begin at every step."
             )
         start, number = int(windows[last[end], 0]), int(last[end])
         pieces.append(Piece(start, end, int(labels[number]), float(scores[number])))
         end = start
-    return merged(pieces[::-1])
+    return merge_neighbours(pieces[::-1])
 
 
-def merged(pieces: list[Piece]) -> list[Piece]:
-    """Neighbours of one class become one piece, which has the mean of their scores over its frames."""
+def merge_neighbours(pieces: list[Piece]) -> list[Piece]:
+    """Return pieces with neighbours of one class merged; the score is the mean over the frames."""
     result: list[Piece] = []
     for piece in pieces:
         last = result[-1] if result else None
         if last is not None and last.end == piece.start and last.label == piece.label:
-            ours, theirs = last.end - last.start, piece.end - piece.start
-            score = (last.score * ours + piece.score * theirs) / (ours + theirs)
+            frames, more = last.end - last.start, piece.end - piece.start
+            score = (last.score * frames + piece.score * more) / (frames + more)
             result[-1] = Piece(last.start, piece.end, piece.label, score)
         else:
             result.append(piece)
     return result
-
-
-def check(frames: int, penalty: float, least: int) -> None:
-    """
-    Raises:
-        PoseglotError: no frames, a negative penalty, or pieces that may be of no frame.
-    """
-    if frames < 1 or not penalty >= 0 or least < 1:
-        raise PoseglotError(
-            f"{frames} frames cannot be cut with a penalty of {penalty} into pieces of {least} frames or more; the penalty is 0 or "
-            "more, and a piece has a frame or more."
-        )

@@ -1,4 +1,4 @@
-"""Long recordings: who is there, what the recognizer says of windows, where actions change; segments come out."""
+"""Segment long recordings: track people, recognise windows, find where actions change."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from poseglot.data.tracking import REACH, Track, detections, together, track_people
-from poseglot.errors import PoseglotError
-from poseglot.inference.change_points import Piece, cut_by_frames, cut_whole, merged
+from poseglot.data.tracking import MAX_DISTANCE, Track, detections, stack_tracks, track_people
+from poseglot.errors import InputError, SettingError
+from poseglot.inference.change_points import Piece, divide_frames, divide_windows, merge_neighbours
 from poseglot.inference.segments import UNKNOWN, Segment
 from poseglot.inference.windows import Windows, all_windows, frame_probabilities, window_probabilities
 from poseglot.skeletons.clip import Joints, check_joints
@@ -19,56 +19,55 @@ from poseglot.skeletons.clip import Joints, check_joints
 if TYPE_CHECKING:
     from poseglot.inference.predictor import Predictor
 
-Way = Literal["frames", "whole"]
+Method = Literal["frames", "whole"]
 People = Literal["each", "together"]
-# A single person need not be told from others: however far a pose is from the last, it is the same one's.
-_ANYWHERE = 1e9
+_UNLIMITED = 1e9  # one person need not be told from others, however far a pose is from the last
 
 
 @dataclass(frozen=True)
 class SegmentConfig:
-    """How a recording is cut; times are in seconds.
+    """Settings of `segment_recording`; times are in seconds.
 
     Attributes:
-        way: what a piece is worth: see `poseglot.inference.change_points`.
-        windows: the lengths that are recognised. The way `frames` has windows of each of these; the way `whole` has every multiple of the
-            stride from `least` to the longest of these.
-        stride: from one window to the next.
-        penalty: of each piece, in seconds: so much, at a probability e times as large, a further piece must explain.
-        least: how long a piece is at least.
-        gap: for how long somebody may be unseen and is still the same person.
-        unknown_below: a piece whose score is lower is `unknown`.
+        method: What a piece is worth: see `poseglot.inference.change_points`.
+        windows: The lengths of the windows that are recognised. `whole` takes every multiple of the stride from `min_duration`
+            to the longest of these.
+        stride: The time from one window to the next.
+        penalty: The cost of each piece: the time for which another piece must be e times as probable.
+        min_duration: The shortest piece.
+        gap: The longest absence after which somebody is still the same person.
+        threshold: The lowest score of a named piece; below it a piece is `unknown`.
     """
 
-    way: Way = "whole"
+    method: Method = "whole"
     windows: tuple[float, ...] = (2.0,)
     stride: float = 0.2
     penalty: float = 0.05
-    least: float = 0.6
+    min_duration: float = 0.6
     gap: float = 0.5
     threshold: float = 0.0
 
     def frames(self, seconds: float, fps: float) -> int:
-        """At least one."""
+        """Return a time in frames, at least one."""
         return max(1, round(seconds * fps))
 
     def candidates(self, frames: int, fps: float) -> Windows:
-        """Every window of a recording of so many frames that is to be recognised.
+        """Return the windows of a recording that are to be recognised.
 
         Raises:
-            PoseglotError: lengths that do not fit together.
+            SettingError: The longest window cannot hold two of the shortest pieces, or is shorter than the stride.
         """
         step, lengths = self.frames(self.stride, fps), [self.frames(length, fps) for length in self.windows]
-        if self.way == "frames":
+        if self.method == "frames":
             return all_windows(frames, lengths, step)
-        shortest, longest = -(-self.frames(self.least, fps) // step), max(lengths) // step
-        # Then any number of steps from the shortest on can be made of pieces.
+        shortest, longest = -(-self.frames(self.min_duration, fps) // step), max(lengths) // step
+        # Pieces of these lengths can then fill any number of steps.
         if longest < 2 * shortest - 1:
-            raise PoseglotError(
-                f"windows of up to {max(self.windows)} s every {self.stride} s, and pieces of {self.least} s or more: the longest window "
-                "must hold two of the shortest pieces."
+            raise SettingError(
+                f"windows of up to {max(self.windows)} s every {self.stride} s with pieces of {self.min_duration} s or more: the longest "
+                "window must hold two of the shortest pieces."
             )
-        # The last step takes what is left over, so that pieces always fill the recording.
+        # The last step takes the remainder, so that pieces fill the recording.
         edges = np.append(np.arange(max(1, frames // step)) * step, frames)
         pairs = [
             (edges[start], edges[end])
@@ -78,12 +77,12 @@ class SegmentConfig:
         return np.array(pairs, dtype=np.int64)
 
     def pieces(self, windows: Windows, probabilities: npt.NDArray[np.float64], frames: int, fps: float) -> list[Piece]:
-        """The recording cut, by what the recognizer says of its windows."""
+        """Return the pieces of a recording, by the probabilities of its windows."""
         penalty = self.penalty * fps
-        if self.way == "whole":
-            return cut_whole(windows, probabilities, penalty=penalty)
+        if self.method == "whole":
+            return divide_windows(windows, probabilities, penalty=penalty)
         rows = frame_probabilities(windows, probabilities, frames)
-        return cut_by_frames(rows, penalty=penalty, least=self.frames(self.least, fps))
+        return divide_frames(rows, penalty=penalty, min_length=self.frames(self.min_duration, fps))
 
 
 def segment_recording(
@@ -91,78 +90,75 @@ def segment_recording(
     joints: npt.ArrayLike,
     *,
     fps: float,
-    cutting: SegmentConfig | None = None,
+    config: SegmentConfig | None = None,
     people: People | None = None,
     batch_size: int = 64,
     progress: bool = False,
 ) -> list[Segment]:
-    """What is done in a recording, when, and by whom.
-
-    People are tracked (`poseglot.data.tracking`). `each` has everybody recognised alone; `together` gives the recognizer all of them,
-    or where there are more than it knows those who move most within a window.
+    """Return who does what, and when, in a recording.
 
     Args:
-        joints: (M, T, V, C) or (T, V, C), zero where somebody is not there; from frame to frame people may change places along M.
-        fps: frames in a second.
-        cutting: by default `Cutting()`.
-        people: by default `each` for a recognizer of one person, else `together`.
-        progress: show bars.
+        predictor: The recognizer.
+        joints: (M, T, V, C) or (T, V, C), zero where a person is absent. People may change places along M; they are tracked.
+        fps: Frames per second.
+        config: The settings; by default `SegmentConfig()`.
+        people: `each` recognises everybody alone. `together` recognises all at once; of more people than the recognizer takes,
+            those who move most within a window. By default `each` for a recognizer of one person, else `together`.
+        batch_size: The number of windows that are computed at once.
+        progress: Whether to show progress bars.
 
     Returns:
-        By person, then by time; where nobody is, there is no segment.
+        The segments by person, then by time; none where nobody is present.
 
     Raises:
-        PoseglotError: the joints are not the recognizer's, nobody is ever there, or settings that do not fit.
+        InputError: The joints are not acceptable, or nobody is present.
+        SettingError: The settings do not fit together.
     """
-    cutting, spec = cutting or SegmentConfig(), predictor.spec
+    config, spec = config or SegmentConfig(), predictor.spec
     people = people or ("each" if spec.num_persons == 1 else "together")
-    if not fps > 0 or min(cutting.stride, cutting.least, *cutting.windows) <= 0:
-        raise PoseglotError("frames per second, windows, stride and least length must be above 0.")
+    if not fps > 0 or min(config.stride, config.min_duration, *config.windows) <= 0:
+        raise SettingError("frames per second, windows, stride and minimum duration must be above 0.")
     if people == "together" and spec.num_persons == 1:
-        raise PoseglotError("this recognizer was trained on one person at a time; take people=each.")
+        raise SettingError("this recognizer was trained on one person at a time; take people=each.")
     checked = check_joints(joints, joint_count=len(predictor.layout), has_scores=spec.has_scores, origin="the recording")
     if checked.shape[3] != spec.channels:
-        raise PoseglotError(
-            f"the recording has {checked.shape[3]} numbers per joint, but the recognizer was trained on {spec.channels}."
+        raise InputError(
+            f"the recording has {checked.shape[3]} numbers per joint; the recognizer was trained on {spec.channels}."
         )
     tracks = track_people(
         detections(checked),
-        gap=round(cutting.gap * fps),
-        least=cutting.frames(cutting.least, fps),
+        max_gap=round(config.gap * fps),
+        min_length=config.frames(config.min_duration, fps),
         has_scores=spec.has_scores,
-        reach=_ANYWHERE if len(checked) == 1 else REACH,
+        max_distance=_UNLIMITED if len(checked) == 1 else MAX_DISTANCE,
     )
     if not tracks:
-        raise PoseglotError(f"nobody is seen in this recording for {cutting.least} s or longer.")
+        raise InputError(f"nobody is seen in this recording for {config.min_duration} s or longer.")
     segments = []
-    for number, (start, stretch) in enumerate(_stretches(tracks, people, checked.shape[1]), start=1):
+    for number, (first, stretch) in enumerate(_stretches(tracks, people, checked.shape[1]), start=1):
         frames = stretch.shape[1]
-        windows = cutting.candidates(frames, fps)
-        name = f"person {number}" if people == "each" else "everybody"
-        said = window_probabilities(predictor, stretch, windows, batch_size=batch_size, progress=name if progress else None)
-        segments += [
-            Segment((start + p.start) / fps, (start + p.end) / fps, _action(p, spec.classes), p.score, number * (people == "each"))
-            for p in apply_threshold(cutting.pieces(windows, said, frames, fps), cutting.threshold)
-        ]  # fmt: skip
+        windows = config.candidates(frames, fps)
+        title = (f"person {number}" if people == "each" else "everybody") if progress else None
+        rows = window_probabilities(predictor, stretch, windows, batch_size=batch_size, progress=title)
+        person = number if people == "each" else 0
+        for piece in apply_threshold(config.pieces(windows, rows, frames, fps), config.threshold):
+            action = UNKNOWN if piece.label < 0 else spec.classes[piece.label]
+            segments.append(Segment((first + piece.start) / fps, (first + piece.end) / fps, action, piece.score, person))
     return segments
 
 
-def apply_threshold(pieces: Sequence[Piece], below: float) -> list[Piece]:
-    """Pieces of a lower score get the label -1; neighbours of them become one."""
-    return merged([Piece(p.start, p.end, -1, p.score) if p.score < below else p for p in pieces])
-
-
-def _action(piece: Piece, classes: Sequence[str]) -> str:
-    return UNKNOWN if piece.label < 0 else classes[piece.label]
+def apply_threshold(pieces: Sequence[Piece], threshold: float) -> list[Piece]:
+    """Return pieces with label -1 where the score is below the threshold; neighbours of that label are merged."""
+    return merge_neighbours([Piece(p.start, p.end, -1, p.score) if p.score < threshold else p for p in pieces])
 
 
 def _stretches(tracks: Sequence[Track], people: People, frames: int) -> list[tuple[int, Joints]]:
-    """First frame and joints (M, T, V, C) of what is recognised by itself: a person's track, or each time for which anybody is there."""
+    """Return the first frame and joints (M, T, V, C) of each unit: a track, or a stretch in which anybody is present."""
     if people == "each":
         return [(track.start, track.joints[None]) for track in tracks]
-    everybody = together(tracks, frames)
-    there = np.zeros(frames + 2, dtype=np.int8)
+    everybody = stack_tracks(tracks, frames)
+    present = np.zeros(frames + 2, dtype=np.int8)
     for track in tracks:
-        there[track.start + 1 : track.end + 1] = 1
-    edges = np.flatnonzero(np.diff(there)).reshape(-1, 2)
+        present[track.start + 1 : track.end + 1] = 1
+    edges = np.flatnonzero(np.diff(present)).reshape(-1, 2)
     return [(start, everybody[:, start:end]) for start, end in edges.tolist()]

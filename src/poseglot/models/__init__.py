@@ -1,1 +1,1 @@
-"""Models: skeleton encoders, text encoders, the recognizer, and weights of public implementations."""
+"""Models: skeleton encoders, text encoders, the recognizer, its fused and continual forms, and checkpoints of other software."""

@@ -1,7 +1,7 @@
-"""Weights of the public CTR-GCN and GAP implementations, and the facts of GAP's code that its numbers depend on.
+"""Checkpoints of other software: the public CTR-GCN, CTR-baseline and GAP, and the facts of GAP's code that its numbers depend on.
 
-`recognizer_from_official` maps official parameter names to ours. `hop_transform` and `OFFICIAL_PARTS` are the quirks that
-the recipe nw-ucla/official switches on: the k-hop "bone" in front of the encoder and the authors' joint lists per part.
+`recognizer_from_official` maps official parameter names to ours. `input_transform` and `OFFICIAL_PARTS` are what
+`recipes/*/official.yaml` switches on: the k-hop "bone" in front of the encoder, and the authors' joint lists per part.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError, InputError, NotFoundError, SettingError
+from poseglot.models.encoders.temporal import MULTI, SINGLE
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, new_recognizer
 from poseglot.skeletons.graph import parent_matrix
-from poseglot.skeletons.layout import GLOBAL, Layout, load_layout
-from poseglot.skeletons.protocols import PIPELINES, load_pipeline
+from poseglot.skeletons.layout import GLOBAL, Layout, as_layout
 
 # Which of the authors' part heads (`part_list.N`) belongs to which level.
 OFFICIAL_HEADS = {"head": 0, "hand": 1, "hip": 3, "foot": 2}
 
-# The authors' joints of each part, by layout and by whether the stream is a bone modality. Quirks and all: hip and foot overlap,
+# The authors' joints of each part, by layout and by whether the modality is bone. Quirks are kept: hip and foot overlap,
 # the NTU bone lists move joint 20 and lose 21, the NW-UCLA bone lists are off by one.
 OFFICIAL_PARTS: Mapping[str, Mapping[str, Mapping[str, tuple[int, ...]]]] = {
     "ntu25": {
@@ -42,41 +42,54 @@ OFFICIAL_PARTS: Mapping[str, Mapping[str, Mapping[str, tuple[int, ...]]]] = {
     },
 }
 
-# The exponent k of the authors' input transform I - A^k, by layout and stream kind.
+# The exponent k of the authors' input transform I - A^k, by layout and kind of modality.
 _HOPS = {"ntu25": {"joint": 8, "bone": 1}, "kinect20": {"joint": 6, "bone": 1}}
 
+# The pipeline that prepared the input of the public implementations, by layout.
+_PIPELINES = {"kinect20": "nw-ucla", "ntu25": "ntu"}
 
-# How the clips of a layout were fed to the public implementations.
-_PROTOCOLS = {"kinect20": "nw-ucla", "ntu25": "ntu"}
 
+def input_transform(layout: Layout | str, modality: str) -> npt.NDArray[np.float32]:
+    """Return the authors' I - A^k (V, V), which turns joints into k-hop bones before the first layer (matrix @ joints).
 
-def hop_transform(layout: Layout, modality: str) -> npt.NDArray[np.float32]:
-    """(V, V): the authors' I - A^k, which turns joints into k-hop bones before the first layer.
+    On NTU `A` takes each joint to its parent, so k = 1 is child - parent and k = 8 the identity. The authors' tree has its root at the
+    middle of the spine (joint 2, counted from 1), which stays absolute; the spine at the shoulders (21) hangs on it. On NW-UCLA the
+    authors' edges point the other way: k = 1 gives x_v - sum(children), k = 6 the identity except for one joint.
 
-    On NTU `A` takes each joint to its parent, so k = 1 is child - parent (the root stays absolute) and k = 8 the identity. On NW-UCLA
-    the authors' edges point the other way: k = 1 gives x_v - sum(children), k = 6 the identity except for one joint.
+    Args:
+        layout: `ntu25` or `kinect20`, by name or as an object.
+        modality: whose kind, joint or bone, decides k.
 
     Raises:
-        PoseglotError: the authors had no such layout.
+        NotFoundError: the authors' code does not have the layout.
     """
-    if layout.name not in _HOPS:
-        raise PoseglotError(f"the authors' code knows the layouts {', '.join(_HOPS)}, not {layout.name}.")
-    parents = parent_matrix(layout)
-    matrix = parents.T if layout.name == "kinect20" else parents
-    hops = _HOPS[layout.name][_kind(modality)]
-    result: npt.NDArray[np.float32] = np.eye(len(layout), dtype=np.float32) - np.linalg.matrix_power(matrix, hops)
+    table = _known_layout(layout, _HOPS)
+    matrix = parent_matrix(table)
+    if table.name == "kinect20":
+        matrix = matrix.T
+    else:
+        root, shoulders = table.index["spine_middle"], table.index["spine_shoulder"]
+        matrix[root], matrix[shoulders] = 0, 0
+        matrix[shoulders, root] = 1
+    hops = _HOPS[table.name][_kind(modality)]
+    result: npt.NDArray[np.float32] = np.eye(len(table), dtype=np.float32) - np.linalg.matrix_power(matrix, hops)
     return result
 
 
-def official_parts(layout: Layout, modality: str) -> Mapping[str, tuple[int, ...]]:
-    """The authors' joints of head, hand, hip and foot.
+def official_parts(layout: Layout | str, modality: str) -> Mapping[str, tuple[int, ...]]:
+    """Return the authors' joints of head, hand, hip and foot.
 
     Raises:
-        PoseglotError: the authors had no such layout.
+        NotFoundError: the authors' code does not have the layout.
     """
-    if layout.name not in OFFICIAL_PARTS:
-        raise PoseglotError(f"the authors' code knows the layouts {', '.join(OFFICIAL_PARTS)}, not {layout.name}.")
-    return OFFICIAL_PARTS[layout.name][_kind(modality)]
+    return OFFICIAL_PARTS[_known_layout(layout, OFFICIAL_PARTS).name][_kind(modality)]
+
+
+def _known_layout(layout: Layout | str, known: Mapping[str, Any]) -> Layout:
+    table = as_layout(layout)
+    if table.name not in known:
+        raise NotFoundError(table.name, known, kind="layout of the authors' code")
+    return table
 
 
 def _kind(modality: str) -> str:
@@ -86,7 +99,7 @@ def _kind(modality: str) -> str:
 def recognizer_from_official(
     state: Mapping[str, Any],
     *,
-    layout: str = "kinect20",
+    layout: Layout | str = "kinect20",
     people: int = 1,
     input_transform: npt.ArrayLike | None = None,
     parts: Mapping[str, Sequence[int]] | None = None,
@@ -94,33 +107,34 @@ def recognizer_from_official(
     modality: str = "joint",
     pipeline: str | None = None,
 ) -> Recognizer:
-    """A recognizer with the weights of a public CTR-GCN (multi-scale) or GAP checkpoint.
+    """Build a recognizer with the weights of a public CTR-GCN, CTR-baseline or GAP checkpoint.
 
     Args:
-        state: official names -> arrays or tensors (a `module.` in front is dropped).
+        state: official names -> arrays or tensors (a leading `module.` is dropped).
         layout, people: of the clips.
-        input_transform: (V, V), applied to the joints first; GAP checkpoints want `hop_transform`, CTR-GCN's none.
+        input_transform: (V, V), applied to the joints first. GAP checkpoints need that of `input_transform`, the others none.
         parts: the joints of head, hand, hip and foot; None takes the authors' joint-stream lists for the layout.
         classes: their names; numbers if not given.
-        stream, protocol: the view that the weights were trained on, remembered for the predictor; the protocol is by default that of
+        modality, pipeline: of the input that the weights were trained on, remembered for the predictor. The pipeline is by default that of
             the public implementations for the layout.
 
     Returns:
-        The recognizer in evaluation mode; `alignment` has the levels whose heads the checkpoint holds.
+        The recognizer in evaluation mode. `alignment` has the levels whose heads the checkpoint holds.
 
     Raises:
-        PoseglotError: a name is missing, unknown, or of the wrong shape, or the protocol must be said.
+        InputError: a name is missing, unknown, or of the wrong shape.
+        SettingError: the layout is not one of the public implementations, and no pipeline was given.
     """
-    table = load_layout(layout)
-    pipeline = pipeline or _PROTOCOLS.get(layout)
+    table = as_layout(layout)
+    pipeline = pipeline or _PIPELINES.get(table.name)
     if pipeline is None:
-        raise PoseglotError(
-            f"the public implementations have no clips of layout {table.name} ({', '.join(_PROTOCOLS)}); say how such clips were fed: "
-            f"protocol=, one of {', '.join(PIPELINES)}."
+        raise SettingError(
+            f"the public implementations have no clips of layout {table.name}, only {', '.join(_PIPELINES)}. Give the pipeline that "
+            "prepared the clips: pipeline=."
         )
     tensors = {name.removeprefix("module."): _as_tensor(array) for name, array in state.items()}
     names = _OfficialNames(tensors)
-    width, channels = names.shape("l1.gcn1.bn.weight")[0], names.shape("data_bn.weight")[0] // (people * len(table))
+    encoder, encoder_kwargs = names.encoder()
     heads = names.heads()
     members = parts if parts is not None else (official_parts(table, "joint") if len(heads) > 1 else {})
     levels = {level: tuple(range(len(table))) if level == GLOBAL else tuple(members[level]) for level in heads}
@@ -130,19 +144,20 @@ def recognizer_from_official(
             layout=table.described(),
             classes=tuple(classes) if classes is not None else tuple(str(number) for number in range(count)),
             num_persons=people,
-            channels=channels,
-            encoder_kwargs={"base_channels": width},
+            channels=names.shape("data_bn.weight")[0] // (people * len(table)),
+            encoder=encoder,
+            encoder_kwargs=encoder_kwargs,
             levels=levels or None,
             embed_dim=names.shape(next(iter(heads.values())) + ".weight")[0] if heads else 0,
             input_transform=None
             if input_transform is None
             else tuple(map(tuple, np.asarray(input_transform, dtype=np.float64).tolist())),
-            pipeline=load_pipeline(pipeline).name,
+            pipeline=pipeline,
             modality=modality,
         ),
         seed=0,
     )
-    # Of the state's own precision, though never less than single.
+    # With the state's own precision, though never less than single.
     recognizer = recognizer.to(torch.promote_types(names.get("fc.weight").dtype, torch.float32))
     ours = {name: names.tensor_for(name, heads) for name in recognizer.state_dict()}
     names.refuse_leftovers()
@@ -150,33 +165,34 @@ def recognizer_from_official(
         recognizer.load_state_dict(ours)
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip()  # under a heading, torch has a line for every tensor that does not fit
-        raise PoseglotError(f"the official weights do not fit layout {table.name} with {people} people: {first}") from error
+        raise InputError(f"the official weights do not fit layout {table.name} with {people} people: {first}") from error
     return recognizer.eval()
 
 
-def read_official_file(path: Path) -> dict[str, Tensor]:
-    """The state of a `.pt` / `.pth` file (read with torch's restricted unpickler, tensors only) or a `.npz` file.
+def read_official_file(path: str | Path) -> dict[str, Tensor]:
+    """Read the state of a `.pt` or `.pth` file (by torch's restricted unpickler, tensors only) or of a `.npz` file.
 
     Raises:
-        PoseglotError: not there, not such a file, or holding more than tensors in plain containers.
+        FileError: the file is missing, of another kind, or holds more than tensors in plain containers.
     """
+    path = Path(path)
     try:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
                 return {name.removeprefix("state/"): torch.from_numpy(arrays[name]) for name in arrays.files}
         loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise PoseglotError(f"{path} does not exist.") from error
+        raise FileError(f"{path} does not exist.") from error
     except Exception as error:  # torch.load raises many kinds: UnpicklingError, RuntimeError, EOFError, ...
-        raise PoseglotError(
-            f"{path} could not be read as a file of tensors ({type(error).__name__}). It is cut short, another kind of file, or holds "
-            "more than tensors. Accepted are state_dicts saved by torch.save; nothing in a pickle is ever executed."
+        raise FileError(
+            f"{path} could not be read as a file of tensors ({type(error).__name__}): it is cut short, of another kind, or holds more than "
+            "tensors. Give a state_dict saved by torch.save; nothing in a pickle is ever executed."
         ) from error
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]
     if not isinstance(loaded, Mapping) or not loaded or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise PoseglotError(f"{path} holds no state_dict (a mapping of names to tensors).")
+        raise FileError(f"{path} holds no state_dict (a mapping of names to tensors).")
     return dict(loaded)
 
 
@@ -185,7 +201,7 @@ def _as_tensor(array: Any) -> Tensor:
 
 
 class _OfficialNames:
-    """Finds each of our tensors among the official ones, and knows which were used."""
+    """The official tensors by name. It finds each of ours among them, and knows which were used."""
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         self.tensors = tensors
@@ -194,32 +210,42 @@ class _OfficialNames:
 
     def get(self, name: str) -> Tensor:
         if name not in self.tensors:
-            raise PoseglotError(f"the official state has no {name!r}; is it a multi-scale CTR-GCN or a GAP checkpoint?")
+            raise InputError(f"the official state has no {name!r}; is it a CTR-GCN, CTR-baseline or GAP checkpoint?")
         self.unused.discard(name)
         return self.tensors[name]
 
     def shape(self, name: str) -> torch.Size:
         return self.get(name).shape
 
+    def encoder(self) -> tuple[str, dict[str, Any]]:
+        """Return name and options of the encoder that the parameters belong to."""
+        kwargs: dict[str, Any] = {"base_channels": self.shape("l1.gcn1.bn.weight")[0]}
+        single = "l1.tcn1.conv.weight" in self.tensors
+        if single:
+            kwargs["kernel"] = self.shape("l1.tcn1.conv.weight")[2]
+        if "l1.gcn1.conv_d.0.weight" in self.tensors:
+            return "ctr-baseline", kwargs | ({} if single else {"temporal": MULTI})
+        return "ctr-gcn", kwargs | ({"temporal": SINGLE} if single else {})
+
     def heads(self) -> dict[str, str]:
-        """Level -> the official name of its head, for the heads that are there."""
+        """Return level -> the official name of its head, for the heads that are there."""
         found = {}
         for name in self.tensors:
             if name.startswith("linear_head.") and name.endswith(".weight"):
                 found[GLOBAL] = name.removesuffix(".weight")
-        for level, place in OFFICIAL_HEADS.items():
-            if f"part_list.{place}.weight" in self.tensors:
-                found[level] = f"part_list.{place}"
+        for level, index in OFFICIAL_HEADS.items():
+            if f"part_list.{index}.weight" in self.tensors:
+                found[level] = f"part_list.{index}"
         return found
 
     def refuse_leftovers(self) -> None:
         if self.unused:
-            raise PoseglotError(
-                f"{len(self.unused)} official names have no place in our model, for example {sorted(self.unused)[0]!r}."
+            raise InputError(
+                f"{len(self.unused)} official names have no counterpart in our model, for example {sorted(self.unused)[0]!r}."
             )
 
     def tensor_for(self, ours: str, heads: Mapping[str, str]) -> Tensor:
-        """The official tensor (or several as one) for one of our names."""
+        """Return the official tensor (or several as one) for one of our names."""
         kind, _, rest = ours.partition(".")
         if kind == "classifier":
             return self.get(f"fc.{rest}")
@@ -245,15 +271,24 @@ class _OfficialNames:
             return self.get(f"{prefix}.gcn1.bn.{field}")
         if unit == "residual":
             return self.get(f"{prefix}.gcn1.down.{field}")
-        conv = {"theta": "conv1", "phi": "conv2", "value": "conv3", "project": "conv4"}[unit]
-        stacked = torch.stack([self.get(f"{prefix}.gcn1.convs.{subset}.{conv}.{field}") for subset in range(3)])
+        if unit == "conv":
+            sources = [f"conv_d.{subset}" for subset in range(3)]
+        else:
+            conv = {"theta": "conv1", "phi": "conv2", "value": "conv3", "project": "conv4"}[unit]
+            sources = [f"convs.{subset}.{conv}" for subset in range(3)]
+        stacked = torch.stack([self.get(f"{prefix}.gcn1.{source}.{field}") for source in sources])
         return stacked.flatten(3).squeeze(-1) if field == "weight" else stacked
 
     def _temporal(self, prefix: str, rest: str) -> Tensor:
+        """Ours convolve (1, frames), the official ones (frames, 1)."""
         unit, _, field = rest.partition(".")
+        if unit in ("conv", "norm"):
+            found = self.get(f"{prefix}.tcn1.{'conv' if unit == 'conv' else 'bn'}.{field}")
+            return found.mT if (unit, field) == ("conv", "weight") else found
         branches = f"{prefix}.tcn1.branches"
         if unit in ("narrow", "wide"):
-            return self.get(f"{branches}.{0 if unit == 'narrow' else 1}.3.conv.{field}")
+            found = self.get(f"{branches}.{0 if unit == 'narrow' else 1}.3.conv.{field}")
+            return found.mT if field == "weight" else found
         if unit == "point":
             return self.get(f"{branches}.3.0.{field}")
         sources = {
@@ -261,10 +296,10 @@ class _OfficialNames:
             "entry_norm": [f"{branches}.{branch}.1" for branch in range(3)],
             "exit_norm": [f"{branches}.0.3.bn", f"{branches}.1.3.bn", f"{branches}.2.4", f"{branches}.3.1"],
         }[unit]
-        found = [self.get(f"{source}.{field}") for source in sources]
-        return found[0] if field == "num_batches_tracked" else torch.cat(found)
+        parts = [self.get(f"{source}.{field}") for source in sources]
+        return parts[0] if field == "num_batches_tracked" else torch.cat(parts)
 
 
 def _conv_or_bn(rest: str) -> str:
-    place, _, field = rest.partition(".")
-    return f"{'conv' if place == '0' else 'bn'}.{field}"
+    index, _, field = rest.partition(".")
+    return f"{'conv' if index == '0' else 'bn'}.{field}"

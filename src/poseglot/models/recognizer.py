@@ -1,10 +1,10 @@
-"""A recognizer: encoder, classifier, and - while training with words - one head for each alignment level.
+"""A recognizer: encoder, classifier, and - while training with text - one head for each alignment level.
 
     joint features -> mean over people, frames and all joints -> classifier -> logits
-                   -> mean over people, frames and a part's joints -> linear to the text width -> alignment[part]
+                   -> mean over people, frames and a part's joints -> linear to the text encoder's width -> alignment[part]
 
-(paper, section 3.1 and 3.4). At test time only `logits` matter: `without_words` drops the heads, and what is left is exactly
-encoder and classifier. A recognizer is saved as one safetensors file whose metadata says, in JSON, how to build it again.
+(paper, sections 3.1 and 3.4). At test time only `logits` matter: `drop_heads` leaves exactly encoder and classifier. A recognizer is saved
+as one safetensors file whose metadata says, in JSON, how to build it again.
 """
 
 from __future__ import annotations
@@ -21,30 +21,31 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError, PoseglotError
 from poseglot.files import write_atomically
 from poseglot.models.encoders import create_encoder
 from poseglot.skeletons.layout import GLOBAL, Layout, load_layout
 
 FORMAT = "poseglot-recognizer/2"
-# What a recognizer is called in the folder of a run.
+# The name of a recognizer in the folder of a run.
 RECOGNIZER_FILE = "recognizer.safetensors"
 
 
 @dataclass(frozen=True)
 class RecognizerSpec:
-    """Everything needed to build a recognizer and to feed it.
+    """Everything needed to build a recognizer and to prepare its input.
 
     Attributes:
-        layout: of the clips: a packaged one's name, or a user's own as a table (`Layout.described`).
-        num_persons, channels: of the clips; a score counts as a channel.
+        layout: of the clips: the name of a packaged one, or a table (`Layout.described`).
         classes: class names; logits are in this order.
-        encoder, encoder_kwargs: name and keyword arguments.
-        levels: alignment level -> the joints it pools; the whole body is `global`. Empty without words.
-        text_width: of the alignment features.
-        input_transform: (V, V) applied to the joints first (matrix @ joints), or None. Authors' recipes have one.
-        protocol, stream: the view that it was trained on.
-        scored: whether the clips' last channel is the confidence in each joint.
+        num_persons, channels: of the clips; a score counts as a channel.
+        encoder, encoder_kwargs: name and options of the encoder.
+        levels: alignment level -> the joints it pools; the whole body is `global`. None without text.
+        embed_dim: width of the alignment features, that of the text encoder.
+        input_transform: (V, V) applied to the joints first (matrix @ joints), or None. The authors' recipes have one.
+        pipeline: of the input that it was trained on: the name of a packaged one, or a table (`Pipeline.described`).
+        modality: likewise.
+        has_scores: whether the last channel of a clip is the confidence in each joint.
     """
 
     layout: str | Mapping[str, Any]
@@ -56,7 +57,7 @@ class RecognizerSpec:
     levels: Mapping[str, tuple[int, ...]] | None = None
     embed_dim: int = 0
     input_transform: tuple[tuple[float, ...], ...] | None = None
-    pipeline: str = "nw-ucla"
+    pipeline: str | Mapping[str, Any] = "nw-ucla"
     modality: str = "joint"
     has_scores: bool = False
 
@@ -85,7 +86,7 @@ class Recognizer(nn.Module):
         levels = dict(spec.levels or {})
         self.heads = nn.ModuleDict({f"{level}_head": nn.Linear(features, spec.embed_dim) for level in levels})
         if GLOBAL in levels:
-            # As in the authors' code: the whole body's head starts larger than the parts' heads.
+            # As in the authors' code, the whole body's head starts larger than the parts' heads.
             nn.init.kaiming_normal_(self.heads[f"{GLOBAL}_head"].get_parameter("weight"), mode="fan_out")
         # A constant of the spec, not of the state.
         self.register_buffer("members", _members(levels, len(self.layout)), persistent=False)
@@ -95,7 +96,7 @@ class Recognizer(nn.Module):
         self.input_transform: Tensor | None
 
     def forward(self, x: Tensor) -> dict[str, Any]:
-        """Clips (N, M, T, V, C) -> {"logits": (N, classes), "alignment": {level: (N, text_width)}}."""
+        """Map clips (N, M, T, V, C) to {"logits": (N, classes), "alignment": {level: (N, embed_dim)}}."""
         if self.input_transform is not None:
             x = self.input_transform.to(x.dtype) @ x
         joints = self.encoder(x).mean(dim=(1, 2))  # (N, V, F)
@@ -103,12 +104,12 @@ class Recognizer(nn.Module):
         members = self.members.to(joints.dtype)
         pooled = (members / members.sum(dim=1, keepdim=True)) @ joints  # (N, levels, F)
         alignment = {
-            name.removesuffix("_head"): head(pooled[:, place]) for place, (name, head) in enumerate(self.heads.items())
+            name.removesuffix("_head"): head(pooled[:, index]) for index, (name, head) in enumerate(self.heads.items())
         }
         return {"logits": logits, "alignment": alignment}
 
     def drop_heads(self) -> Recognizer:
-        """The same encoder and classifier (shared, not copied) without alignment heads: what runs at test time."""
+        """Return the same encoder and classifier (shared, not copied) without alignment heads: what runs at test time."""
         # Put together by hand: building one, on the meta device too, would load torch's compiler, which takes a second.
         bare = Recognizer.__new__(Recognizer)
         nn.Module.__init__(bare)
@@ -118,44 +119,58 @@ class Recognizer(nn.Module):
         bare.register_buffer("input_transform", self.input_transform, persistent=False)
         return bare.train(self.training)
 
+    def __repr__(self) -> str:
+        parameters = sum(parameter.numel() for parameter in self.parameters())
+        return f"Recognizer({described_in_short(self.spec, self.layout)}, {parameters:,} parameters)"
+
+
+def described_in_short(spec: RecognizerSpec, layout: Layout) -> str:
+    """Return the facts of a spec that a repr shows."""
+    people = f", {spec.num_persons} people" if spec.num_persons > 1 else ""
+    levels = f", levels {'/'.join(spec.levels)}" if spec.levels else ""
+    return (
+        f"{spec.encoder}, layout {layout.name}{people}, {spec.modality} by {spec.pipeline}, {len(spec.classes)} classes{levels}"
+    )
+
 
 def new_recognizer(spec: RecognizerSpec, *, seed: int) -> Recognizer:
-    """A recognizer with random weights that follow from the seed; torch's global generator is left as it was."""
+    """Build a recognizer with random weights that follow from the seed. Torch's global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Recognizer(spec)
 
 
 def _members(levels: Mapping[str, Sequence[int]], joints: int) -> Tensor:
-    """(levels, V): 1 where a level pools a joint. Not yet divided by their number: a third has other digits in another precision."""
+    """Return (levels, V): 1 where a level pools a joint. Not divided by their number: a third has other digits in another precision."""
     matrix = torch.zeros(len(levels), joints)
     for row, members in zip(matrix, levels.values(), strict=True):
         row[list(members)] = 1
     return matrix
 
 
-def save_recognizer(recognizer: Recognizer, path: Path) -> None:
+def save_recognizer(recognizer: Recognizer, path: str | Path) -> None:
     """Write weights and spec to one .safetensors file, atomically.
 
     Raises:
-        PoseglotError: the disk refused.
+        PoseglotError: the file could not be written.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in recognizer.state_dict().items()}
-    write_atomically(path, save(tensors, metadata={"poseglot": json.dumps(described(recognizer.spec, recognizer.layout))}))
+    table = json.dumps(described(recognizer.spec, recognizer.layout))
+    write_atomically(Path(path), save(tensors, metadata={"poseglot": table}))
 
 
 def described(spec: RecognizerSpec, layout: Layout) -> dict[str, Any]:
-    """A spec as a table that JSON can hold, the layout written out: it says what was meant even if a packaged one should change."""
+    """Return a spec as a JSON table. The layout is written out, so that the table keeps its meaning if a packaged one changes."""
     table = {"format": FORMAT, **asdict(spec), "layout_table": layout.table()}
     del table["layout"]
     return table
 
 
-def load_recognizer(path: Path) -> Recognizer:
-    """A saved recognizer, in evaluation mode, on the CPU.
+def load_recognizer(path: str | Path) -> Recognizer:
+    """Read a saved recognizer, in evaluation mode, on the CPU.
 
     Raises:
-        PoseglotError: not there, cut short, not one of ours, or its weights do not fit its spec.
+        FileError: the file is missing, cut short or not one of ours, or its weights do not fit its spec.
     """
     table, tensors = read_safetensors(path)
     spec = spec_of(table, path)
@@ -163,28 +178,28 @@ def load_recognizer(path: Path) -> Recognizer:
     try:
         recognizer.load_state_dict(tensors)
     except RuntimeError as error:
-        raise PoseglotError(f"the weights in {path} do not fit what it says of itself: {error}") from error
+        raise FileError(f"the weights in {path} do not fit the recognizer that the file describes: {error}") from error
     return recognizer.eval()
 
 
-def spec_of(table: Mapping[str, Any], origin: Path) -> RecognizerSpec:
-    """The inverse of `described`.
+def spec_of(table: Mapping[str, Any], origin: str | Path) -> RecognizerSpec:
+    """Return the spec of a table that `described` made.
 
     Raises:
-        PoseglotError: it is no such table, or something in it is missing or wrong.
+        FileError: it is no such table, or something in it is missing or wrong.
     """
     if table.get("format") != FORMAT:
-        raise PoseglotError(
-            f"{origin} is not a Poseglot recognizer ({FORMAT}). Foreign weights come in with `poseglot import-weights`."
+        raise FileError(
+            f"{origin} is not a Poseglot recognizer ({FORMAT}). Checkpoints of other software: `poseglot import-weights`."
         )
     try:
         return _spec_of({name: value for name, value in table.items() if name != "format"})
     except (KeyError, TypeError, ValueError, AttributeError, PoseglotError) as error:
-        raise PoseglotError(f"{origin} does not say how to build its recognizer ({type(error).__name__}: {error}).") from error
+        raise FileError(f"{origin} does not say how to build its recognizer ({type(error).__name__}: {error}).") from error
 
 
 def _spec_of(table: dict[str, Any]) -> RecognizerSpec:
-    """JSON has lists where we have tuples."""
+    """Turn JSON's lists into tuples."""
     table["layout"] = load_layout(dict(table.pop("layout_table"))).described()
     table["classes"] = tuple(table["classes"])
     if table["levels"] is not None:
@@ -194,22 +209,22 @@ def _spec_of(table: dict[str, Any]) -> RecognizerSpec:
     return RecognizerSpec(**table)
 
 
-def read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Our JSON metadata and the tensors of a .safetensors file.
+def read_safetensors(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read our JSON metadata and the tensors of a .safetensors file.
 
     Raises:
-        PoseglotError: not there, cut short, or without our metadata.
+        FileError: the file is missing, cut short, or without our metadata.
     """
     try:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {}).get("poseglot", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except FileNotFoundError as error:
-        raise PoseglotError(f"{path} does not exist; expected the folder of a run or a .safetensors file.") from error
+        raise FileError(f"{path} does not exist; expected the folder of a run or a .safetensors file.") from error
     except (SafetensorError, OSError, ValueError) as error:
-        raise PoseglotError(
-            f"{path} is not a whole safetensors file ({error}); it is another kind of file or was cut short."
+        raise FileError(
+            f"{path} is not a complete safetensors file ({error}); it was cut short or is another kind of file."
         ) from error
     if not isinstance(metadata, dict):
-        raise PoseglotError(f"{path} is a safetensors file, but Poseglot did not write it (no metadata of ours).")
+        raise FileError(f"{path} is a safetensors file, but Poseglot did not write it (no metadata of ours).")
     return metadata, tensors

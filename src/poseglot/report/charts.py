@@ -1,4 +1,4 @@
-"""What the page draws, as plain data with coordinates: line charts, matrices, skeletons. The template turns them into SVG."""
+"""The charts of a report page as plain data with coordinates: curves, matrices, skeletons. The template turns them into SVG."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 
 from poseglot.colors import PART_COLORS
-from poseglot.report.numbers import Array, Link, Matrix, plain, ticks
+from poseglot.report.statistics import Array, Link, Matrix, plain, ticks
 from poseglot.skeletons.layout import Layout
 
-# Beyond so many classes names and counts would be too small to read; the cells still say theirs when pointed at.
-MOST_NAMED = 40
-# A letter's width beside its height, roughly: space for names is reserved by it.
+# With more classes names and counts are too small to read; the page then shows them on hover.
+MAX_NAMED = 40
+# The ratio of a letter's width to its height, roughly.
 LETTER = 0.56
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One line: its value in every epoch (None where there is none), and its points on the page."""
+    """A line: its value in every epoch (None without one), and its points on the page."""
 
     name: str
     values: tuple[float | None, ...]
@@ -30,7 +30,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves over epochs; ticks are (pixel, label)."""
+    """A chart of curves over epochs; ticks are (pixel, label)."""
 
     id: str
     title: str
@@ -49,7 +49,7 @@ class Chart:
 
     @property
     def data(self) -> Mapping[str, Any]:
-        """For the page's script."""
+        """The values that the page's script reads."""
         curves = [{"name": curve.name, "values": curve.values} for curve in self.curves]
         return {"epochs": self.epochs, "xs": self.xs, "unit": self.unit, "curves": curves}
 
@@ -63,7 +63,7 @@ def chart(
     unit: str = "",
     high: float | None = None,
 ) -> Chart:
-    """Place curves by epoch; the vertical axis begins at 0 and ends at `high` or above the highest value."""
+    """Make a chart; the vertical axis runs from 0 to `high`, by default to above the highest value."""
     known = [value for values in curves.values() for value in values if value is not None]
     levels = ticks(high if high is not None else max(known, default=1.0))
     first, last = min(epochs), max(epochs)
@@ -98,7 +98,7 @@ def chart(
 
 @dataclass(frozen=True)
 class Cell:
-    """A colored square; `shade` from 0 to 1, `below` for negative numbers, `ringed` to set it apart."""
+    """A colored square; `shade` is from 0 to 1, `below` marks negative values, `ringed` bones."""
 
     x: float
     y: float
@@ -110,7 +110,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """A matrix of squares with names at its sides, and what the page's script needs to name the cell pointed at."""
+    """A matrix of squares with names at its sides; `data` is for the page's script."""
 
     id: str
     about: str
@@ -135,29 +135,38 @@ class Grid:
 
 
 def confusion_grid(matrix: Matrix, names: Sequence[str]) -> Grid:
-    """Counts: a row for each true class, a column for each recognised one; the shade is the share of the row.
+    """Make a grid of a confusion matrix: a row per true class, a column per predicted one, the shade being the share of the row.
 
-    Where cells are too small for their counts, a single clip must still be seen.
+    Cells too small for their counts get a minimum shade, so that a single clip is visible.
     """
     totals = matrix.sum(axis=1)
     count = len(names)
-    named = count <= MOST_NAMED
-    least = 0 if named else 0.3
+    named = count <= MAX_NAMED
+    min_shade = 0 if named else 0.3
     size = 34.0 if count <= 16 else 22.0 if named else max(6.0, round(760 / count, 1))
     entries = [
-        (int(row), int(column), max(float(matrix[row, column] / totals[row]), least), str(matrix[row, column]) * named, False)
+        (
+            int(row),
+            int(column),
+            max(float(matrix[row, column] / totals[row]), min_shade),
+            str(matrix[row, column]) * named,
+            False,
+        )
         for row, column in np.argwhere(matrix)
     ]
     data = {"kind": "confusion", "totals": totals.tolist()}
     values = [[row, column, int(matrix[row, column])] for row, column, *_ in entries]
-    about = f"Confusion matrix of {count} classes; rows are true, columns recognised"
+    about = f"Confusion matrix of {count} classes; rows are true classes, columns predicted ones"
     return _grid("confusion", about, list(names), size, 11.0, entries, {**data, "values": values}, named=named)
 
 
 def topology_grid(id: str, about: str, topology: Array, layout: Layout) -> Grid:
-    """What each joint (row) takes from each (column); full color is the strongest between joints that no bone joins. Bones are ringed."""
+    """Make a grid of a topology: what each joint (row) takes from each joint (column). Bones are ringed.
+
+    Full color is the strongest entry between joints without a common bone.
+    """
     names = [joint.replace("_", " ") for joint in layout.joints]
-    learned = ~np.eye(len(names), dtype=bool)  # not the joint itself, and no bone: what the network found by itself
+    learned = ~np.eye(len(names), dtype=bool)  # without the diagonal and the bones
     for child, parent in layout.bone_pairs:
         learned[[child, parent], [parent, child]] = False
     most = float(np.nanmax(np.abs(topology[learned]), initial=0)) or 1.0
@@ -187,14 +196,14 @@ def _grid(
 ) -> Grid:
     shown = [_short(name) for name in names]
     space = letter * LETTER * max(map(len, shown), default=0) + 10 if named else 4
-    # Column names lean to the right by 45 degrees.
+    # Column names are rotated by 45 degrees.
     left, top = round(space, 1), round(0.72 * space + 6, 1)
     extent = size * len(names)
     cells = tuple(
         Cell(round(left + column * size, 1), round(top + row * size, 1), round(abs(value), 2), value < 0, ringed, text)
         for row, column, value, text, ringed in entries
     )
-    middles = [round((place + 0.5) * size, 1) for place in range(len(names))]
+    middles = [round((number + 0.5) * size, 1) for number in range(len(names))]
     return Grid(
         id,
         about,
@@ -211,13 +220,13 @@ def _grid(
     )
 
 
-def _short(name: str, most: int = 26) -> str:
-    return name if len(name) <= most else name[: most - 1] + "…"
+def _short(name: str, max_length: int = 26) -> str:
+    return name if len(name) <= max_length else name[: max_length - 1] + "…"
 
 
 @dataclass(frozen=True)
 class Line:
-    """From one point to another."""
+    """A line from one point to another."""
 
     start: tuple[float, float]
     end: tuple[float, float]
@@ -227,7 +236,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Skeleton:
-    """A pose from the front: bones, joints as (x, y, color), and links over them."""
+    """A pose from the front: bones, joints as (x, y, color), and links on top."""
 
     bones: tuple[Line, ...]
     joints: tuple[tuple[float, float, str], ...]
@@ -237,7 +246,7 @@ class Skeleton:
 
 
 def skeleton(pose: Array, layout: Layout, links: Sequence[Link], *, strongest: float | None = None) -> Skeleton:
-    """One person's pose (V, C), x to the right and y up; a link is as wide as it is strong beside `strongest`, the strongest of all."""
+    """Place one person's pose (V, C), x to the right and y up; the width of links is relative to `strongest`."""
     margin, shape = 20, Skeleton((), (), ())
     flat = np.asarray(pose[:, :2], dtype=np.float64) * (1, -1)
     low, extent = flat.min(axis=0), np.ptp(flat, axis=0)
@@ -258,6 +267,6 @@ def skeleton(pose: Array, layout: Layout, links: Sequence[Link], *, strongest: f
 
 
 def joint_colors(layout: Layout) -> list[str]:
-    """The color of every joint's part, in the order of the joints."""
+    """Return the color of each joint's part, in the order of the joints."""
     color = {joint: PART_COLORS[part] for part, joints in layout.parts.items() for joint in joints}
     return [color[joint] for joint in layout.joints]

@@ -1,13 +1,15 @@
-"""From a recipe to the things it names: data, model, text. Checked against each other before anything is trained."""
+"""From a recipe to the things it names: data, model and texts, checked against each other before anything is trained."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from poseglot.data.dataset import ClipDataset
 from poseglot.data.store import PackedStore, open_store
@@ -19,16 +21,16 @@ from poseglot.descriptions import (
     make_prompts,
     nearest_states,
 )
-from poseglot.errors import PoseglotError
-from poseglot.models.convert import hop_transform, official_parts
+from poseglot.errors import SettingError
+from poseglot.models.convert import input_transform, official_parts
 from poseglot.models.recognizer import RecognizerSpec, new_recognizer
 from poseglot.models.text import TextEncoder, load_text_encoder
 from poseglot.models.text.prompt_learner import PromptLearner
 from poseglot.skeletons.layout import GLOBAL, Layout, load_layout
-from poseglot.skeletons.protocols import load_pipeline
-from poseglot.training.gap import GAP, TextFeatures
+from poseglot.training.gap import GAP, TextFeatures, balance
 from poseglot.training.recipe import Recipe, TextRecipe
 from poseglot.training.subsets import class_mapping, class_split, subsets
+from poseglot.transforms import Pipeline, load_pipeline
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +38,8 @@ class Built:
     """Everything a recipe names.
 
     Attributes:
-        train, test: the clips to learn from and those to look at (see `poseglot.training.subsets`), of the classes that are seen.
-        task: model and loss, on the CPU.
+        train, test: The clips for training and validation (see `poseglot.training.subsets`), of the classes that are seen.
+        task: The model with its loss, on the CPU.
         prompts: None without text.
     """
 
@@ -51,35 +53,72 @@ def build(recipe: Recipe) -> Built:
     """Open the data and build the model, with weights drawn from the recipe's seed.
 
     Raises:
-        PoseglotError: something the recipe names is missing or does not fit.
+        PoseglotError: Something the recipe names is missing or does not fit.
     """
     store = open_store(Path(recipe.data.store))
     layout = load_layout(store.info.layout)
     pipeline = load_pipeline(recipe.data.pipeline or store.info.pipeline)
-    pipeline.check(effective_scale=recipe.data.effective_scale)
     seen = class_split(recipe.data, store).seen
     prompts, bank = build_text(recipe, seen) if recipe.with_text else (None, None)
-    spec = _recognizer_spec(recipe, store, seen, layout, prompts, bank)
+    spec = _recognizer_spec(recipe, store, seen, layout, pipeline, prompts, bank)
     recognizer = new_recognizer(spec, seed=recipe.seed)
     numbers = class_mapping(seen, store)
+    pipelines = _augmented(pipeline, recipe.data.augment, seen), pipeline
     train, test = (
-        ClipDataset(store, indices, transform=partial(pipeline, modality=spec.modality), class_mapping=numbers)
-        for indices in subsets(recipe.data, store)
+        ClipDataset(store, indices, transform=partial(each, modality=spec.modality), class_mapping=numbers)
+        for each, indices in zip(pipelines, subsets(recipe.data, store), strict=True)
     )
     if recipe.optim.drop_last and len(train) * recipe.data.repeat < recipe.optim.batch_size:
-        raise PoseglotError(
+        raise SettingError(
             f"an epoch has {len(train) * recipe.data.repeat} samples, fewer than one batch of {recipe.optim.batch_size}, and "
             "optim.drop_last would leave them all out. Lower optim.batch_size, raise data.repeat, or set optim.drop_last false."
         )
-    clips = train.labels.bincount(minlength=len(seen))
-    return Built(train, test, GAP(recognizer, recipe.loss, bank=bank, clips=clips), prompts)
+    loss = recipe.loss
+    task = GAP(
+        recognizer,
+        bank=bank,
+        alignment_weight=loss.alignment_weight,
+        learn_alignment_weight=loss.learn_alignment_weight,
+        logit_scale=loss.logit_scale,
+        learn_logit_scale=loss.learn_logit_scale,
+        target=loss.target,
+        sentences=_numbers(prompts.sentences) if prompts is not None and loss.positives == "text" else None,
+        label_smoothing=loss.label_smoothing,
+        class_weights=balance(train.labels.bincount(minlength=len(seen))) if loss.balanced else None,
+    )
+    return Built(train, test, task, prompts)
+
+
+def _augmented(pipeline: Pipeline, augment: Sequence[Any], classes: Sequence[str]) -> Pipeline:
+    """Return a pipeline with further transforms behind it.
+
+    Raises:
+        SettingError: Mirrored clips would be of another class.
+        PipelineError: A transform is unknown or refuses its settings.
+    """
+    if not augment:
+        return pipeline
+    names = [next(iter(entry)) if isinstance(entry, Mapping) else entry for entry in augment]
+    sided = [label for label in classes if {"left", "right"} & set(label.lower().split())]
+    if "mirror" in names and sided:
+        raise SettingError(
+            f"data.augment has mirror, which swaps left and right, but there are classes that name a side: {', '.join(sided)}. "
+            "Leave mirror out."
+        )
+    return load_pipeline({**pipeline.table(), "transforms": [*pipeline.table()["transforms"], *augment]})
+
+
+def _numbers(names: Sequence[str]) -> Tensor:
+    """Number names, equal ones alike."""
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return torch.tensor([numbers[name] for name in names])
 
 
 def build_text(recipe: Recipe, classes: Sequence[str]) -> tuple[PromptTable, TextFeatures]:
-    """What is read, and what reads it, for a recipe with text.
+    """Make the texts and their encoder, for a recipe with text.
 
     Raises:
-        PoseglotError: a class is not described, or the text encoder cannot be had.
+        PoseglotError: A class is not described, or the text encoder cannot be had.
     """
     text = recipe.text
     descriptions = load_descriptions(text.descriptions).of(classes)
@@ -88,32 +127,34 @@ def build_text(recipe: Recipe, classes: Sequence[str]) -> tuple[PromptTable, Tex
     context = None
     if text.prompt == "learned":
         context = PromptLearner(encoder, length=text.context_length, seed=recipe.seed)
-    return prompts, TextFeatures(prompts.texts, encoder, context=context, frozen=text.freeze)
+    return prompts, TextFeatures(prompts.texts, encoder, context=context, frozen=text.freeze, train_layers=text.train_layers)
 
 
-def prompts_of(text: TextRecipe, descriptions: Sequence[Description], encoder: TextEncoder) -> PromptTable:
-    """The texts of some classes as a recipe has them.
+def prompts_of(text: TextRecipe, descriptions: Sequence[Description], encoder: TextEncoder | None) -> PromptTable:
+    """Return the texts of some classes as a recipe has them.
 
     Args:
-        encoder: pre-trained, as it was before it learned (the prompt `states` asks it which states are near).
+        encoder: The text encoder as it was before the training. Only the prompt `states` needs it, to find the nearest states.
     """
+    assert encoder is not None or text.prompt != "states"
     return make_prompts(
         descriptions,
         prompt=text.prompt,
         partition=text.partition,
-        states=_states(descriptions, text, encoder) if text.prompt == "states" else (),
+        states=_states(descriptions, text, encoder) if encoder is not None and text.prompt == "states" else (),
         official_format=text.official_format,
+        name_parts=text.name_parts,
     )
 
 
 def _states(descriptions: Sequence[Description], text: TextRecipe, encoder: TextEncoder) -> list[list[str]]:
-    """The part states nearest to each class name, as the pre-trained text encoder sees them."""
+    """Find the part states nearest to each class name in the pre-trained text encoder's space."""
     vocabulary = load_vocabulary(text.vocabulary)
     encoder.eval()
     with torch.no_grad():
         labels = encoder(encoder.tokenize([description.label for description in descriptions]))
         states = encoder(encoder.tokenize(vocabulary))
-    return [[vocabulary[place] for place in nearest] for nearest in nearest_states(labels, states, text.states)]
+    return [[vocabulary[index] for index in nearest] for nearest in nearest_states(labels, states, text.states)]
 
 
 def _recognizer_spec(
@@ -121,6 +162,7 @@ def _recognizer_spec(
     store: PackedStore,
     classes: tuple[str, ...],
     layout: Layout,
+    pipeline: Pipeline,
     prompts: PromptTable | None,
     bank: TextFeatures | None,
 ) -> RecognizerSpec:
@@ -133,7 +175,7 @@ def _recognizer_spec(
         levels = {level: everything if level == GLOBAL else tuple(partition[level]) for level in names}
     transform = None
     if recipe.model.official_input_transform:
-        transform = tuple(map(tuple, hop_transform(layout, modality).tolist()))
+        transform = tuple(map(tuple, input_transform(layout, modality).tolist()))
         # The authors' network makes its bones itself, from joints.
         modality = modality.replace("bone", "joint")
     return RecognizerSpec(
@@ -144,9 +186,9 @@ def _recognizer_spec(
         encoder=recipe.model.encoder,
         encoder_kwargs={"base_channels": recipe.model.base_channels, **recipe.model.encoder_kwargs},
         levels=levels or None,
-        embed_dim=bank.width if bank is not None else len(classes) if levels else 0,
+        embed_dim=bank.embed_dim if bank is not None else len(classes) if levels else 0,
         input_transform=transform,
-        pipeline=recipe.data.pipeline or store.info.pipeline,
+        pipeline=pipeline.described(),
         modality=modality,
         has_scores=store.info.has_scores,
     )

@@ -1,4 +1,4 @@
-"""Which state of the source a run was made by, when it runs from a checkout: a number leads back to its code."""
+"""The commit of the source that a run was made with, so that a result leads back to its code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def source_commit() -> str | None:
-    """The commit of the checkout that this package is imported from, `+` behind it if files were changed; None if it is none."""
+    """Return the commit of the checkout that this package is imported from, with a `+` if files were changed; None if it is installed."""
     here = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str:
@@ -16,7 +16,7 @@ def source_commit() -> str | None:
         ).stdout.strip()
 
     try:
-        # Installed somewhere inside another repository, the package is not one of its files.
+        # A package that is installed inside another repository is not one of its files.
         git("ls-files", "--error-unmatch", str(Path(__file__).resolve()))
         return git("rev-parse", "HEAD") + (
             "+" if git("status", "--porcelain", "--untracked-files=no", str(here.parent)) else ""

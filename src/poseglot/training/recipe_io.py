@@ -17,7 +17,7 @@ from typing import Any, get_type_hints
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError, SettingError
 from poseglot.files import find_yaml, packaged_names, resolve_path
 from poseglot.training.recipe import Recipe
 
@@ -40,7 +40,7 @@ def find_recipe(name_or_path: str | Path) -> Path:
     """Find a packaged recipe by its name, such as nw-ucla/paper, or a recipe of one's own by its path, which ends in .yaml or .yml.
 
     Raises:
-        PoseglotError: no packaged recipe has this name; the message lists those there are.
+        NotFoundError: No packaged recipe has this name; the message lists those there are.
     """
     return find_yaml("poseglot", "recipes", _as_name(name_or_path), kind="recipe")
 
@@ -49,7 +49,8 @@ def parse_recipe(arguments: Sequence[str]) -> Recipe:
     """Read a recipe from `--config RECIPE` and overrides. Its paths are found from the current folder or from its own.
 
     Raises:
-        PoseglotError: no such recipe, an unknown key, or a value of the wrong type; the message names it.
+        FileError: The recipe cannot be read.
+        SettingError: No such recipe, an unknown key, or a value of the wrong type; the message names it.
     """
     arguments, folder = list(arguments), None
     for place, (option, value) in enumerate(pairwise(arguments), 1):
@@ -69,21 +70,21 @@ def read_recipe(path: str | Path) -> Recipe:
 
 
 def recipe_of(table: Mapping[str, Any]) -> Recipe:
-    """A recipe from its sections as plain values; settings that it does not have, because they are newer, have their defaults.
+    """Make a recipe of its sections as plain values. Settings that are missing, because they are newer, have their defaults.
 
     Raises:
-        PoseglotError: a setting that recipes do not have, or a value of the wrong type.
+        SettingError: A setting that recipes do not have, or a value of the wrong type.
     """
     return _recipe(lambda parser: parser.parse_object(dict(table)))
 
 
 def recipe_yaml(recipe: Recipe) -> str:
-    """The whole recipe, defaults written out."""
+    """Write the whole recipe as YAML, defaults included."""
     return yaml.safe_dump(asdict(recipe), sort_keys=False)
 
 
 def recipe_help() -> str:
-    """Every setting with its meaning, for `poseglot train --help`."""
+    """Describe every setting, for `poseglot train --help`."""
     return _parser().format_help()
 
 
@@ -92,7 +93,7 @@ def _recipe(parse: Callable[[ArgumentParser], Namespace]) -> Recipe:
     try:
         recipe = parser.instantiate(parse(parser)).as_dict()
     except ArgumentError as error:
-        raise PoseglotError(f"the recipe cannot be used: {_in_plain_words(str(error))}") from error
+        raise SettingError(f"the recipe cannot be used: {_in_plain_words(str(error))}") from error
     recipe.pop("config", None)
     return Recipe(**recipe)
 
@@ -107,41 +108,41 @@ def _with_paths_found(recipe: Recipe, folder: Path) -> Recipe:
     def found(name: str) -> str:
         return resolve_path(name, folder) if "/" in name or name.endswith((".yaml", ".yml")) else name
 
-    text = recipe.text
-    data = replace(recipe.data, store=resolve_path(recipe.data.store, folder))
+    data, text = recipe.data, recipe.text
+    data = replace(data, store=resolve_path(data.store, folder), pipeline=found(data.pipeline))
     text = replace(text, descriptions=found(text.descriptions), vocabulary=found(text.vocabulary), encoder=found(text.encoder))
     return replace(recipe, data=data, text=text)
 
 
 def _check_file(path: Path) -> None:
-    """A recipe's file can be read, is a mapping, and has no unknown key (jsonargparse passes over one whose value is `{}`)."""
+    """Check that a recipe's file is a mapping without unknown keys. (jsonargparse passes over one whose value is `{}`.)"""
     try:
         table = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise PoseglotError(f"could not read the recipe {path}: {error}.") from error
+        raise FileError(f"could not read the recipe {path}: {error}.") from error
     except yaml.YAMLError as error:
-        raise PoseglotError(f"the recipe {path} is not valid YAML: {error}") from error
+        raise SettingError(f"the recipe {path} is not valid YAML: {error}") from error
     if not isinstance(table, dict):
-        raise PoseglotError(f"{path} is not a recipe: expected sections like data, model and optim, found {table!r:.80}.")
+        raise SettingError(f"{path} is not a recipe: expected sections like data, model and optim, found {table!r:.80}.")
     settings = _settings()
     sections = {name.split(".")[0] for name in settings}
     for section, value in table.items():
         if section not in sections:
-            raise PoseglotError(_unknown(f"{path} has", str(section), sections))
+            raise SettingError(_unknown(f"{path} has", str(section), sections))
         for key in value if isinstance(value, dict) else ():
             if f"{section}.{key}" not in settings:
-                raise PoseglotError(_unknown(f"{path} has", f"{section}.{key}", settings))
+                raise SettingError(_unknown(f"{path} has", f"{section}.{key}", settings))
 
 
 def _refuse_unknown_options(options: Sequence[str]) -> None:
     settings = _settings()
     accepted = {f"--{name}" for name in settings | {name.split(".")[0] for name in settings}} | {"--config", "--print_config"}
-    machine = {"--accelerator", "--devices", "--nodes", "--compile"}
-    offered = {f"--{name}" for name in settings} | {"--config", "--out", "--resume"} | machine
+    runtime = {"--accelerator", "--devices", "--nodes", "--compile", "--loggers"}
+    offered = {f"--{name}" for name in settings} | {"--config", "--out", "--resume"} | runtime
     for option in options:
         name = option.split("=")[0]
         if name not in accepted:
-            raise PoseglotError(_unknown("there is", name, offered))
+            raise SettingError(_unknown("there is", name, offered))
 
 
 def _unknown(where: str, name: str, known: Iterable[str]) -> str:
@@ -151,7 +152,7 @@ def _unknown(where: str, name: str, known: Iterable[str]) -> str:
 
 
 def _settings() -> set[str]:
-    """Every setting by its dotted name."""
+    """Return the dotted names of all settings."""
     names = set()
     for section, kind in get_type_hints(Recipe).items():
         names |= {f"{section}.{entry.name}" for entry in fields(kind)} if is_dataclass(kind) else {section}
@@ -159,7 +160,7 @@ def _settings() -> set[str]:
 
 
 def _in_plain_words(message: str) -> str:
-    """jsonargparse speaks of Python types; people who write recipes should not have to."""
+    """Put a message of jsonargparse in plain words: it speaks of Python types."""
     for theirs, ours in _PLAIN_WORDS.items():
         message = message.replace(theirs, ours)
     message = re.sub(r'Parser key "([^"]+)":\s*', r"\1: ", message)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from poseglot.app.web.limits import Limits
-from poseglot.app.web.service import Served
+from poseglot.app.web.service import ModelService
 from poseglot.data.synthetic import ACTIONS
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, save_recognizer
 from poseglot.skeletons.layout import load_layout
@@ -29,7 +29,8 @@ def write_run(
 ) -> Path:
     """A run's folder: with words if there is a text encoder (whose width is 24), with a store if its clips are there."""
     torch.manual_seed(seed)
-    levels = load_layout(layout).partition("four") if tiny_bert else None
+    joints = load_layout(layout)
+    levels = {"global": tuple(range(len(joints))), **joints.partition("four")} if tiny_bert else None
     spec = RecognizerSpec(
         layout, ACTIONS, num_persons=people, encoder_kwargs={"base_channels": 8}, levels=levels, embed_dim=24 if levels else 0
     )
@@ -43,7 +44,7 @@ def write_run(
     recipe = Recipe(
         data=DataRecipe(store=str(store or folder / "gone"), split="cross-person"),
         model=ModelRecipe(base_channels=8),
-        words=words,
+        text=words,
         optim=OptimRecipe(epochs=1),
     )
     run.recipe.write_text(recipe_yaml(recipe))
@@ -83,10 +84,10 @@ def client(worded: Path) -> Iterator[Client]:
     with ExitStack() as stack:
 
         def make(*runs: Path, limits: Limits = UNLIMITED, token: str | None = None, read: bool = True, **options: Any) -> Any:
-            models = [Served(run, id=run.name, limits=limits) for run in runs or (worded,)]
+            models = [ModelService(run, id=run.name, limits=limits) for run in runs or (worded,)]
             if read:
                 for model in models:
-                    model.load_words()
+                    model.load_texts()
             app = create_app(models, limits=limits, token=token)
             return stack.enter_context(TestClient(app, base_url="http://localhost", **options))
 

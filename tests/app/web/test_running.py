@@ -74,7 +74,7 @@ def test_what_is_in_flight_is_answered_before_the_server_stops(served: tuple[sub
     process.send_signal(signal.SIGTERM)
     for connection in connections:
         answer = connection.getresponse()
-        assert answer.status == 200 and json.load(answer)["seen"][0]["answers"]
+        assert answer.status == 200 and json.load(answer)["results"][0]["scores"]
     assert process.wait(60) in (0, -signal.SIGTERM)
     assert "Traceback" not in process.communicate()[1]
     with pytest.raises(OSError, match="refused"):

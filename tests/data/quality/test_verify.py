@@ -243,7 +243,7 @@ def test_empty_rows_and_rows_of_one_frame(clips: list[Clip], tmp_path: Path) -> 
 
 
 def test_refusals(store: PackedStore, small_store: PackedStore, rows: dict[str, Row]) -> None:
-    with pytest.raises(NotFoundError, match="'cross-setup'.*cross-subject, cross-view"):
+    with pytest.raises(NotFoundError, match=r"'cross-setup'.*cross-subject, cross-view"):
         verify_against_array(store, rows.values(), split="cross-setup")
     with pytest.raises(InputError, match=r"\(300, 150\).*\(300, 120\)"):
         verify_against_array(small_store, rows.values())

@@ -12,6 +12,8 @@ from poseglot.errors import InputError
 from poseglot.skeletons.layout import load_layout
 from tests.data.readers.opened import read_set
 
+pytestmark = pytest.mark.base
+
 LAYOUT = load_layout("kinect20")
 RNG = np.random.default_rng(3)
 LENGTHS = (20, 31, 20, 44)

@@ -18,6 +18,8 @@ from poseglot.errors import FileError, PoseglotError
 from poseglot.skeletons.layout import load_layout
 from tests.data.readers.opened import Read, read_set
 
+pytestmark = pytest.mark.base
+
 LAYOUT = load_layout("coco17")
 Array = np.ndarray[Any, np.dtype[np.float32]]
 

@@ -17,6 +17,8 @@ from poseglot.data.readers.npz import stored_rows
 from poseglot.errors import FileError, SettingError
 from tests.data.readers.opened import read_set
 
+pytestmark = pytest.mark.base
+
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 

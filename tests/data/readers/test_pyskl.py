@@ -19,6 +19,8 @@ from poseglot.skeletons.layout import load_layout
 from tests.data.own import own_clips, own_layout
 from tests.data.readers.opened import Read, read_set
 
+pytestmark = pytest.mark.base
+
 RNG = np.random.default_rng(8)
 
 

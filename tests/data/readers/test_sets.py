@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from poseglot.data.readers import (
+    READERS,
     ClipFile,
     ReadOptions,
     Recording,
@@ -84,7 +85,9 @@ def test_readers_are_loaded_when_they_are_asked_for() -> None:
     assert names == {"formats", "selection"}
 
 
-def test_a_plugin_adds_a_reader(tmp_path: Path) -> None:
+def test_a_plugin_adds_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(READERS, "_entries", dict(READERS))  # forgotten after the test
+
     @register_reader("studio", "files of a studio", endings=(".studio",))
     def read(file: ClipFile, options: ReadOptions) -> Recording:
         joints = np.full((1, 2, 17, 2), float(file.text), dtype=np.float32)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from poseglot.inference.video.estimator import Person
 from poseglot.inference.video.frames import Image
+from poseglot.inference.video.person import Person
 from poseglot.skeletons.clip import Joints
 from poseglot.skeletons.layout import load_layout
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError, PoseglotError
 from poseglot.files import sha256_of
 from poseglot.inference.video import rtmpose
 from poseglot.inference.video.rtmpose import VARIANTS, RtmPose, Variant, Weights, find_weights, weights_folder
@@ -19,10 +19,10 @@ WEIGHTS = Weights("tiny", "0" * 64, (64, 64))
 
 def test_missing_weights_say_where_to_get_them_and_where_to_put_them(tmp_path: Path) -> None:
     weights = VARIANTS["rtmpose"].detector
-    with pytest.raises(PoseglotError) as raised:
+    with pytest.raises(FileError) as raised:
         find_weights(weights, tmp_path)
     message = str(raised.value)
-    assert f"{tmp_path / 'yolox_m_8xb8-300e_humanart-c2c7a14a.onnx'} are not there" in message
+    assert f"{tmp_path / 'yolox_m_8xb8-300e_humanart-c2c7a14a.onnx'}" in message
     assert (
         "https://download.openmmlab.com/mmpose/v1/projects/rtmposev1/onnx_sdk/yolox_m_8xb8-300e_humanart-c2c7a14a.zip"
         in message
@@ -32,16 +32,14 @@ def test_missing_weights_say_where_to_get_them_and_where_to_put_them(tmp_path: P
 
 def test_a_failed_download_says_the_same_and_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(rtmpose, "_fetch", lambda weights: "fetching them failed: no route to host")
-    with pytest.raises(
-        PoseglotError, match=rf"{tmp_path}/hub/checkpoints/tiny\.onnx are not there \(fetching them failed: no route"
-    ):
+    monkeypatch.setattr(rtmpose, "_download", lambda weights: "the download failed: no route to host")
+    with pytest.raises(FileError, match=rf"{tmp_path}/hub/checkpoints/tiny\.onnx .*no route"):
         find_weights(WEIGHTS)
 
 
 def test_other_weights_than_they_should_be_are_not_run(tmp_path: Path) -> None:
     (tmp_path / "tiny.onnx").write_bytes(b"something else")
-    with pytest.raises(PoseglotError, match=rf"its SHA-256 is {sha256_of(tmp_path / 'tiny.onnx')}, not 0000.*tiny\.zip again"):
+    with pytest.raises(FileError, match=rf"its SHA-256 is {sha256_of(tmp_path / 'tiny.onnx')}, not 0000.*tiny\.zip again"):
         find_weights(WEIGHTS, tmp_path)
 
 
@@ -178,5 +176,5 @@ def test_rtmlib_without_network_is_turned_into_words(tmp_path: Path, monkeypatch
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(file, "urlopen", refused)
-    with pytest.raises(PoseglotError, match=r"are not there \(fetching them failed: \[Errno 101\] Network is unreachable\)"):
+    with pytest.raises(PoseglotError, match=r"\[Errno 101\]"):
         RtmPose("rtmpose")

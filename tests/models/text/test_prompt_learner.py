@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from poseglot.errors import PoseglotError
-from poseglot.models.text import TextEncoder, load_text_encoder
-from poseglot.models.text.prompt_learner import PromptLearner
+from poseglot.errors import SettingError
+from poseglot.models.text import PromptLearner, TextEncoder, load_text_encoder
 from tests.models.text.conftest import FAMILIES, WORDS
 
 
@@ -26,7 +25,7 @@ def ordinary_token(encoder: TextEncoder) -> int:
     return next(number for number in reversed(ids) if number not in encoder.tokenizer.all_special_ids)
 
 
-def test_vectors_equal_to_a_tokens_embedding_read_like_that_token(encoder: TextEncoder) -> None:
+def test_vectors_replace_embeddings(encoder: TextEncoder) -> None:
     """With the embedding of an ordinary token for each vector, the text is that token three times and then the words."""
     context = PromptLearner(encoder, length=3, seed=0)
     token = ordinary_token(encoder)
@@ -43,7 +42,7 @@ def test_vectors_equal_to_a_tokens_embedding_read_like_that_token(encoder: TextE
     torch.testing.assert_close(context(tokens), encoder(spelled))
 
 
-def test_the_vectors_learn_with_the_encoder_fixed_or_tuned(encoder: TextEncoder) -> None:
+def test_gradients(encoder: TextEncoder) -> None:
     for fixed in (True, False):
         encoder.requires_grad_(not fixed)
         context = PromptLearner(encoder, length=2, seed=0).train()
@@ -53,26 +52,26 @@ def test_the_vectors_learn_with_the_encoder_fixed_or_tuned(encoder: TextEncoder)
         assert any(parameter.grad is not None for parameter in encoder.parameters()) != fixed
 
 
-def test_the_encoder_reads_texts_as_before_when_the_context_is_not_asked(encoder: TextEncoder) -> None:
+def test_encoder_itself_is_unchanged(encoder: TextEncoder) -> None:
     before = encoder(encoder.tokenize(WORDS))
     context = PromptLearner(encoder, length=4, seed=0)
     assert not torch.allclose(context(context.tokenize(WORDS)), before)
     torch.testing.assert_close(encoder(encoder.tokenize(WORDS)), before)
 
 
-def test_the_vectors_follow_from_the_seed(tiny_bert: Path) -> None:
+def test_seed(tiny_bert: Path) -> None:
     encoder = load_text_encoder(str(tiny_bert))
     one, same, other = (PromptLearner(encoder, length=4, seed=seed).vectors for seed in (1, 1, 2))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
 
 
-def test_long_texts_leave_room_and_too_many_vectors_are_refused(tiny_bert: Path) -> None:
+def test_long_texts_and_too_many_vectors(tiny_bert: Path) -> None:
     encoder = load_text_encoder(str(tiny_bert))
     context = PromptLearner(encoder, length=16, seed=0)
     tokens = context.tokenize(["nod " * 100])
-    assert tokens.ids.shape == (1, encoder.longest)
+    assert tokens.ids.shape == (1, encoder.max_tokens)
     assert context(tokens).isfinite().all()
-    for length in (0, encoder.longest // 2 + 1):
-        with pytest.raises(PoseglotError, match=rf"words\.context must be from 1 to 24 .*not {length}"):
+    for length in (0, encoder.max_tokens // 2 + 1):
+        with pytest.raises(SettingError):
             PromptLearner(encoder, length=length, seed=0)

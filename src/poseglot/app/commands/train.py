@@ -22,6 +22,8 @@ Trains a recipe into the folder RUN; the recognizer of its last epoch is the res
   --devices        how many processes, or auto; the batch is shared among them
   --nodes          how many machines; start the same command on each through torchrun or SLURM
   --compile        the skeleton encoder by torch.compile: auto (on a GPU), on or off
+  --loggers        where numbers go: tensorboard, csv, wandb, mlflow, trackio, several by commas
+  --plugin MODULE  import a module that registers encoders, transforms, ...; repeatable
 
 Every setting of the recipe can be given here, for example --data.modality bone --seed 3:
 
@@ -37,11 +39,13 @@ def add(command: AddCommand) -> None:
     train.add_argument("--devices", default="1")
     train.add_argument("--nodes", type=int, default=1)
     train.add_argument("--compile", default="auto")
+    train.add_argument("--loggers", default="tensorboard")
     train.add_argument("-h", "--help", action="store_true")
 
 
 def run(parsed: argparse.Namespace) -> None:
     try:
+        from poseglot.app.console import ConsoleCallback
         from poseglot.training.distributed import rank
         from poseglot.training.engine import Runtime, train
         from poseglot.training.recipe_io import parse_recipe, recipe_help
@@ -62,8 +66,10 @@ def run(parsed: argparse.Namespace) -> None:
     recipe = parse_recipe(["--config", parsed.config.as_posix(), *parsed.rest])
     name = "-".join(filter(None, (parsed.config.parent.name, parsed.config.stem, recipe.data.modality, f"seed{recipe.seed}")))
     out = parsed.out or Path("runs") / name
-    machine = Runtime(parsed.accelerator, parsed.devices, parsed.nodes, parsed.compile)
-    result = train(recipe, out, resume=parsed.resume, machine=machine)
+    runtime = Runtime(
+        parsed.accelerator, parsed.devices, parsed.nodes, parsed.compile, tuple(filter(None, parsed.loggers.split(",")))
+    )
+    result = train(recipe, out, resume=parsed.resume, runtime=runtime, callbacks=[ConsoleCallback()])
     if rank() != 0:
         return
     print(f"{out}: last epoch {result.last}")

@@ -1,4 +1,4 @@
-"""What the server counts, in the text form of Prometheus."""
+"""Metrics of the server, in the text form of Prometheus."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from prometheus_client import (
     generate_latest,
 )
 
-# Seconds; a request that took longer is in the last, endless bucket.
+# Upper bounds of the buckets, in seconds.
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-class Numbers:
-    """Requests by route and status, and how long they took; the process's memory, time and open files where the system says them.
+class Metrics:
+    """Counts requests by route and status, and their time; also the process's memory, time and open files, where the system has them.
 
     Args:
-        gauges: functions that return what is the case now, by name and help.
+        gauges: (name, help) -> a function that returns the current value.
     """
 
     def __init__(self, gauges: Mapping[tuple[str, str], Callable[[], float]]) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second line for each number: when it was first counted
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # timestamps of every number
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "poseglot_requests", "Requests answered.", ["method", "route", "status"], registry=self._registry
@@ -39,9 +39,10 @@ class Numbers:
         ProcessCollector(registry=self._registry)
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request."""
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
     def text(self) -> str:
-        """Return all of it, one number a line."""
+        """Return all metrics, one per line."""
         return generate_latest(self._registry).decode()

@@ -202,6 +202,9 @@ def guess_format(sources: Sequence[str | Path]) -> str:
         FileError: No file is of a format that is read.
     """
     paths = [Path(source) for source in sources]
+    for path in paths:
+        if not path.exists():
+            raise FileError(f"{path} does not exist; --source takes a folder, a zip, or files.")
     if len(paths) == 1 and paths[0].is_file() and (whole := _WHOLE_SETS.get(paths[0].suffix.lower())):
         return whole
     if all(path.is_file() and path.name.lower().endswith((".csv", ".csv.gz")) for path in paths):

@@ -1,7 +1,7 @@
 """The list of formats, and how a plugin adds one.
 
 `READERS` holds the readers of single clips by name. A reader takes one file, or a folder with a file for each frame, and returns a
-`Recording`. A folder of such files is a data set (`folder.py`). `SET_FORMATS` holds the formats that are a whole data set by themselves.
+`Recording`. A folder of such files is a data set (`folder.py`). `set_formats()` lists the formats of data sets.
 
 A plugin adds a reader with the decorator:
 

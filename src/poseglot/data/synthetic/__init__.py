@@ -1,15 +1,12 @@
-"""The built-in synthetic data set: a jointed body performs twelve simple movements before simulated depth cameras.
+"""The built-in synthetic data set: a jointed body performs twelve simple movements in front of simulated depth cameras.
 
-It exists so that the whole pipeline can be tried, tested and demonstrated without downloading anything. A performance is
-a table of joint angles over time (idle sway, the movement, small distractor movements), clipped to human limits and turned
-into joint positions of layout `kinect20` by forward kinematics; a camera then sees it from its place, with the noise and the
-dropped joints of a depth sensor. Some performances are hard on purpose (small movements, noisy sensors), so that a good
-model scores well, not perfectly.
+The whole pipeline can be tried, tested and demonstrated with it, without a download. A performance is a table of joint angles over time:
+idle sway, the movement, and small distractor movements. Angles are clipped to human limits and turned into the joints of layout `kinect20`
+by forward kinematics. A camera sees the performance from its position, with the noise and the lost joints of a depth sensor. Some
+performances are hard on purpose (small movements, noisy sensors), so that a good model scores well, not perfectly.
 
-The body is in `synthetic.body`, the cameras in `synthetic.camera`; here are the people, the movements and the set.
-
-Every random generator is keyed by what it is for (the person, the performance, the view), so a clip does not depend on how many
-others are made.
+The body is in `synthetic.body`, the cameras are in `synthetic.camera`; people, movements and the set are here. Every random generator is
+keyed by its purpose (the person, the performance, the view), so a clip does not depend on how many others are made.
 """
 
 from __future__ import annotations
@@ -21,28 +18,28 @@ import numpy as np
 
 from poseglot.data.synthetic.body import ANGLES, ARM, LEG, LENGTHS, SIDES, Angles, Array, entry_of, limits_of, pose
 from poseglot.data.synthetic.camera import look, place_camera, sense
-from poseglot.errors import PoseglotError
+from poseglot.errors import SettingError
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import Layout, load_layout
 
-SHORTEST, LONGEST = 18, 60  # frames in a clip, about 15 of them in a second
+MIN_FRAMES, MAX_FRAMES = 18, 60  # of a clip, at about 15 frames a second
 
-# What a generator is for: the second word of its key, so no two kinds share numbers.
+# The purpose of a generator: the second word of its key, so that no two purposes share numbers.
 _FOR_PERSON, _FOR_PERFORMANCE, _FOR_CAMERA, _FOR_VIEW = 1, 2, 3, 4
 
 
 @dataclass(frozen=True)
 class Person:
-    """What stays the same in everything somebody does.
+    """The properties of a person that all performances share.
 
     Attributes:
-        lengths: of the limbs, the keys of `LENGTHS`.
-        posture: angles when standing.
-        sway: size of idle motion, 1 is usual.
-        speed, amplitude: of movements, 1 is usual.
-        side: the preferred hand and foot.
-        haste: how little idle time there is around a movement, 0 to 1.
-        traits: three habits in [0, 1) that an action may turn into a style.
+        lengths: The lengths of the limbs; keys as in `LENGTHS`.
+        posture: The angles when standing.
+        sway: The size of idle motion; 1 is usual.
+        speed, amplitude: Of movements; 1 is usual.
+        side: The preferred hand and foot.
+        haste: How short the idle time around a movement is, 0 to 1.
+        traits: Three habits in [0, 1) that an action may turn into a style.
     """
 
     lengths: Mapping[str, float]
@@ -57,10 +54,10 @@ class Person:
 
 @dataclass(frozen=True, eq=False)
 class Performance:
-    """A movement as it happened, before any sensor.
+    """A movement without any sensor.
 
     Attributes:
-        angles: name -> (T,), within `limits_of(name)`.
+        angles: Name -> (T,), within `limits_of(name)`.
         joints: (T, 20, 3) in body space.
     """
 
@@ -70,13 +67,16 @@ class Performance:
 
 @dataclass(frozen=True, eq=False)
 class _Stage:
-    """What an action writes its angles on.
+    """A performance in the making, to which an action adds its angles.
 
     Attributes:
+        person: The person.
+        angles: Name -> (T,), so far.
         envelope: (T,), 0 when idle, 1 in the movement.
         phase: (T,), cycles of the movement so far.
-        gain: size of the movement, 1 is usual.
-        side: the hand or foot that one-sided movements use.
+        gain: The size of the movement; 1 is usual.
+        side: The hand or foot that one-sided movements use.
+        rng: The performance's generator.
     """
 
     person: Person
@@ -89,19 +89,20 @@ class _Stage:
 
     @property
     def swing(self) -> Array:
-        """To and fro: from 0 to 1 to -1 and back."""
+        """(T,): from 0 to 1 to -1 and back in every cycle."""
         return self.envelope * np.sin(2 * np.pi * self.phase)
 
     @property
     def beat(self) -> Array:
-        """Out and back: from 0 to 1 and back."""
+        """(T,): from 0 to 1 and back in every cycle."""
         return self.envelope * (0.5 - 0.5 * np.cos(2 * np.pi * self.phase))
 
     def add(self, name: str, values: Array) -> None:
+        """Add to an angle."""
         self.angles[name] = self.angles[name] + values
 
     def hold(self, name: str, target: Array | float) -> None:
-        """Leave the idle angle for `target` while the movement lasts."""
+        """Move an angle from its idle value to `target` while the movement lasts."""
         self.angles[name] = self.angles[name] * (1 - self.envelope) + target * self.envelope
 
 
@@ -143,7 +144,7 @@ def _punch(stage: _Stage) -> None:
     stage.hold(f"{arm}_elbow", 125 - 120 * min(stage.gain, 1.0) * drive)
     stage.hold(f"{arm}_shoulder_turn", 25 * (1 - drive))
     stage.add("waist_yaw", -14 * SIDES[arm] * stage.gain * drive)
-    if stage.person.traits[0] > 0.5:  # a guard with the other hand
+    if stage.person.traits[0] > 0.5:  # the other hand guards
         stage.hold(f"{_opposite(arm)}_elbow", 105.0)
         stage.hold(f"{_opposite(arm)}_shoulder_flex", 20.0)
 
@@ -212,7 +213,7 @@ def _tap(stage: _Stage) -> None:
     stage.add(f"{stage.side}_ankle", 33 * min(stage.gain + 0.1, 1.2) * stage.beat)
 
 
-# Action -> how it moves, frames in a cycle, number of cycles; in the order of the labels.
+# Action -> its movement, frames in a cycle, number of cycles; in the order of the labels.
 _MOVES: Mapping[str, tuple[Callable[[_Stage], None], tuple[float, float], tuple[int, int]]] = {
     "nod head": (_nod, (8, 13), (2, 4)),
     "shake head": (_shake, (8, 13), (2, 4)),
@@ -228,29 +229,29 @@ _MOVES: Mapping[str, tuple[Callable[[_Stage], None], tuple[float, float], tuple[
     "tap foot": (_tap, (7, 11), (3, 5)),
 }
 
-ACTIONS: tuple[str, ...] = tuple(_MOVES)  # a label is a place in here
+ACTIONS: tuple[str, ...] = tuple(_MOVES)  # label i is ACTIONS[i]
 
 
 def make_clips(*, persons: int = 12, cameras: int = 3, repeats: int = 2, seed: int = 0) -> list[Clip]:
-    """The data set: one clip per action, person, repeat and camera, in that order.
+    """Make the data set: one clip per action, person, repeat and camera, in that order.
 
     The cameras see the same performance. The usual split is by person: 1 to 8 for training, 9 to 12 for testing.
 
     Args:
-        persons, cameras, repeats: how many of each; a clip is the same however many others there are.
-        seed: of everything.
+        persons, cameras, repeats: The number of each. A clip does not depend on how many others there are.
+        seed: The seed of all random numbers.
 
     Returns:
-        Clips of joints (1, T, 20, 3) in the camera's space, like the Kinect's: y up, z the distance from the sensor, so
-        that who faces the sensor has the left hand at smaller x. Named like `a01_s03_e00_v02`: the label plus one, the
-        person, the repeat (from 0), and the camera.
+        Clips of joints (1, T, 20, 3) in the camera's space, as the Kinect's: y up, z the distance from the sensor. A person who faces the
+        sensor has the left hand at smaller x. Names are like `a01_s03_e00_v02`: the label plus one, the person, the repeat (from 0), and
+        the camera.
 
     Raises:
-        PoseglotError: a count below 1, or a negative seed.
+        SettingError: A count is below 1, or the seed is negative.
     """
-    for what, value, least in (("persons", persons, 1), ("cameras", cameras, 1), ("repeats", repeats, 1), ("seed", seed, 0)):
-        if value < least:
-            raise PoseglotError(f"synthetic data: {what} is {value}; it must be at least {least}.")
+    for name, value, minimum in (("persons", persons, 1), ("cameras", cameras, 1), ("repeats", repeats, 1), ("seed", seed, 0)):
+        if value < minimum:
+            raise SettingError(f"synthetic data: {name} is {value}; it must be at least {minimum}.")
     layout = load_layout("kinect20")
     people = {number: _make_person(seed, number) for number in range(1, persons + 1)}
     sensors = {number: place_camera(number, _generator(seed, _FOR_CAMERA, number)) for number in range(1, cameras + 1)}
@@ -268,7 +269,7 @@ def make_clips(*, persons: int = 12, cameras: int = 3, repeats: int = 2, seed: i
 
 
 def perform(person: Person, action: int, rng: np.random.Generator, layout: Layout) -> Performance:
-    """One performance of an action without any sensor: bones keep their lengths, angles their limits, a foot the floor."""
+    """Perform an action, without any sensor. Bones keep their lengths, angles stay within limits, and a foot stays on the floor."""
     move, period, cycles = _MOVES[ACTIONS[action]]
     stage = _set_stage(person, period, cycles, rng)
     move(stage)
@@ -319,51 +320,51 @@ def _make_person(seed: int, number: int) -> Person:
 
 
 def _set_stage(person: Person, period: tuple[float, float], cycles: tuple[int, int], rng: np.random.Generator) -> _Stage:
-    """The timing of a performance, and everybody's idle motion for its length."""
+    """Draw the timing of a performance, and the person's idle motion for its length."""
     count = int(rng.integers(cycles[0], cycles[1] + 1))
-    active = float(np.clip(count * rng.uniform(*period) / person.speed, SHORTEST - 6, LONGEST - 8))
+    active = float(np.clip(count * rng.uniform(*period) / person.speed, MIN_FRAMES - 6, MAX_FRAMES - 8))
     before = int(rng.integers(0, 5 + round(9 * (1 - person.haste))))
-    frames = int(np.clip(before + active + rng.integers(0, 13), SHORTEST, LONGEST))
+    frames = int(np.clip(before + active + rng.integers(0, 13), MIN_FRAMES, MAX_FRAMES))
     before = min(before, int(frames - active))
     time = (np.arange(frames) - before) / active
     ramp = min(0.15, 4 / active)
     envelope = _smooth(time / ramp) * _smooth((1 - time) / ramp)
     progress = np.clip(time, 0, 1)
-    warp = rng.uniform(-0.08, 0.08) * np.sin(2 * np.pi * progress)  # nobody keeps time exactly
+    warp = rng.uniform(-0.08, 0.08) * np.sin(2 * np.pi * progress)  # people do not keep time exactly
     gain = person.amplitude * rng.uniform(0.8, 1.1) * (0.5 if rng.random() < 0.1 else 1)
     side = person.side if rng.random() < 0.9 else _opposite(person.side)
     angles = {name: value + np.zeros(frames) for name, value in person.posture.items()}
     for name in angles:
         angles[name] = angles[name] + person.sway * entry_of(name)[2] * (rng.uniform(-1.5, 1.5) + _wander(frames, rng))
-    _stand_differently(angles, rng)
+    _vary_posture(angles, rng)
     return _Stage(person, angles, envelope, count * (progress + warp), float(np.clip(gain, 0.35, 1.15)), side, rng)
 
 
-def _stand_differently(angles: Angles, rng: np.random.Generator) -> None:
-    """Today's facing and rest posture: now and then an arm is bent, or held out or ahead."""
+def _vary_posture(angles: Angles, rng: np.random.Generator) -> None:
+    """Vary heading and rest posture of a performance; sometimes an arm is bent, or held sideways or forward."""
     angles["heading"] = angles["heading"] + rng.uniform(-38, 38)
     angles["trunk_pitch"] = angles["trunk_pitch"] + rng.uniform(-4, 8)
     for side in SIDES:
-        for name, most in (("elbow", 85), ("shoulder_flex", 30), ("shoulder_abduct", 30)):
+        for name, maximum in (("elbow", 85), ("shoulder_flex", 30), ("shoulder_abduct", 30)):
             if rng.random() < 0.4:
-                angles[f"{side}_{name}"] = angles[f"{side}_{name}"] + rng.uniform(0, most)
+                angles[f"{side}_{name}"] = angles[f"{side}_{name}"] + rng.uniform(0, maximum)
 
 
 def _wander(frames: int, rng: np.random.Generator) -> Array:
-    """Slow motion of about unit size without a period."""
+    """Return (T,): slow aperiodic motion of about unit size."""
     time = np.arange(frames)
     waves = [np.sin(2 * np.pi * (time / rng.uniform(*band) + rng.random())) for band in ((14, 30), (30, 90))]
     return np.asarray(sum(waves), dtype=np.float64)
 
 
 def _smooth(x: Array) -> Array:
-    """0 up to 0, 1 from 1, without a kink between."""
+    """Rise smoothly from 0 at x = 0 to 1 at x = 1; constant outside."""
     inside = np.clip(x, 0, 1)
     return np.asarray(inside * inside * (3 - 2 * inside), dtype=np.float64)
 
 
 def _distract(stage: _Stage) -> None:
-    """Small movements that say nothing about the class: each comes once, and is gone or stays."""
+    """Add one to four small movements unrelated to the class. Each happens once, and is undone or stays."""
     rng, frames = stage.rng, len(stage.phase)
     hand, foot = (str(side) for side in rng.choice(list(SIDES), 2))
     sign = rng.choice([-1, 1])

@@ -1,6 +1,6 @@
 """The body of the synthetic set: lengths, joint limits, and forward kinematics from angles to the joints of `kinect20`.
 
-Body space is right-handed: x to the person's left, y up from the floor, z forward. Angles are in degrees, lengths in metres.
+Body space is right-handed: x towards the person's left, y up from the floor, z forward. Angles are in degrees, lengths in metres.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ Angles = dict[str, Array]
 
 SIDES: Mapping[str, int] = {"left": 1, "right": -1}  # the sign of x
 
-# Smallest and largest angle, and how far it wanders when nothing is asked of it. Arm and leg entries hold for either side
-# (`left_elbow`, `right_elbow`).
+# Smallest and largest angle, and the size of its idle motion. Arm and leg entries hold for either side (`left_elbow`, `right_elbow`).
 ANGLES: Mapping[str, tuple[float, float, float]] = {
-    "heading": (-180, 180, 2.5),  # not a joint: where the whole body faces
+    "heading": (-180, 180, 2.5),  # not a joint: the direction that the whole body faces
     "trunk_pitch": (-20, 90, 2.0),  # of the upper body over the hips, forward is positive
     "trunk_roll": (-25, 25, 1.5),
     "waist_yaw": (-60, 60, 3.0),
@@ -29,10 +28,10 @@ ANGLES: Mapping[str, tuple[float, float, float]] = {
     "neck_roll": (-30, 30, 2.5),
     "shoulder_flex": (-45, 175, 5.0),  # forward and up
     "shoulder_abduct": (-10, 175, 3.0),  # sideways and up
-    "shoulder_turn": (-90, 80, 6.0),  # of the upper arm about itself, inward is positive
+    "shoulder_turn": (-90, 80, 6.0),  # of the upper arm about its axis, inward is positive
     "elbow": (0, 145, 6.0),
     "wrist": (-60, 60, 8.0),
-    "hip_sway": (-12, 12, 1.5),  # both legs lean sideways, the body goes left for positive
+    "hip_sway": (-12, 12, 1.5),  # both legs lean sideways; positive moves the body to the left
     "hip_flex": (-20, 115, 0.0),
     "hip_spread": (-5, 25, 0.0),
     "knee": (0, 140, 0.0),
@@ -41,7 +40,7 @@ ANGLES: Mapping[str, tuple[float, float, float]] = {
 ARM = ("shoulder_flex", "shoulder_abduct", "shoulder_turn", "elbow", "wrist")
 LEG = ("hip_flex", "hip_spread", "knee", "ankle")
 
-# A grown person's, before individual variation.
+# Of an adult, before individual variation.
 LENGTHS: Mapping[str, float] = {
     "pelvis": 0.08,
     "back": 0.38,
@@ -60,17 +59,17 @@ _SHOULDER_DROP, _HIP_DROP, _INSTEP = 0.05, 0.06, 0.06
 
 
 def limits_of(angle: str) -> tuple[float, float]:
-    """Smallest and largest value of an angle, whose name may begin with a side."""
+    """Return the smallest and largest value of an angle; its name may begin with a side."""
     return entry_of(angle)[:2]
 
 
 def entry_of(angle: str) -> tuple[float, float, float]:
-    """The row of `ANGLES` of an angle whose name may begin with a side."""
+    """Return the row of `ANGLES` of an angle; its name may begin with a side."""
     return ANGLES[angle.removeprefix("left_").removeprefix("right_")]
 
 
 def pose(lengths: Mapping[str, float], angles: Angles, layout: Layout) -> Array:
-    """(T, V, 3) joint positions in body space: forward kinematics from the hips, then the body is put onto its feet."""
+    """Return joint positions (T, V, 3) in body space, by forward kinematics from the hips; the body then stands on its feet."""
     heading = turn("y", angles["heading"])
     points: dict[str, Array] = {"hip_centre": np.zeros((len(heading), 3))}
     trunk = heading @ turn("x", angles["trunk_pitch"]) @ turn("z", angles["trunk_roll"])
@@ -102,11 +101,11 @@ def pose(lengths: Mapping[str, float], angles: Angles, layout: Layout) -> Array:
 
 
 def _ground(joints: Array, layout: Layout) -> Array:
-    """(T, 3): what to subtract so that the lowest foot is at height 0 and the foot that carries the body stays where it was."""
+    """Return (T, 3): the shift to subtract so that the lowest foot is at height 0 and the supporting foot does not slip."""
     ankles = np.stack([joints[:, layout.index[f"{side}_ankle"]] for side in SIDES], axis=1)
     feet = np.stack([joints[:, layout.index[f"{side}_foot"]] for side in SIDES], axis=1)
     lowest = np.minimum(ankles[..., 1], feet[..., 1])
-    # The lower foot carries: two centimetres of difference shift the weight.
+    # The lower foot carries the body; a difference of two centimetres shifts the weight.
     carried = np.exp(-(lowest - lowest.min(axis=1, keepdims=True)) / 0.02)
     carried /= carried.sum(axis=1, keepdims=True)
     slip: Array = ((ankles - ankles[:1]) * carried[..., None]).sum(axis=1)
@@ -115,7 +114,7 @@ def _ground(joints: Array, layout: Layout) -> Array:
 
 
 def turn(axis: str, degrees: Array | float) -> Array:
-    """(..., 3, 3) right-handed rotations about an axis."""
+    """Return right-handed rotations (..., 3, 3) about an axis."""
     angle = np.radians(np.asarray(degrees, dtype=np.float64))
     first, second = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
     matrix = np.zeros((*angle.shape, 3, 3))

@@ -1,4 +1,4 @@
-"""The sensors of the synthetic set: where they stand, and what a depth camera makes of a body."""
+"""The depth cameras of the synthetic set: their positions, and how they measure a body."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 from poseglot.data.synthetic.body import Array, turn
 from poseglot.skeletons.layout import Layout
 
-_YAWS = (-45.0, 0.0, 45.0, -20.0, 20.0, -65.0, 65.0)  # of the cameras in turn; 0 faces the person
+_YAWS = (-45.0, 0.0, 45.0, -20.0, 20.0, -65.0, 65.0)  # of the cameras in order; 0 faces the person
 
-# How easily the sensor loses a joint, and how much noisier it is than the trunk. Everything else: 1.
-_FRAIL: Mapping[str, float] = {"wrist": 1.4, "hand": 1.8, "knee": 1.2, "ankle": 1.5, "foot": 1.8, "elbow": 1.2}
+# How much noisier than the trunk a joint is, and how easily the sensor loses it. Other joints: 1.
+_UNSTABLE: Mapping[str, float] = {"wrist": 1.4, "hand": 1.8, "knee": 1.2, "ankle": 1.5, "foot": 1.8, "elbow": 1.2}
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Where a sensor stands (yaw 0 faces the person; a positive pitch looks down), and the size of its noise in metres."""
+    """A sensor's position (yaw 0 faces the person; a positive pitch looks down), and the size of its noise in metres."""
 
     yaw: float
     pitch: float
@@ -28,7 +28,7 @@ class Camera:
 
 
 def place_camera(number: int, rng: np.random.Generator) -> Camera:
-    """The camera of a number, from 1."""
+    """Return the camera of a number, counted from 1."""
     return Camera(
         yaw=_YAWS[(number - 1) % len(_YAWS)] + rng.uniform(-6, 6),
         pitch=rng.uniform(-4, 12),
@@ -39,22 +39,22 @@ def place_camera(number: int, rng: np.random.Generator) -> Camera:
 
 
 def look(joints: Array, camera: Camera) -> Array:
-    """Body space to the camera's: the person faces it at yaw 0, some metres down its z axis."""
-    before_it = joints @ turn("y", 180 + camera.yaw).T + [0, -camera.height, camera.distance]
-    seen: Array = before_it @ turn("x", -camera.pitch).T  # looking down turns the scene up about the camera's x axis
+    """Map joints from body space to camera space. At yaw 0 the person faces the camera, some metres along its z axis."""
+    placed = joints @ turn("y", 180 + camera.yaw).T + [0, -camera.height, camera.distance]
+    seen: Array = placed @ turn("x", -camera.pitch).T  # looking down rotates the scene up about the camera's x axis
     return seen
 
 
 def sense(joints: Array, noise: float, rng: np.random.Generator, layout: Layout) -> Array:
-    """What a depth sensor makes of (T, V, 3): jitter that lingers, worse in depth and at the extremities, and lost joints."""
+    """Simulate a depth sensor on joints (T, V, 3): correlated jitter, larger in depth and at the extremities, and lost joints."""
     frames, count, _ = joints.shape
-    frail = np.array([_FRAIL.get(name.split("_")[-1], 1.0) for name in layout.joints])
+    unstable = np.array([_UNSTABLE.get(name.split("_")[-1], 1.0) for name in layout.joints])
     size = noise * rng.uniform(0.6, 1.4) * (2.0 if rng.random() < 0.1 else 1.0)
-    jitter = rng.normal(size=(frames, count, 3)) * frail[:, None] * [1, 1, 1.5]
+    jitter = rng.normal(size=(frames, count, 3)) * unstable[:, None] * [1, 1, 1.5]
     for frame in range(1, frames):
         jitter[frame] = 0.6 * jitter[frame - 1] + 0.8 * jitter[frame]
     seen: Array = joints + size * jitter
-    likely = frail**4 / (frail**4).sum()
+    likely = unstable**4 / (unstable**4).sum()
     for _ in range(rng.poisson(frames / 16)):
         joint, start = rng.choice(count, p=likely), int(rng.integers(1, frames))
         gone = slice(start, start + int(rng.integers(2, 9)))

@@ -1,6 +1,6 @@
-"""Synthetic sets of raw NTU RGB+D files, so that preparing the real ones can be tested and measured without them; and broken files.
+"""Synthetic sets of raw NTU RGB+D files, and broken files, to test and measure preparation without the real ones.
 
-A file is made by `raw_ntu_clip`, keyed by (seed, name), so it does not depend on how many others are made, nor by how many processes.
+`raw_ntu_clip` makes a file keyed by (seed, name), so it does not depend on how many others are made, or by how many processes.
 
     python -m poseglot.data.synthetic.raw_ntu --files 10000 --out raw.zip --seed 0
 """
@@ -22,7 +22,7 @@ import numpy as np
 from poseglot.data.ingest import in_order
 from poseglot.data.synthetic.raw_ntu_clip import FAULTS, JOINTS, RawBody, RawClip, RawTruth, raw_clip, raw_file
 from poseglot.data.synthetic.raw_ntu_people import Take
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError, NotFoundError, PoseglotError, SettingError
 from poseglot.files import file_written_atomically, folder_written_atomically
 
 __all__ = [
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 _FOR_NAMES = 17  # the second word of the generator's key; those of the other files are smaller
-_LEVEL = 4  # of deflate: nearly as small as the usual 6, three times as fast
+_LEVEL = 4  # of deflate: almost as small as the usual 6, three times as fast
 _FOLDER = "nturgb+d_skeletons"  # in the zip, as in the real download
 
 
@@ -47,16 +47,16 @@ _FOLDER = "nturgb+d_skeletons"  # in the zip, as in the real download
 
 
 def broken_files(seed: int) -> dict[str, bytes]:
-    """One file of 30 frames and one person, broken in many ways: what is wrong -> the bytes.
+    """Return a file of 30 frames and one person, broken in many ways: what is wrong -> the bytes.
 
-    "unbroken" is the file itself. "indefinite depth" does no harm to who reads x, y and z only; everything else does.
+    "unbroken" is the file itself. "indefinite depth" does not affect readers of x, y and z; everything else does.
     """
     text = raw_clip("S001C001P001R001A001", seed=seed, faults=(), frames=30).text
     end = b"\r\n" if b"\r\n" in text else b"\n"
     lines = text.split(end)[:-1]
     start = 1 + 12 * (3 + JOINTS)  # the thirteenth frame: bodies, body, joints, then a line for each joint
     bodies, body, count, joint = start, start + 1, start + 2, start + 7
-    after = joint - 4 + JOINTS  # the next frame
+    after = joint - 4 + JOINTS  # of the next frame
 
     def changed(line: int, text: bytes, column: int | None = None) -> bytes:
         words = lines[line].split(b" ")
@@ -108,7 +108,7 @@ def broken_files(seed: int) -> dict[str, bytes]:
 
 
 class RawMember(NamedTuple):
-    """A file on its way into a set: plain for a folder, deflated for a zip."""
+    """A file to be written: plain for a folder, deflated for a zip."""
 
     name: str
     content: bytes
@@ -117,36 +117,37 @@ class RawMember(NamedTuple):
 
 
 def raw_names(files: int, *, seed: int, benchmark: str = "ntu120") -> list[str]:
-    """Different names, ascending, spread like those of the real set over setups, cameras, people, replications and actions.
+    """Draw different names, ascending, distributed like the real set over setups, cameras, people, replications and actions.
 
-    They are drawn from 56,880 (`ntu60`) or 114,480 (`ntu120`), which is how many recordings the real sets have: setups 1-17 with
-    people 1-40 and actions 1-60, setups 18-32 with people 41-106 and actions 61-120, nine to eleven people in a setup. Fewer files
-    are a part of more.
+    They are drawn from 56,880 (`ntu60`) or 114,480 (`ntu120`) names, the numbers of recordings in the real sets: setups 1-17 with people
+    1-40 and actions 1-60, setups 18-32 with people 41-106 and actions 61-120, nine to eleven people in a setup. The names of a smaller
+    set are among those of a larger one.
 
     Raises:
-        PoseglotError: an unknown benchmark, a number of files below 1 or above those, or a negative seed.
+        NotFoundError: There is no such benchmark.
+        SettingError: The number of files is out of range, or the seed is negative.
     """
     if benchmark not in ("ntu60", "ntu120"):
-        raise PoseglotError(f"unknown benchmark {benchmark!r}; there are ntu60 and ntu120.")
-    # Setups, then who is in each: 158 x 360 recordings in the first part, 160 x 360 in the second.
+        raise NotFoundError(benchmark, ("ntu60", "ntu120"), kind="benchmark")
+    # Setups, people, how many setups are larger, people in the smaller ones, actions. 158 x 360 and 160 x 360 recordings.
     parts = [(range(1, 18), range(1, 41), 5, 9, range(1, 61)), (range(18, 33), range(41, 107), 10, 10, range(61, 121))]
     takes = []
     for setups, people, larger, smaller, actions in parts[: 1 + (benchmark == "ntu120")]:
         arrived = 0
-        for place, setup in enumerate(setups):
-            present = [people[(arrived + k) % len(people)] for k in range(smaller + (place < larger))]
+        for index, setup in enumerate(setups):
+            present = [people[(arrived + k) % len(people)] for k in range(smaller + (index < larger))]
             arrived += len(present)
             takes += [(setup, c, p, r, a) for c in (1, 2, 3) for p in present for r in (1, 2) for a in actions]
     if not 1 <= files <= len(takes) or seed < 0:
-        raise PoseglotError(
-            f"cannot make {files:,} files of seed {seed}; {benchmark} has 1 to {len(takes):,}, a seed is 0 or more."
+        raise SettingError(
+            f"cannot make {files:,} files with seed {seed}; {benchmark} has 1 to {len(takes):,} files, and a seed is 0 or more."
         )
     drawn = np.random.default_rng([seed, _FOR_NAMES]).permutation(len(takes))[:files]
-    return sorted(Take(*takes[place]).name for place in drawn)
+    return sorted(Take(*takes[index]).name for index in drawn)
 
 
 def write_raw_set(
-    out: Path,
+    out: str | Path,
     *,
     files: int,
     seed: int,
@@ -158,24 +159,29 @@ def write_raw_set(
     """Write a synthetic set into a new folder, or into a zip (under `nturgb+d_skeletons/`, like the download) if `out` ends in .zip.
 
     Args:
+        out: The folder or zip.
+        files: The number of files.
+        seed: The seed of all random numbers.
         benchmark: `ntu60` or `ntu120`, the names to draw from; see `raw_names`.
-        faults: see `raw_clip`.
-        workers: processes; the bytes do not depend on them, nor on the time of day.
-        progress: wraps the files as they come, to show a bar.
+        faults: See `raw_clip`.
+        workers: The number of processes. The bytes do not depend on it, or on the time of day.
+        progress: Wraps the files as they come, to show a bar.
 
     Returns:
-        The names; `raw_clip(name, seed=seed, faults=faults).truth` tells what is in each.
+        The names. `raw_clip(name, seed=seed, faults=faults).truth` is the content of each.
 
     Raises:
-        PoseglotError: a bad number of files, benchmark or fault, `out` is taken, or the disk refused; nothing is left half-written.
+        SettingError: A number of files, benchmark, seed or fault is not acceptable.
+        FileError: `out` exists, or the disk refused. Nothing is left half-written.
     """
     names = raw_names(files, seed=seed, benchmark=benchmark)
+    out = Path(out)
     zipped = out.suffix.lower() == ".zip"
     table = dict(faults) if isinstance(faults, Mapping) else dict.fromkeys(faults, 1.0)
     members = progress(_members(names, seed, table, zipped, workers))
     if zipped:
         if out.exists():
-            raise PoseglotError(f"{out} already exists. Choose another name, or remove it.")
+            raise FileError(f"{out} already exists. Choose another name, or remove it.")
         with file_written_atomically(out) as file, zipfile.ZipFile(file, "w") as archive:
             for member in members:
                 _add(archive, member)
@@ -187,7 +193,7 @@ def write_raw_set(
 
 
 def _members(names: list[str], seed: int, faults: Mapping[str, float], zipped: bool, workers: int) -> Iterator[RawMember]:
-    """The files in the order of their names."""
+    """Make the files, in the order of their names."""
     chunks = [names[start : start + 16] for start in range(0, len(names), 16)]
     for members in in_order(partial(_make, seed=seed, faults=faults, zipped=zipped), chunks, workers=workers):
         yield from members
@@ -197,15 +203,15 @@ def _make(names: list[str], *, seed: int, faults: Mapping[str, float], zipped: b
     made = []
     for name in names:
         text = raw_file(name, seed=seed, faults=faults)
-        packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, -15)  # as a zip's members are: without a header
+        packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, -15)  # raw, without a header, as in a zip
         content = packer.compress(text) + packer.flush() if zipped else text
         made.append(RawMember(name, content, len(text), zlib.crc32(text)))
     return made
 
 
 def _add(archive: zipfile.ZipFile, member: RawMember) -> None:
-    """Append a member that is deflated already: `zipfile` itself would do it again, in one process."""
-    info = zipfile.ZipInfo(f"{_FOLDER}/{member.name}.skeleton")  # of 1980, as a ZipInfo is unless told otherwise
+    """Append a member that is already deflated; `zipfile` would deflate it again, in one process."""
+    info = zipfile.ZipInfo(f"{_FOLDER}/{member.name}.skeleton")  # dated 1980, the default
     info.create_system, info.external_attr = 3, 0o100644 << 16
     info.compress_type, info.CRC = zipfile.ZIP_DEFLATED, member.checksum
     info.file_size, info.compress_size = member.size, len(member.content)
@@ -218,7 +224,7 @@ def _add(archive: zipfile.ZipFile, member: RawMember) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Write a set, with a bar; for measuring preparation."""
+    """Write a set with a progress bar, to measure preparation."""
     from tqdm import tqdm
 
     parser = argparse.ArgumentParser(prog="raw_ntu", description="Write a synthetic set of raw NTU RGB+D files.")
@@ -227,19 +233,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--benchmark", choices=("ntu60", "ntu120"), default="ntu120")
     parser.add_argument(
-        "--faults", nargs="*", choices=tuple(FAULTS), help="plant these in every file; default: all, as often as usual"
+        "--faults", nargs="*", choices=tuple(FAULTS), help="plant these in every file; by default all, at their usual rates"
     )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
-    told = parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
     try:
         write_raw_set(
-            told.out,
-            files=told.files,
-            seed=told.seed,
-            benchmark=told.benchmark,
-            faults=FAULTS if told.faults is None else told.faults,
-            workers=told.workers,
-            progress=lambda members: tqdm(members, total=told.files, unit=" files", disable=not sys.stderr.isatty()),
+            given.out,
+            files=given.files,
+            seed=given.seed,
+            benchmark=given.benchmark,
+            faults=FAULTS if given.faults is None else given.faults,
+            workers=given.workers,
+            progress=lambda members: tqdm(members, total=given.files, unit=" files", disable=not sys.stderr.isatty()),
         )
     except PoseglotError as error:
         sys.exit(f"raw_ntu: {error}")

@@ -1,10 +1,10 @@
-"""One synthetic `.skeleton` file of NTU RGB+D: its bodies, the faults planted in it, its text.
+"""One synthetic `.skeleton` file of NTU RGB+D: its bodies, the faults planted in it, and its text.
 
-The form is that of the real files (Kinect v2; Liu et al., TPAMI 2020): the number of frames; per frame the number of bodies; per body a
+The format is that of the real files (Kinect v2; Liu et al., TPAMI 2020): the number of frames; per frame the number of bodies; per body a
 line of ten values, the number of joints, and a line of twelve values per joint (x y z, depth x y, color x y, orientation w x y z,
-tracking state), with seven digits, exponents where a number is tiny, ids of 17 digits that float64 cannot tell apart, and line ends of
-either kind. With a frequency of the right order (nobody has counted them here) come the faults of the real sets, `FAULTS`. What was
-planted is returned beside the text. The people are in `raw_ntu_people`, whole sets in `raw_ntu`.
+tracking state). Numbers have seven digits, with exponents where they are tiny. Ids have 17 digits, which float64 cannot tell apart. Line
+ends are of either kind. `FAULTS` are the faults of the real sets, at rates of the right order of magnitude (estimated, not counted). The
+planted faults are returned beside the text. People are in `raw_ntu_people`, whole sets in `raw_ntu`.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ import numpy.typing as npt
 
 from poseglot.data.synthetic.body import Array
 from poseglot.data.synthetic.raw_ntu_people import film, furniture, layouts, parse_take, unsure
-from poseglot.errors import PoseglotError
+from poseglot.errors import NotFoundError, SettingError
 
 JOINTS = 25
 
-# What goes wrong in a recording -> how often.
+# A fault of a recording -> its rate.
 FAULTS: Mapping[str, float] = {
-    "noise body": 0.06,  # a third or fourth body that is furniture
+    "noise body": 0.06,  # an additional body that is furniture
     "ghost": 0.05,  # a body of at most 11 frames
-    "id flickers": 0.04,  # a person goes on under another id
+    "id flickers": 0.04,  # a person continues under another id
     "gap": 0.03,  # a person is missing for up to five frames
     "leaves and returns": 0.01,  # a person is missing for a fifth of the clip or more
     "empty start": 0.02,  # the first frames have no body
     "empty middle": 0.02,  # frames in the middle have no body
-    "all noise": 0.002,  # there is furniture only
+    "all noise": 0.002,  # furniture only
     "no bodies": 0.004,  # every frame is empty
 }
 
 _FOR_FAULTS = 16  # the second word of a generator's key; 11 to 15 are in raw_ntu_people, 17 is in raw_ntu
-_FIRST_ID = 2**56  # 72057594037927936: from here on float64 keeps every 16th integer
+_FIRST_ID = 2**56  # 72057594037927936; beyond it, float64 represents every 16th integer
 
-# Joints whose orientation the sensor gives as four zeros.
+# Joints whose orientation the sensor writes as four zeros.
 _UNORIENTED = ("head", "left_foot", "right_foot", "left_hand_tip", "left_thumb", "right_hand_tip", "right_thumb")
 
 Role = Literal["person", "ghost", "noise"]
@@ -46,13 +46,13 @@ Role = Literal["person", "ghost", "noise"]
 
 @dataclass(frozen=True, eq=False)
 class RawBody:
-    """What is written under one body id.
+    """A body of a file, written under one id.
 
     Attributes:
-        id: as in the text; never a float.
-        role: what it is in truth.
+        id: As in the text; never a float.
+        role: What the body really is.
         person: 0 or 1, the same for all ids of a person; -1 for a ghost and noise.
-        frames: (n,) the frames in which it is there, ascending, from 0.
+        frames: (n,) the frames in which it is present, ascending, from 0.
         joints: (n, 25, 3) float32, the x, y, z of the text.
     """
 
@@ -65,12 +65,12 @@ class RawBody:
 
 @dataclass(frozen=True, eq=False)
 class RawTruth:
-    """What a file holds.
+    """The true content of a file.
 
     Attributes:
-        frames: how many, empty ones too.
-        bodies: in their order within a frame.
-        faults: what was planted, names of `FAULTS`. Of several, one may cover another; one alone is always there.
+        frames: The number of frames, including empty ones.
+        bodies: In their order within a frame.
+        faults: The planted faults, names of `FAULTS`. One of several may hide another; a single one is always visible.
     """
 
     frames: int
@@ -80,7 +80,7 @@ class RawTruth:
 
 @dataclass(frozen=True, eq=False)
 class RawClip:
-    """A synthetic file: its name without ending, its bytes, and what is in it."""
+    """A synthetic file: its name without ending, its bytes, and its true content."""
 
     name: str
     text: bytes
@@ -89,7 +89,7 @@ class RawClip:
 
 @dataclass(frozen=True, eq=False)
 class _Body:
-    """A body before it is written: joints (T, 25, 3) as the numbers of the text, and (T,) whether it is there."""
+    """A body before it is written: joints (T, 25, 3) with the numbers of the text, and (T,) whether it is present."""
 
     role: Role
     person: int
@@ -99,66 +99,67 @@ class _Body:
 
 
 def raw_file(name: str, *, seed: int, faults: Mapping[str, float] | Iterable[str] = FAULTS) -> bytes:
-    """The text of one file; see `raw_clip`."""
+    """Return the text of one file; see `raw_clip`."""
     return raw_clip(name, seed=seed, faults=faults).text
 
 
 def raw_clip(
     name: str, *, seed: int, faults: Mapping[str, float] | Iterable[str] = FAULTS, frames: int | None = None
 ) -> RawClip:
-    """One file and what is in it.
+    """Make one file.
 
     Args:
         name: `SsssCcccPpppRrrrAaaa`; the actions 50-60 and 106-120 have two people.
-        faults: how often each of `FAULTS` occurs (0 where it is not named), or the names of those to plant; `()`: none.
-        frames: how many (at least 30), instead of 30 to 300 as the action takes.
+        seed: The seed of all random numbers.
+        faults: The rate of each of `FAULTS` (0 if it is not named), or the names of those to plant; `()` for none.
+        frames: The number of frames, at least 30. By default 30 to 300, depending on the action.
 
     Raises:
-        PoseglotError: a bad name, seed, number of frames, or an unknown fault.
+        SettingError: A name, seed or number of frames is not acceptable.
+        NotFoundError: There is no such fault.
     """
     take = parse_take(name)
     likely = faults if isinstance(faults, Mapping) else dict.fromkeys(faults, 1.0)
     if unknown := sorted(set(likely) - set(FAULTS)):
-        raise PoseglotError(f"unknown faults {unknown}; there are {', '.join(FAULTS)}.")
+        raise NotFoundError(unknown[0], FAULTS, kind="fault")
     if seed < 0 or (frames is not None and frames < 30):
-        raise PoseglotError(f"seed {seed} and {frames} frames; a seed is 0 or more, and faults need 30 frames or more.")
+        raise SettingError(f"seed {seed} and {frames} frames; a seed is 0 or more, and faults need 30 frames or more.")
     rng = np.random.default_rng([seed, _FOR_FAULTS, *(int(name[at : at + 3]) for at in range(1, 20, 4))])
-    # A number is drawn for every fault, so that whether one happens does not depend on the others.
+    # A number is drawn for every fault, so that each is independent of the others.
     planted = frozenset(
         fault for fault, chance in zip(FAULTS, rng.random(len(FAULTS)), strict=True) if chance < likely.get(fault, 0)
     )
     crlf = bool(rng.random() < 0.5)
     people = film(take, seed=seed, frames=frames)
-    whole = np.ones(len(people[0]), dtype=np.bool_)
-    bodies = _plant([_Body("person", place, joints, whole) for place, joints in enumerate(people)], planted, rng)
+    always = np.ones(len(people[0]), dtype=np.bool_)
+    bodies = _plant([_Body("person", number, joints, always) for number, joints in enumerate(people)], planted, rng)
     bodies = [replace(body, joints=_seven_digits(body.joints)) for body in bodies if body.present.any()]
-    bodies = [
-        replace(bodies[place], id=id_) for place, id_ in zip(rng.permutation(len(bodies)), _ids(len(bodies), rng), strict=True)
-    ]
+    order = rng.permutation(len(bodies))
+    bodies = [replace(bodies[index], id=id_) for index, id_ in zip(order, _ids(len(bodies), rng), strict=True)]
     truth = tuple(
         RawBody(body.id, body.role, body.person, np.flatnonzero(body.present), body.joints[body.present].astype(np.float32))
         for body in bodies
     )
-    return RawClip(name, _write(bodies, len(whole), rng, crlf=crlf), RawTruth(len(whole), truth, planted))
+    return RawClip(name, _write(bodies, len(always), rng, crlf=crlf), RawTruth(len(always), truth, planted))
 
 
 # --- faults ----------------------------------------------------------------------------------------------------------------
 
 
 def _plant(bodies: list[_Body], faults: frozenset[str], rng: np.random.Generator) -> list[_Body]:
-    """The bodies of a recording in which all of `faults` happen."""
+    """Return the bodies of a recording with all of `faults`."""
     frames = len(bodies[0].present)
     if "all noise" in faults:
         bodies = [_noise(frames, rng) for _ in bodies]
-    # Each has its own time, as far as there is room.
+    # Each fault has its own part of the clip, as far as there is room.
     if "gap" in faults:
         bodies = _absent(bodies, int(rng.uniform(0.6, 0.65) * frames), int(rng.integers(1, 6)), rng)
     if "leaves and returns" in faults:
         bodies = _absent(bodies, int(rng.uniform(0.25, 0.3) * frames), int(rng.uniform(0.2, 0.35) * frames) + 1, rng)
     if "id flickers" in faults:
-        place, at = int(rng.integers(len(bodies))), np.arange(frames) < rng.uniform(0.4, 0.6) * frames
-        body = bodies[place]
-        bodies[place : place + 1] = [replace(body, present=body.present & side) for side in (at, ~at)]
+        chosen, before = int(rng.integers(len(bodies))), np.arange(frames) < rng.uniform(0.4, 0.6) * frames
+        body = bodies[chosen]
+        bodies[chosen : chosen + 1] = [replace(body, present=body.present & part) for part in (before, ~before)]
     if "noise body" in faults:
         bodies = bodies + [_noise(frames, rng) for _ in range(1 + (rng.random() < 0.3))]
     if "ghost" in faults:
@@ -176,7 +177,7 @@ def _plant(bodies: list[_Body], faults: frozenset[str], rng: np.random.Generator
 
 
 def _noise(frames: int, rng: np.random.Generator) -> _Body:
-    """Furniture that the sensor sees from some frame on, for six tenths of the clip or more."""
+    """Return furniture that the sensor sees from some frame on, for six tenths of the clip or more."""
     length = int(rng.uniform(0.6, 1) * frames) + 1
     start = int(rng.integers(0, frames - length + 1))
     joints = np.zeros((frames, JOINTS, 3))
@@ -185,12 +186,12 @@ def _noise(frames: int, rng: np.random.Generator) -> _Body:
 
 
 def _span(frames: int, start: int, length: int) -> npt.NDArray[np.bool_]:
-    place = np.arange(frames)
-    return (start <= place) & (place < start + length)
+    frame = np.arange(frames)
+    return (start <= frame) & (frame < start + length)
 
 
 def _absent(bodies: list[_Body], start: int, length: int, rng: np.random.Generator) -> list[_Body]:
-    """One of the bodies, drawn, is away for some frames."""
+    """Remove one random body for some frames."""
     chosen = int(rng.integers(len(bodies)))
     return [*bodies[:chosen], *_all_absent(bodies[chosen : chosen + 1], start, length), *bodies[chosen + 1 :]]
 
@@ -200,7 +201,7 @@ def _all_absent(bodies: list[_Body], start: int, length: int) -> list[_Body]:
 
 
 def _ids(count: int, rng: np.random.Generator) -> list[str]:
-    """As many different ids, so near each other that some are equal as float64."""
+    """Return different ids that are so close to each other that some are equal as float64."""
     first = _FIRST_ID + int(rng.integers(500, 20000))
     return [str(first + int(step)) for step in np.cumsum(rng.integers(1, 9, count))]
 
@@ -209,35 +210,35 @@ def _ids(count: int, rng: np.random.Generator) -> list[str]:
 
 
 def _seven_digits(values: Array) -> Array:
-    """Each value as the float64 nearest to it in seven decimal digits: what a reader makes of the text of `%.7g`."""
+    """Round to seven decimal digits, to the float64 that a reader gets from the text of `%.7g`."""
     size = np.abs(values)
     digits = 6 - np.floor(np.log10(np.where(size > 0, size, 1.0))).astype(np.int64)
-    # Both sides of the division are exact, therefore the quotient is what the decimal stands for.
+    # Both operands of the division are exact, so the quotient is the float64 nearest to the decimal number.
     powers = np.array([float(f"1e{power}") for power in range(23)])[np.clip(digits, 0, 22)]
     rounded: Array = np.round(values * powers) / powers + 0.0
     return rounded
 
 
 def _write(bodies: list[_Body], frames: int, rng: np.random.Generator, *, crlf: bool) -> bytes:
-    """The text: one long pattern, and one list of numbers for it."""
+    """Return the text, from one long pattern and one list of numbers."""
     end = b"\r\n" if crlf else b"\n"
-    number = b"%.7G" if crlf else b"%.7g"  # E-05 where Windows wrote it
+    number = b"%.7G" if crlf else b"%.7g"  # Windows writes E-05
     block = b" %s %s 2%s%d%s" % (number, number, end, JOINTS, end) + (b" ".join([number] * 12) + end) * JOINTS
     heads = [_hands(body.id, frames, rng) for body in bodies]
-    centres = rng.uniform([254, 207, 956, 538], [263, 210, 964, 568])  # of the depth picture and the color picture, in pixels
+    centres = rng.uniform([254, 207, 956, 538], [263, 210, 964, 568])  # of the depth image and the color image, in pixels
     values = [_numbers(body.joints, centres, rng) for body in bodies]
     pattern, chosen = [b"%d%s" % (frames, end)], []
     for frame in range(frames):
-        there = [place for place, body in enumerate(bodies) if body.present[frame]]
-        pattern.append(b"%d%s" % (len(there), end))
-        for place in there:
-            pattern += (heads[place][frame], block)
-            chosen.append(values[place][frame])
+        present = [index for index, body in enumerate(bodies) if body.present[frame]]
+        pattern.append(b"%d%s" % (len(present), end))
+        for index in present:
+            pattern += (heads[index][frame], block)
+            chosen.append(values[index][frame])
     return b"".join(pattern) % tuple(np.concatenate(chosen).tolist() if chosen else ())
 
 
 def _hands(id_: str, frames: int, rng: np.random.Generator) -> list[bytes]:
-    """The beginning of a body's line in each frame: id, clipped edges, confidence and state of both hands, whether it is restricted."""
+    """Return the start of a body's line in each frame: id, clipped edges, confidence and state of both hands, restricted or not."""
     stages = 1 + rng.poisson(frames / 40)
     clipped = rng.random(stages) < 0.03
     sure, state = rng.integers(0, 2, (2, stages)), rng.choice(5, (2, stages), p=[0.5, 0.3, 0.08, 0.1, 0.02])
@@ -248,31 +249,31 @@ def _hands(id_: str, frames: int, rng: np.random.Generator) -> list[bytes]:
 
 
 def _numbers(joints: Array, centres: Array, rng: np.random.Generator) -> Array:
-    """(T, 302): the lean to the side and ahead, then the twelve values of each joint."""
+    """Return (T, 302): the lean to the side and forward, then the twelve values of each joint."""
     layout, frames = layouts()[1], len(joints)
     base, top = (joints[:, layout.index[name]] for name in ("spine_base", "spine_shoulder"))
     upright = np.maximum(np.abs(top[:, 1] - base[:, 1]), 0.1)
     lean = np.clip((top - base)[:, [0, 2]] / upright[:, None] * [1, -1], -1, 1)
     rows = np.empty((frames, JOINTS, 12))
     rows[..., :3] = joints
-    # Pinhole cameras: the depth sensor in the origin, the color sensor five centimetres beside it. (Noise that is absent has z = 0.)
+    # Pinhole cameras: the depth sensor in the origin, the color sensor five centimetres beside it. (Absent noise has z = 0.)
     ray = joints[..., :2] / np.maximum(joints[..., 2:], 0.1)
     rows[..., 3:5] = ray * [366.5, -366.6] + centres[:2]
     rows[..., 5:7] = ray * [1058.0, -1058.0] + centres[2:]
     rows[..., 5] += 52 / np.maximum(joints[..., 2], 0.1)
     rows[..., 7:11] = _orientations(joints)
     rows[..., 11] = unsure(frames, rng)
-    return np.concatenate([lean, rows.reshape(frames, -1)], axis=1) + 0.0  # no -0: the sensor's program wrote none
+    return (
+        np.concatenate([lean, rows.reshape(frames, -1)], axis=1) + 0.0
+    )  # without -0, which the sensor's program does not write
 
 
 def _orientations(joints: Array) -> Array:
-    """(T, 25, 4) unit quaternions w x y z: from straight up or down to the bone that ends in the joint, after the body's turn."""
+    """Return unit quaternions (T, 25, 4), w x y z: the body's turn, then from straight up or down to the bone that ends in the joint."""
     layout = layouts()[1]
     bone = joints - joints[:, layout.parents]
-    root, below = (
-        layout.index["spine_shoulder"],
-        layout.index["spine_middle"],
-    )  # the sensor's bones begin at the hips, ours do not
+    # The sensor's root is at the hips, the layout's is not.
+    root, below = layout.index["spine_shoulder"], layout.index["spine_middle"]
     bone[:, root] = joints[:, root] - joints[:, below]
     bone = bone / np.maximum(np.linalg.norm(bone, axis=-1, keepdims=True), 1e-6)
     x, y, z = np.moveaxis(bone, -1, 0)

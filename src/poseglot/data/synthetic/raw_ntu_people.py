@@ -1,9 +1,9 @@
-"""The people in synthetic files of NTU RGB+D: who they are, how they move, and how a Kinect v2 sees them.
+"""The people in synthetic files of NTU RGB+D: their bodies, their movements, and a Kinect v2's view of them.
 
-A recording is named like the real ones (`S001C002P003R001A004`). The action decides a gesture, the same for everybody; the person
-decides a body and a posture; the three cameras of a setup see one performance. The body is that of the demo set (`synthetic.body`,
-layout `kinect20`), brought to the 25 joints of `ntu25`. The gestures carry the actions' numbers, not their meanings: this is material
-for readers and preparation, and no recognizer trained on it has learned anything about people.
+A recording is named like the real ones (`S001C002P003R001A004`). The action determines a gesture, the same for all people. The person
+determines a body and a posture. The three cameras of a setup see one performance. The body is that of the demo set (`synthetic.body`,
+layout `kinect20`), extended to the 25 joints of `ntu25`. The gestures have the actions' numbers, not their meanings: the files are for
+testing readers and preparation, and a recognizer trained on them has learned nothing about people.
 """
 
 from __future__ import annotations
@@ -17,19 +17,16 @@ import numpy as np
 
 from poseglot.data.synthetic.body import ARM, LEG, LENGTHS, SIDES, Angles, Array, entry_of, limits_of, pose
 from poseglot.data.synthetic.camera import Camera, look, sense
-from poseglot.errors import PoseglotError
+from poseglot.errors import SettingError
 from poseglot.skeletons.layout import Layout, load_layout
 
 TWO_PEOPLE = frozenset({*range(50, 61), *range(106, 121)})  # the actions that two people do
-SHORTEST, LONGEST = 30, 300  # frames, 30 in a second
-_TYPICAL, _SPREAD_OF_ACTIONS, _SPREAD_OF_TAKES = (
-    77,
-    0.32,
-    0.22,
-)  # frames (median), and two standard deviations of their logarithm
-_TOWARDS, _APART, _FOLLOW = 59, 60, 116  # the actions in which somebody walks
+MIN_FRAMES, MAX_FRAMES = 30, 300  # at 30 frames a second
+# The median number of frames, and standard deviations of its logarithm.
+_TYPICAL, _SPREAD_OF_ACTIONS, _SPREAD_OF_TAKES = 77, 0.32, 0.22
+_TOWARDS, _APART, _FOLLOW = 59, 60, 116  # actions in which people walk
 
-# What a generator is for: the second word of its key, so no two kinds share numbers. (16 and 17 are in `raw_ntu_clip` and `raw_ntu`.)
+# The purpose of a generator: the second word of its key, so that no two purposes share numbers. (16 and 17: `raw_ntu_clip`, `raw_ntu`.)
 _FOR_ACTION, _FOR_PERSON, _FOR_PERFORMANCE, _FOR_CAMERA, _FOR_VIEW = 11, 12, 13, 14, 15
 
 # Angles at the height of a gesture; `hand_` and `foot_` are the person's preferred side, `both_` are both.
@@ -42,15 +39,15 @@ _GESTURES: tuple[Mapping[str, float], ...] = (
     {"both_hip_flex": 55, "both_knee": 95, "trunk_pitch": 28, "both_shoulder_flex": 35},
     {"foot_hip_flex": 60, "foot_knee": 55, "trunk_pitch": -6},
     {"both_shoulder_flex": 150, "both_elbow": 15},
-    {"both_shoulder_abduct": 62, "both_elbow": -10},  # nearly as wide as high, like furniture, for some frames
+    {"both_shoulder_abduct": 62, "both_elbow": -10},  # almost as wide as high, like furniture, for some frames
     {"waist_yaw": 35, "neck_yaw": 30, "hand_elbow": 60},
     {"neck_pitch": 30, "both_elbow": 70, "both_shoulder_turn": 35},
 )
 
-# Where its joints lie elsewhere than the demo set's: the head is the middle of the head, the hips are near the spine.
+# Lengths that differ from the demo set's: the head joint is in the middle of the head, the hips are near the spine.
 _KINECT_V2: Mapping[str, float] = {"face": 0.03, "neck": 0.19, "hip": 0.055}
 
-# How often the sensor only infers a joint; everything else: never.
+# How often the sensor only infers a joint; other joints: never.
 _UNSURE: Mapping[str, float] = {
     "elbow": 0.06,
     "wrist": 0.12,
@@ -65,17 +62,18 @@ _UNSURE: Mapping[str, float] = {
 
 @dataclass(frozen=True)
 class _Gesture:
-    """What an action moves.
+    """The movement of an action.
 
     Attributes:
-        cycles: how often, where the clip is long enough.
-        angles: name of an angle, its size in degrees, and by which part of a cycle it follows.
+        cycles: The number of repetitions, if the clip is long enough.
+        angles: Angle name, its size in degrees, and its delay in cycles.
     """
 
     cycles: int
     angles: tuple[tuple[str, float, float], ...]
 
-    def smaller(self, by: float) -> _Gesture:
+    def scaled(self, by: float) -> _Gesture:
+        """Return the gesture scaled by a factor."""
         return _Gesture(self.cycles, tuple((name, by * size, delay) for name, size, delay in self.angles))
 
 
@@ -95,15 +93,15 @@ class Take:
 
 
 def parse_take(name: str) -> Take:
-    """The take that a name says.
+    """Parse the name of a recording.
 
     Raises:
-        PoseglotError: not of the form SsssCcccPpppRrrrAaaa, or a number is none of NTU RGB+D 120's.
+        SettingError: It is not of the form SsssCcccPpppRrrrAaaa, or a number does not occur in NTU RGB+D 120.
     """
     match = re.fullmatch(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})", name)
-    most = (32, 3, 106, 2, 120)
-    if match is None or any(not 1 <= int(number) <= top for number, top in zip(match.groups(), most, strict=True)):
-        raise PoseglotError(
+    maxima = (32, 3, 106, 2, 120)
+    if match is None or any(not 1 <= int(number) <= maximum for number, maximum in zip(match.groups(), maxima, strict=True)):
+        raise SettingError(
             f"{name!r} is not the name of a recording of NTU RGB+D; expected SsssCcccPpppRrrrAaaa (setup 001-032, camera 001-003, "
             "person 001-106, replication 001-002, action 001-120) without an ending."
         )
@@ -112,15 +110,17 @@ def parse_take(name: str) -> Take:
 
 @cache
 def layouts() -> tuple[Layout, Layout]:
-    """Those of the body (`kinect20`) and of the files (`ntu25`)."""
+    """Return the layouts of the body (`kinect20`) and of the files (`ntu25`)."""
     return load_layout("kinect20"), load_layout("ntu25")
 
 
 def film(take: Take, *, seed: int, frames: int | None = None) -> list[Array]:
-    """What the camera of a take sees of each of its people.
+    """Record a take: what its camera sees of each of its people.
 
     Args:
-        frames: how many, instead of as many as the performance has (30 to 300).
+        take: The take.
+        seed: The seed of all random numbers.
+        frames: The number of frames. By default that of the performance, 30 to 300.
 
     Returns:
         One or two arrays (T, 25, 3) in the camera's space: metres, y up, z the distance from the sensor.
@@ -129,7 +129,7 @@ def film(take: Take, *, seed: int, frames: int | None = None) -> list[Array]:
     scene = _perform(take, np.random.default_rng([seed, _FOR_PERFORMANCE, *performance]), seed, frames)
     rng = np.random.default_rng([seed, _FOR_CAMERA, take.setup, take.camera])
     height, distance = rng.uniform(0.7, 1.8), rng.uniform(2.5, 3.6)
-    pitch = np.degrees(np.arctan2(height - 0.95, distance)) + rng.uniform(-2, 2)  # the hips are near the picture's middle
+    pitch = np.degrees(np.arctan2(height - 0.95, distance)) + rng.uniform(-2, 2)  # the hips are near the centre of the image
     camera = Camera(
         (45.0, 0.0, -45.0)[take.camera - 1] + rng.uniform(-6, 6), pitch, height, distance, rng.uniform(0.003, 0.006)
     )
@@ -138,14 +138,17 @@ def film(take: Take, *, seed: int, frames: int | None = None) -> list[Array]:
 
 
 def unsure(frames: int, rng: np.random.Generator) -> Array:
-    """(T, 25) tracking states: 2 for a joint that the sensor sees, 1 for one that it infers, in runs of some frames."""
+    """Return tracking states (T, 25): 2 for a joint that the sensor sees, 1 for one that it infers, in runs of some frames."""
     often = np.array([_UNSURE.get(name.split("_")[-1], 0.0) for name in layouts()[1].joints])
     turns = np.arange(frames)[:, None] / rng.uniform(20, 90, often.size) + rng.random(often.size)
     return np.where(turns % 1 < often * rng.uniform(0, 1.6), 1.0, 2.0)
 
 
 def furniture(frames: int, rng: np.random.Generator) -> Array:
-    """(T, 25, 3): what the sensor took for a body. It is wider than 0.8 times its height in at least nine frames of ten."""
+    """Return (T, 25, 3): furniture that the sensor mistakes for a body.
+
+    It is wider than 0.8 times its height in at least nine of ten frames.
+    """
     shape = rng.random((25, 3))
     shape = (shape - shape.min(axis=0)) / np.ptp(shape, axis=0) - 0.5
     width = rng.uniform(0.5, 1.1)
@@ -153,17 +156,17 @@ def furniture(frames: int, rng: np.random.Generator) -> Array:
     slim = int(rng.integers(0, frames // 10 + 1))
     start = int(rng.integers(0, frames - slim + 1))
     joints[start : start + slim, :, 0] *= 0.2
-    place = [rng.uniform(-1.5, 1.5), rng.uniform(-0.9, 0.2), rng.uniform(2.5, 4.2)]
+    position = [rng.uniform(-1.5, 1.5), rng.uniform(-0.9, 0.2), rng.uniform(2.5, 4.2)]
     drift = np.stack([_wander(frames, rng) for _ in range(3)], axis=1) * 0.01
-    seen: Array = joints + place + drift[:, None] + rng.normal(scale=0.004, size=joints.shape)
+    seen: Array = joints + position + drift[:, None] + rng.normal(scale=0.004, size=joints.shape)
     return seen
 
 
 def _perform(take: Take, rng: np.random.Generator, seed: int, frames: int | None) -> list[Array]:
-    """(T, 25, 3) in body space for each person: alone before the sensor, or two who face each other."""
-    action = np.random.default_rng([_FOR_ACTION, take.action])  # of no seed: an action is what it is
+    """Return (T, 25, 3) in body space for each person: one in front of the sensor, or two who face each other."""
+    action = np.random.default_rng([_FOR_ACTION, take.action])  # independent of the seed: an action is always the same
     typical = _TYPICAL * np.exp(action.normal(scale=_SPREAD_OF_ACTIONS))
-    length = int(np.clip(round(typical * np.exp(rng.normal(scale=_SPREAD_OF_TAKES))), SHORTEST, LONGEST))
+    length = int(np.clip(round(typical * np.exp(rng.normal(scale=_SPREAD_OF_TAKES))), MIN_FRAMES, MAX_FRAMES))
     length = length if frames is None else frames
     gesture = _gesture(take.action, action)
     if take.action in TWO_PEOPLE:
@@ -173,17 +176,17 @@ def _perform(take: Take, rng: np.random.Generator, seed: int, frames: int | None
 
 
 def _meet(take: Take, gesture: _Gesture, frames: int, rng: np.random.Generator, seed: int) -> list[Array]:
-    """Two people about a metre apart; the second does the same, or less. In three actions they walk."""
+    """Perform an action of two people about a metre apart. The second moves alike, or less. In three actions they walk."""
     time = np.linspace(0, 1, frames)
     walked = {_TOWARDS: 1 - time, _APART: time}.get(take.action, np.zeros(frames))
     apart = rng.uniform(0.8, 1.1) + walked
     along = 0.8 * (time - 0.5) if take.action == _FOLLOW else np.zeros(frames)
     people = []
-    for place, sign in enumerate((1, -1)):
-        away = take.action == _APART or (take.action == _FOLLOW and sign == 1)  # who shows the other the back
+    for number, sign in enumerate((1, -1)):
+        away = take.action == _APART or (take.action == _FOLLOW and sign == 1)  # whoever turns the back to the other
         joints = _move(
-            take.subject if place == 0 else take.subject % 106 + 1,
-            gesture if place == 0 or rng.random() < 0.5 else gesture.smaller(0.4),
+            take.subject if number == 0 else take.subject % 106 + 1,
+            gesture if number == 0 or rng.random() < 0.5 else gesture.scaled(0.4),
             frames,
             rng,
             seed,
@@ -196,18 +199,18 @@ def _meet(take: Take, gesture: _Gesture, frames: int, rng: np.random.Generator, 
 
 
 def _gesture(action: int, rng: np.random.Generator) -> _Gesture:
-    """One of the gestures, and a smaller second one that follows a quarter behind."""
+    """Return one of the gestures with a smaller second one that follows a quarter of a cycle later."""
     first, second = _GESTURES[action % len(_GESTURES)], _GESTURES[int(rng.integers(len(_GESTURES)))]
     size, less = rng.uniform(0.75, 1.1), rng.uniform(0.2, 0.5)
-    angles = [(name, size * most, 0.0) for name, most in first.items()]
-    angles += [(name, less * most, 0.25) for name, most in second.items()]
+    angles = [(name, size * height, 0.0) for name, height in first.items()]
+    angles += [(name, less * height, 0.25) for name, height in second.items()]
     return _Gesture(int(rng.integers(1, 4)), tuple(angles))
 
 
 def _move(
     subject: int, gesture: _Gesture, frames: int, rng: np.random.Generator, seed: int, *, heading: float, walks: bool = False
 ) -> Array:
-    """(T, 25, 3): somebody stands, sways, and does the gesture as often as it takes."""
+    """Return (T, 25, 3): a person stands, sways, and repeats the gesture."""
     person = np.random.default_rng([seed, _FOR_PERSON, subject])
     size = person.uniform(0.8, 1.02)
     lengths = {name: size * person.uniform(0.94, 1.06) * length for name, length in (dict(LENGTHS) | dict(_KINECT_V2)).items()}
@@ -228,7 +231,7 @@ def _move(
 
 
 def _beats(gesture: _Gesture, frames: int, rng: np.random.Generator) -> list[tuple[str, Array]]:
-    """(T,) degrees to add to each angle: out and back in every cycle, still at both ends of the clip."""
+    """Return (T,) degrees to add to each angle: out and back in every cycle, still at both ends of the clip."""
     progress = np.linspace(0, 1, frames)
     edge = np.clip(8 * np.minimum(progress, 1 - progress), 0, 1)
     phase = min(gesture.cycles, max(1, frames // 30)) * progress + rng.uniform(-0.06, 0.06) * np.sin(2 * np.pi * progress)
@@ -237,7 +240,7 @@ def _beats(gesture: _Gesture, frames: int, rng: np.random.Generator) -> list[tup
 
 
 def _step(angles: Angles, frames: int, rng: np.random.Generator) -> None:
-    """Add a walker's legs and arms, about one cycle a second."""
+    """Add the motion of legs and arms in walking, about one cycle a second."""
     swing = np.sin(2 * np.pi * (np.arange(frames) / rng.uniform(28, 36) + rng.random()))
     for side, sign in SIDES.items():
         lift = np.maximum(sign * swing, 0)
@@ -246,7 +249,7 @@ def _step(angles: Angles, frames: int, rng: np.random.Generator) -> None:
 
 
 def _stand(frames: int, person: np.random.Generator, rng: np.random.Generator) -> Angles:
-    """Everybody's posture, and how it wanders when nothing is asked of it."""
+    """Return a person's standing posture with idle motion."""
     names = ["heading", "trunk_pitch", "trunk_roll", "waist_yaw", "neck_pitch", "neck_yaw", "neck_roll", "hip_sway"]
     names += [f"{side}_{name}" for side in SIDES for name in (*ARM, *LEG)]
     angles = {name: rng.uniform(-1, 1) * entry_of(name)[2] + 0.5 * entry_of(name)[2] * _wander(frames, rng) for name in names}
@@ -259,16 +262,16 @@ def _stand(frames: int, person: np.random.Generator, rng: np.random.Generator) -
 
 
 def _wander(frames: int, rng: np.random.Generator) -> Array:
-    """(T,) slow motion of about unit size without a period."""
+    """Return (T,): slow aperiodic motion of about unit size."""
     time = np.arange(frames)
     waves = [np.sin(2 * np.pi * (time / rng.uniform(*band) + rng.random())) for band in ((30, 60), (60, 180))]
     return np.asarray(sum(waves), dtype=np.float64)
 
 
 def _as_ntu25(joints: Array) -> Array:
-    """(T, 20, 3) of `kinect20` to (T, 25, 3) of `ntu25`: a neck, and a tip and a thumb for each hand, put where a body has them."""
+    """Map `kinect20` (T, 20, 3) to `ntu25` (T, 25, 3): adds a neck, and a tip and a thumb of each hand."""
     old, new = layouts()
-    points = {name: joints[:, place] for name, place in old.index.items()}
+    points = {name: joints[:, index] for name, index in old.index.items()}
     chest = points["shoulder_centre"]
     points["spine_base"], points["spine_shoulder"] = points["hip_centre"], chest
     points["spine_middle"] = points["spine"] + 0.5 * (chest - points["spine"])

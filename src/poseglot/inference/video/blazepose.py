@@ -1,8 +1,8 @@
-"""BlazePose (Bazarevsky et al., 2020; GHUM's 3D landmarks), by the package mediapipe, which carries its weights.
+"""BlazePose (Bazarevsky et al., 2020; GHUM's 3D landmarks), by the package mediapipe, which includes the weights.
 
-`mediapipe.solutions.pose` sees one person: it finds somebody, and follows that person's place from frame to frame; landmarks are smoothed
-over time. It gives each of 33 landmarks twice: in the picture, and in metres about the middle of the hips, so that where somebody goes is
-not in the latter (`poseglot.inference.video.extract.placed` puts back what the picture tells of it).
+`mediapipe.solutions.pose` finds one person and follows it from frame to frame, with landmarks smoothed over time. It gives 33 landmarks in
+pixels, and in metres from the middle of the hips. The latter lack the person's movement through the scene;
+`poseglot.inference.video.extract.place_world` restores what the picture tells of it.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ import os
 
 import numpy as np
 
-from poseglot.errors import PoseglotError
-from poseglot.inference.video.estimator import Person
+from poseglot.errors import MissingPackageError
 from poseglot.inference.video.frames import Image
+from poseglot.inference.video.person import Person
 from poseglot.skeletons.layout import load_layout
 
-# Its axes are x to the right of the picture, y down, z away from the camera; a depth camera's x and y point the other way. Two axes
-# turned are a turn: left stays left.
+# mediapipe's axes are x right, y down, z away from the camera; a depth camera's x and y point the other way. This is a rotation, not a
+# reflection: left stays left.
 _TO_DEPTH_CAMERA = np.array([-1, -1, 1], dtype=np.float32)
 
 
 class BlazePose:
-    """See above. `visibility`, how likely a landmark is in the picture and not hidden, is the confidence."""
+    """mediapipe's pose estimator; the confidence is its `visibility`, the probability that a landmark is visible."""
 
     name = "mediapipe"
     has_world = True
 
     def __init__(self) -> None:
-        os.environ.setdefault("GLOG_minloglevel", "2")  # its C++ side says on standard error that it has started
+        os.environ.setdefault("GLOG_minloglevel", "2")  # its C++ code logs its start to standard error
         try:
             from mediapipe.python.solutions.pose import Pose
         except ImportError as error:
-            raise PoseglotError(
-                f"mediapipe is there, but its pose solution cannot be loaded ({error}); mediapipe==0.10.21 with numpy below 2 has it."
+            raise MissingPackageError(
+                f"mediapipe is installed, but its pose solution cannot be loaded ({error}); mediapipe==0.10.21 with numpy below 2 has it."
             ) from error
         self.layout = load_layout("mediapipe33")
         self._pose = Pose(static_image_mode=False, model_complexity=1, smooth_landmarks=True)

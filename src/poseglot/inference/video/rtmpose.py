@@ -1,8 +1,7 @@
 """RTMPose (Jiang et al., 2023) behind a YOLOX person detector, by the package rtmlib and ONNX Runtime.
 
-The weights are OpenMMLab's, trained on several public sets ("body7"), Apache-2.0. rtmlib fetches them; what it fetched, or what somebody
-put there, is run only if its SHA-256 is the one below. OpenMMLab publishes no hashes of these files; those below are what several
-independent projects on GitHub have pinned, all the same (docs/video.md).
+The weights are OpenMMLab's, trained on seven public sets ("body7"), Apache-2.0. rtmlib downloads them. A file is run only if its SHA-256 is
+the one below. OpenMMLab publishes no hashes; several independent GitHub projects pin these, all the same (docs/video.md).
 """
 
 from __future__ import annotations
@@ -17,20 +16,20 @@ from typing import Any
 
 import numpy as np
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError
 from poseglot.files import sha256_of
-from poseglot.inference.video.estimator import Person
 from poseglot.inference.video.frames import Image
+from poseglot.inference.video.person import Person
 from poseglot.skeletons.layout import load_layout
 
 URL = "https://download.openmmlab.com/mmpose/v1/projects/rtmposev1/onnx_sdk/"
-# Where rtmlib looks when that fails.
+# rtmlib's fallback.
 MIRROR = "https://huggingface.co/Tau-J/RTMPose/resolve/main/rtmposev1/onnx_sdk/"
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A model: the name of its file without ending, the SHA-256 of the ONNX file in the zip, and the width and height that it takes."""
+    """A model: file name without ending, SHA-256 of the ONNX file in the zip, input width and height."""
 
     name: str
     sha256: str
@@ -39,7 +38,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Variant:
-    """A detector, a pose model, and the layout of its joints."""
+    """A detector, a pose model and the layout of its joints."""
 
     detector: Weights
     pose: Weights
@@ -85,15 +84,15 @@ VARIANTS: Mapping[str, Variant] = {
 
 
 class RtmPose:
-    """Everybody in a picture, by a detector and a pose model for each box.
+    """RTMPose: a person detector, and a pose model for each box.
 
     Args:
-        variant: one of `VARIANTS`.
-        folder: where the weights lie; by default rtmlib's own (`weights_folder`), into which it fetches them.
+        variant: One of `VARIANTS`.
+        folder: The folder of the weights; by default rtmlib's own (`weights_folder`), into which it downloads them.
         device: cpu or cuda.
 
     Raises:
-        PoseglotError: the weights are not there and cannot be fetched, are others than they should be, or cannot be run.
+        FileError: The weights are missing and cannot be downloaded, are not the expected ones, or cannot be run.
     """
 
     has_world = False
@@ -106,65 +105,65 @@ class RtmPose:
         kind = device if device and device.startswith("cuda") else "cpu"
         detector, pose = (find_weights(weights, folder) for weights in (chosen.detector, chosen.pose))
         try:
-            with contextlib.redirect_stdout(io.StringIO()):  # it prints what it loads
+            with contextlib.redirect_stdout(io.StringIO()):  # rtmlib prints what it loads
                 self._detect: Any = YOLOX(
                     str(detector), model_input_size=chosen.detector.size, backend="onnxruntime", device=kind
                 )
                 self._pose: Any = RTMPose(str(pose), model_input_size=chosen.pose.size, backend="onnxruntime", device=kind)
-        except Exception as error:  # ONNX Runtime's and rtmlib's own kinds
-            raise PoseglotError(f"the weights in {detector.parent} cannot be run: {error}") from error
+        except Exception as error:  # ONNX Runtime's and rtmlib's errors share no base class
+            raise FileError(f"the weights in {detector.parent} cannot be run: {error}") from error
 
     def restart(self) -> None:
-        """Every frame is seen for itself."""
+        """Do nothing: every frame is estimated by itself."""
 
     def __call__(self, image: Image) -> list[Person]:
-        picture = np.ascontiguousarray(image[..., ::-1])  # rtmlib has OpenCV's order of colors
+        picture = np.ascontiguousarray(image[..., ::-1])  # rtmlib expects BGR
         boxes = self._detect(picture)
-        if not len(boxes):  # without boxes rtmlib would take the whole picture for somebody
+        if not len(boxes):  # without boxes rtmlib would estimate the whole picture as one person
             return []
         pixels, scores = self._pose(picture, bboxes=boxes)
         return [
-            Person(joints.astype(np.float32), np.clip(sure, 0, 1).astype(np.float32))
-            for joints, sure in zip(np.asarray(pixels), np.asarray(scores), strict=True)
+            Person(joints.astype(np.float32), np.clip(confidence, 0, 1).astype(np.float32))
+            for joints, confidence in zip(np.asarray(pixels), np.asarray(scores), strict=True)
         ]
 
 
 def weights_folder() -> Path:
-    """Where rtmlib keeps what it fetched."""
+    """Return the folder of rtmlib's downloads."""
     cache = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "rtmlib")
     return Path(cache).expanduser() / "hub" / "checkpoints"
 
 
 def find_weights(weights: Weights, folder: Path | None = None) -> Path:
-    """The file of a model, checked; fetched by rtmlib if it is not in rtmlib's own folder.
+    """Return the checked file of a model; rtmlib downloads it if it is missing from rtmlib's own folder.
 
     Raises:
-        PoseglotError: not there and not to be had, or another file than it should be.
+        FileError: The file is missing and cannot be downloaded, or is not the expected one.
     """
     path = (folder or weights_folder()) / f"{weights.name}.onnx"
     if not path.is_file():
-        why = "and nothing is fetched into a folder that was named" if folder else _fetch(weights)
+        reason = "nothing is downloaded into a given folder" if folder else _download(weights)
         if not path.is_file():
-            raise PoseglotError(
-                f"the pose model's weights {path} are not there ({why}). On a machine with network fetch {URL}{weights.name}.zip (or "
-                f"{MIRROR}{weights.name}.zip), unpack it, and put the end2end.onnx that is in it there, under that name. Its SHA-256 must "
-                f"be {weights.sha256}. `--pose mediapipe` needs no download."
+            raise FileError(
+                f"the weights {path} are missing ({reason}). On a machine with network download {URL}{weights.name}.zip (or "
+                f"{MIRROR}{weights.name}.zip), unpack it, and save its end2end.onnx under that name. Its SHA-256 must be {weights.sha256}. "
+                "`--pose mediapipe` needs no download."
             )
     found = sha256_of(path)
     if found != weights.sha256:
-        raise PoseglotError(
-            f"{path} is another file than it should be: its SHA-256 is {found}, not {weights.sha256}. It was cut short, or somebody "
-            f"changed it. Delete it and fetch {URL}{weights.name}.zip again."
+        raise FileError(
+            f"{path} is not the expected file: its SHA-256 is {found}, not {weights.sha256}. It is truncated or was changed; delete it and "
+            f"download {URL}{weights.name}.zip again."
         )
     return path
 
 
-def _fetch(weights: Weights) -> str:
-    """Have rtmlib fetch them; why it could not, in some words."""
+def _download(weights: Weights) -> str:
+    """Let rtmlib download the weights, and return why the file is missing if it still is."""
     from rtmlib.tools.file import download_checkpoint
 
     try:
         download_checkpoint(f"{URL}{weights.name}.zip")
     except Exception as error:  # urllib's, zipfile's, the disk's
-        return f"fetching them failed: {error}"
-    return "rtmlib fetched something else"
+        return f"the download failed: {error}"
+    return "rtmlib downloaded something else"

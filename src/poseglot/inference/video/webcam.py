@@ -1,7 +1,7 @@
-"""The running answer: who is seen doing what, over a stream of frames.
+"""Running recognition of a stream of frames, from a camera or a video.
 
-A `Recognizer` takes the people of one frame after the other and always has an answer of the recent past. `WindowRecogniser` asks the
-predictor about the last seconds, again and again; what answers frame by frame can stand in its place.
+A `FrameRecognizer` takes the people of each frame and keeps events for the recent past. `WindowRecognizer` predicts the last seconds, again
+and again.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from poseglot.errors import PoseglotError
+from poseglot.data.tracking import most_moving
+from poseglot.errors import InputError, SettingError
 from poseglot.inference.video.drawing import draw_poses, name_parts, write_lines
-from poseglot.inference.video.estimator import Person, PoseEstimator, box_around, only_flat, stacked
-from poseglot.inference.video.extract import put_together
+from poseglot.inference.video.estimator import needs_3d
+from poseglot.inference.video.extract import track_poses
 from poseglot.inference.video.frames import Frame, Image, Sink
-from poseglot.inference.windows import most_moving
+from poseglot.inference.video.person import Box, Person, PoseEstimator, box_around, stack_people
 from poseglot.skeletons.clip import Clip, Joints
 from poseglot.skeletons.layout import Layout
 
@@ -29,60 +30,62 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Event:
-    """An answer.
+    """The recognised classes at one time.
 
     Attributes:
-        time: of the last frame it is of, in seconds.
-        answers: the most probable actions, best first.
-        unknown: whether even the first is less probable than the predictor was told to answer.
-        box: whom it is of: left, top, right, bottom in pixels; None if it is of all together.
+        time: The time of the last frame, in seconds.
+        scores: The most probable classes, best first.
+        unknown: Whether even the first is below the predictor's threshold.
+        box: The person's left, top, right and bottom in pixels; None for all together.
     """
 
     time: float
-    answers: tuple[ClassScore, ...]
+    scores: tuple[ClassScore, ...]
     unknown: bool = False
-    box: tuple[float, float, float, float] | None = None
+    box: Box | None = None
 
     @property
     def action(self) -> str:
-        return "unknown" if self.unknown else self.answers[0].action
+        """The most probable class, or `unknown`."""
+        return "unknown" if self.unknown else self.scores[0].action
 
     def __str__(self) -> str:
-        return f"{self.action} {self.answers[0].probability:.0%}"
+        return f"{self.action} {self.scores[0].probability:.0%}"
 
 
-class Recognizer(Protocol):
-    """Takes a stream of frames' people."""
+class FrameRecognizer(Protocol):
+    """Recognises from the people of a stream of frames."""
 
     def step(self, people: Sequence[Person], time: float, size: tuple[int, int]) -> Sequence[Event]:
         """Take a frame.
 
         Args:
-            people: in it.
-            time: in seconds; later than the last.
-            size: width and height of the picture.
+            people: The people in it.
+            time: Its time in seconds, later than the last.
+            size: Width and height of the picture.
 
         Returns:
-            The newest answers, which may be those of an earlier frame; none as long as too little was seen.
+            The newest events, possibly of an earlier frame; none until enough was seen.
         """
         ...
 
 
 class WindowRecognizer:
-    """What a predictor says of the last `window` seconds, every `stride` seconds.
+    """Predicts the last `window` seconds, every `stride` seconds.
 
-    A recognizer of one person is asked about each person who is there; one of several about all together, or where there are more than it
-    knows about those who move most.
+    A recognizer of one person predicts each present person. One of several persons predicts all together; of more people than it takes,
+    those who move most.
 
     Args:
-        predictor: the recognizer.
-        estimator: where the people come from.
-        window, stride: in seconds.
-        least: how long somebody must have been there, in seconds.
-        top: how many answers.
+        predictor: The recognizer.
+        estimator: The pose estimator that gives the people.
+        window, stride: In seconds.
+        min_duration: The time for which somebody must have been present, in seconds.
+        top: The number of classes per event.
 
     Raises:
-        PoseglotError: the recognizer cannot take what the estimator gives.
+        SettingError: The times do not fit together.
+        InputError: The recognizer cannot take the estimator's joints.
     """
 
     def __init__(
@@ -92,48 +95,50 @@ class WindowRecognizer:
         *,
         window: float = 2.0,
         stride: float = 0.25,
-        least: float = 0.5,
+        min_duration: float = 0.5,
         top: int = 3,
     ) -> None:
-        if not 0 < least <= window or stride < 0:
-            raise PoseglotError(
-                f"windows of {window} s every {stride} s: they must be {least} s or longer, and a stride is not below 0."
+        if not 0 < min_duration <= window or stride < 0:
+            raise SettingError(
+                f"windows of {window} s every {stride} s: a window must be at least {min_duration} s, and a stride at least 0."
             )
         if predictor.num_dims == 3 and not estimator.has_world:
-            raise PoseglotError(only_flat(estimator.name))
-        predictor.mapping(estimator.layout)  # better refused now than in the middle
+            raise InputError(needs_3d(estimator.name))
+        predictor.mapping(estimator.layout)  # refuse now, not in the middle
         self.predictor, self.layout, self.has_world = predictor, estimator.layout, estimator.has_world
-        self.window, self.stride, self.least, self.top = window, stride, least, top
+        self.window, self.stride, self.min_duration, self.top = window, stride, min_duration, top
         self._past: deque[tuple[float, Joints]] = deque()
-        self._said: tuple[Event, ...] = ()
-        self._next = -np.inf
+        self._events: tuple[Event, ...] = ()
+        self._due = -np.inf
 
     def step(self, people: Sequence[Person], time: float, size: tuple[int, int]) -> Sequence[Event]:
-        self._past.append((time, stacked(people, self.layout, self.has_world)))
+        self._past.append((time, stack_people(people, self.layout, self.has_world)))
         while time - self._past[0][0] > self.window:
             self._past.popleft()
-        if time > self._next - 1e-6 and time - self._past[0][0] >= self.least:
-            self._said = self._answers(time, size)
-            self._next = time + self.stride
-        return self._said
+        if time > self._due - 1e-6 and time - self._past[0][0] >= self.min_duration:
+            self._events = self._recognize(time, size)
+            self._due = time + self.stride
+        return self._events
 
-    def _answers(self, time: float, size: tuple[int, int]) -> tuple[Event, ...]:
+    def _recognize(self, time: float, size: tuple[int, int]) -> tuple[Event, ...]:
         spec = self.predictor.spec
         fps = (len(self._past) - 1) / (time - self._past[0][0])
-        poses = put_together([people for _, people in self._past], layout=self.layout, fps=fps, size=size, least=self.least)
+        poses = track_poses(
+            [people for _, people in self._past], layout=self.layout, fps=fps, size=size, min_duration=self.min_duration
+        )
         if poses is None:
             return ()
         joints = poses.joints(num_dims=self.predictor.num_dims, has_scores=spec.has_scores)
-        there = (joints != 0).any(axis=(2, 3))  # (M, T)
-        boxes: list[tuple[float, float, float, float] | None] = [None]
-        now = [row for row in range(len(joints)) if there[row, -1]]
+        present = (joints != 0).any(axis=(2, 3))  # (M, T)
+        boxes: list[Box | None] = [None]
+        now = [row for row in range(len(joints)) if present[row, -1]]
         if not now:
             return ()
         if spec.num_persons > 1:
             clips = [most_moving(joints[now], spec.num_persons)]
         else:
-            # Behind the last frame in which the place was somebody else's, or nobody's.
-            starts = [int(np.flatnonzero(~there[row]).max(initial=-1)) + 1 for row in now]
+            # After the last frame in which the row was empty.
+            starts = [int(np.flatnonzero(~present[row]).max(initial=-1)) + 1 for row in now]
             clips = [joints[row : row + 1, start:] for row, start in zip(now, starts, strict=True)]
             boxes = [box_around(poses.pixels[row, -1]) for row in now]
         predictions = self.predictor.predict(
@@ -141,56 +146,56 @@ class WindowRecognizer:
             top=self.top,
             layout=self.layout,
         )
-        return tuple(Event(time, p.answers, p.unknown, box) for p, box in zip(predictions, boxes, strict=True))
+        return tuple(Event(time, p.scores, p.unknown, box) for p, box in zip(predictions, boxes, strict=True))
 
 
 def watch(
     frames: Iterable[Frame],
     estimator: PoseEstimator,
-    recognizer: Recognizer,
+    recognizer: FrameRecognizer,
     *,
     sinks: Sequence[Sink] = (),
-    tell: Callable[[Sequence[Event]], None] | None = None,
+    on_events: Callable[[Sequence[Event]], None] | None = None,
 ) -> int:
-    """Go through frames, draw what is seen and said, and show it, until they end, or somebody has seen enough.
+    """Recognise a stream of frames and show it, until it ends or a sink is closed.
 
     Args:
-        sinks: windows, and videos to write; where there is none, nothing is drawn.
-        tell: is given every new answer.
+        frames: The frames.
+        estimator: The pose estimator.
+        recognizer: The recognizer.
+        sinks: Windows and video writers; without any, nothing is drawn.
+        on_events: Called with new events.
 
     Returns:
-        How many frames there were.
+        The number of frames.
     """
     estimator.restart()
     count, last = 0, float("-inf")
-    with contextlib.suppress(KeyboardInterrupt):  # how a camera is usually ended
+    with contextlib.suppress(KeyboardInterrupt):  # the usual end of a camera
         for frame in frames:
             people = estimator(frame.image)
-            said = recognizer.step(people, frame.time, (frame.image.shape[1], frame.image.shape[0]))
+            events = recognizer.step(people, frame.time, (frame.image.shape[1], frame.image.shape[0]))
             count += 1
-            if tell is not None and said and said[0].time > last:
-                last = said[0].time
-                tell(said)
+            if on_events is not None and events and events[0].time > last:
+                last = events[0].time
+                on_events(events)
             if sinks:
-                picture = drawn(frame.image, people, said, estimator.layout)
-                wanted = [sink.show(picture, frame.time) for sink in sinks]  # all are to have it
+                picture = draw_events(frame.image, people, events, estimator.layout)
+                wanted = [sink.show(picture, frame.time) for sink in sinks]  # every sink gets it
                 if not all(wanted):
                     break
     return count
 
 
-def drawn(image: Image, people: Sequence[Person], said: Sequence[Event], layout: Layout) -> Image:
-    """A copy of a picture with the people in it and what was said: beside whom it is of, or in the corner if of all together."""
+def draw_events(image: Image, people: Sequence[Person], events: Sequence[Event], layout: Layout) -> Image:
+    """Return a copy of a picture with people and events drawn in, at the person's box or in the corner."""
     if people:
         pixels, confidence = np.stack([p.pixels for p in people]), np.stack([p.confidence for p in people])
         picture = draw_poses(image, pixels, confidence, layout)
     else:
         picture = image.copy()
     name_parts(picture)
-    for each in said:
-        write_lines(picture, _lines(each), each.box)
+    for event in events:
+        unknown = ["unknown"] if event.unknown else []
+        write_lines(picture, [*unknown, *(f"{score.probability:.0%} {score.action}" for score in event.scores)], event.box)
     return picture
-
-
-def _lines(said: Event) -> list[str]:
-    return [*(["unknown"] if said.unknown else []), *(f"{a.probability:.0%} {a.action}" for a in said.answers)]

@@ -1,33 +1,37 @@
-"""What the graph encoders share: the door, and ten blocks of which each encoder fills in the graph convolution and the temporal module.
+"""Parts that the graph encoders share: input and output, and ten blocks that each encoder fills with its own graph and temporal modules.
 
-The shape is that of the CTR-GCN paper (Chen et al., ICCV 2021, section 3.4): widths w x 4, 2w x 3, 4w x 3 with w = 64, the fifth
-and the eighth block halve the time, the first has no residual.
+The shape is that of the CTR-GCN paper (Chen et al., ICCV 2021, section 3.4): channels w x 4, 2w x 3, 4w x 3 with w = 64; the fifth and
+the eighth block halve the time; the first has no residual.
 
-Shapes inside: (B, C, T, V) with B = N * M people. At the door: (N, M, T, V, C).
+Clips are (N, M, T, V, C). Inside, features are (B, C, V, T) with B = N * M people. Joints come before time, so that the three subsets of a
+graph convolution are one matrix product over 3 V: a value convolution whose output channels are ordered (channel, subset) writes
+(B, C * 3, V, T), which is (B, C, 3 V, T) without moving anything.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import InputError, SettingError
+from poseglot.models.encoders.folding import fold_
+from poseglot.models.encoders.temporal import TemporalModule, init_conv
 from poseglot.skeletons.layout import Layout
 
 SUBSETS = 3  # self, inward, outward
 
 
 class SkeletonEncoder(nn.Module):
-    """The door: `enter` checks, pads and normalises clips, `leave` brings features back into the order of clips.
+    """Base of encoders: `enter` checks, pads and normalizes clips, `leave` brings features back into the order of clips.
 
     Args:
         layout: of the clips.
-        people: how many people a clip holds at most (the input BatchNorm has statistics for each).
-        channels: coordinates per joint.
+        num_persons: how many people a clip holds at most. The input BatchNorm has statistics for each.
+        channels: numbers per joint.
         features: channels of the joint features.
     """
 
@@ -39,40 +43,84 @@ class SkeletonEncoder(nn.Module):
         self.input_norm = nn.BatchNorm1d(num_persons * len(layout) * channels)
 
     def enter(self, x: Tensor) -> Tensor:
-        """Clips (N, M, T, V, C) -> (N * people, C, T, V). Fewer people than `people` are padded with zeros."""
+        """Map clips (N, M, T, V, C) to (N * num_persons, C, V, T). Missing people are padded with zeros.
+
+        Raises:
+            InputError: the clips have other joints or channels, or too many people.
+        """
         n, m, t, v, c = x.shape
         if (v, c) != (self.joints, self.channels) or m > self.num_persons:
-            raise PoseglotError(
+            raise InputError(
                 f"the encoder was built for (N, up to {self.num_persons} people, T, {self.joints} joints, {self.channels} channels), "
                 f"but a batch of shape {tuple(x.shape)} came."
             )
-        if m < self.num_persons:
-            x = F.pad(x, (0, 0, 0, 0, 0, 0, 0, self.num_persons - m))
-            m = self.num_persons
-        x = self.input_norm(x.permute(0, 1, 3, 4, 2).reshape(n, m * v * c, t))
-        return x.view(n * m, v, c, t).permute(0, 2, 3, 1).contiguous()
+        if self.num_persons > 1 or m < self.num_persons:  # also if nobody is missing: an exported network cannot branch
+            x = torch.cat([x, x.new_zeros(n, self.num_persons - m, t, v, c)], dim=1)
+        x = self.input_norm(x.permute(0, 1, 3, 4, 2).reshape(n, self.num_persons * v * c, t))
+        return x.view(n * self.num_persons, v, c, t).transpose(1, 2).contiguous()
 
     def leave(self, x: Tensor) -> Tensor:
-        """(N * people, F, T', V) -> joint features (N, people, T', V, F)."""
-        return x.view(len(x) // self.num_persons, self.num_persons, *x.shape[1:]).permute(0, 1, 3, 4, 2)
+        """Map (N * num_persons, F, V, T') to joint features (N, num_persons, T', V, F)."""
+        y: Tensor = x.unflatten(0, (-1, self.num_persons))
+        return y.permute(0, 1, 4, 3, 2)
 
 
 class GraphUnit(nn.Module):
-    """The half of a block that mixes joints: (B, C_in, T, V) -> (B, C_out, T, V). Each encoder has its own."""
+    """The part of a block that mixes joints: (B, C_in, V, T) -> (B, C_out, V, T). Each encoder has its own.
+
+    Attributes:
+        framewise: whether the output for a frame depends on that frame only, so that frames may be given one by one.
+    """
+
+    framewise = False
 
     def mean_topology(self, x: Tensor) -> Tensor:
-        """(B, C_in, T, V) -> (V, V): how much joint u (row) collects from joint v (column); subsets added, mean over the rest."""
+        """Return (V, V): how much joint u (row) aggregates from joint v (column), added over subsets, averaged over the rest."""
         raise NotImplementedError
 
 
+class SharedGraph(GraphUnit):
+    """A graph convolution with the same topologies for all clips and channels, BatchNorm, residual, ReLU.
+
+    A subclass has a `topology()` and sets `conv`, from (B, C_in * 3, V, T) ordered (channel, subset) to C_out, and `norm`.
+    """
+
+    framewise = True
+    conv: nn.Module
+    norm: nn.Module
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.residual: nn.Module | None = None
+        self.register_buffer("fixed", None, persistent=False)
+        self.fixed: Tensor | None
+        """The topology, once it does not change any more."""
+
+    def topology(self) -> Tensor:
+        """Return (3, V, V): how much joint u (row) aggregates from joint v (column)."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(self.conv(aggregate(x, self.topology() if self.fixed is None else self.fixed)))
+        return F.relu(y if self.residual is None else y + self.residual(x))
+
+    def mean_topology(self, x: Tensor) -> Tensor:
+        return self.topology().sum(dim=0)
+
+    def fold_(self) -> None:
+        if isinstance(self.conv, nn.Conv2d):
+            self.conv, self.norm = fold_(self.conv, self.norm), nn.Identity()
+            self.fixed = self.topology().detach()
+
+
 class Backbone(SkeletonEncoder):
-    """Clips -> joint features (N, M, T', V, 4 * width), T' = ceil(ceil(T / 2) / 2).
+    """Ten blocks: clips -> joint features (N, M, T', V, 4 * base_channels), T' = ceil(ceil(T / 2) / 2).
 
     Args:
-        layout, people, channels: see `SkeletonEncoder`.
-        width: of the first four blocks (64 in the paper); the next three have twice, the last three four times as many.
+        layout, num_persons, channels: see `SkeletonEncoder`.
+        base_channels: of the first four blocks (64 in the paper). The next three have twice, the last three four times as many.
         graph: (C_in, C_out) -> the graph unit of a block.
-        temporal: (channels, stride) -> its temporal module, (B, C, T, V) -> (B, C, ceil(T / stride), V).
+        temporal: (channels, stride) -> its temporal module.
     """
 
     def __init__(
@@ -81,25 +129,24 @@ class Backbone(SkeletonEncoder):
         *,
         num_persons: int,
         channels: int,
-        width: int,
+        base_channels: int,
         graph: Callable[[int, int], GraphUnit],
-        temporal: Callable[[int, int], nn.Module],
+        temporal: Callable[[int, int], TemporalModule],
     ) -> None:
-        if type(width) is not int or width < 8 or width % 8:
-            raise PoseglotError(f"the width of an encoder must be a multiple of 8 (the paper has 64), not {width!r}.")
-        super().__init__(layout, num_persons=num_persons, channels=channels, features=4 * width)
-        widths = [width] * 4 + [2 * width] * 3 + [4 * width] * 3
+        if type(base_channels) is not int or base_channels < 8 or base_channels % 8:
+            raise SettingError(f"base_channels must be a multiple of 8 (the paper has 64), not {base_channels!r}.")
+        super().__init__(layout, num_persons=num_persons, channels=channels, features=4 * base_channels)
         blocks, in_channels = [], channels
-        for number, out_channels in enumerate(widths, start=1):
-            stride = 2 if number in (5, 8) else 1
-            # Built one part after another: the order in which random numbers are drawn is part of what a seed means.
+        for number, factor in enumerate([1] * 4 + [2] * 3 + [4] * 3, start=1):
+            out_channels, stride = factor * base_channels, 2 if number in (5, 8) else 1
+            # The order of construction is the order in which random numbers are drawn: it is part of what a seed means.
             parts = graph(in_channels, out_channels), temporal(out_channels, stride)
             blocks.append(Block(*parts, shortcut(in_channels, out_channels, stride=stride) if number > 1 else None))
             in_channels = out_channels
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, M, T, V, C) -> joint features (N, M, T', V, F). Fewer people than `people` are padded."""
+        """Map clips (N, M, T, V, C) to joint features (N, M, T', V, F). Missing people are padded with zeros."""
         x = self.enter(x)
         for block in self.blocks:
             x = block(x)
@@ -107,10 +154,10 @@ class Backbone(SkeletonEncoder):
 
     @torch.no_grad()
     def topologies(self, x: Tensor) -> list[Tensor]:
-        """Clips (N, M, T, V, C) -> for each block (V, V): how much joint u (row) collects from joint v (column).
+        """Return for each block (V, V): how much joint u (row) aggregates from joint v (column), for inspection.
 
-        The subsets added; mean over clips, people (absent ones are zeros, which the network sees too) and channels. For looking at
-        what was learned: it runs in evaluation mode whatever the mode, and leaves no trace.
+        Added over subsets, averaged over clips, people (absent ones are zeros, which the network sees too) and channels. It runs in
+        evaluation mode whatever the mode, and changes nothing.
         """
         training = self.training
         self.eval()
@@ -127,42 +174,63 @@ class Backbone(SkeletonEncoder):
 
 
 class Block(nn.Module):
-    """Graph unit, temporal module, residual, ReLU: (B, C_in, T, V) -> (B, C_out, ceil(T / stride), V)."""
+    """Graph unit, temporal module, residual, ReLU: (B, C_in, V, T) -> (B, C_out, V, ceil(T / stride))."""
 
-    def __init__(self, graph: GraphUnit, temporal: nn.Module, residual: nn.Module | None) -> None:
+    def __init__(self, graph: GraphUnit, temporal: TemporalModule, residual: nn.Module | None) -> None:
         super().__init__()
         self.graph = graph
         self.temporal = temporal
         self.residual = residual
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.temporal(self.graph(x))
-        if self.residual is not None:
-            y = y + self.residual(x)
-        return F.relu(y)
+        return self.finish(self.temporal(self.graph(x)), x)
+
+    def finish(self, y: Tensor, x: Tensor) -> Tensor:
+        """Add the residual of the block's input x, and apply ReLU."""
+        return F.relu(y if self.residual is None else y + self.residual(x))
 
 
-def collect(x: Tensor, topology: Tensor) -> Tensor:
-    """sum_v topology[s, u, v] * x[b, c, t, v] for every subset: (B, C, T, V) and (subsets, V, V) -> (B, subsets * C, T, V).
+class SubsetConv(nn.Module):
+    """The weights of a 1x1 convolution for each of the three subsets.
 
-    Where a topology is the same for all channels, collecting commutes with 1x1 convolutions: a convolution for each subset and their sum
-    are one convolution of what was collected, and C_in channels have to be carried along the graph instead of C_out.
+    Args:
+        std: of the normally distributed weights; biases are zero.
     """
-    return torch.cat([x @ subset.mT for subset in topology], dim=1)
+
+    def __init__(self, in_channels: int, out_channels: int, *, std: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(SUBSETS, out_channels, in_channels) * std)
+        self.bias = nn.Parameter(torch.zeros(SUBSETS, out_channels))
+
+
+def aggregate(x: Tensor, topology: Tensor) -> Tensor:
+    """Return sum_v topology[s, u, v] * x[b, c, v, t] for each subset: (B, C, V, T) and (S, V, V) -> (B, C * S, V, T).
+
+    Where a topology is the same for all channels, aggregating commutes with 1x1 convolutions: a convolution for each subset and their sum
+    are one convolution of the aggregated features, and only C_in channels are carried along the graph instead of C_out.
+    """
+    y = topology.flatten(0, 1) @ x  # (B, C, S * V, T)
+    by_subset: Tensor = y.unflatten(2, (len(topology), -1))
+    return by_subset.flatten(1, 2)
+
+
+class Shortcut(nn.Sequential):
+    """A strided 1x1 convolution and BatchNorm, for a residual whose shape changes."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, stride: int) -> None:
+        conv = nn.Conv2d(in_channels, out_channels, 1, stride=(1, stride))
+        init_conv(conv)
+        super().__init__(conv, nn.BatchNorm2d(out_channels))
+
+    def fold_(self) -> None:
+        conv, norm = self
+        if isinstance(norm, _BatchNorm):
+            assert isinstance(conv, nn.Conv2d)
+            self[0], self[1] = fold_(conv, norm), nn.Identity()
 
 
 def shortcut(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Module:
-    """The identity; where the shape changes, a strided 1x1 convolution and BatchNorm."""
+    """Return the identity, or a `Shortcut` where the shape changes."""
     if in_channels == out_channels and stride == 1:
         return nn.Identity()
-    conv = nn.Conv2d(in_channels, out_channels, 1, stride=(stride, 1))
-    init_conv(conv)
-    return nn.Sequential(conv, nn.BatchNorm2d(out_channels))
-
-
-def init_conv(conv: nn.Conv2d, *, branches: int = 1) -> None:
-    """He initialisation by fan-out, bias 0. A convolution that is several branches in one has the fan-out of one of them."""
-    fan_out = conv.out_channels // branches * conv.kernel_size[0] * conv.kernel_size[1]
-    nn.init.normal_(conv.weight, std=math.sqrt(2 / fan_out))
-    assert conv.bias is not None
-    nn.init.zeros_(conv.bias)
+    return Shortcut(in_channels, out_channels, stride=stride)

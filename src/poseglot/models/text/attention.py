@@ -1,8 +1,8 @@
-"""Attention that never asks the device whether a batch of texts has padding.
+"""Attention masks without a device synchronisation.
 
-transformers leaves the mask out where nothing is padded, and finds out by looking at it: on a GPU every forward pass would wait there.
-Whoever tokenised the texts knows it on the CPU already. So a text encoder hands over no mask where there is no padding, and one that is
-never looked at where there is. Same masks, same numbers.
+transformers omits the mask where nothing is padded, and finds out by reading it: on a GPU every forward pass would wait there. Whoever
+tokenized the texts knows it on the CPU already. So a text encoder passes no mask where there is no padding, and one that is never read
+where there is. Same masks, same numbers.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-# transformers treats whatever has sdpa in its name as torch's scaled_dot_product_attention.
+# transformers treats every name that contains sdpa as torch's scaled_dot_product_attention.
 NAME = "poseglot-sdpa"
 
 
-def stop_looking_at_masks(model: nn.Module) -> bool:
-    """Give a transformers model attention that takes the word of whoever calls it; whether it took it.
+def skip_mask_checks(model: nn.Module) -> bool:
+    """Give a transformers model attention that does not read its masks; return whether the model took it.
 
     Models without scaled_dot_product_attention (T5), and versions of transformers without exchangeable attention, stay as they are.
     """

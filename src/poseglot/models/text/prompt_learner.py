@@ -1,8 +1,8 @@
 """Prompt learning (CoOp: Zhou et al., Learning to Prompt for Vision-Language Models, IJCV 2022), a baseline of the paper's table 1f.
 
-Instead of written words, `length` learned vectors stand before the class name, the same for all classes. They take the place of token
-embeddings: a text is tokenised with as many placeholder tokens after its opening special token (if the model has one), and whatever
-the model's embedding says of these is replaced. So one mechanism serves every family, and positions stay those of the model.
+Instead of a written prompt, `length` learned vectors stand before the class name, the same for all classes. They replace token embeddings:
+a text is tokenized with as many placeholder tokens after its opening special token (if the model has one), and the embeddings of these are
+replaced. One mechanism serves every family of models, and positions stay those of the model.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import SettingError
 from poseglot.models.text.encoder import TextEncoder, Tokens
 
 
@@ -20,19 +20,26 @@ class PromptLearner(nn.Module):
     """A text encoder that reads learned vectors before every text.
 
     Args:
-        encoder: pre-trained; whether it learns along is decided by its parameters' `requires_grad`.
+        encoder: pre-trained. Its parameters' `requires_grad` decides whether it learns, too.
         length: how many vectors.
         seed: of their first values (normal, standard deviation .02, as in CoOp).
+
+    Attributes:
+        embed_dim: width of the features.
+
+    Raises:
+        SettingError: no vectors, or more than half of what the encoder reads.
     """
 
     def __init__(self, encoder: TextEncoder, *, length: int, seed: int) -> None:
         super().__init__()
-        if not 1 <= length <= encoder.longest // 2:
-            raise PoseglotError(
-                f"text.context_length must be from 1 to {encoder.longest // 2} vectors (half of what this text encoder reads), not {length}."
+        if not 1 <= length <= encoder.max_tokens // 2:
+            raise SettingError(
+                f"text.context_length must be from 1 to {encoder.max_tokens // 2} vectors (half of what this text encoder reads), "
+                f"not {length}."
             )
         self.encoder = encoder
-        self.width = encoder.width
+        self.embed_dim = encoder.embed_dim
         self.length = length
         embedding = _embedding(encoder).weight
         generator = torch.Generator().manual_seed(seed)
@@ -44,7 +51,7 @@ class PromptLearner(nn.Module):
         self.placeholder = next(number for number in range(len(embedding)) if number not in special)
 
     def tokenize(self, texts: Sequence[str]) -> Tokens:
-        """Tokens with placeholders where the vectors go."""
+        """Tokenize texts, with placeholders where the vectors go."""
         plain = self.encoder.tokenize(texts, room=self.length)
         inserted = torch.full((len(plain), self.length), self.placeholder)
         return Tokens(
@@ -53,7 +60,7 @@ class PromptLearner(nn.Module):
         )
 
     def forward(self, tokens: Tokens) -> Tensor:
-        """(texts, width)."""
+        """Return features (texts, embed_dim)."""
         end = self.start + self.length
 
         def replace(module: nn.Module, arguments: object, embedded: Tensor) -> Tensor:

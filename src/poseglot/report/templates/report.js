@@ -57,7 +57,7 @@
     confusion: (grid, row, column, value) => {
       const of = grid.totals[row];
       const share = of ? ` of ${of} clips (${((100 * (value || 0)) / of).toFixed(1)} %)` : " clips (there are none of it)";
-      const what = row === column ? [" recognised: "] : [" recognised as ", [grid.columns[column]], ": "];
+      const what = row === column ? [" correct: "] : [" predicted as ", [grid.columns[column]], ": "];
       return [[grid.rows[row]], ...what, [String(value || 0)], share];
     },
     topology: (grid, row, column, value) => [
