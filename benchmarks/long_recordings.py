@@ -178,8 +178,8 @@ def ways(chosen: dict[str, SegmentConfig]) -> dict[str, Callable[[Recognised], L
         "where they were joined (told)": oracle,
         "windows of 1 s, the most probable": lambda recognised: argmax(recognised, 1.0),
         "windows of 2 s, the most probable": lambda recognised: argmax(recognised, 2.0),
-        "`--way frames`": lambda recognised: cut(recognised, chosen["frames"]),
-        "`--way whole`": lambda recognised: cut(recognised, chosen["whole"]),
+        "`--method frames`": lambda recognised: cut(recognised, chosen["frames"]),
+        "`--method whole`": lambda recognised: cut(recognised, chosen["whole"]),
     }
 
 
@@ -191,7 +191,7 @@ def choose(said: Sequence[Recognised]) -> tuple[dict[str, SegmentConfig], list[d
         for windows in tqdm(several, desc=f"choosing: {way}"):
             for least in LEASTS:
                 for penalty in PENALTIES:
-                    cutting = replace(SegmentConfig(), way=way, windows=windows, least=least, penalty=penalty)
+                    cutting = replace(SegmentConfig(), method=way, windows=windows, min_duration=least, penalty=penalty)
                     result = measured([cut(recognised, cutting) for recognised in said], [r.recording for r in said])
                     tried.append({"way": way, "windows": windows, "least": least, "penalty": penalty, **result})
                     if way not in best or result["F1@50"] > best[way][0]:

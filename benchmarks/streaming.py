@@ -74,7 +74,7 @@ def correct_answers(run: Path, store: PackedStore, places: Sequence[int]) -> dic
         label = store.info.classes[clip.label]
         ends = [max(1, round(share * clip.joints.shape[1])) for share in SHARES]
         # All four are views of the same length.
-        views = [view for _, view in predictor.views([clip.joints[:, :end] for end in ends])]
+        views = [view for _, view in predictor.inputs([clip.joints[:, :end] for end in ends])]
         for share, row in zip(SHARES, predictor.logits(torch.cat(views)), strict=True):
             found[f"recomputed {share:.0%}"].append(predictor.classes[row.argmax()] == label)
         modality.reset()
@@ -115,7 +115,7 @@ def cost_row(width: int, causal: bool, turns: int) -> dict[str, Any]:
         path = Path(folder) / "recognizer.safetensors"
         save_recognizer(new_recognizer(spec, seed=0), path)
         modality, predictor, frozen = StreamingRecognizer(path), Predictor(path, device="cpu"), fuse(load_recognizer(path))
-    (view,) = [view for _, view in predictor.views(clip)]
+    (view,) = [view for _, view in predictor.inputs(clip)]
     frames = list(clip.swapaxes(0, 1))
 
     def streamed() -> None:

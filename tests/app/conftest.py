@@ -19,7 +19,7 @@ from poseglot.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
-class Event:
+class Outcome:
     """What a command left behind: exit status, standard output, standard error."""
 
     status: int
@@ -28,17 +28,17 @@ class Event:
 
 
 @pytest.fixture
-def poseglot(capsys: pytest.CaptureFixture[str]) -> Callable[..., Event]:
+def poseglot(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     """Runs a command line in this process."""
 
-    def run(*arguments: object) -> Event:
+    def run(*arguments: object) -> Outcome:
         capsys.readouterr()
         try:
             status = main([str(argument) for argument in arguments])
         except SystemExit as left:
             status = int(left.code or 0)
         captured = capsys.readouterr()
-        return Event(status, captured.out, captured.err)
+        return Outcome(status, captured.out, captured.err)
 
     return run
 

@@ -27,8 +27,8 @@ from poseglot.transforms import apply_pipeline
 
 evaluation_input = partial(apply_pipeline, modality="joint")
 
-Event = Any
-Command = Callable[..., Event]
+Outcome = Any
+Command = Callable[..., Outcome]
 MakeRun = Callable[..., Path]
 
 
@@ -175,7 +175,7 @@ def test_export_clip_then_predict(
     assert said.status == 0, said.error
     first, *answers = said.out.splitlines()
     assert first == str(out)
-    assert answers == [f"  {answer.probability:6.1%}  {answer.action}" for score in expected.scores]
+    assert answers == [f"  {score.probability:6.1%}  {score.action}" for score in expected.scores]
 
 
 def test_predict_writes_json(poseglot: Command, make_run: MakeRun, small_store: PackedStore, tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_predict_writes_json(poseglot: Command, make_run: MakeRun, small_store: 
     assert [row["file"] for row in rows] == [str(path) for path in paths]
     for row, prediction in zip(rows, Predictor(run).predict(paths, top=12), strict=True):
         answers = {answer["action"]: answer["probability"] for answer in row["scores"]}
-        assert answers == pytest.approx({answer.action: answer.probability for score in prediction.scores})
+        assert answers == pytest.approx({score.action: score.probability for score in prediction.scores})
         assert set(answers) == set(ACTIONS)
         assert sum(answers.values()) == pytest.approx(1)
 
@@ -198,14 +198,14 @@ def test_draw_makes_the_pictures_of_an_evaluated_run(
     poseglot: Command, make_run: MakeRun, small_store: PackedStore, tmp_path: Path
 ) -> None:
     run = make_run(tmp_path / "run")
-    early = poseglot("draw", run)
+    early = poseglot("plot", run)
     assert early.status == 1
     assert "poseglot evaluate" in early.error
     assert poseglot("evaluate", run).status == 0
-    assert poseglot("draw", run).status == 0
+    assert poseglot("plot", run).status == 0
     assert sorted(path.name for path in (run / "pictures").iterdir()) == ["confusion.png", "curve.png"]
     np.save(tmp_path / "clip.npy", small_store[5].joints)
-    said = poseglot("draw", run, "--clip", tmp_path / "clip.npy")
+    said = poseglot("plot", run, "--clip", tmp_path / "clip.npy")
     assert said.status == 0, said.error
     made = [Path(line) for line in said.out.splitlines()]
     assert {path.name for path in made} == {"confusion.png", "curve.png", "skeleton.png"}

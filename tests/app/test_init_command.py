@@ -50,12 +50,12 @@ def test_a_project_trains_evaluates_and_predicts(
     poseglot: Command, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ["--names", "{label}/p{subject}_*", "--layout", "kinect20", "--joints", ",".join(ORDER)]
-    said = poseglot("new", tmp_path / "gestures", "--source", files, *names)
+    said = poseglot("init", tmp_path / "gestures", "--source", files, *names)
     assert said.status == 0, said.error
     assert "4 classes, layout gestures" in said.out and "note: " in said.out  # so few clips
     folder = tmp_path / "gestures"
     assert sorted(path.name for path in folder.iterdir()) == [
-        "README.md", "classes.txt", "data", "descriptions.yaml", "layout.yaml", "recipe.yaml", "words.yaml",
+        "README.md", "classes.txt", "data", "descriptions.yaml", "layout.yaml", "recipe.yaml", "study.yaml",
     ]  # fmt: skip
     store = open_store(folder / "data")
     assert store.info.classes == tuple((folder / "classes.txt").read_text().splitlines())
@@ -82,23 +82,23 @@ def test_a_project_trains_evaluates_and_predicts(
 
 
 def test_what_cannot_become_a_project_leaves_nothing(poseglot: Command, files: Path, tmp_path: Path) -> None:
-    said = poseglot("new", tmp_path / "mine", "--source", files)
+    said = poseglot("init", tmp_path / "mine", "--source", files)
     assert said.status == 1 and "does not say what its joints are" in said.error
-    said = poseglot("new", tmp_path / "mine", "--source", files, "--layout", "kinect20", "--joints", "head,nose,spine")
-    assert said.status == 1 and "no joint nose" in said.error
+    said = poseglot("init", tmp_path / "mine", "--source", files, "--layout", "kinect20", "--joints", "head,nose,spine")
+    assert said.status == 1 and "nose" in said.error
     (tmp_path / "empty").mkdir()
-    said = poseglot("new", tmp_path / "mine", "--source", tmp_path / "empty", "--layout", "kinect20")
-    assert said.status == 1 and "nothing in" in said.error
+    said = poseglot("init", tmp_path / "mine", "--source", tmp_path / "empty", "--layout", "kinect20")
+    assert said.status == 1 and "empty" in said.error
     assert not (tmp_path / "mine").exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    said = poseglot("new", tmp_path / "mine", "--source", files, "--layout", "kinect20", "--joints", ",".join(ORDER))
+    said = poseglot("init", tmp_path / "mine", "--source", files, "--layout", "kinect20", "--joints", ",".join(ORDER))
     assert said.status == 1 and (tmp_path / "mine" / "thesis.txt").exists()
 
 
 def test_numbers_for_names_are_mentioned(poseglot: Command, shared: Path, tmp_path: Path) -> None:
     zip_file = shared / "data" / "utd-mhad" / "Skeleton.zip"
     options = ["--layout", "kinect20", "--names", "a{label}_s{subject}_t*", "--test-subjects", 2, 4, 6, 8]
-    said = poseglot("new", tmp_path / "mhad", "--source", zip_file, *options)
+    said = poseglot("init", tmp_path / "mhad", "--source", zip_file, *options)
     assert said.status == 0, said.error
     assert "861 clips (431 train, 430 test of by-subject)" in said.out and "the classes are numbers" in said.out

@@ -60,7 +60,7 @@ def test_faults_are_listed_counted_and_make_the_status_1(poseglot: Command, raw_
         ["duplicate", "1"],
     ]
     assert sum(line.startswith(("  cut short:", "  duplicate:")) for line in lines) == 10 and "  ... and 5 more" in lines
-    assert "15 faults; everything else is stored" in said.error and "preparation.json" in said.error
+    assert "15 issues; everything else is stored" in said.error and "preparation.json" in said.error
     report = json.loads((tmp_path / "ntu60" / "preparation.json").read_text())
     assert len(report["faults"]) == 15 and report["stored"] == 12
 
@@ -90,7 +90,7 @@ def test_preparing_does_not_wait_for_torch_to_load(raw_zip: Path, tmp_path: Path
     program = (
         "import sys; from poseglot.app.cli import main\n"
         "assert main(['prepare', 'ntu60', '--source', sys.argv[1], '--out', sys.argv[2], '--workers', '1']) == 0\n"
-        "assert main(['data', sys.argv[2], '--no-pictures']) == 0\n"
+        "assert main(['info', sys.argv[2], '--no-pictures']) == 0\n"
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program, str(raw_zip), str(tmp_path / "store")], check=True, capture_output=True)

@@ -18,12 +18,12 @@ from poseglot.data.benchmarks import load_benchmark
 from poseglot.data.store import PackedStore
 from poseglot.evaluation.scores import load_scores, save_scores
 
-Event = Any
-Command = Callable[..., Event]
+Outcome = Any
+Command = Callable[..., Outcome]
 MakeRun = Callable[..., Path]
 
 
-def refused(said: Event) -> str:
+def refused(said: Outcome) -> str:
     """The message, after a look at its form."""
     assert said.status == 1
     assert said.error.startswith("poseglot: ")
@@ -46,7 +46,7 @@ def test_training_without_a_recipe(poseglot: Command, tmp_path: Path) -> None:
         ("optim", "epochs", "many", "epochs"),
         ("optim", "lr", [0.1], "lr"),
         ("data", "modality", "bones", "modality"),
-        ("words", "learning", "thawed", "learning"),
+        ("text", "freeze", "thawed", "freeze"),
         ("optim", "epochs", 0, "optim.epochs"),
     ],
 )

@@ -55,7 +55,7 @@ def test_what_cannot_be_written_or_read_is_said_before_anything_is_recognised(
     poseglot: Poseglot, recording: Path, tmp_path: Path
 ) -> None:
     said = poseglot("segment", tmp_path / "no run", recording, "--out", tmp_path / "s.srt")
-    assert said.status == 1 and "ends in .csv, .json, .vtt, .eaf" in said.error
+    assert said.status == 1 and ".csv, .json, .vtt, .eaf" in said.error
     said = poseglot("segment", tmp_path / "no run", recording, "--truth", tmp_path / "none.csv")
     assert said.status == 1 and "could not read" in said.error
 

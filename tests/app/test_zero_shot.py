@@ -18,11 +18,11 @@ from poseglot.data.store import PackedStore, write_store
 from poseglot.evaluation.zero_shot import best_bias, cosines, evaluate, mean_over_levels
 from poseglot.files import write_atomically
 from poseglot.skeletons.layout import load_layout
+from poseglot.transforms import apply_pipeline as view_of
 from poseglot.training.engine import Runtime, train
 from poseglot.training.recipe import OptimRecipe, Recipe
 from poseglot.training.recipe_io import recipe_yaml
 from poseglot.training.zero_shot import ZeroShotRecognizer
-from poseglot.transforms import apply_pipeline as view_of
 from tests.training.helpers import small_recipe
 
 Event = Any

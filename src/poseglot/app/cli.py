@@ -36,7 +36,7 @@ from poseglot.app.commands import (
     webcam,
     zero_shot,
 )
-from poseglot.app.parser import Parser, list_commands
+from poseglot.app.parser import Parser, RootParser
 from poseglot.devices import keep_freed_memory
 from poseglot.errors import PoseglotError, SettingError
 
@@ -78,16 +78,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def build_parser() -> Parser:
+def build_parser() -> RootParser:
     """Return the parser of the whole command line; `command` of its result is the function to call."""
-    parser = Parser(
+    parser = RootParser(
         prog="poseglot",
         description="Skeleton-based action recognition that learns from language.",
-        usage="poseglot COMMAND ... (poseglot COMMAND --help explains a command)",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="poseglot COMMAND ...",
     )
     parser.add_argument("--version", action="version", version=f"poseglot {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", prog="poseglot", parser_class=Parser)
     helps: dict[str, str] = {}
 
     def command(
@@ -105,13 +104,13 @@ def build_parser() -> Parser:
         added.set_defaults(command=function, command_name=name, parser=added)
         return added
 
-    groups = {}
+    groups: dict[str, dict[str, str]] = {}
     for group, modules in _GROUPS.items():
         before = set(helps)
         for module in modules:
             module.add(command)
         groups[group] = {name: help for name, help in helps.items() if name not in before}
-    parser.epilog = list_commands(groups)
+    parser.groups = groups
     return parser
 
 

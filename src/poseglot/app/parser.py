@@ -29,18 +29,27 @@ class Parser(argparse.ArgumentParser):
         self.error(f"unknown {'argument' if len(unknown) == 1 else 'arguments'}: {' '.join(unknown)}")
 
 
+class RootParser(Parser):
+    """The parser of the whole command line; its help lists the commands in groups.
+
+    Attributes:
+        groups: Group -> command -> help.
+    """
+
+    groups: Mapping[str, Mapping[str, str]] = {}
+
+    def format_help(self) -> str:
+        """Return usage, description and the commands in groups."""
+        width = max(len(name) for commands in self.groups.values() for name in commands)
+        lines = [self.format_usage().rstrip(), "", str(self.description)]
+        for group, commands in self.groups.items():
+            lines += ["", f"{group}:"]
+            for name, help in commands.items():
+                lines += textwrap.wrap(help, 100, initial_indent=f"  {name:{width}}  ", subsequent_indent=" " * (width + 4))
+        return "\n".join([*lines, "", "--version prints the version; COMMAND --help explains a command.", ""])
+
+
 def did_you_mean(value: str, known: Iterable[str]) -> str:
     """Return ` (did you mean X?)` for the most similar known word; empty if none is similar."""
     nearest = get_close_matches(value, list(known), n=1)
     return f" (did you mean {nearest[0]}?)" if nearest else ""
-
-
-def list_commands(groups: Mapping[str, Mapping[str, str]]) -> str:
-    """Return commands in groups (group -> command -> help) as lines for the help."""
-    width = max(len(name) for commands in groups.values() for name in commands)
-    lines = []
-    for group, commands in groups.items():
-        lines += ["", f"{group}:"]
-        for name, help in commands.items():
-            lines += textwrap.wrap(help, 100, initial_indent=f"  {name:{width}}  ", subsequent_indent=" " * (width + 4))
-    return "\n".join(lines).lstrip("\n")

@@ -72,7 +72,7 @@ def init_project(
     folder, paths = Path(folder), [Path(source) for source in sources]
     format = format or guess_format(paths)
     with folder_written_atomically(folder) as partial:
-        prepared = prepare(format, source=paths, out=partial / "data", custom=custom, bar=bar or NoBar())
+        prepared = prepare(format, source=paths, out=partial / "data", custom=custom, bar=NoBar() if bar is None else bar)
         for name, text in project_files(folder.resolve().name, prepared).items():
             (partial / name).write_text(text, encoding="utf-8")
     return Project(folder, prepared, tuple(class_name_notes(prepared.store.info.classes)))

@@ -32,9 +32,7 @@ def add(command: AddCommand) -> None:
     info.add_argument("--json", action="store_true", help="print JSON")
     other = info.add_argument_group("instead")
     other.add_argument("--export", nargs=2, metavar=("FORMAT", "PATH"), help="write the store to a file; FORMAT is pyskl")
-    other.add_argument(
-        "--compare", type=Path, metavar="ARRAY.npz", help="compare with an array of the public scripts (NTU60_CS.npz)"
-    )
+    other.add_argument("--compare", type=Path, metavar="ARRAY.npz", help="compare with an array like NTU60_CS.npz")
     other.add_argument("--split", help="with --compare: the store's split; a clip must be in the same subset as its row")
     other.add_argument(
         "--tolerance",
@@ -44,7 +42,7 @@ def add(command: AddCommand) -> None:
 
 
 class _PrintChecks(argparse.Action):
-    """Prints the table of checks, and loads it only then."""
+    """Prints the table of checks."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         from poseglot.app.text.info import checks_text
@@ -59,10 +57,11 @@ def run(parsed: argparse.Namespace) -> None:
     _check_options(parsed)
     store = open_store(parsed.store)
     if parsed.export:
+        from poseglot.data.quality.summary import counted
         from poseglot.data.readers.pyskl import write_pyskl
 
         write_pyskl(store, Path(parsed.export[1]))
-        print(f"{parsed.export[1]}: {len(store):,} clips of {store.info.name}")
+        print(f"{parsed.export[1]}: {counted(len(store), 'clip')} of {store.info.name}")
     if parsed.compare:
         _compare(store, parsed)
     if not (parsed.export or parsed.compare):
@@ -72,10 +71,9 @@ def run(parsed: argparse.Namespace) -> None:
 def _check_options(parsed: argparse.Namespace) -> None:
     if not parsed.compare and (parsed.split or parsed.tolerance is not None):
         raise SettingError("--split and --tolerance go with --compare ARRAY.npz.")
-    if parsed.tolerance is not None and not parsed.tolerance >= 0:
-        raise SettingError(f"--tolerance is at least 0, not {parsed.tolerance}.")
-    if parsed.findings < 0:
-        raise SettingError(f"--findings is at least 0, not {parsed.findings}.")
+    for flag, value in (("--tolerance", parsed.tolerance), ("--findings", parsed.findings)):
+        if value is not None and not value >= 0:
+            raise SettingError(f"{flag} is at least 0, not {value}.")
     if parsed.export and parsed.export[0] != "pyskl":
         raise SettingError(f"cannot export to {parsed.export[0]!r}; the format is pyskl.")
     if parsed.export and os.path.lexists(parsed.export[1]):
@@ -94,10 +92,8 @@ def _inspect(store: PackedStore, parsed: argparse.Namespace) -> None:
     if parsed.json:
         print(json.dumps({**found.table(), "pictures": list(map(str, pictures)), "no_pictures": reason}, indent=1))
         return
-    for path in pictures:
-        print(path)
-    if reason:
-        print(f"no pictures: {reason}")
+    for line in [*map(str, pictures), *([f"no pictures: {reason}"] if reason else [])]:
+        print(line)
 
 
 def _draw(store: PackedStore, findings: Sequence[Finding], parsed: argparse.Namespace) -> tuple[list[Path], str | None]:

@@ -10,15 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from poseglot.app.commands import predict_batch
-from poseglot.app.commands.register import (
-    AddCommand,
-    add_pose,
-    check_run_folder,
-    missing_package,
-    notes,
-    pose_for,
-    print_mappings,
-)
+from poseglot.app.commands.register import AddCommand, add_pose, missing_package, notes, pose_for, print_mappings
 from poseglot.errors import MissingPackageError, PoseglotError
 
 if TYPE_CHECKING:
@@ -109,7 +101,6 @@ def _zero_shot(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction
         raise MissingPackageError(missing_package("encoding texts", error)) from error
     from poseglot.inference import Predictor
 
-    check_run_folder(parsed.run, "predict --add-class")
     predictor = Predictor(parsed.run, device=parsed.device, engine="torch", threshold=parsed.threshold)
     described = parsed.add_class_descriptions and load_descriptions(str(parsed.add_class_descriptions)).classes.values()
     classifier = ZeroShotRecognizer(open_run(parsed.run, device=predictor.device)).classifier(
