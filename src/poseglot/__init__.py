@@ -15,11 +15,25 @@ if TYPE_CHECKING:
     from poseglot.data.dataset import ClipDataset
     from poseglot.data.store import PackedStore, open_store
     from poseglot.inference import Predictor
+    from poseglot.models.encoders.registry import create_encoder, list_encoders
+    from poseglot.training.engine import train
     from poseglot.training.evaluate import Evaluation, evaluate
     from poseglot.training.run import Run, open_run
 
 __version__ = "0.1.0"
-__all__ = ["ClipDataset", "Evaluation", "PackedStore", "Run", "evaluate", "load", "open_run", "open_store"]
+__all__ = [
+    "ClipDataset",
+    "Evaluation",
+    "PackedStore",
+    "Run",
+    "create_encoder",
+    "evaluate",
+    "list_encoders",
+    "load",
+    "open_run",
+    "open_store",
+    "train",
+]
 
 # name -> module
 _LAZY = {
@@ -27,9 +41,12 @@ _LAZY = {
     "Evaluation": "poseglot.training.evaluate",
     "PackedStore": "poseglot.data.store",
     "Run": "poseglot.training.run",
+    "create_encoder": "poseglot.models.encoders",
     "evaluate": "poseglot.training.evaluate",
+    "list_encoders": "poseglot.models.encoders",
     "open_run": "poseglot.training.run",
     "open_store": "poseglot.data.store",
+    "train": "poseglot.training.engine",
 }
 
 

@@ -18,11 +18,11 @@ from poseglot.data.store import PackedStore, write_store
 from poseglot.evaluation.zero_shot import best_bias, cosines, evaluate, mean_over_levels
 from poseglot.files import write_atomically
 from poseglot.skeletons.layout import load_layout
+from poseglot.transforms import apply_pipeline as view_of
 from poseglot.training.engine import Runtime, train
 from poseglot.training.recipe import OptimRecipe, Recipe
 from poseglot.training.recipe_io import recipe_yaml
 from poseglot.training.zero_shot import ZeroShotRecognizer
-from poseglot.transforms import apply_pipeline as view_of
 from tests.training.helpers import small_recipe
 
 Event = Any
@@ -186,7 +186,7 @@ def test_predict_adds_classes_by_their_words(
         "--json", "--top", 20, "--device", "cpu",
     )  # fmt: skip
     assert said.status == 0, said.error
-    answers = {answer["action"]: answer["probability"] for answer in json.loads(said.out)[0]["scores"]}
+    answers = {answer["action"]: answer["probability"] for answer in json.loads(said.out)[0]["answers"]}
     zero_shot = ZeroShotRecognizer(run)
     assert sorted(answers) == sorted([*zero_shot.classes, "squat", "doing push-ups"])
     view = torch.from_numpy(view_of(clip.joints, pipeline="nw-ucla"))[None]
@@ -199,7 +199,7 @@ def test_predict_adds_classes_by_their_words(
     assert answers == pytest.approx(dict(zip(names, wanted, strict=True)), rel=1e-3)
     (best,) = json.loads(
         poseglot("predict", run, tmp_path / "clip.npy", "--add-class", "fly", "--add-class-bias", 2, "--top", 1, "--json").out
-    )[0]["scores"]
+    )[0]["answers"]
     assert best["action"] == "fly"
 
 

@@ -108,7 +108,7 @@ def test_where_nobody_is_it_says_so(small_store: PackedStore, tmp_path: Path, mo
     joints[:, 2] = 0
     store = store_of([joints, 0 * joints, 0 * joints[:, :1]], tmp_path / "store")
     figure = drawn(store, [Row(0), Row(1), Row(2)], tmp_path / "sheet.png", monkeypatch)
-    said = ["nobody" in [text.get_text() for text in axis.texts] for axis in figure.axes]
+    said = ["no person" in [text.get_text() for text in axis.texts] for axis in figure.axes]
     assert said == [place == 2 for place in range(6)] + [True] * 6 + [True] + [False] * 5
 
 

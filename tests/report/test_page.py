@@ -27,11 +27,11 @@ from poseglot.report import model_sections, sections
 from poseglot.report.page import Page, write_page
 from poseglot.report.statistics import similarity
 from poseglot.skeletons.layout import load_layout
+from poseglot.transforms import apply_pipeline as view_of
 from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TextRecipe
 from poseglot.training.recipe_io import recipe_yaml
 from poseglot.training.run import Run, open_run
 from poseglot.training.run_folder import RunFolder
-from poseglot.transforms import apply_pipeline as view_of
 
 LAYOUT = load_layout("kinect20")
 WIDTH = 6

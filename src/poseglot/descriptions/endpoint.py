@@ -118,11 +118,11 @@ class OpenAIEndpoint:
         )
 
     def _failure(self, error: openai.APIStatusError) -> EndpointError:
-        status, said = error.status_code, self._clean(_said(error))
+        status, message = error.status_code, self._clean(_message(error))
         if status == 429 and error.code != "insufficient_quota":
-            return EndpointError("429", said, wait=asked_wait(error.response.headers))
+            return EndpointError("429", message, wait=asked_wait(error.response.headers))
         if status >= 500 or status in (408, 409):
-            return EndpointError(str(status), said, wait=asked_wait(error.response.headers))
+            return EndpointError(str(status), message, wait=asked_wait(error.response.headers))
         advice = {
             400: "Try --output json or text; some models do not accept --temperature or --max-tokens.",
             401: f"The key in {KEY} is missing or not accepted.",
@@ -130,7 +130,7 @@ class OpenAIEndpoint:
             404: "Check the model's name and the address; most addresses end in /v1.",
             429: "The account has no quota left.",
         }.get(status, "")
-        return EndpointError(str(status), f"{self.address} answered {status}: {said} {advice}".strip(), final=True)
+        return EndpointError(str(status), f"{self.address} answered {status}: {message} {advice}".strip(), final=True)
 
     def _clean(self, text: str, most: int | None = _SHOWN) -> str:
         """Remove the key from a text; messages are put on one line and shortened."""
@@ -173,7 +173,7 @@ def asked_wait(headers: Mapping[str, str]) -> float | None:
     return max(0.0, seconds) if seconds == seconds else None
 
 
-def _said(error: openai.APIStatusError) -> str:
+def _message(error: openai.APIStatusError) -> str:
     """Return the endpoint's own message, from the various forms of errors."""
     body = error.body
     if isinstance(body, dict):

@@ -148,6 +148,7 @@ class Cache:
         self.folder, self._identity = folder, identity
 
     def path(self, question: Question) -> Path:
+        """Return the file of an answer."""
         asked = [self._identity, question.messages, question.schema, question.sample]
         return self.folder / f"{hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32]}.json"
 
@@ -159,6 +160,7 @@ class Cache:
             return None
 
     def put(self, question: Question, answer: Answer) -> None:
+        """Keep an answer."""
         content = {
             "model": self._identity.get("model"),
             "label": question.label,
@@ -265,6 +267,7 @@ class _Asker:
         self._pace, self._lock, self._reached = _Pace(options.per_minute, self.stop), threading.Lock(), False
 
     def answer(self, question: Question) -> Answer:
+        """Ask until there is an acceptable answer."""
         messages, last = question.messages, ""
         draw, failures = question.sample, 0  # failures of the endpoint in a row
         for attempt in range(1 + self._options.retries):

@@ -115,8 +115,8 @@ class Question:
         try:
             found = json.loads(fenced[1] if fenced else text)
         except (ValueError, RecursionError) as error:
-            said = _short(text) if text.strip() else "it is empty"
-            raise FaultyAnswerError(f"it is not valid JSON ({said})", "no JSON") from error
+            shown = _short(text) if text.strip() else "it is empty"
+            raise FaultyAnswerError(f"it is not valid JSON ({shown})", "no JSON") from error
         if not isinstance(found, dict) or set(found) != {self.kind}:
             raise FaultyAnswerError(f'it must be a JSON object with the key "{self.kind}" and no other')
         return self.check(found[self.kind])

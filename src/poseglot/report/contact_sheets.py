@@ -101,7 +101,7 @@ def _draw_frame(axis: Axes, clip: Clip, frame: int, layout: Layout) -> None:
     axis.text(0.5, -0.01, f"{frame + 1}", transform=axis.transAxes, ha="center", va="top", fontsize=7, color=INK)
     people = clip.joints[:, frame]
     if not seen_joints(people, has_scores=clip.has_scores)[1].any():
-        axis.text(0.5, 0.5, "nobody", transform=axis.transAxes, ha="center", va="center", fontsize=8, color=INK)
+        axis.text(0.5, 0.5, "no person", transform=axis.transAxes, ha="center", va="center", fontsize=8, color=INK)
     for number, person in enumerate(people):
         draw_people(axis, person[None], layout, has_scores=clip.has_scores, width=_FURTHER if number else _FIRST)
 

@@ -138,9 +138,11 @@ def _name_pairs(
             fontsize=size,
             path_effects=halo,
         )
-    said = "\n".join(f"{number}  {each.similarity:{style}}  {each.a} - {each.b}" for number, each in enumerate(pairs, start=1))
+    listed = "\n".join(
+        f"{number}  {each.similarity:{style}}  {each.a} - {each.b}" for number, each in enumerate(pairs, start=1)
+    )
     lower = -(0.08 + below) / side
-    axis.text(0, lower, said, transform=axis.transAxes, va="top", fontsize=size, color=INK, parse_math=False)
+    axis.text(0, lower, listed, transform=axis.transAxes, va="top", fontsize=size, color=INK, parse_math=False)
 
 
 def _off_diagonal(matrices: Mapping[str, Matrix]) -> Matrix:

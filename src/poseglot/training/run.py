@@ -287,9 +287,9 @@ class Run:
                 "Train with text.prompt synonym+parts."
             )
         encoder: TextEncoder | PromptLearner = load_text_encoder(text.encoder)
-        if encoder.width != self.spec.embed_dim:
+        if encoder.embed_dim != self.spec.embed_dim:
             raise SettingError(
-                f"the text encoder {text.encoder!r} has {encoder.width} features, but {self.folder} was trained with "
+                f"the text encoder {text.encoder!r} has {encoder.embed_dim} features, but {self.folder} was trained with "
                 f"{self.spec.embed_dim}; it is another encoder than in training."
             )
         if text.prompt == "learned":

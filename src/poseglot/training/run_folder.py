@@ -15,7 +15,6 @@ pictures/, report.html    written by `poseglot plot` and `poseglot report`
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,43 +23,22 @@ from poseglot.files import write_atomically
 from poseglot.models.recognizer import RECOGNIZER_FILE
 
 
-@dataclass(frozen=True)
 class RunFolder:
     """The paths of a run's files, and its log. `poseglot.open_run` opens what is in them."""
 
-    folder: Path
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = folder = Path(folder)
+        self.recipe = folder / "recipe.yaml"
+        self.recognizer = folder / RECOGNIZER_FILE
+        self.checkpoint = folder / "checkpoint.safetensors"
+        self.machine = folder / "machine.json"
+        self.log = folder / "log.jsonl"
+        self.scores = folder / "scores.npz"
+        self.zero_shot = folder / "zero-shot.json"
+        self.tensorboard = folder / "tensorboard"
 
-    @property
-    def recipe(self) -> Path:
-        return self.folder / "recipe.yaml"
-
-    @property
-    def recognizer(self) -> Path:
-        return self.folder / RECOGNIZER_FILE
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.folder / "checkpoint.safetensors"
-
-    @property
-    def machine(self) -> Path:
-        return self.folder / "machine.json"
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "log.jsonl"
-
-    @property
-    def scores(self) -> Path:
-        return self.folder / "scores.npz"
-
-    @property
-    def zero_shot(self) -> Path:
-        return self.folder / "zero-shot.json"
-
-    @property
-    def tensorboard(self) -> Path:
-        return self.folder / "tensorboard"
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.folder)!r})"
 
     def refuse_to_overwrite(self, *, resume: bool = False) -> None:
         """Check that a training may write here; with `resume` a run without a checkpoint is started again.

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from poseglot.training.restore import class_texts
 
 from poseglot.app.web import server
 from poseglot.app.web.limits import Limits
@@ -25,7 +24,7 @@ from poseglot.inference import Predictor
 from poseglot.models.recognizer import load_recognizer
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
-from poseglot.training.run import Run
+from poseglot.training.run import open_run
 from poseglot.transforms import apply_pipeline
 from tests.app.web.conftest import Client, write_run
 
@@ -138,14 +137,14 @@ def test_closeness_is_the_cosine_of_part_and_sentence(client: Client, worded: Pa
     place = next(place for place in range(len(store)) if store.clips["name"][place] == looked["name"])
     recognizer = load_recognizer(worded / "recognizer.safetensors")
     view = torch.from_numpy(apply_pipeline(store[place].joints, pipeline="nw-ucla", modality="joint"))[None]
-    read = class_texts(Run(worded), recognizer.spec.classes)
-    assert read is not None and not read.pretrained
+    run = open_run(worded, device="cpu")
+    assert not run.text_encoder_lost
     best = looked["results"][0]["scores"][0]["action"]
     label = recognizer.spec.classes.index(best)
     with torch.no_grad():
         features = recognizer(view)["alignment"]
     for level, close in zip(words["levels"], words["classes"][best], strict=True):
-        cosines = torch.cosine_similarity(read.features[level["name"]], features[level["name"]], dim=1)
+        cosines = torch.cosine_similarity(run.text_features[level["name"]], features[level["name"]], dim=1)
         assert close["cosine"] == pytest.approx(cosines[label].item(), abs=1e-4)
         assert close["rank"] == 1 + int((cosines > cosines[label]).sum())
         cosines[label] = -2

@@ -108,12 +108,12 @@ def _lengths(limit: TokenLimit, several: Sequence[Lengths]) -> list[str]:
     at_least = "" if limit.counted else "at least "
     for lengths in several:
         name = f"{lengths.prompt}, {lengths.partition}"
-        said = f"longest {at_least}{lengths.longest} ({lengths.label})"
+        longest = f"longest {at_least}{lengths.longest} ({lengths.label})"
         if not lengths.too_long:
-            lines.append(f"  {name:18} none; {said}")
+            lines.append(f"  {name:18} none; {longest}")
             continue
         classes = list(dict.fromkeys(each.label for each in lengths.too_long))
-        lines += _wrapped(f"  {name:18} ", f"{at_least}{counted(len(classes), 'class', 'classes')} truncated; {said}")
+        lines += _wrapped(f"  {name:18} ", f"{at_least}{counted(len(classes), 'class', 'classes')} truncated; {longest}")
         if len(classes) <= _SHOWN:
             lines += _wrapped(" " * 21, ", ".join(classes))
     return lines
