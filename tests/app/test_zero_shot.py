@@ -59,7 +59,7 @@ def scores_by_hand(run: Path, store: PackedStore, classes: list[str]) -> tuple[n
     for place in range(len(store)):
         clip = store[place]
         if clip.subject >= 9:
-            view = torch.from_numpy(view_of(clip.joints, pipeline="nw-ucla"))[None]
+            view = torch.from_numpy(view_of(clip.joints, pipeline="nw-ucla", modality="joint"))[None]
             found.append(cosines(zero_shot.features(view), words))
             labels.append(classes.index(store.info.classes[clip.label]))
     return np.concatenate(found, axis=1), np.array(labels)
@@ -129,8 +129,8 @@ def test_the_bias_is_that_of_the_clips_it_is_found_on(
     zero_shot = ZeroShotRecognizer(runs["choosing"])
     classes = [*zero_shot.classes, *(label for label in small_store.info.classes if label in OTHERS)]
     _, held = split_fold(small_store, small_store.subset("cross-person", "train"), folds=2, fold=1)
-    clips = [clip for clip in map(small_store.clip, map(int, held)) if small_store.info.classes[clip.label] in classes]
-    views = torch.from_numpy(np.stack([view_of(clip.joints, pipeline="nw-ucla") for clip in clips]))
+    clips = [clip for clip in (small_store[int(row)] for row in held) if small_store.info.classes[clip.label] in classes]
+    views = torch.from_numpy(np.stack([view_of(clip.joints, pipeline="nw-ucla", modality="joint") for clip in clips]))
     scores = cosines(zero_shot.features(views), zero_shot.class_features(classes))
     labels = np.array([classes.index(small_store.info.classes[clip.label]) for clip in clips])
     wanted = best_bias(scores, labels, classes=classes, unseen=OTHERS)
@@ -186,10 +186,10 @@ def test_predict_adds_classes_by_their_words(
         "--json", "--top", 20, "--device", "cpu",
     )  # fmt: skip
     assert said.status == 0, said.error
-    answers = {answer["action"]: answer["probability"] for answer in json.loads(said.out)[0]["answers"]}
+    answers = {answer["action"]: answer["probability"] for answer in json.loads(said.out)[0]["scores"]}
     zero_shot = ZeroShotRecognizer(run)
     assert sorted(answers) == sorted([*zero_shot.classes, "squat", "doing push-ups"])
-    view = torch.from_numpy(view_of(clip.joints, pipeline="nw-ucla"))[None]
+    view = torch.from_numpy(view_of(clip.joints, pipeline="nw-ucla", modality="joint"))[None]
     words = np.concatenate(
         [zero_shot.class_features([*zero_shot.classes, "squat"]), zero_shot.label_features(["doing push-ups"])], axis=1
     )
@@ -199,7 +199,7 @@ def test_predict_adds_classes_by_their_words(
     assert answers == pytest.approx(dict(zip(names, wanted, strict=True)), rel=1e-3)
     (best,) = json.loads(
         poseglot("predict", run, tmp_path / "clip.npy", "--add-class", "fly", "--add-class-bias", 2, "--top", 1, "--json").out
-    )[0]["answers"]
+    )[0]["scores"]
     assert best["action"] == "fly"
 
 
