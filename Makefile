@@ -3,7 +3,7 @@ PYTHON ?= python3
 POSEGLOT := .venv/bin/poseglot
 DEMO := runs/demo
 
-.PHONY: setup demo docs test test-all lint clean
+.PHONY: setup demo docs test test-all test-oldest lint clean
 
 setup: .venv/installed
 
@@ -16,7 +16,7 @@ setup: .venv/installed
 demo: setup
 	rm -rf data/demo $(DEMO)
 	$(POSEGLOT) prepare demo --out data/demo
-	$(POSEGLOT) train --config recipes/demo/demo.yaml --out $(DEMO)
+	$(POSEGLOT) train --config demo --out $(DEMO)
 	$(POSEGLOT) evaluate $(DEMO)
 	$(POSEGLOT) export-clip data/demo a03_s12_e00_v02 --out $(DEMO)/unseen-clip.npy
 	$(POSEGLOT) predict $(DEMO) $(DEMO)/unseen-clip.npy
@@ -40,5 +40,9 @@ test: lint
 test-all: lint
 	.venv/bin/python -m pytest -n auto -m ''
 
+# The wheel in an environment of its own, with the oldest versions that pyproject.toml admits.
+test-oldest:
+	scripts/test_oldest.sh
+
 clean:
-	rm -rf .venv data/demo $(DEMO) build/docs site
+	rm -rf .venv data/demo $(DEMO) build/docs build/oldest site

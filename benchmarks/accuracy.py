@@ -1,6 +1,6 @@
 """Does accuracy move? NW-UCLA learned by the plain network and by ours, from the same weights, in the same order, on the same views.
 
-Cross-entropy alone, joint stream, a schedule short enough for a CPU; the accuracy is that of the last epoch. In float32 the two ways round
+Cross-entropy alone, joint modality, a schedule short enough for a CPU; the accuracy is that of the last epoch. In float32 the two ways round
 differently, and training multiplies what differs, so that single runs part; that means over seeds agree within what seeds
 differ by is what can be asked, and what is printed. (In float64 `tests/test_plain.py` has the weights themselves equal.)
 """
@@ -22,14 +22,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from poseglot.models.official import recognizer_from_official
-from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.protocols import protocol_named
-from poseglot.skeletons.store import open_store
-from poseglot.skeletons.transforms import Augmentation
-from poseglot.skeletons.views import Views
+from poseglot.data.dataset import ClipDataset
+from poseglot.data.store import open_store
+from poseglot.models.convert import recognizer_from_official
 from poseglot.training.recipe import OptimRecipe
-from poseglot.training.schedule import learning_rate
+from poseglot.training.schedule import StepSchedule
+from poseglot.transforms import Randomness, load_pipeline
 
 CPU = torch.device("cpu")
 Logits = Callable[[Tensor], Tensor]
@@ -45,22 +43,22 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/fast-accuracy"))
     given = parser.parse_args()
     store = open_store(given.store)
-    layout, protocol = load_layout(store.info.layout), protocol_named(store.info.protocol)
-    train, test = (Views(store, store.side(given.split, side), protocol, "joint", layout) for side in ("train", "test"))
+    layout, pipeline = store.layout, load_pipeline(store.info.pipeline)
+    train, test = (ClipDataset(store, split=given.split, subset=subset, transform=pipeline) for subset in ("train", "test"))
     optim = OptimRecipe(
-        epochs=given.epochs, batch_size=32, warmup_epochs=2, steps=(given.epochs * 5 // 8, given.epochs * 7 // 8)
+        epochs=given.epochs, batch_size=32, warmup_epochs=2, milestones=[given.epochs * 5 // 8, given.epochs * 7 // 8]
     )
     rows: list[dict[str, Any]] = []
     for seed in given.seeds:
         for way in ("plain", "ours"):
             torch.manual_seed(seed)
-            network = PlainGAP(layout, people=store.people, classes=len(store.info.classes), width=given.width)
+            network = PlainGAP(layout, people=store.max_persons, classes=len(store.info.classes), width=given.width)
             logits: Logits
             if way == "plain":
                 module: nn.Module = network
                 logits = lambda x, network=network: network(x)[0]  # noqa: E731
             else:
-                module = recognizer_from_official(network.state_dict(), layout=store.info.layout, people=store.people)
+                module = recognizer_from_official(network.state_dict(), layout=store.info.layout, people=store.max_persons)
                 logits = lambda x, module=module: module(x)["logits"]  # noqa: E731
             began = time.perf_counter()
             loss = learn(module, logits, train, optim, seed, f"{way}, seed {seed}")
@@ -79,18 +77,19 @@ def main() -> None:
     write_results(given.out, "table", text, {"machine": machine(), **about, "runs": rows, "summary": summary})
 
 
-def learn(module: nn.Module, logits: Logits, views: Views, optim: OptimRecipe, seed: int, name: str) -> float:
+def learn(module: nn.Module, logits: Logits, views: ClipDataset, optim: OptimRecipe, seed: int, name: str) -> float:
     """Train, and give the mean loss of the last epoch."""
     module.train()
     optimizer = torch.optim.SGD(module.parameters(), lr=optim.lr, momentum=0.9, nesterov=True, weight_decay=optim.weight_decay)
+    rate = StepSchedule(optim.lr, optim.epochs, warmup_epochs=optim.warmup_epochs, milestones=optim.milestones)
     losses: list[float] = []
     for epoch in tqdm(range(optim.epochs), desc=name, unit="epoch"):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(optim, epoch)
+            group["lr"] = rate(epoch)
         order = torch.from_numpy(np.random.default_rng([seed, epoch]).permutation(len(views)))
         losses.clear()
         for index in order.split(optim.batch_size)[: len(views) // optim.batch_size]:
-            x, labels = views.view(index, Augmentation(seed, epoch), CPU), views.labels[index]
+            x, labels = views.inputs(index, Randomness(seed, epoch, index), CPU), views.labels[index]
             optimizer.zero_grad()
             loss = F.cross_entropy(logits(x), labels)
             loss.backward()
@@ -100,9 +99,9 @@ def learn(module: nn.Module, logits: Logits, views: Views, optim: OptimRecipe, s
 
 
 @torch.no_grad()
-def count_right(module: nn.Module, logits: Logits, views: Views) -> int:
+def count_right(module: nn.Module, logits: Logits, views: ClipDataset) -> int:
     module.eval()
-    found = torch.cat([logits(x).argmax(dim=1) for x in views.test_views(64, CPU)])
+    found = torch.cat([logits(x).argmax(dim=1) for x in views.eval_inputs(64, CPU)])
     return int((found == views.labels).sum())
 
 

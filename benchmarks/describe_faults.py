@@ -1,4 +1,4 @@
-"""`poseglot describe` against an endpoint on loopback that fails a large share of its calls: is every class complete, is anything lost?
+"""`poseglot generate-descriptions` against an endpoint on loopback that fails a large share of its calls: is every class complete, is anything lost?
 
     python benchmarks/describe_faults.py
 
@@ -101,7 +101,7 @@ def report(
     faults = [{"fault": fault, "counted as": kind, "injected": server.faults[fault]} for fault, kind in FAULTS.items()]
     about = {**machine(), "rate": given.rate, "seed": given.seed, "broken off after": given.broken_off}
     lines = [
-        "# `poseglot describe` under injected faults\n",
+        "# `poseglot generate-descriptions` under injected faults\n",
         "\n".join(f"- {name}: {value}" for name, value in about.items()) + "\n",
         table([result]),
         "## Runs of the same command\n\nThe first is made to end, by a refusal of the key.\n",

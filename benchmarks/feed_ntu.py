@@ -30,22 +30,21 @@ from typing import Any
 import numpy as np
 import torch
 from measuring import machine, shown, table, write_results
+from poseglot.skeletons.streams import MODALITIES
 from torch import Tensor
 
-from poseglot.memory import keep_freed_memory
-from poseglot.skeletons.benchmarks import load_benchmark
+from poseglot.data.benchmarks import load_benchmark
+from poseglot.data.store import PackedStore, open_store, write_store
+from poseglot.devices import keep_freed_memory
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.protocols import protocol_named
-from poseglot.skeletons.store import Batch, PackedStore, open_store, write_store
-from poseglot.skeletons.streams import STREAMS
-from poseglot.skeletons.transforms import Augmentation, make_view
+from poseglot.transforms import Augmentation, load_pipeline, make_input
 
-LAYOUT, PROTOCOL = load_layout("ntu25"), protocol_named("ntu")
+LAYOUT, PROTOCOL = load_layout("ntu25"), load_pipeline("ntu")
 TRAINING = Augmentation(seed=0, epoch=0)
 TYPICAL, SPREAD, SHORTEST, LONGEST = 77, 0.39, 30, 300  # frames: median, deviation of the logarithm, limits
 PAIRS = 26 / 120  # the share of classes that two people do
-Places = np.ndarray[Any, np.dtype[np.int64]]
+Indices = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def random_clips(count: int, joints: int = 25) -> Iterator[Clip]:
@@ -61,37 +60,42 @@ def random_clips(count: int, joints: int = 25) -> Iterator[Clip]:
 # --- ways to read ----------------------------------------------------------------------------------------------------------
 
 
-def batch(store: PackedStore, places: Places) -> Tensor:
+def batch(store: PackedStore, places: Indices) -> Tensor:
     """The package's own: one indexed read, padded."""
-    return store.batch(places).joints
+    return torch.from_numpy(store.read_batch(places)[0])
 
 
-def slices(store: PackedStore, places: Places) -> Tensor:
+def raw(store: PackedStore, places: Indices) -> tuple[Tensor, ...]:
+    """Joints, frames and numbers of people of one padded batch."""
+    return tuple(map(torch.from_numpy, store.read_batch(places)))
+
+
+def slices(store: PackedStore, places: Indices) -> Tensor:
     """Clip after clip, each in one piece, into a padded array that is not cleared: what lies behind a clip's end may be anything."""
     rows, joints = store.clips[places], np.asarray(store.joints)
-    padded = torch.empty(len(rows), int(rows["people"].max()), int(rows["frames"].max()), *joints.shape[1:])
-    ranges = zip(rows["offset"].tolist(), rows["people"].tolist(), rows["frames"].tolist(), strict=True)
+    padded = torch.empty(len(rows), int(rows["num_persons"].max()), int(rows["frames"].max()), *joints.shape[1:])
+    ranges = zip(rows["offset"].tolist(), rows["num_persons"].tolist(), rows["frames"].tolist(), strict=True)
     for clip, (offset, people, frames) in zip(padded.numpy(), ranges, strict=True):
         clip[:people, :frames] = joints[offset : offset + people * frames].reshape(people, frames, *joints.shape[1:])
     return padded
 
 
-def packed(store: PackedStore, places: Places) -> Tensor:
+def packed(store: PackedStore, places: Indices) -> Tensor:
     """Clip after clip, not padded and of the store's dtype: a quarter of the bytes to send; the device would have to gather the frames."""
     rows, joints = store.clips[places], np.asarray(store.joints)
-    ends = rows["offset"] + rows["people"] * rows["frames"]
+    ends = rows["offset"] + rows["num_persons"] * rows["frames"]
     clips = [joints[offset:end] for offset, end in zip(rows["offset"].tolist(), ends.tolist(), strict=True)]
     return torch.from_numpy(np.concatenate(clips))
 
 
-READERS: dict[str, Callable[[PackedStore, Places], Tensor]] = {"store.batch": batch, "slices": slices, "packed": packed}
+READERS: dict[str, Callable[[PackedStore, Indices], Tensor]] = {"store.read_batch": batch, "slices": slices, "packed": packed}
 
 
-def check_readers(store: PackedStore, places: Places) -> None:
+def check_readers(store: PackedStore, places: Indices) -> None:
     """See that all ways give the same clips."""
-    own, other, rows, end = store.batch(places), slices(store, places), packed(store, places).float(), 0
-    for place, (people, frames) in enumerate(zip(own.people.tolist(), own.frames.tolist(), strict=True)):
-        clip = own.joints[place, :people, :frames]
+    (own, *sizes), other, rows, end = raw(store, places), slices(store, places), packed(store, places).float(), 0
+    for place, (frames, people) in enumerate(zip(*(size.tolist() for size in sizes), strict=True)):
+        clip = own[place, :people, :frames]
         start, end = end, end + people * frames
         assert torch.equal(other[place, :people, :frames], clip) and torch.equal(rows[start:end].view_as(clip), clip)
 
@@ -111,12 +115,12 @@ def timed(work: Callable[[Any], Any], items: Sequence[Any]) -> dict[str, float]:
     return middle | {"slowest ms": 1000 * max(clock)}
 
 
-def view(taken: Batch, index: Tensor, stream: str, augmentation: Augmentation | None) -> Tensor:
-    options = {"protocol": PROTOCOL, "layout": LAYOUT, "stream": stream, "index": index, "augmentation": augmentation}
-    return make_view(taken.joints, taken.frames, taken.people, **options)
+def view(taken: tuple[Tensor, ...], index: Tensor, modality: str, augmentation: Augmentation | None) -> Tensor:
+    options = {"pipeline": PROTOCOL, "layout": LAYOUT, "modality": modality, "index": index, "augmentation": augmentation}
+    return make_input(*taken, **options)
 
 
-def measure_reading(folder: Path, batches: Sequence[Places], needed: float) -> list[dict[str, Any]]:
+def measure_reading(folder: Path, batches: Sequence[Indices], needed: float) -> list[dict[str, Any]]:
     """Rows: each way to read, from the page cache and from the disk."""
     rows = []
     check_readers(open_store(folder), batches[0])
@@ -149,19 +153,22 @@ def forget(path: Path) -> None:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def measure_views(store: PackedStore, batches: Sequence[Places], threads: Sequence[int], needed: float) -> list[dict[str, Any]]:
+def measure_views(
+    store: PackedStore, batches: Sequence[Indices], threads: Sequence[int], needed: float
+) -> list[dict[str, Any]]:
     """Rows: each stream, in training and in evaluation: reading and making views, one after the other."""
     rows = []
     for count in threads:
         torch.set_num_threads(count)
         for kind, augmentation in (("training", TRAINING), ("evaluation", None)):
-            for stream in STREAMS:
-                taken = [(store.batch(places), torch.from_numpy(places)) for places in batches]
-                row = {"threads": count, "view": kind, "stream": stream}
-                row |= timed(lambda pair, s=stream, a=augmentation: view(*pair, s, a), taken)
+            for modality in MODALITIES:
+                taken = [(raw(store, places), torch.from_numpy(places)) for places in batches]
+                row = {"threads": count, "view": kind, "modality": modality}
+                row |= timed(lambda pair, s=modality, a=augmentation: view(*pair, s, a), taken)
                 alone = row["processor ms"]
                 together = timed(
-                    lambda places, s=stream, a=augmentation: view(store.batch(places), torch.from_numpy(places), s, a), batches
+                    lambda places, s=modality, a=augmentation: view(raw(store, places), torch.from_numpy(places), s, a),
+                    batches,
                 )
                 row["clips/s with reading"] = len(batches[0]) / together["ms a batch"] * 1000
                 row["clips/s a core"] = len(batches[0]) / together["processor ms"] * 1000
@@ -172,7 +179,7 @@ def measure_views(store: PackedStore, batches: Sequence[Places], threads: Sequen
     return rows
 
 
-def measure_ahead(store: PackedStore, batches: Sequence[Places], step: float) -> list[dict[str, Any]]:
+def measure_ahead(store: PackedStore, batches: Sequence[Indices], step: float) -> list[dict[str, Any]]:
     """Rows: how long a loop waits for a batch if it reads when it wants it, and if a thread reads while a device works (`step` s)."""
     with ThreadPoolExecutor(1) as thread:
 
@@ -229,7 +236,7 @@ def measure(given: argparse.Namespace, scratch: Path) -> None:
     store = open_store(stores[0])
     order = np.random.default_rng(1).permutation(max(len(store), given.batch * given.batches)) % len(store)
     batches = list(order[: given.batch * given.batches].reshape(given.batches, given.batch))
-    frames, people = store.clips["frames"], store.clips["people"]
+    frames, people = store.clips["frames"], store.clips["num_persons"]
     about = {
         "store": f"{len(store):,} clips of {frames.min()} to {frames.max()} frames (median {np.median(frames):.0f}), "
         f"{np.mean(people > 1):.0%} with two people; {store.joints.nbytes / 1e9:.2f} GB",

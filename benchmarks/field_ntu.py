@@ -26,7 +26,7 @@ from typing import Any, TextIO
 import numpy as np
 import numpy.typing as npt
 
-from poseglot.skeletons.formats.ntu.names import known_incomplete
+from poseglot.data.readers.ntu.names import known_incomplete
 
 JOINTS, FRAMES = 25, 300
 SHORTEST, FLATNESS, FLAT_SHARE = 11, 0.8, 0.69754

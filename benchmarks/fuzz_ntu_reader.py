@@ -1,6 +1,6 @@
 """Damaged NTU RGB+D files for their reader, thousands a minute: none may be misread, and none may stop or stall it.
 
-Valid synthetic files (`poseglot.skeletons.synthetic.raw_ntu`), most of them cut down to a few frames, are changed in one to four ways,
+Valid synthetic files (`poseglot.data.synthetic.raw_ntu`), most of them cut down to a few frames, are changed in one to four ways,
 some blind to the format (bytes), some not (numbers, lines, counts, bodies, white space). Of every input is checked:
 
     refusals   nothing but a `ClipError` is raised, with a short message
@@ -30,10 +30,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from poseglot.skeletons.fault import ClipError
-from poseglot.skeletons.formats.ntu.chain import apply_chain
-from poseglot.skeletons.formats.ntu.text import Recording, _read_at_once, read_plainly, read_text
-from poseglot.skeletons.synthetic.raw_ntu import FAULTS, raw_clip, raw_names
+from poseglot.data.quality.issues import ClipError
+from poseglot.data.readers.ntu.preprocessing import preprocess
+from poseglot.data.readers.ntu.text import Recording, _read_at_once, read_plainly, read_text
+from poseglot.data.synthetic.raw_ntu import FAULTS, raw_clip, raw_names
 
 JOINTS, BODY = 25, 27  # of a body: joints, lines
 _LONGEST_MESSAGE = 400
@@ -357,7 +357,7 @@ class WrongError(Exception):
     """What the reader did to an input, and should not."""
 
 
-def judge(text: bytes, limit: float) -> tuple[str, bool, float]:
+def evaluate(text: bytes, limit: float) -> tuple[str, bool, float]:
     """Everything in the list above.
 
     Returns:
@@ -401,7 +401,7 @@ def judge(text: bytes, limit: float) -> tuple[str, bool, float]:
 def check_chain(recording: Recording) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        joints = apply_chain(recording)
+        joints = preprocess(recording)
     if joints.dtype != np.float32 or joints.ndim != 4 or joints.shape[0] not in (1, 2) or joints.shape[2:] != (JOINTS, 3):
         raise WrongError(f"the chain's result has shape {joints.shape} and type {joints.dtype}")
     if not joints.shape[1] or not np.isfinite(joints).all():
@@ -501,7 +501,7 @@ def main() -> int:
         while number < told.inputs if told.inputs else time.monotonic() - started < told.seconds:
             text, done = make_input(number, told.seed, files)
             try:
-                outcome, fast, seconds = judge(text, told.limit)
+                outcome, fast, seconds = evaluate(text, told.limit)
             except Exception as error:
                 outcome, fast, seconds = "FAILED", False, 0.0
                 where = traceback.extract_tb(error.__traceback__)[-1]

@@ -3,7 +3,7 @@
 A recording is twelve clips of one person seen by one camera, in random order, no two neighbours of one action. Each is moved so that the
 body goes on where it was (joint `spine`), with six frames between (0.2 s at 30 frames a second, which is assumed) that go from pose to
 pose in a straight line, half of them counted to either side. Everything that can be chosen - what windows, what penalty - is chosen on
-recordings of camera 2 by a recognizer that learned from camera 1 alone (split `inner`); camera 3, the test side, is looked at once.
+recordings of camera 2 by a recognizer that learned from camera 1 alone (split `inner`); camera 3, the test set, is looked at once.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ import numpy.typing as npt
 from measuring import machine, table, write_results
 from tqdm import tqdm
 
+from poseglot.data.store import PackedStore, open_store
 from poseglot.evaluation.segments import BACKGROUND, Matches, edit_score, matches, spans
 from poseglot.inference import Predictor
-from poseglot.inference.partition import Piece
-from poseglot.inference.recording import Cutting
+from poseglot.inference.change_points import Piece
+from poseglot.inference.segmentation import SegmentConfig
 from poseglot.inference.windows import Windows, sliding_windows, window_probabilities
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.store import PackedStore, open_store
 
 FPS = 30.0
 BETWEEN = 6
@@ -102,10 +102,10 @@ def main() -> None:
 
 
 def make_recordings(store: PackedStore, split: str, count: int, clips: int, seed: int) -> list[Recording]:
-    """Recordings of the test side of a split, of people with at least twice as many clips as a recording has."""
-    places, learned = store.side(split, "test"), store.side(split, "train")
+    """Recordings of the test set of a split, of people with at least twice as many clips as a recording has."""
+    places, learned = store.subset(split, "test"), store.subset(split, "train")
     places = places[store.clips["frames"][places] >= LEAST]
-    repeated = set(places[np.isin(store.contents(places), store.contents(learned))].tolist())
+    repeated = set(places[np.isin(store.content_hashes(places), store.content_hashes(learned))].tolist())
     people, counts = np.unique(store.clips["subject"][places], return_counts=True)
     people = people[counts >= 2 * clips]
     centre = load_layout(store.info.layout).centre_index
@@ -126,7 +126,7 @@ def join(store: PackedStore, picked: Sequence[int], centre: int, repeated: set[i
     pieces: list[npt.NDArray[np.float32]] = []
     whose: list[int] = []
     for place in picked:
-        joints = store.clip(place).joints[0]
+        joints = store[place].joints[0]
         if pieces:
             last = pieces[-1][-1]
             joints = joints + (last[centre] - joints[0, centre])
@@ -149,7 +149,7 @@ def painted(pieces: Sequence[Piece], frames: int) -> Labels:
     return labels
 
 
-def cut(recognised: Recognised, cutting: Cutting) -> Labels:
+def cut(recognised: Recognised, cutting: SegmentConfig) -> Labels:
     """The frames' labels, as `poseglot segment` finds them for one person."""
     frames = len(recognised.recording.labels)
     windows = cutting.candidates(frames, FPS)
@@ -159,7 +159,7 @@ def cut(recognised: Recognised, cutting: Cutting) -> Labels:
 def argmax(recognised: Recognised, window: float) -> Labels:
     """What the window says whose middle is nearest, frame by frame: no smoothing, no change points."""
     frames = len(recognised.recording.labels)
-    windows = sliding_windows(frames, round(window * FPS), round(Cutting.stride * FPS))
+    windows = sliding_windows(frames, round(window * FPS), round(SegmentConfig.stride * FPS))
     nearest = np.abs(np.arange(frames)[:, None] + 0.5 - windows.mean(axis=1)).argmin(axis=1)
     labels: Labels = recognised(windows).argmax(axis=1)[nearest]
     return labels
@@ -172,26 +172,26 @@ def oracle(recognised: Recognised) -> Labels:
     return np.repeat(recognised(windows).argmax(axis=1), windows[:, 1] - windows[:, 0])
 
 
-def ways(chosen: dict[str, Cutting]) -> dict[str, Callable[[Recognised], Labels]]:
+def ways(chosen: dict[str, SegmentConfig]) -> dict[str, Callable[[Recognised], Labels]]:
     """The rows of the table."""
     return {
         "where they were joined (told)": oracle,
         "windows of 1 s, the most probable": lambda recognised: argmax(recognised, 1.0),
         "windows of 2 s, the most probable": lambda recognised: argmax(recognised, 2.0),
-        "`--way frames`": lambda recognised: cut(recognised, chosen["frames"]),
-        "`--way whole`": lambda recognised: cut(recognised, chosen["whole"]),
+        "`--method frames`": lambda recognised: cut(recognised, chosen["frames"]),
+        "`--method whole`": lambda recognised: cut(recognised, chosen["whole"]),
     }
 
 
-def choose(said: Sequence[Recognised]) -> tuple[dict[str, Cutting], list[dict[str, Any]]]:
+def choose(said: Sequence[Recognised]) -> tuple[dict[str, SegmentConfig], list[dict[str, Any]]]:
     """Of each way, the settings with the highest F1@50; the first of equals."""
-    best: dict[str, tuple[float, Cutting]] = {}
+    best: dict[str, tuple[float, SegmentConfig]] = {}
     tried = []
     for way, several in WINDOWS.items():
         for windows in tqdm(several, desc=f"choosing: {way}"):
             for least in LEASTS:
                 for penalty in PENALTIES:
-                    cutting = replace(Cutting(), way=way, windows=windows, least=least, penalty=penalty)
+                    cutting = replace(SegmentConfig(), method=way, windows=windows, min_duration=least, penalty=penalty)
                     result = measured([cut(recognised, cutting) for recognised in said], [r.recording for r in said])
                     tried.append({"way": way, "windows": windows, "least": least, "penalty": penalty, **result})
                     if way not in best or result["F1@50"] > best[way][0]:
@@ -209,13 +209,13 @@ def measured(found: Sequence[Labels], recordings: Sequence[Recording]) -> dict[s
         edits.append(edit_score(ours, theirs))
         right.append(labels == recording.labels)
         own.append(~recording.repeated)
-    hits, kept = np.concatenate(right), np.concatenate(own)
+    correct, kept = np.concatenate(right), np.concatenate(own)
     total = counted[OVERLAPS[0]]
     return {
         **{f"F1@{overlap}": round(sum_.f1, 1) for overlap, sum_ in counted.items()},
         "edit": round(float(np.mean(edits)), 1),
-        "frames": f"{hits.sum()}/{len(hits)} = {100 * hits.mean():.1f} %",
-        "frames not learned from": f"{hits[kept].sum()}/{kept.sum()} = {100 * hits[kept].mean():.1f} %"
+        "frames": f"{correct.sum()}/{len(correct)} = {100 * correct.mean():.1f} %",
+        "frames not learned from": f"{correct[kept].sum()}/{kept.sum()} = {100 * correct[kept].mean():.1f} %"
         if kept.any()
         else "none",
         "segments found / true": f"{total.right + total.wrong}/{total.right + total.missed}",
@@ -230,23 +230,23 @@ def draw(recordings: Sequence[Recording], found: dict[str, list[Labels]], classe
     from matplotlib import pyplot as plt
     from matplotlib.patches import Patch
 
-    colours = plt.get_cmap("tab10").colors  # type: ignore[attr-defined]
+    colors = plt.get_cmap("tab10").colors  # type: ignore[attr-defined]
     names = ["truth", *found]
     figure, axes = plt.subplots(len(recordings), figsize=(11, 1.9 * len(recordings)), squeeze=False, layout="constrained")
     for number, (axis, recording) in enumerate(zip(axes[:, 0], recordings, strict=True)):
         for row, labels in enumerate([recording.labels, *(of[number] for of in found.values())]):
             for span in spans(labels):
                 place = (span.start / FPS, (span.end - span.start) / FPS)
-                axis.broken_barh([place], (row - 0.4, 0.8), color=colours[span.label % 10], edgecolor="white", linewidth=0.8)
+                axis.broken_barh([place], (row - 0.4, 0.8), color=colors[span.label % 10], edgecolor="white", linewidth=0.8)
         axis.set_yticks(range(len(names)), [name.replace("`", "") for name in names], fontsize=8)
         axis.set_xlim(0, len(recording.labels) / FPS)
         axis.invert_yaxis()
         axis.tick_params(axis="x", labelsize=8)
-        for side in ("top", "right", "left"):
-            axis.spines[side].set_visible(False)
+        for subset in ("top", "right", "left"):
+            axis.spines[subset].set_visible(False)
     axes[-1, 0].set_xlabel("seconds", fontsize=9)
     figure.legend(
-        handles=[Patch(color=colours[number % 10], label=name) for number, name in enumerate(classes)],
+        handles=[Patch(color=colors[number % 10], label=name) for number, name in enumerate(classes)],
         loc="outside lower center", ncols=5, fontsize=8, frameon=False,
     )  # fmt: skip
     figure.savefig(path, dpi=110)

@@ -28,7 +28,7 @@ import numpy as np
 from measuring import busy_seconds, machine, served, table, write_results
 from serving import _cpu, _random_run
 
-from poseglot.skeletons import synthetic
+from poseglot.data import synthetic
 
 FRAMES, SPEED = 200, "2"
 LATE = 25  # milliseconds between two frames: one was left out
@@ -139,7 +139,7 @@ def browser(flags: tuple[str, ...], size: list[int]) -> tuple[Any, int]:
     for flag in (*FLAGS, *flags):
         options.add_argument(flag)
     started = webdriver.Chrome(options=options, service=service)
-    metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False}
+    metrics = {"base_channels": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False}
     started.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     return started, service.process.pid
 

@@ -14,8 +14,8 @@ import field_ntu
 import numpy as np
 from measuring import shown
 
+from poseglot.data.readers.ntu.text import read_plainly, read_text
 from poseglot.errors import PoseglotError
-from poseglot.skeletons.formats.ntu.text import read_plainly, read_text
 
 # The field's two ways: all values of a joint become numbers, or x, y and z alone.
 FIELD, LEAN = "field", "field, x y z only"

@@ -3,7 +3,7 @@
 Nothing is rearranged: theta and phi look at every frame and the mean comes after, the three subsets are a loop, every branch of a
 temporal module has convolutions and BatchNorms of its own, a text is encoded for every clip and level of a batch. Written from the
 papers' equations (Chen et al., ICCV 2021, section 3; GAP, section 3) in the public implementations' order of axes, (N, C, T, V); the
-parameters have the names of public checkpoints, so that `poseglot.models.official` turns a plain network into one of ours.
+parameters have the names of public checkpoints, so that `poseglot.models.convert` turns a plain network into one of ours.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ STRIDES = (1, 1, 1, 1, 2, 1, 1, 2, 1, 1)
 class Topology(nn.Module):
     """CTR-GC of one subset: (B, C_in, T, V) -> (B, C_out, T, V)."""
 
-    def __init__(self, incoming: int, outgoing: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        reduced = 8 if incoming in (2, 3, 4, 9) else incoming // 8
-        self.conv1 = nn.Conv2d(incoming, reduced, 1)
-        self.conv2 = nn.Conv2d(incoming, reduced, 1)
-        self.conv3 = nn.Conv2d(incoming, outgoing, 1)
-        self.conv4 = nn.Conv2d(reduced, outgoing, 1)
+        reduced = 8 if in_channels in (2, 3, 4, 9) else in_channels // 8
+        self.conv1 = nn.Conv2d(in_channels, reduced, 1)
+        self.conv2 = nn.Conv2d(in_channels, reduced, 1)
+        self.conv3 = nn.Conv2d(in_channels, out_channels, 1)
+        self.conv4 = nn.Conv2d(reduced, out_channels, 1)
 
     def forward(self, x: Tensor, adjacency: Tensor, alpha: Tensor) -> Tensor:
         theta, phi = self.conv1(x).mean(dim=2), self.conv2(x).mean(dim=2)
@@ -43,14 +43,16 @@ class Topology(nn.Module):
 class Graph(nn.Module):
     """The three subsets, added; BatchNorm, residual, ReLU."""
 
-    def __init__(self, incoming: int, outgoing: int, subsets: Tensor) -> None:
+    def __init__(self, in_channels: int, out_channels: int, subsets: Tensor) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(Topology(incoming, outgoing) for _ in subsets)
+        self.convs = nn.ModuleList(Topology(in_channels, out_channels) for _ in subsets)
         self.PA = nn.Parameter(subsets.clone())
         self.alpha = nn.Parameter(torch.zeros(1))
-        self.bn = nn.BatchNorm2d(outgoing)
+        self.bn = nn.BatchNorm2d(out_channels)
         self.down = (
-            nn.Identity() if incoming == outgoing else nn.Sequential(nn.Conv2d(incoming, outgoing, 1), nn.BatchNorm2d(outgoing))
+            nn.Identity()
+            if in_channels == out_channels
+            else nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.BatchNorm2d(out_channels))
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -99,10 +101,10 @@ class Temporal(nn.Module):
 class Residual(nn.Module):
     """A strided 1x1 convolution and BatchNorm, where a block changes the shape."""
 
-    def __init__(self, incoming: int, outgoing: int, *, stride: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, *, stride: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(incoming, outgoing, 1, (stride, 1))
-        self.bn = nn.BatchNorm2d(outgoing)
+        self.conv = nn.Conv2d(in_channels, out_channels, 1, (stride, 1))
+        self.bn = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.bn(self.conv(x))
@@ -112,13 +114,15 @@ class Residual(nn.Module):
 class Layer(nn.Module):
     """One of the ten blocks."""
 
-    def __init__(self, incoming: int, outgoing: int, subsets: Tensor, *, stride: int, first: bool) -> None:
+    def __init__(self, in_channels: int, out_channels: int, subsets: Tensor, *, stride: int, first: bool) -> None:
         super().__init__()
         self.first = first
-        self.gcn1 = Graph(incoming, outgoing, subsets)
-        self.tcn1 = Temporal(outgoing, stride=stride)
+        self.gcn1 = Graph(in_channels, out_channels, subsets)
+        self.tcn1 = Temporal(out_channels, stride=stride)
         self.residual = (
-            nn.Identity() if first or (incoming == outgoing and stride == 1) else Residual(incoming, outgoing, stride=stride)
+            nn.Identity()
+            if first or (in_channels == out_channels and stride == 1)
+            else Residual(in_channels, out_channels, stride=stride)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -146,22 +150,22 @@ class PlainGAP(nn.Module):
         channels: int = 3,
         classes: int = 10,
         width: int = 64,
-        text_width: int = 0,
+        embed_dim: int = 0,
         parts: Sequence[Sequence[int]] = (),
     ) -> None:
         super().__init__()
         subsets = torch.from_numpy(spatial_subsets(layout))
         self.data_bn = nn.BatchNorm1d(people * len(layout) * channels)
-        incoming = channels
+        in_channels = channels
         for number, (times, stride) in enumerate(zip(WIDTHS, STRIDES, strict=True), start=1):
-            self.add_module(f"l{number}", Layer(incoming, times * width, subsets, stride=stride, first=number == 1))
-            incoming = times * width
-        self.fc = nn.Linear(incoming, classes)
+            self.add_module(f"l{number}", Layer(in_channels, times * width, subsets, stride=stride, first=number == 1))
+            in_channels = times * width
+        self.fc = nn.Linear(in_channels, classes)
         self.linear_head, self.part_list = nn.ModuleDict(), nn.ModuleList()
         self.parts = [list(part) for part in parts]
-        if text_width:
-            self.linear_head["ViT-B/32"] = nn.Linear(incoming, text_width)
-            self.part_list.extend(nn.Linear(incoming, text_width) for _ in parts)
+        if embed_dim:
+            self.linear_head["ViT-B/32"] = nn.Linear(in_channels, embed_dim)
+            self.part_list.extend(nn.Linear(in_channels, embed_dim) for _ in parts)
         self.reset()
 
     def reset(self) -> None:

@@ -33,14 +33,14 @@ import numpy as np
 from measuring import ENVIRONMENT, MB, cost_of, machine, shown, table, write_results
 from parsing_ntu import FIELD, LEAN, measure_parsing, readable, texts_of
 
-from poseglot.skeletons.store import PackedStore, open_store
-from poseglot.skeletons.synthetic.raw_ntu import raw_names, write_raw_set
+from poseglot.data.store import PackedStore, open_store
+from poseglot.data.synthetic.raw_ntu import raw_names, write_raw_set
 
 WHOLE_SET = 114_480
 _OPEN = """
 import time; started = time.perf_counter()
 from pathlib import Path
-from poseglot.skeletons.store import open_store
+from poseglot.data.store import open_store
 imported = time.perf_counter(); store = open_store(Path({path!r}))
 print(imported - started, time.perf_counter() - imported, len(store))"""
 
@@ -122,7 +122,7 @@ def check_same(padded: Path, store: PackedStore) -> None:
     with np.load(padded) as field:
         assert field["names"].tolist() == store.clips["name"].tolist()
         for place, row in enumerate(field["x"]):
-            joints = store.clip(place).joints
+            joints = store[place].joints
             expected = np.zeros_like(row)
             for person, track in enumerate(joints):
                 expected[: len(track), 75 * person : 75 * (person + 1)] = track.reshape(len(track), 75)
@@ -160,7 +160,7 @@ def measure_opening(store: PackedStore, folder: Path, clips: int, repeats: int) 
     folder.mkdir()
     table = np.resize(store.clips, clips)
     table["name"] = raw_names(clips, seed=0)
-    rows = table["frames"].astype(np.int64) * table["people"]
+    rows = table["frames"].astype(np.int64) * table["num_persons"]
     table["offset"] = np.cumsum(rows) - rows
     np.save(folder / "clips.npy", table)
     # Written nowhere, so it takes no place on the disk.

@@ -1,4 +1,4 @@
-"""What the processes of a training send each other in a step, and what a model of their wires makes of it: the tables of docs/scaling.md.
+"""What the processes of a training send each other in a step, and what a model of their wires makes of it: the tables of docs/distributed.md.
 
     python benchmarks/scaling.py
 
@@ -26,8 +26,7 @@ from poseglot.descriptions import load_descriptions, make_prompts
 from poseglot.models.recognizer import RecognizerSpec, new_recognizer
 from poseglot.models.text import load_text_encoder
 from poseglot.skeletons.layout import GLOBAL, load_layout
-from poseglot.training.recipe import LossRecipe
-from poseglot.training.task import Task, TextBank
+from poseglot.training.gap import GAP, TextFeatures
 
 MIB = 2**20
 PROCESSES = (2, 8, 64)
@@ -144,7 +143,7 @@ class Case:
 
 
 NW_UCLA, NTU = Case("NW-UCLA", "nw-ucla", "kinect20", 1, 64), Case("NTU RGB+D 120", "ntu120", "ntu25", 2, 200)
-NONE, FROZEN, MINILM, CLIP = "no words", "MiniLM, frozen", "MiniLM, tuned", "CLIP ViT-B/32, tuned"
+NONE, FROZEN, MINILM, CLIP = "without text", "MiniLM, frozen", "MiniLM, fine-tuned", "CLIP ViT-B/32, fine-tuned"
 
 
 class Words:
@@ -168,15 +167,15 @@ class Words:
         joints = {GLOBAL: tuple(range(len(layout))), **{name: tuple(part) for name, part in layout.partition("four").items()}}
         spec = RecognizerSpec(
             layout=case.layout,
-            people=case.people,
+            num_persons=case.people,
             classes=self.classes,
             levels={level: joints[level] for level in self.levels} if width else None,
-            text_width=width,
+            embed_dim=width,
         )
-        task = Task(new_recognizer(spec, seed=0), LossRecipe())
+        task = GAP(new_recognizer(spec, seed=0))
         self.encoder.requires_grad_(words == MINILM)
         if words == FROZEN:
-            task.bank = TextBank(("a text",), self.encoder, frozen=True)
+            task.bank = TextFeatures(("a text",), self.encoder, frozen=True)
             task.bank.table = torch.empty(len(self.texts), width)
         reader = {MINILM: self.encoder.model, CLIP: clip() if words == CLIP else None}.get(words)
         everything = nn.ModuleList([task] if reader is None else [task, reader])
@@ -202,7 +201,7 @@ def what_is_sent(words: Words) -> list[dict[str, Any]]:
             for what in ("gradients", "statistics", "features", "texts", "buffers")
         }
         rows.append(
-            {"words": name}
+            {"text": name}
             | {f"{what}, MB": round(bytes_ / 1e6, 3) for what, bytes_ in size.items()}
             | {"collectives": len(sent), "of BatchNorm": sum(m.what == "statistics" for m in sent)}
         )
@@ -215,7 +214,7 @@ def what_it_takes(words: Words) -> list[dict[str, Any]]:
     for name in (NONE, MINILM, CLIP):
         for wire in WIRES:
             times = {p: total(words.messages(name, p), p, wire) for p in PROCESSES}
-            rows.append({"words": name, "wire": wire.name} | {f"p = {p}": _ms(*found) for p, found in times.items()})
+            rows.append({"text": name, "network": wire.name} | {f"p = {p}": _ms(*found) for p, found in times.items()})
     return rows
 
 
@@ -230,7 +229,7 @@ def how_much_faster(words: Words, computing: dict[str, float]) -> list[dict[str,
         for wire in WIRES:
             speedups = {p: alone / (alone / p + sum(total(words.messages(MINILM, p), p, wire))) for p in PROCESSES}
             rows.append(
-                {"a process computes on": machine, "wire": wire.name} | {f"p = {p}": f"{s:.1f}" for p, s in speedups.items()}
+                {"a process computes on": machine, "network": wire.name} | {f"p = {p}": f"{s:.1f}" for p, s in speedups.items()}
             )
     return rows
 
@@ -240,19 +239,19 @@ def who_reads_what(words: Words) -> list[dict[str, Any]]:
     rows = []
     for processes in PROCESSES:
         shares = {
-            "by number, as now": words.lengths.tensor_split(processes),
+            "by index, as now": words.lengths.tensor_split(processes),
             "every p-th by length": [words.lengths.sort().values[place::processes] for place in range(processes)],
         }
         fair = padded(words.lengths) / processes
         most = {how: max(padded(share) for share in parts) for how, parts in shares.items()}
         rows.append(
-            {"p": processes, "an equal part": round(fair), **most, "now / equal": f"{most['by number, as now'] / fair:.2f}"}
+            {"p": processes, "an equal part": round(fair), **most, "now / equal": f"{most['by index, as now'] / fair:.2f}"}
         )
     return rows
 
 
 def tables(measured: dict[str, Any]) -> dict[str, str]:
-    """Heading -> table, all that docs/scaling.md quotes.
+    """Heading -> table, all that docs/distributed.md quotes.
 
     Args:
         measured: what `text_cost.py` wrote.
@@ -265,7 +264,7 @@ def tables(measured: dict[str, Any]) -> dict[str, str]:
         f"{NTU.name}, batch {NTU.batch}: what a step of two processes sends": table(what_is_sent(ntu)),
         f"{NW_UCLA.name}, batch {NW_UCLA.batch}: what a step of two processes sends": table(what_is_sent(Words(NW_UCLA))),
         f"{NTU.name}: ms a step for bytes + for latency (model)": table(what_it_takes(ntu)),
-        f"{NTU.name}, MiniLM tuned: times one process (model)": table(how_much_faster(ntu, computing)),
+        f"{NTU.name}, MiniLM fine-tuned: times one process (model)": table(how_much_faster(ntu, computing)),
         f"{NTU.name}: tokens that the busiest process reads in a step": table(who_reads_what(ntu)),
     }
 

@@ -27,8 +27,8 @@ import numpy as np
 import torch
 from measuring import MB, busy_seconds, machine, served, table, write_results
 
+from poseglot.data.benchmarks import load_benchmark
 from poseglot.models.recognizer import RecognizerSpec, new_recognizer, save_recognizer
-from poseglot.skeletons.benchmarks import load_benchmark
 
 FRAMES, JOINTS, AXES = 52, 20, 3
 DIFFERENT = 50  # bodies
@@ -148,7 +148,10 @@ def _random_run(folder: Path, width: int) -> Path:
     path = folder / "random.safetensors"
     torch.set_num_threads(1)
     save_recognizer(
-        new_recognizer(RecognizerSpec("kinect20", load_benchmark("demo").classes, options={"width": width}), seed=0), path
+        new_recognizer(
+            RecognizerSpec("kinect20", load_benchmark("demo").classes, encoder_kwargs={"base_channels": width}), seed=0
+        ),
+        path,
     )
     return path
 

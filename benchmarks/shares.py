@@ -17,8 +17,8 @@ from typing import Any
 from measuring import machine, table, write_results
 from ways import SHAPES, build
 
-from poseglot.memory import keep_freed_memory
-from poseglot.models.kernels import rows
+from poseglot.devices import keep_freed_memory
+from poseglot.kernels import rows
 
 GROUPS = {"collect": "collect", "temporal": "temporal", "normalise": "BatchNorm", "moments": "BatchNorm"}
 

@@ -40,8 +40,8 @@ from torch import Tensor
 from tqdm import tqdm
 from ways import SEED, SHAPES, WAYS, Shape, Way, build, flops_of_a_clip
 
+from poseglot.devices import keep_freed_memory
 from poseglot.errors import PoseglotError
-from poseglot.memory import keep_freed_memory
 
 # How far logits, the loss or a gradient may be from the first way's, as a share of its length. In single precision rounding decides on
 # which side of a ReLU's edge a number falls, and the plain way's own gradients are up to a hundredth away from those in double precision.
@@ -150,7 +150,7 @@ def measure(
         ways[way] = built
     if not ways:
         return []
-    options = {"width": given.width, "device": given.device, "exports": given.exports, "dtype": torch.float64}
+    options = {"base_channels": given.width, "device": given.device, "exports": given.exports, "dtype": torch.float64}
     exact = {way: build(way, shape, mode, min(batch, 4), **options).answer() for way in ways if way in IN_DOUBLE}
     check_same(f"{what}, in double precision", CLOSE["exact"], exact)
     check_same(what, CLOSE[mode], {way: each.answer() for way, each in ways.items()})
@@ -227,7 +227,7 @@ def step_alone(shape: Shape, mode: str, batch: int, way: str, given: argparse.Na
     """
     free = free_memory()
     context = multiprocessing.get_context("forkserver")  # starts from one that has everything loaded and has done nothing yet
-    context.set_forkserver_preload(["torch.optim", "poseglot.models.frozen", "poseglot.models.official"])
+    context.set_forkserver_preload(["torch.optim", "poseglot.models.fuse", "poseglot.models.convert"])
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         try:
             return pool.submit(first_step, shape, mode, batch, way, given, torch.get_num_threads()).result()
@@ -308,7 +308,7 @@ def page(rows: list[dict[str, Any]], left_out: list[str], about: dict[str, Any])
     return "# Speed\n\n" + "\n".join(parts) + "\n" + foot
 
 
-# Of Okabe and Ito's colours, told apart by people with any kind of colour vision.
+# Of Okabe and Ito's colors, told apart by people with any kind of color vision.
 COLOURS = dict(zip(WAYS, ("#222222", "#E69F00", "#0072B2", "#CC79A7", "#009E73"), strict=True))
 
 
@@ -317,7 +317,7 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    from poseglot.report.pictures import INK, LINE, PAPER, save_figure
+    from poseglot.report.plots import INK, LINE, PAPER, save_figure
 
     names, modes = (list(dict.fromkeys(row[key] for row in rows)) for key in ("shape", "mode"))
     size = (0.8 + 4.2 * len(modes), 0.7 + 3 * len(names))
@@ -326,10 +326,10 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
     batches = sorted({row["batch"] for row in rows})
     for name, line in zip(names, axes, strict=True):
         for mode, axis in zip(modes, line, strict=True):
-            for way, colour in COLOURS.items():
+            for way, color in COLOURS.items():
                 mine = [row for row in rows if (row["shape"], row["mode"], row["way"]) == (name, mode, way)]
                 axis.plot(
-                    [row["batch"] for row in mine], [row["clips/s"] for row in mine], color=colour, marker="o", markersize=4
+                    [row["batch"] for row in mine], [row["clips/s"] for row in mine], color=color, marker="o", markersize=4
                 )
             axis.set_title(f"{'training' if mode == 'train' else 'inference'}, {name}", fontsize=10, color=INK)
             axis.set_xscale("log")

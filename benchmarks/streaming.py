@@ -1,4 +1,4 @@
-"""What does recognising frame by frame cost, and what does it lose? Runs on the test side of their store, one clip after the other.
+"""What does recognising frame by frame cost, and what does it lose? Runs on the test set of their store, one clip after the other.
 
 Each run answers in two ways after 25, 50, 75 and 100 % of every clip's frames: `recomputed`, the usual way, the clip so far as a clip, its
 frames cropped, drawn or resized as in training; and `streamed`, one frame after the other at the clip's own rate (`StreamingRecognizer`).
@@ -22,11 +22,11 @@ from measuring import machine, table, write_results
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from poseglot.evaluation.metrics import Count
+from poseglot.data.store import PackedStore, open_store
+from poseglot.evaluation.metrics import Accuracy
 from poseglot.inference import Predictor, StreamingRecognizer
-from poseglot.models.frozen import freeze
+from poseglot.models.fuse import fuse
 from poseglot.models.recognizer import RecognizerSpec, load_recognizer, new_recognizer, save_recognizer
-from poseglot.skeletons.store import PackedStore, open_store
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 WINDOW = 52
@@ -46,9 +46,11 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     store = open_store(given.store)
-    places = store.side(given.split, "test")[:: given.skip]
+    places = store.subset(given.split, "test")[:: given.skip]
     runs = {run.name: correct_answers(run, store, places) for run in given.runs}
-    right = [{"run": name, **{way: str(Count(sum(row), len(row))) for way, row in ways.items()}} for name, ways in runs.items()]
+    right = [
+        {"run": name, **{way: str(Accuracy(sum(row), len(row))) for way, row in ways.items()}} for name, ways in runs.items()
+    ]
     grouped = means(runs)
     costs = [cost_row(width, causal, given.turns) for width in given.widths for causal in (True, False)]
     sections = {
@@ -65,23 +67,23 @@ def main() -> None:
 
 def correct_answers(run: Path, store: PackedStore, places: Sequence[int]) -> dict[str, list[bool]]:
     """Of each way and share, which clips are recognised."""
-    predictor, stream = Predictor(run, device="cpu"), StreamingRecognizer(run)
+    predictor, modality = Predictor(run, device="cpu"), StreamingRecognizer(run)
     found: dict[str, list[bool]] = {f"{way} {share:.0%}": [] for way in ("recomputed", "streamed") for share in SHARES}
     for place in tqdm(places, desc=run.name, unit="clip"):
-        clip = store.clip(place)
+        clip = store[place]
         label = store.info.classes[clip.label]
         ends = [max(1, round(share * clip.joints.shape[1])) for share in SHARES]
         # All four are views of the same length.
-        views = [view for _, view in predictor.views([clip.joints[:, :end] for end in ends])]
+        views = [view for _, view in predictor.inputs([clip.joints[:, :end] for end in ends])]
         for share, row in zip(SHARES, predictor.logits(torch.cat(views)), strict=True):
             found[f"recomputed {share:.0%}"].append(predictor.classes[row.argmax()] == label)
-        stream.reset()
+        modality.reset()
         for number, frame in enumerate(clip.joints.swapaxes(0, 1), start=1):
-            stream.step(frame)
+            modality.step(frame)
             for share, end in zip(SHARES, ends, strict=True):
                 if number == end:
-                    said = stream.ended()
-                    found[f"streamed {share:.0%}"].append(stream.classes[said.argmax()] == label)
+                    said = modality.flush()
+                    found[f"streamed {share:.0%}"].append(modality.classes[said.argmax()] == label)
     return found
 
 
@@ -104,21 +106,21 @@ def means(runs: dict[str, dict[str, list[bool]]]) -> list[dict[str, Any]]:
 
 def cost_row(width: int, causal: bool, turns: int) -> dict[str, Any]:
     """What a frame costs, streamed and recomputed."""
-    options = {"width": width, **({"causal": True} if causal else {})}
-    protocol = "live" if causal else "nw-ucla"
-    spec = RecognizerSpec("kinect20", tuple("abcdefghij"), options=options, protocol=protocol)
+    options = {"base_channels": width, **({"causal": True} if causal else {})}
+    pipeline = "live" if causal else "nw-ucla"
+    spec = RecognizerSpec("kinect20", tuple("abcdefghij"), options=options, pipeline=pipeline)
     rng = np.random.default_rng(0)
     clip = (rng.normal(size=(1, WINDOW, 20, 3)) * 0.3).astype(np.float32)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "recognizer.safetensors"
         save_recognizer(new_recognizer(spec, seed=0), path)
-        stream, predictor, frozen = StreamingRecognizer(path), Predictor(path, device="cpu"), freeze(load_recognizer(path))
-    (view,) = [view for _, view in predictor.views(clip)]
+        modality, predictor, frozen = StreamingRecognizer(path), Predictor(path, device="cpu"), fuse(load_recognizer(path))
+    (view,) = [view for _, view in predictor.inputs(clip)]
     frames = list(clip.swapaxes(0, 1))
 
     def streamed() -> None:
         for frame in frames:
-            stream.step(frame)
+            modality.step(frame)
 
     def recomputed() -> None:
         predictor.predict(clip)

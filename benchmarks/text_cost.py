@@ -3,7 +3,7 @@
     python benchmarks/text_cost.py
 
   plain    every clip's five texts go through the text encoder, 1,000 a step, all padded to the longest of them
-  ours     each distinct text of the step once, texts of similar length together (`TextBank`)
+  ours     each distinct text of the step once, texts of similar length together (`TextFeatures`)
   frozen   a text encoder that does not learn: its features are a table
 
 A skeleton step of 200 clips takes most of a minute on two cores, and its memory leaves no room for the plain texts. But clips and
@@ -36,27 +36,25 @@ from tqdm import tqdm
 from ways import switched
 
 from poseglot.descriptions import PromptTable, load_descriptions, make_prompts
-from poseglot.devices import to_device
+from poseglot.devices import keep_freed_memory, to_device
 from poseglot.losses import alignment_loss
-from poseglot.memory import keep_freed_memory
 from poseglot.models.recognizer import RecognizerSpec, new_recognizer
 from poseglot.models.text import load_text_encoder
 from poseglot.models.text.encoder import LENGTH_GROUPS, TextEncoder
 from poseglot.skeletons.layout import GLOBAL, load_layout
-from poseglot.training.recipe import LossRecipe
-from poseglot.training.task import Task, TextBank
+from poseglot.training.gap import GAP, TextFeatures
 
 LAYOUT, PEOPLE, FRAMES = load_layout("ntu25"), 2, 64
 WITHOUT, WAYS = "without", ("plain", "ours", "frozen")
 BY_TORCH = f"whole, {WITHOUT}, by torch"
-LOSS = LossRecipe()
+WEIGHT, SCALE = 0.8, 10.0  # lambda and 1 / tau, the paper's
 Step = Callable[[], Any]
 
 
 class PlainBank(nn.Module):
-    """The plain way to read: a text for every clip and level, all as long as the longest. Shares the encoder of a `TextBank`."""
+    """The plain way to read: a text for every clip and level, all as long as the longest. Shares the encoder of a `TextFeatures`."""
 
-    def __init__(self, bank: TextBank) -> None:
+    def __init__(self, bank: TextFeatures) -> None:
         super().__init__()
         assert isinstance(bank.encoder, TextEncoder)
         self.encoder, self.tokens = bank.encoder, bank.tokens
@@ -101,22 +99,26 @@ def measure(given: argparse.Namespace) -> None:
     """Everything, and the page."""
     descriptions = list(load_descriptions("ntu120").classes.values())[: given.classes]
     prompts = make_prompts(descriptions, prompt="synonym+parts", partition="four")
-    tuned = TextBank(prompts.texts, load_text_encoder("minilm"), frozen=False)
+    tuned = TextFeatures(prompts.texts, load_text_encoder("minilm"), frozen=False)
     banks = {
         "plain": PlainBank(tuned),
         "ours": tuned,
-        "frozen": TextBank(prompts.texts, load_text_encoder("minilm"), frozen=True),
+        "frozen": TextFeatures(prompts.texts, load_text_encoder("minilm"), frozen=True),
     }
     tasks = {way: new_task(way, banks.get(way), prompts, len(descriptions), given) for way in (WITHOUT, *WAYS)}
     batch = draw(prompts, len(descriptions), given)
-    few = Batch(batch.view, batch.labels[: given.clips], batch.places[:, : given.clips])
+    few = Batch(batch.view, batch.labels[: given.clips], batch.indices[:, : given.clips])
     check_same(tasks, few)
-    words = {way: partial(learn_words, tasks[way], sgd(tasks[way]), pooled(given, few), few.labels, few.places) for way in WAYS}
+    words = {
+        way: partial(learn_words, tasks[way], sgd(tasks[way]), pooled(given, few), few.labels, few.indices) for way in WAYS
+    }
     steps: dict[str, Step] = {
         **{f"whole, {way}": partial(learn, task, sgd(task), few) for way, task in tasks.items()},
         **{f"words of few, {way}": step for way, step in words.items()},
         **{
-            f"words, {way}": partial(learn_words, tasks[way], sgd(tasks[way]), pooled(given, batch), batch.labels, batch.places)
+            f"words, {way}": partial(
+                learn_words, tasks[way], sgd(tasks[way]), pooled(given, batch), batch.labels, batch.indices
+            )
             for way in WAYS
         },
         BY_TORCH: partial(learn_by_torch, tasks[WITHOUT], sgd(tasks[WITHOUT]), few),
@@ -135,14 +137,14 @@ def measure(given: argparse.Namespace) -> None:
     sizes = {
         WITHOUT: (0, 0, 0),
         "frozen": (0, 0, 0),
-        "plain": read_plainly(tuned, batch.places),
-        "ours": read(tuned, batch.places),
+        "plain": read_plainly(tuned, batch.indices),
+        "ours": read(tuned, batch.indices),
     }
     about = {
         "machine": machine() | {"threads": torch.get_num_threads(), "device": given.device},
         "batch": given.batch, "classes": len(descriptions), "clips": given.clips, "repeats": given.repeats,
         "width": given.width, "seed": given.seed,
-        "classes drawn": len(batch.labels.unique()), "levels": len(batch.places),
+        "classes drawn": len(batch.labels.unique()), "levels": len(batch.indices),
         "texts of the set": len(prompts.texts), "minutes": (time.perf_counter() - began) / 60,
     }  # fmt: skip
     alone = [time * given.batch / given.clips for time in seconds[f"whole, {WITHOUT}"]]
@@ -170,19 +172,19 @@ def measure(given: argparse.Namespace) -> None:
 # --- what is timed ---------------------------------------------------------------------------------------------------------
 
 
-def new_task(way: str, bank: nn.Module | None, prompts: PromptTable, classes: int, given: argparse.Namespace) -> Task:
+def new_task(way: str, bank: nn.Module | None, prompts: PromptTable, classes: int, given: argparse.Namespace) -> GAP:
     """CTR-GCN and, with words, its heads and texts: the same weights for every way."""
     parts = LAYOUT.partition("four")
     levels = {level: tuple(range(len(LAYOUT))) if level == GLOBAL else tuple(parts[level]) for level in prompts.levels}
     spec = RecognizerSpec(
         layout="ntu25",
-        people=PEOPLE,
+        num_persons=PEOPLE,
         classes=tuple(map(str, range(classes))),
-        options={"width": given.width},
+        encoder_kwargs={"base_channels": given.width},
         levels=levels if way != WITHOUT else None,
-        text_width=384 if way != WITHOUT else 0,
+        embed_dim=384 if way != WITHOUT else 0,
     )
-    task = Task(new_recognizer(spec, seed=given.seed), LOSS)
+    task = GAP(new_recognizer(spec, seed=given.seed), alignment_weight=WEIGHT, logit_scale=SCALE)
     task.bank = bank  # type: ignore[assignment]
     return task.to(given.device).train()
 
@@ -206,7 +208,7 @@ def draw(prompts: PromptTable, classes: int, given: argparse.Namespace) -> Batch
 def pooled(given: argparse.Namespace, batch: Batch) -> Tensor:
     """Joint features (K, n, F) in the place of the encoder's: nobody asks where the gradient goes from there."""
     generator = torch.Generator().manual_seed(given.seed)
-    features = torch.randn(*batch.places.shape, 4 * given.width, generator=generator)
+    features = torch.randn(*batch.indices.shape, 4 * given.width, generator=generator)
     return features.to(given.device).requires_grad_()
 
 
@@ -216,37 +218,37 @@ def sgd(module: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.SGD(learns, lr=1e-9, momentum=0.9, nesterov=True, weight_decay=5e-4)
 
 
-def learn(task: Task, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
+def learn(task: GAP, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
     """A whole step."""
-    loss = task(batch.view, batch.labels, batch.places)["loss"]
+    loss = task(batch.view, batch.labels, batch.indices)["loss"]
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
 
 
-def learn_by_torch(task: Task, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
-    """A whole step without the kernels of a CPU, as where several processes train together (see docs/scaling.md)."""
+def learn_by_torch(task: GAP, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
+    """A whole step without the kernels of a CPU, as where several processes train together (see docs/distributed.md)."""
     with switched("off"):
         learn(task, optimizer, batch)
 
 
-def learn_words(task: Task, optimizer: torch.optim.Optimizer, joints: Tensor, labels: Tensor, places: Tensor) -> None:
+def learn_words(task: GAP, optimizer: torch.optim.Optimizer, joints: Tensor, labels: Tensor, places: Tensor) -> None:
     """What words add to a step: from joint features (K, n, F) and places to gradients, and SGD on what words alone have."""
     features = [head(joints[level]) for level, head in enumerate(task.recognizer.heads.values())]
     assert task.bank is not None
     text = task.bank(places)
-    losses = [alignment_loss(own, told, labels, scale=LOSS.scale) for own, told in zip(features, text, strict=True)]
+    losses = [alignment_loss(own, told, labels, scale=SCALE) for own, told in zip(features, text, strict=True)]
     optimizer.zero_grad()
-    (LOSS.weight * torch.stack(losses).mean()).backward()
+    (WEIGHT * torch.stack(losses).mean()).backward()
     optimizer.step()
 
 
-def check_same(tasks: dict[str, Task], batch: Batch) -> None:
+def check_same(tasks: dict[str, GAP], batch: Batch) -> None:
     """See that all ways with words compute the same, and those that learn the same gradients."""
     losses, gradients = {}, {}
     for way in WAYS:
         tasks[way].zero_grad()
-        found = tasks[way](batch.view, batch.labels, batch.places)
+        found = tasks[way](batch.view, batch.labels, batch.indices)
         found["loss"].backward()
         losses[way] = found["loss"].detach()
         gradients[way] = {name: p.grad.clone() for name, p in tasks[way].named_parameters() if p.grad is not None}
@@ -262,13 +264,13 @@ def check_same(tasks: dict[str, Task], batch: Batch) -> None:
 # --- what is said ----------------------------------------------------------------------------------------------------------
 
 
-def read_plainly(bank: TextBank, places: Tensor) -> tuple[int, int, int]:
+def read_plainly(bank: TextFeatures, places: Tensor) -> tuple[int, int, int]:
     """Texts, tokens read and tokens without padding of the plain way."""
     every = bank.tokens.select(places.flatten())
     return len(every), every.ids.numel(), int(every.mask.sum())
 
 
-def read(bank: TextBank, places: Tensor) -> tuple[int, int, int]:
+def read(bank: TextFeatures, places: Tensor) -> tuple[int, int, int]:
     """The same of ours."""
     lengths = bank.tokens.mask.sum(dim=1)[places.unique()]
     return len(lengths), padded(lengths), int(lengths.sum())

@@ -21,10 +21,10 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from poseglot.errors import PoseglotError
+from poseglot.kernels import native
 from poseglot.losses import alignment_loss
-from poseglot.models.frozen import prepare
-from poseglot.models.kernels import native
-from poseglot.models.official import OFFICIAL_PARTS, recognizer_from_official
+from poseglot.models.convert import OFFICIAL_PARTS, recognizer_from_official
+from poseglot.models.fuse import prepare
 from poseglot.models.recognizer import Recognizer
 from poseglot.skeletons.layout import load_layout
 
@@ -201,7 +201,7 @@ def _plain(shape: Shape, width: int, *, heads: bool) -> PlainGAP:
         people=shape.people,
         classes=shape.classes,
         width=width,
-        text_width=TEXT_WIDTH if heads else 0,
+        embed_dim=TEXT_WIDTH if heads else 0,
         parts=parts if heads else (),
     )
 

@@ -1,8 +1,8 @@
-"""Assembles the pages of the documentation for Zensical, which then makes the site (`make docs`; mkdocs.yml says how).
+"""Assemble the pages of the documentation for Zensical, which builds the site (`make docs`, mkdocs.yml).
 
-What it does to docs/ and results/: puts them into one folder, mends the links between them, writes what is generated - every command
-from the real parser, every setting from the recipes' dataclasses, every recipe and study from its file -, and turns ```math blocks into
-MathML, which browsers draw by themselves. So nothing is written down twice, and nothing generated can be out of date.
+The script copies docs/ and results/ into one folder and adjusts the links between them. It generates the pages that follow from the source:
+commands from the parser, settings from the recipes' dataclasses, recipes and studies from their files, and the Python reference from the
+docstrings (`api_reference.py`). It converts ```math blocks to MathML, which browsers draw without scripts.
 
     python scripts/docs_site.py build/docs
 """
@@ -17,43 +17,55 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import yaml
 
+sys.path.insert(0, str(Path(__file__).parent))
+import api_reference
+
 ROOT = Path(__file__).parent.parent
+RECIPES = ROOT / "src" / "poseglot" / "recipes"
+STUDIES = ROOT / "src" / "poseglot" / "studies" / "library"
 _HIDDEN = re.compile(r"^<!-- generated: (\w+) -->$", re.M)
 
 
 def assemble(out: Path) -> None:
-    """Every page and picture of the site, into `out` (which is emptied)."""
+    """Write all pages and pictures of the site into `out`, which is emptied first."""
     if (ROOT / "docs").is_relative_to(out.resolve()):
-        sys.exit(f"{out} would be emptied, and docs/ is in it; name a folder of its own, such as build/docs.")
+        sys.exit(f"{out} would be emptied, and docs/ is in it; use another folder, such as build/docs.")
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(ROOT / "docs", out)
     shutil.copytree(ROOT / "results", out / "results")
     shutil.copy(ROOT / "src" / "poseglot" / "app" / "web" / "static" / "icon.svg", out / "pictures")
+    (out / "python").mkdir()
+    for name, text in api_pages().items():
+        if name != api_reference.MAIN:
+            (out / "python" / f"{name}.md").write_text(text, encoding="utf-8")
     for page in sorted(out.rglob("*.md")):
         text = _HIDDEN.sub(lambda found: GENERATED[found[1]](), page.read_text(encoding="utf-8"))
-        place = page.relative_to(out)
-        mend = links_of_results if place.parts[0] == "results" else links_of_docs
-        page.write_text(with_mathml(mend(text)), encoding="utf-8")
+        if page.parent == out:
+            text = links_of_docs(text)
+        elif page.is_relative_to(out / "results"):
+            text = links_of_results(text)
+        page.write_text(with_mathml(text), encoding="utf-8")
 
 
 def links_of_docs(text: str) -> str:
-    """`results/` lies beside docs/ in the repository and inside it on the site; of the source there is no page, only its name."""
+    """Adjust links: results/ is beside docs/ in the repository and inside it on the site. Links to source files become plain text."""
     text = text.replace("](../results/", "](results/")
     return re.sub(r"\[([^]]+)\]\(\.\./[^)]*\)", r"\1", text)
 
 
 def links_of_results(text: str) -> str:
-    """The same the other way round."""
+    """Adjust the links of a page in results/, which is inside docs/ on the site."""
     return text.replace("](../docs/", "](../")
 
 
 def with_mathml(text: str) -> str:
-    """```math blocks (which GitHub draws as well) as MathML: no script and no font has to be loaded for them."""
+    """Convert ```math blocks, which GitHub draws as well, to MathML."""
     from latex2mathml.converter import convert
 
     def mathml(found: re.Match[str]) -> str:
@@ -62,13 +74,19 @@ def with_mathml(text: str) -> str:
     return re.sub(r"^```math\n(.*?)^```\n", mathml, text, flags=re.M | re.S)
 
 
+@cache
+def api_pages() -> Mapping[str, str]:
+    """Return the pages of the Python reference, by name."""
+    return api_reference.pages()
+
+
 def commands_page() -> str:
-    """Every command: what it is for, how it is called, every option."""
+    """Return the page of all commands, with usage and options."""
     return "\n".join(_command(name, parser) for name, parser in commands().items())
 
 
 def commands() -> Mapping[str, argparse.ArgumentParser]:
-    """The parser of each command, in the order of `poseglot --help`."""
+    """Return the parser of each command, in the order of `poseglot --help`."""
     from poseglot.app.cli import build_parser
 
     (subparsers,) = (action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction))
@@ -76,7 +94,7 @@ def commands() -> Mapping[str, argparse.ArgumentParser]:
 
 
 def _command(name: str, parser: argparse.ArgumentParser) -> str:
-    if not parser.add_help:  # `train` prints its own, beside the recipe's settings
+    if not parser.add_help:  # `train` prints its own help, with the recipe's settings
         from poseglot.app.commands.train import USAGE
 
         return (
@@ -92,7 +110,7 @@ def _command(name: str, parser: argparse.ArgumentParser) -> str:
 
 
 def _usage(parser: argparse.ArgumentParser) -> str:
-    """The usage in one form for every width of terminal and version of Python: the words as argparse has them, broken between options."""
+    """Return the usage, wrapped between options, independent of the terminal and the version of Python."""
     words = re.sub(r"\s+", " ", parser.format_usage()).replace("usage: ", "").replace("[-h] ", "").strip()
     depth, glued = 0, ""
     for letter in words:
@@ -103,7 +121,7 @@ def _usage(parser: argparse.ArgumentParser) -> str:
 
 
 def _paragraphs(text: str) -> Iterator[str]:
-    """A description of a parser as Markdown: what is indented is a table or a command, and stays as it is."""
+    """Yield the paragraphs of a parser's description as Markdown. Indented lines are tables or commands and stay as they are."""
     for block in re.split(r"\n\s*\n", text.strip("\n")):
         lines = block.splitlines()
         plain = [line for line in lines if not line.startswith("  ")]
@@ -115,7 +133,7 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 
 def _names(action: argparse.Action) -> str:
-    """An option with its value, or an argument; choices are listed, each by itself so that a narrow table can break between them."""
+    """Return the names of an option and its value. Choices are separate words, so that a narrow table can break between them."""
     value = action.metavar or ("" if action.nargs == 0 else action.dest.upper())
     value = f"`{' '.join(value) if isinstance(value, tuple) else value}`" if value else ""
     if action.choices:
@@ -132,7 +150,7 @@ def _meaning(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
 
 
 def settings_page() -> str:
-    """Every setting of a recipe, by section: type, default and meaning, from the dataclasses and their docstrings."""
+    """Return the page of all settings, by section, with type, default and meaning from the dataclasses and their docstrings."""
     from poseglot.training.recipe import Recipe
 
     sections = [(name, kind) for name, kind in get_type_hints(Recipe).items() if is_dataclass(kind)]
@@ -146,6 +164,7 @@ def _section(prefix: str, kind: Any) -> str:
     lines = [
         f"### {prefix.rstrip('.') or 'The run'}\n",
         f"{_escaped(summary)}\n",
+        '<div class="stacked" markdown>\n',
         "| setting | type | default | meaning |",
         "|---|---|---|---|",
     ]
@@ -155,14 +174,14 @@ def _section(prefix: str, kind: Any) -> str:
         default = entry.default_factory() if entry.default_factory is not MISSING else entry.default
         shown = "must be given" if default is MISSING else f"`{_plain(default)}`"
         lines.append(f"| `{prefix}{entry.name}` | {_type(hints[entry.name])} | {shown} | {_cell(meanings[entry.name])} |")
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, "\n</div>\n"])
 
 
 def documented(kind: Any) -> tuple[str, dict[str, str]]:
-    """The first paragraph of a dataclass's docstring, and what it says of each attribute.
+    """Return the first paragraph of a dataclass's docstring, and the meaning of each attribute.
 
     Raises:
-        KeyError: an attribute without a meaning.
+        KeyError: An attribute has no meaning.
     """
     text = inspect.cleandoc(kind.__doc__ or "")
     summary, _, attributes = text.partition("Attributes:\n")
@@ -183,31 +202,33 @@ def _type(hint: Any) -> str:
         return "one of " + ", ".join(f"`{value}`" for value in hint.__args__)
     if str(hint).startswith("dict"):
         return "mapping"
+    if str(hint).startswith("list") and "dict" in str(hint):
+        return "list of names and mappings"
     name = getattr(hint, "__name__", str(hint)) if "[" not in str(hint) else str(hint)
-    return plain.get(name, "list of texts, or text" if name == "list[str] | str" else name)
+    return _cell(plain.get(name, "list of texts, or text" if name == "list[str] | str" else name))
 
 
 def _plain(value: Any) -> str:
-    """A value as YAML and the command line have it."""
+    """Return a value as written in YAML and on the command line."""
     return yaml.safe_dump(value, default_flow_style=True).replace("\n...", "").strip()
 
 
 def recipes_page() -> str:
-    """Every recipe: its file, comments and all."""
-    return "\n".join(_file(path) for path in sorted((ROOT / "recipes").glob("*/*.yaml")))
+    """Return the page of all recipes, with their files."""
+    return "\n".join(_file(path, RECIPES) for path in sorted(RECIPES.rglob("*.yaml")))
 
 
 def studies_page() -> str:
-    """Every study, by its title and its opening comment."""
-    lines = ["| study | what |", "|---|---|"]
-    for path in sorted((ROOT / "studies").glob("*.yaml")):
+    """Return the table of all studies, with their titles."""
+    lines = ["| study | title |", "|---|---|"]
+    for path in sorted(STUDIES.glob("*.yaml")):
         title = yaml.safe_load(path.read_text(encoding="utf-8"))["title"]
-        lines.append(f"| `studies/{path.name}` | {_cell(title)} |")
+        lines.append(f"| `{path.stem}` | {_cell(title)} |")
     return "\n".join([*lines, ""])
 
 
-def _file(path: Path) -> str:
-    return f"### {path.relative_to(ROOT)}\n\n```yaml\n{path.read_text(encoding='utf-8').strip()}\n```\n"
+def _file(path: Path, folder: Path) -> str:
+    return f"### {path.relative_to(folder).with_suffix('').as_posix()}\n\n```yaml\n{path.read_text(encoding='utf-8').strip()}\n```\n"
 
 
 def _escaped(text: str) -> str:
@@ -215,7 +236,7 @@ def _escaped(text: str) -> str:
 
 
 def _cell(text: str) -> str:
-    """A text in a cell of a table."""
+    """Return a text for a cell of a table."""
     return _escaped(re.sub(r"\s+", " ", text)).replace("|", r"\|")
 
 
@@ -224,6 +245,7 @@ GENERATED: Mapping[str, Callable[[], str]] = {
     "settings": settings_page,
     "recipes": recipes_page,
     "studies": studies_page,
+    "api": lambda: api_pages()[api_reference.MAIN],
 }
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Draws the pictures of docs/method.md as SVG: the method at a glance, the partitions of the body, the alignment's matrix.
 
-The skeleton is a frame of the built-in synthetic set, its parts and colours are the package's own, the sentences are
+The skeleton is a frame of the built-in synthetic set, its parts and colors are the package's own, the sentences are
 those of the packaged description set. Drawn again by
 
     python scripts/method_pictures.py docs/pictures
@@ -16,21 +16,21 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from poseglot.colors import PART_COLORS
+from poseglot.data.synthetic import ACTIONS, make_clips
 from poseglot.descriptions import load_descriptions
-from poseglot.skeletons.colours import PART_COLOURS
 from poseglot.skeletons.layout import Layout, load_layout
-from poseglot.skeletons.synthetic import ACTIONS, make_clips
 
 Points = npt.NDArray[np.float64]
 INK, SOFT, WORDS, SKELETON = "#222222", "#888888", "#FFF4DC", "#E8F1FA"
 ACTION = "kick forward"
-# Each group of the partition four is drawn in the colour of the part that gives it its name.
+# Each group of the partition four is drawn in the color of the part that gives it its name.
 GROUPS = {"head": ("head",), "hand": ("hand", "arm"), "hip": ("hip",), "foot": ("leg", "foot")}
 PARTITIONS: Mapping[str, Sequence[Sequence[str]]] = {
     "global": [("head", "hand", "arm", "hip", "leg", "foot")],
     "two": [("head", "hand", "arm"), ("hip", "leg", "foot")],
     "four": list(GROUPS.values()),
-    "six": [(part,) for part in PART_COLOURS],
+    "six": [(part,) for part in PART_COLORS],
 }
 
 
@@ -44,17 +44,17 @@ def pose() -> Points:
     return np.asarray(points / np.ptp(points[:, 1]), dtype=np.float64)
 
 
-def skeleton(layout: Layout, points: Points, colours: Mapping[str, str], radius: float) -> str:
-    """Bones and joints; a bone has the colour of the joint that it ends in."""
+def skeleton(layout: Layout, points: Points, colors: Mapping[str, str], radius: float) -> str:
+    """Bones and joints; a bone has the color of the joint that it ends in."""
     part_of = {joint: part for part, joints in layout.parts.items() for joint in joints}
     at = dict(zip(layout.joints, points, strict=True))
     shapes = [
         f'<line x1="{at[parent][0]:.1f}" y1="{at[parent][1]:.1f}" x2="{at[child][0]:.1f}" y2="{at[child][1]:.1f}" '
-        f'stroke="{colours[part_of[child]]}" stroke-width="{radius}" stroke-linecap="round"/>'
+        f'stroke="{colors[part_of[child]]}" stroke-width="{radius}" stroke-linecap="round"/>'
         for child, parent in layout.bones.items()
     ]
     shapes += [
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{colours[part_of[joint]]}"/>' for joint, (x, y) in at.items()
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{colors[part_of[joint]]}"/>' for joint, (x, y) in at.items()
     ]
     return "".join(shapes)
 
@@ -96,12 +96,12 @@ def svg(width: int, height: int, title: str, shapes: Sequence[str]) -> str:
 def overview(layout: Layout, points: Points) -> str:
     """The whole method: above what is left at test time, below what there is in training only."""
     described = load_descriptions("demo").classes[ACTION]
-    colours = {part: PART_COLOURS[group] for group, parts in GROUPS.items() for part in parts}
+    colors = {part: PART_COLORS[group] for group, parts in GROUPS.items() for part in parts}
     shapes = [
         f'<rect x="10" y="10" width="940" height="215" rx="10" fill="{SKELETON}"/>',
         text(24, 34, "training and test time", size=13, fill=SOFT),
         text(24, 250, "training only", size=13, fill=SOFT),
-        skeleton(layout, points * 140 + (90, 118), colours, 4),
+        skeleton(layout, points * 140 + (90, 118), colors, 4),
         text(90, 218, "clip (M, T, V, C)", anchor="middle", size=13),
         arrow((160, 130), (206, 130)),
         box(208, 90, 150, 80, ["skeleton encoder", "E_s, CTR-GCN"]),
@@ -114,11 +114,11 @@ def overview(layout: Layout, points: Points) -> str:
         arrow((481, 170), (481, 262)),
     ]
     levels = [
-        (PART_COLOURS[group], parts, ", ".join(described.parts[part] for part in parts)) for group, parts in GROUPS.items()
+        (PART_COLORS[group], parts, ", ".join(described.parts[part] for part in parts)) for group, parts in GROUPS.items()
     ]
     levels.append((SOFT, ("whole body",), f"or a synonym: {', '.join(described.synonyms[:3])}, …"))
-    for place, (colour, parts, said) in enumerate(levels):
-        shapes.append(level(268 + 58 * place, colour, parts, f"{ACTION}: {said}" if place < 4 else f"{ACTION}, {said}"))
+    for place, (color, parts, said) in enumerate(levels):
+        shapes.append(level(268 + 58 * place, color, parts, f"{ACTION}: {said}" if place < 4 else f"{ACTION}, {said}"))
     said = [
         "Each part is a level of its own: its features,",
         "the mean over its joints, are pulled towards",
@@ -136,16 +136,16 @@ def overview(layout: Layout, points: Points) -> str:
     return svg(960, 630, "The method: a skeleton encoder and a text encoder, aligned part by part while training", shapes)
 
 
-def level(y: float, colour: str, parts: Sequence[str], said: str) -> str:
+def level(y: float, color: str, parts: Sequence[str], said: str) -> str:
     """A part's pooled features, and the sentence that they are pulled towards."""
     lines = wrapped(said, 50)
-    edge = f'stroke="{colour}" stroke-width="2"'
+    edge = f'stroke="{color}" stroke-width="2"'
     return "".join(
         [
-            f'<rect x="406" y="{y}" width="150" height="48" rx="8" fill="{colour}" fill-opacity="0.25" {edge}/>',
+            f'<rect x="406" y="{y}" width="150" height="48" rx="8" fill="{color}" fill-opacity="0.25" {edge}/>',
             text(481, y + 20, f"mean: {', '.join(parts)}", anchor="middle", size=12, bold=True),
             text(481, y + 37, "linear → text width", anchor="middle", size=12),
-            f'<line x1="556" y1="{y + 24}" x2="632" y2="{y + 24}" stroke="{colour}" stroke-width="3"/>',
+            f'<line x1="556" y1="{y + 24}" x2="632" y2="{y + 24}" stroke="{color}" stroke-width="3"/>',
             f'<rect x="562" y="{y + 13}" width="64" height="22" rx="11" fill="#FFFFFF" {edge}/>',
             text(594, y + 29, "L_con", anchor="middle", size=13, bold=True),
             f'<rect x="632" y="{y}" width="318" height="48" rx="8" fill="{WORDS}" {edge}/>',
@@ -165,20 +165,20 @@ def wrapped(words: str, width: int) -> list[str]:
 
 
 def partitions(layout: Layout, points: Points) -> str:
-    """One body for each partition, a colour for each part."""
+    """One body for each partition, a color for each part."""
     shapes = []
     for place, (name, groups) in enumerate(PARTITIONS.items()):
         middle = 120 + 240 * place
-        colours = {part: SOFT if name == "global" else PART_COLOURS[group[0]] for group in groups for part in group}
+        colors = {part: SOFT if name == "global" else PART_COLORS[group[0]] for group in groups for part in group}
         shapes += [
-            skeleton(layout, points * 190 + (middle, 125), colours, 5),
+            skeleton(layout, points * 190 + (middle, 125), colors, 5),
             text(middle, 250, name, anchor="middle", bold=True, size=16),
         ]
         for number, group in enumerate(groups):
-            colour = colours[group[0]]
+            color = colors[group[0]]
             said = "the whole body" if name == "global" else " + ".join(group)
             shapes += [
-                f'<circle cx="{middle - 62}" cy="{268 + 18 * number}" r="5" fill="{colour}"/>',
+                f'<circle cx="{middle - 62}" cy="{268 + 18 * number}" r="5" fill="{color}"/>',
                 text(middle - 50, 273 + 18 * number, said, size=13),
             ]
     return svg(960, 380, "The partitions: global, two, four and six parts", shapes)
@@ -202,7 +202,7 @@ def matrix() -> str:
                     share if left > 400 else [0.08, 0.06, 0.11, 0.05, 0.04][(row + column) % 5] + (0.7 * share if same else 0)
                 )
                 shapes.append(
-                    f'<rect x="{left + 52 * column}" y="{52 + 52 * row}" width="50" height="50" rx="4" fill="{PART_COLOURS["hand"]}" '
+                    f'<rect x="{left + 52 * column}" y="{52 + 52 * row}" width="50" height="50" rx="4" fill="{PART_COLORS["hand"]}" '
                     f'fill-opacity="{0.06 + 0.8 * shown:.2f}"/>'
                 )
                 if left > 400:

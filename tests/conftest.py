@@ -1,32 +1,47 @@
-"""What tests share: the folder of recorded values and real data, and a small synthetic store."""
+"""Fixtures for all tests: the folder of recorded values and real data, and small synthetic stores."""
 
 from __future__ import annotations
 
 import os
+import re
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
 
-from poseglot.skeletons import synthetic
-from poseglot.skeletons.benchmarks import load_benchmark
+from poseglot.data import synthetic
+from poseglot.data.benchmarks import load_benchmark
+from poseglot.data.prepare import prepare
+from poseglot.data.store import PackedStore, open_store, write_store
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.prepare import prepare
-from poseglot.skeletons.store import PackedStore, open_store, write_store
 
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_make_parametrize_id(val: object) -> None:
+    """Refuse values whose id would differ between two collections, or would say nothing; everything else is left to pytest.
+
+    xdist's workers collect apart and must agree on every id. Bytes with a clock in them, as gzip's, do not.
+    """
+    if isinstance(val, bytes) and not (val.isascii() and val.decode().isprintable()):
+        raise ValueError(f"bytes as a parameter need an id, such as ids=repr for short constants: {val!r:.60}")
+    if getattr(val, "__name__", "") == "<lambda>":
+        raise ValueError("a lambda as a parameter needs an id")
+    if isinstance(val, str) and (re.search(r"\bat 0x[0-9a-f]+", val) or tempfile.gettempdir() in val):
+        raise ValueError(f"a text with a memory address or a temporary path in it needs an id: {val!r:.60}")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """Small networks gain nothing from torch's threads; beside other work they would mostly wait for each other."""
-    os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
+    """Use one thread: small networks gain nothing from several, which would wait for each other beside other work."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # for processes that tests start
     torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Recorded values and real data, which are not part of the project: `POSEGLOT_SHARED`, by default ../shared."""
+    """Return the folder of recorded values and real data, outside the project: `POSEGLOT_SHARED`, by default ../shared."""
     folder = Path(os.environ.get("POSEGLOT_SHARED", ROOT.parent / "shared"))
     if not folder.is_dir():
         reason = f"{folder} is not there; set POSEGLOT_SHARED to the folder with golden/ and data/"
@@ -38,7 +53,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """120 synthetic clips in the demo set's form: ten people, one camera; 96 for training (people 1-8), 24 for testing."""
+    """Return a store of 120 synthetic clips like the demo set: ten people, one camera; 96 for training (people 1-8), 24 for testing."""
     benchmark = load_benchmark("demo")
     clips = synthetic.make_clips(persons=10, cameras=1, repeats=1)
     path = tmp_path_factory.mktemp("store") / "small"
@@ -48,7 +63,7 @@ def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def few_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A third of that store, for what trains: every person and every action, 32 clips for training and 8 for testing."""
+    """Return a third of that store, for training in tests: every person and action, 32 clips for training and 8 for testing."""
     clips = (clip for clip in synthetic.make_clips(persons=10, cameras=1, repeats=1) if (clip.subject + clip.label) % 3 == 0)
     path = tmp_path_factory.mktemp("store") / "few"
     write_store(path, clips, benchmark=load_benchmark("demo"), layout=load_layout("kinect20"), source={"synthetic": "tests"})
@@ -57,13 +72,13 @@ def few_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_store(store_path: Path) -> PackedStore:
-    """The store at `store_path`, opened."""
+    """Return the store at `store_path`, opened."""
     return open_store(store_path)
 
 
 @pytest.fixture(scope="session")
 def real_store(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """NW-UCLA, prepared from the real files."""
+    """Return a store of NW-UCLA, prepared from the real files."""
     store = tmp_path_factory.mktemp("nw-ucla") / "store"
     prepare("nw-ucla", source=shared / "data" / "nw-ucla" / "all_sqe.zip", out=store)
     return store
@@ -71,7 +86,7 @@ def real_store(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a small BERT with random weights and a vocabulary of the words of our descriptions."""
+    """Return the folder of a small BERT with random weights and the words of the demo descriptions as vocabulary."""
     import transformers
 
     from poseglot.descriptions import load_descriptions, make_prompts

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from poseglot.skeletons.prepare import prepare
-from poseglot.skeletons.store import open_store
-from poseglot.skeletons.synthetic.raw_ntu import write_raw_set
+from poseglot.data.prepare import prepare
+from poseglot.data.store import open_store
+from poseglot.data.synthetic.raw_ntu import write_raw_set
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmarks look at memory in Linux's way")
@@ -66,7 +66,7 @@ def test_prepare_ntu_measures_every_way(tmp_path: Path) -> None:
 def test_feed_ntu_measures_every_stream(tmp_path: Path) -> None:
     run("feed_ntu.py", tmp_path, *["--clips", "40", "--batch", "8", "--batches", "2", "--threads", "1", "--needed", "1000"])
     data = json.loads((tmp_path / "feeding.json").read_text())
-    kinds = {(row["view"], row["stream"]) for row in data["views"]}
+    kinds = {(row["view"], row["modality"]) for row in data["views"]}
     assert len(kinds) == len(data["views"]) == 8
     assert {(row["dtype"], row["file"]) for row in data["reading"]} == {
         (dtype, file) for dtype in ("float32", "float16") for file in ("cached", "on disk")

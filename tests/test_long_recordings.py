@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from poseglot.inference.recording import Cutting
-from poseglot.skeletons.store import PackedStore
+from poseglot.data.store import PackedStore
+from poseglot.inference.segmentation import SegmentConfig
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmarks look at memory in Linux's way")
@@ -59,7 +59,10 @@ def test_the_pipeline_finds_what_sure_answers_say(script: Any, small_store: Pack
             return (np.array(shares) + 0.05) / 1.5
 
     said = [Truth(None, recording) for recording in recordings]
-    chosen = {"whole": Cutting(way="whole", penalty=0.05), "frames": Cutting(way="frames", windows=(1.0,), penalty=0.05)}
+    chosen = {
+        "whole": SegmentConfig(way="whole", penalty=0.05),
+        "frames": SegmentConfig(way="frames", windows=(1.0,), penalty=0.05),
+    }
     found = {name: [find(recognised) for recognised in said] for name, find in script.ways(chosen).items()}
     accuracy = {name: script.measured(labels, recordings)["F1@50"] for name, labels in found.items()}
     assert accuracy.pop("where they were joined (told)") == 100

@@ -11,8 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from poseglot.errors import PoseglotError
-from poseglot.losses import alignment_loss
+from poseglot.errors import InputError, SettingError
+from poseglot.losses import AlignmentLoss, alignment_loss, soft_alignment_loss
+
+pytestmark = pytest.mark.base
 
 TARGETS = ("normalized", "soft10")
 
@@ -163,7 +165,7 @@ def test_one_clip_has_no_loss(target: str) -> None:
 def test_refuses_shapes_that_do_not_fit_and_shows_them(
     skeleton: tuple[int, ...], text: tuple[int, ...], labels: tuple[int, ...]
 ) -> None:
-    with pytest.raises(PoseglotError) as caught:
+    with pytest.raises(InputError) as caught:
         alignment_loss(torch.ones(skeleton), torch.ones(text), torch.zeros(labels, dtype=torch.int64), scale=10.0)
     for shape in (skeleton, text, labels):
         assert str(shape) in str(caught.value)
@@ -171,5 +173,36 @@ def test_refuses_shapes_that_do_not_fit_and_shows_them(
 
 def test_refuses_an_unknown_target_and_names_the_known_ones() -> None:
     skeleton, text, labels = features(0)
-    with pytest.raises(PoseglotError, match=r"'hard'.*normalized.*soft10"):
+    with pytest.raises(SettingError, match="hard"):
         alignment_loss(skeleton, text, labels, scale=10.0, target="hard")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_given_positives_equal_a_plain_reference(target: str) -> None:
+    """Weights between 0 and 1, not symmetric, row by row in both directions."""
+    skeleton, text, _ = features(5, count=7)
+    fits = torch.rand(7, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * (torch.rand(7, 7) < 0.5)
+    fits += torch.eye(7, dtype=torch.float64)
+    total = 0.0
+    for weights, ours, theirs in ((fits, skeleton, text), (fits.T, text, skeleton)):
+        for row in range(7):
+            said = softmax([4.0 * cosine(ours[row].tolist(), other.tolist()) for other in theirs])
+            values = weights[row].tolist()
+            wanted = [value / sum(values) for value in values] if target == "normalized" else softmax([10 * v for v in values])
+            total += sum(y * (math.log(y) - math.log(p)) for y, p in zip(wanted, said, strict=True) if y > 0)
+    found = soft_alignment_loss(skeleton, text, fits, scale=4.0, target=target)
+    assert float(found) == pytest.approx(total / 7 / 2, rel=1e-10)
+
+
+def test_the_module_is_the_function_with_a_scale_that_may_learn() -> None:
+    skeleton, text, labels = (tensor.float() if tensor.is_floating_point() else tensor for tensor in features(3))
+    for target in TARGETS:
+        fixed, learned = AlignmentLoss(scale=3.0, target=target), AlignmentLoss(scale=3.0, target=target, learn_scale=True)
+        wanted = alignment_loss(skeleton, text, labels, scale=3.0, target=target)
+        torch.testing.assert_close(fixed(skeleton, text, labels), wanted)
+        torch.testing.assert_close(learned(skeleton, text, labels), wanted)
+        assert (len(list(fixed.parameters())), len(list(learned.parameters()))) == (0, 1)
+        learned(skeleton, text, labels).backward()
+        assert learned.scale.grad is not None
+    with pytest.raises(SettingError, match="hard"):
+        AlignmentLoss(target="hard")

@@ -36,7 +36,7 @@ def plain_network(plain: Any, layout: str, people: int, *, width: int) -> nn.Mod
     table = load_layout(layout)
     parts = [OFFICIAL_PARTS[layout]["joint"][name] for name in HEADS]
     torch.manual_seed(0)
-    network: nn.Module = plain.PlainGAP(table, people=people, classes=4, width=width, text_width=12, parts=parts)
+    network: nn.Module = plain.PlainGAP(table, people=people, classes=4, width=width, embed_dim=12, parts=parts)
     return network
 
 

@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 import torch
 
+from poseglot.colors import PART_COLORS
+from poseglot.data.readers.poses import read_poses
+from poseglot.data.synthetic import ACTIONS
 from poseglot.files import sha256_of
 from poseglot.inference.segments import read_segments
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, save_recognizer
-from poseglot.skeletons.colours import PART_COLOURS
-from poseglot.skeletons.formats.poses import read_poses
-from poseglot.skeletons.synthetic import ACTIONS
 from tests.conftest import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -36,7 +36,7 @@ def pip(python: Path | str, *arguments: str) -> None:
         pytest.skip(f"pip {' '.join(arguments)} failed: {done.stderr[-400:]}")
 
 
-def environment(folder: Path, extra: str, variable: str, *also: str) -> str:
+def environment(folder: Path, extra: str, variable: str, *add_class: str) -> str:
     """An interpreter with Poseglot and an extra of it."""
     if variable in os.environ:
         return os.environ[variable]
@@ -47,7 +47,7 @@ def environment(folder: Path, extra: str, variable: str, *also: str) -> str:
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line.startswith("torch==")]
     (folder / "constraints.txt").write_text("\n".join(lines))
     python = folder / "bin" / "python"
-    pip(python, "install", "--constraint", str(folder / "constraints.txt"), f"{ROOT}[{extra}]", *also)
+    pip(python, "install", "--constraint", str(folder / "constraints.txt"), f"{ROOT}[{extra}]", *add_class)
     return str(python)
 
 
@@ -90,7 +90,7 @@ def test_mediapipe_from_a_video_to_segments_and_drawings(scene: Path, mediapipe:
     assert 0.4 < np.median(np.linalg.norm(joints[:, place["nose"]] - hips, axis=1)) < 0.9
     up, right = joints[:, place["nose"]] - hips, joints[:, place["right_hip"]] - joints[:, place["left_hip"]]
     assert (up[:, 1] > 0).mean() > 0.95
-    forward = sum(joints[:, place[f"{side}_foot_index"]] - joints[:, place[f"{side}_heel"]] for side in ("left", "right"))
+    forward = sum(joints[:, place[f"{subset}_foot_index"]] - joints[:, place[f"{subset}_heel"]] for subset in ("left", "right"))
     assert (np.einsum("tc,tc->t", np.cross(right, up), forward) < 0).mean() > 0.8
     # The first two seconds are the man's, who stays; in the picture he is in its upper half, and in the world above its middle.
     man = int(there[:, 60].argmax())
@@ -101,7 +101,9 @@ def test_mediapipe_from_a_video_to_segments_and_drawings(scene: Path, mediapipe:
 
     run = tmp_path / "run"
     torch.manual_seed(0)
-    save_recognizer(Recognizer(RecognizerSpec("kinect20", ACTIONS, options={"width": 8})), run / "recognizer.safetensors")
+    save_recognizer(
+        Recognizer(RecognizerSpec("kinect20", ACTIONS, encoder_kwargs={"base_channels": 8})), run / "recognizer.safetensors"
+    )
     answers = [row["answers"] for row in json.loads(mediapipe("predict", run, scene, tmp_path / "p.npz", "--json"))]
     assert [a["action"] for a in answers[0]] == [a["action"] for a in answers[1]] and len(answers[0]) == 5
     for ours, again in zip(*answers, strict=True):  # its smoothing is not the same to the last digit from run to run
@@ -115,13 +117,13 @@ def test_mediapipe_from_a_video_to_segments_and_drawings(scene: Path, mediapipe:
 
 
 def check_drawing(path: Path, pixels: np.ndarray, parts: object, place: object) -> None:
-    """Knees, shoulders and hips, which nothing lies upon, have the colours of their parts."""
+    """Knees, shoulders and hips, which nothing lies upon, have the colors of their parts."""
     cv2 = pytest.importorskip("cv2")
     image = cv2.imread(str(path))[..., ::-1]
     assert image.shape == (994, 1768, 3)
     for joint, part in (("left_knee", "leg"), ("left_hip", "hip"), ("right_shoulder", "arm")):
         column, row = pixels[place[joint]].round().astype(int)  # type: ignore[index]
-        near = image[row - 3 : row + 4, column - 3 : column + 4].astype(int) - list(bytes.fromhex(PART_COLOURS[part][1:]))
+        near = image[row - 3 : row + 4, column - 3 : column + 4].astype(int) - list(bytes.fromhex(PART_COLORS[part][1:]))
         assert np.abs(near).max(axis=2).min() < 12, joint
 
 

@@ -47,7 +47,7 @@ def test_every_file_of_the_package_is_in_it(wheel: Path) -> None:
     for name in (
         "app/web/static/index.html", "app/web/static/vendor/three.min.js", "app/web/static/vendor/three.LICENSE",
         "descriptions/sets/nw-ucla.yaml", "descriptions/vocabularies/hake.yaml", "skeletons/layouts/kinect20.yaml",
-        "skeletons/benchmarks/ntu60.yaml", "report/templates", "models/kernels", "py.typed",
+        "data/benchmarks/ntu60.yaml", "report/templates", "kernels", "py.typed",
     ):  # fmt: skip
         assert any(held_name.startswith(f"poseglot/{name}") for held_name in held), name
     info = [name for name in held if ".dist-info/" in name]
@@ -89,7 +89,7 @@ def test_what_is_installed_from_it_starts(wheel: Path, tmp_path: Path) -> None:
     load = """
 from poseglot.app.web.server import STATIC
 from poseglot.descriptions.description import load_descriptions
-from poseglot.skeletons.benchmarks import load_benchmark
+from poseglot.data.benchmarks import load_benchmark
 from poseglot.skeletons.layout import load_layout
 load_descriptions("ntu120")
 print(len(load_benchmark("ntu60").classes), len(load_layout("ntu25")), (STATIC / "vendor" / "three.LICENSE").read_text()[:15])

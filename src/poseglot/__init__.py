@@ -1,32 +1,72 @@
 """Poseglot: skeleton-based action recognition that learns from language (GAP, ICCV 2023, and beyond).
 
-A skeleton clip goes in, an action comes out. While training, descriptions of every action guide the features of each body
-part; at test time only the skeleton encoder runs. Importing this package loads nothing heavy: take what you need from
-its rooms (`poseglot.skeletons`, `poseglot.descriptions`, `poseglot.models`, `poseglot.training`, `poseglot.inference`, ...).
+A skeleton clip goes in, an action comes out. In training, descriptions of every action guide the features of each body part. At test
+time only the skeleton encoder runs. Importing this package loads nothing heavy; each name below loads its module when it is first used.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from poseglot.data.dataset import ClipDataset
+    from poseglot.data.store import PackedStore, open_store
     from poseglot.inference import Predictor
+    from poseglot.models.encoders.registry import create_encoder, list_encoders
+    from poseglot.training.engine import train
+    from poseglot.training.evaluate import Evaluation, evaluate
+    from poseglot.training.run import Run, open_run
 
 __version__ = "0.1.0"
+__all__ = [
+    "ClipDataset",
+    "Evaluation",
+    "PackedStore",
+    "Run",
+    "create_encoder",
+    "evaluate",
+    "list_encoders",
+    "load",
+    "open_run",
+    "open_store",
+    "train",
+]
+
+# name -> module
+_LAZY = {
+    "ClipDataset": "poseglot.data.dataset",
+    "Evaluation": "poseglot.training.evaluate",
+    "PackedStore": "poseglot.data.store",
+    "Run": "poseglot.training.run",
+    "create_encoder": "poseglot.models.encoders",
+    "evaluate": "poseglot.training.evaluate",
+    "list_encoders": "poseglot.models.encoders",
+    "open_run": "poseglot.training.run",
+    "open_store": "poseglot.data.store",
+    "train": "poseglot.training.engine",
+}
 
 
 def load(path: str | Path, **options: Any) -> Predictor:
-    """A trained recognizer, ready for clips: `poseglot.load("runs/first").predict("clips/")`.
+    """Load a trained recognizer, ready for clips: `poseglot.load("runs/first").predict("clips/")`.
 
     Args:
-        path: a run's folder, a recognizer's .safetensors file, or an .onnx file.
-        options: `device`, `engine`, `unknown_below`: see `poseglot.inference.Predictor`.
+        path: A run's folder, a recognizer's .safetensors file, or an .onnx file.
+        options: `device`, `engine`, `threshold`: see `poseglot.inference.Predictor`.
 
     Raises:
-        PoseglotError: no recognizer there, or it is damaged.
+        FileError: There is no recognizer, or it is damaged.
     """
     from poseglot.inference import Predictor
 
     return Predictor(path, **options)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)

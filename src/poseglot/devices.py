@@ -1,17 +1,40 @@
-"""Moving a batch to where it is computed, without waiting.
+"""Devices and memory: copies to a GPU that do not wait, and freed memory that is kept for reuse.
 
-A GPU works behind the program's back, and the program stays ahead of it only while it asks for nothing that the GPU has yet to compute.
-So a training step plans on the CPU what is known there (labels, texts, lengths) and hands it over by `to_device`.
+A GPU runs asynchronously, and the program stays ahead of it as long as it never asks for a result that is still being computed.
+A training step therefore plans on the CPU what is known there (labels, texts, lengths) and sends it with `to_device`.
 """
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import ctypes
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the CPU on the device; on a GPU the copy runs beside everything else, from pinned memory."""
+    """Copy a CPU tensor to a device. The copy to a GPU is asynchronous, from pinned memory."""
     if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep the memory that torch and numpy free; do nothing on systems without glibc.
+
+    By default glibc returns every large block to the system and requests it again a moment later, page by page. A training step on
+    a CPU then spends much of its time in page faults. The setting affects the whole process, so only the command line and our own
+    worker processes make it, never the library inside another program.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_MMAP_MAX, 0)
+        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_TOP_PAD, 64 * 2**20)

@@ -33,7 +33,7 @@ class DeviceError(PoseglotError):
     """A device is not there or cannot do what was asked of it."""
 
 
-class NotFoundError(PoseglotError):
+class NotFoundError(SettingError):
     """A name is not among the known ones.
 
     Args:

@@ -1,7 +1,7 @@
-"""Writing files so that a reader never sees half of one.
+"""Files: written atomically, found in the package by name, and NumPy arrays read without pickle.
 
-Everything is first written beside its destination and then renamed: after a kill or on a full disk the old file is still whole, or
-nothing is there at all.
+Everything is written beside its destination and then renamed. After a crash or on a full disk the old file is whole, or nothing is
+there. A reader never sees a partial file.
 """
 
 from __future__ import annotations
@@ -13,30 +13,39 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError, NotFoundError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+_NPY_MAGIC = b"\x93NUMPY"
+# Runs lie in runs/RUN or runs/STUDY/RUN of the folder that they were trained in.
+_LEVELS_ABOVE = 3
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write `content` to `path` by way of a temporary file in the same folder, flushed to the disk before it is renamed.
+def write_atomically(path: str | Path, content: bytes | str) -> None:
+    """Write `content` to `path` through a temporary file in the same folder, synced to disk before it is renamed.
 
     Raises:
-        PoseglotError: the disk refused (full, read-only, ...); `path` is as it was before.
+        FileError: The disk refused (full, read-only, ...). `path` is unchanged.
     """
     with file_written_atomically(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
 @contextlib.contextmanager
-def file_written_atomically(path: Path) -> Iterator[BinaryIO]:
-    """A file to write piece by piece, which becomes `path` when the block ends well and vanishes when it does not.
+def file_written_atomically(path: str | Path) -> Iterator[BinaryIO]:
+    """Yield a file that becomes `path` when the block succeeds and is deleted when it fails.
 
     Raises:
-        PoseglotError: the disk refused (full, read-only, ...); `path` is as it was before.
+        FileError: The disk refused (full, read-only, ...). `path` is unchanged.
     """
-    with _said_of(path):
+    path = Path(path)
+    with _disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         temporary = Path(name)
@@ -45,7 +54,7 @@ def file_written_atomically(path: Path) -> Iterator[BinaryIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            # mkstemp makes private files; what we write is as readable as any other file of the user's.
+            # mkstemp makes private files; the result gets the permissions of an ordinary file.
             os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)
         finally:
@@ -53,14 +62,15 @@ def file_written_atomically(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def folder_written_atomically(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """A temporary folder to fill, which becomes `path` when the block ends well and vanishes when it does not.
+def folder_written_atomically(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder that becomes `path` when the block succeeds and is deleted when it fails.
 
     Raises:
-        PoseglotError: `path` exists and `overwrite` is false (or it is not a folder), or the disk refused.
+        FileError: `path` exists and `overwrite` is false (or it is not a folder), or the disk refused.
     """
-    _refuse_taken(path, overwrite)
-    with _said_of(path):
+    path = Path(path)
+    _refuse_existing(path, overwrite)
+    with _disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         try:
@@ -72,20 +82,21 @@ def folder_written_atomically(path: Path, *, overwrite: bool = False) -> Iterato
 
 
 @contextlib.contextmanager
-def folder_written_in_turns(path: Path, *, key: str, overwrite: bool = False) -> Iterator[Path]:
-    """A folder to fill, which becomes `path` when the block ends well, and is kept for the next try when it does not.
+def resumable_folder(path: str | Path, *, key: str, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a folder that becomes `path` when the block succeeds and is kept for the next attempt when it fails.
 
-    It lies beside `path` as `.NAME.partial`. What an earlier try left there is handed on if it was begun with the same key, and thrown
-    away otherwise.
+    The folder lies beside `path` as `.NAME.partial`. What an earlier attempt left there is reused if it had the same key, and
+    deleted otherwise.
 
     Raises:
-        PoseglotError: as `folder_written_atomically`, or another process is filling the folder.
+        FileError: As `folder_written_atomically`, or another process is filling the folder.
     """
-    _refuse_taken(path, overwrite)
+    path = Path(path)
+    _refuse_existing(path, overwrite)
     partial = _partial(path)
     try:
         partial.mkdir(parents=True, exist_ok=True)
-        with (partial / "key").open("a+", encoding="utf-8") as file, only_one(file, partial):
+        with (partial / "key").open("a+", encoding="utf-8") as file, exclusive_lock(file, partial):
             file.seek(0)
             if file.read() != key:
                 for left in partial.iterdir():
@@ -99,16 +110,16 @@ def folder_written_in_turns(path: Path, *, key: str, overwrite: bool = False) ->
             _replace_folder(partial, path)
     except OSError as error:
         kept = f"What is done so far is kept in {partial}: " if (partial / "key").exists() else ""
-        remedy = "free some space" if error.errno == errno.ENOSPC else "mend that, or choose another place,"
-        raise PoseglotError(
+        remedy = "free some space" if error.errno == errno.ENOSPC else "correct that, or choose another folder,"
+        raise FileError(
             f"could not write {path}: {error.strerror or error}. {kept}{remedy} and run the command again."
         ) from error
 
 
-def unfinished_key(path: Path) -> str | None:
-    """The key that an unfinished `folder_written_in_turns` for `path` was begun with; None if there is none."""
+def unfinished_key(path: str | Path) -> str | None:
+    """Return the key of an unfinished `resumable_folder` for `path`, or None."""
     try:
-        return (_partial(path) / "key").read_text(encoding="utf-8") or None
+        return (_partial(Path(path)) / "key").read_text(encoding="utf-8") or None
     except OSError:
         return None
 
@@ -118,32 +129,124 @@ def _partial(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def only_one(file: IO[str], folder: Path) -> Iterator[None]:
-    """Hold a file's lock, where the system has such locks; the system lets go of it however this process ends.
+def exclusive_lock(file: IO[str], folder: Path) -> Iterator[None]:
+    """Hold a lock on an open file, on systems that have such locks. The system releases it however the process ends.
 
     Raises:
-        PoseglotError: another process holds it, filling the folder.
+        FileError: Another process holds it and is filling `folder`.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise PoseglotError(f"another process is filling {folder}; wait for it, or stop it.") from error
+    if not try_lock(file):
+        raise FileError(f"another process is filling {folder}. Wait for it, or stop it.")
     yield
 
 
-def _refuse_taken(path: Path, overwrite: bool) -> None:
+def try_lock(file: IO[Any]) -> bool:
+    """Lock a file for this process, and return whether that succeeded; always true on Windows, which has no such locks."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def sha256_of(path: str | Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_array(path: str | Path) -> npt.NDArray[Any]:
+    """Read a .npy file, memory-mapped. No pickle is loaded, and nothing larger than the file is allocated.
+
+    Raises:
+        FileError: The file is missing, truncated, not a .npy file, or holds Python objects.
+    """
+    import numpy as np
+
+    try:
+        with open(path, "rb") as file:
+            if file.read(len(_NPY_MAGIC)) != _NPY_MAGIC:
+                raise FileError(f"{path} is not a NumPy array file (.npy), or is empty.")
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return array
+    except OSError as error:
+        raise FileError(f"could not read {path}: {error.strerror or error}.") from error
+    except FileError:
+        raise
+    except Exception as error:  # a damaged header makes numpy raise ValueError, TypeError, TokenError, SyntaxError, ...
+        raise FileError(f"{path} is a damaged NumPy array file, or it holds Python objects ({error}).") from error
+
+
+def packaged_yaml(package: str, folder: str, name: str, *, kind: str, own: bool = True) -> str:
+    """Return the text of a packaged YAML file, or of a user's own.
+
+    Args:
+        package, folder: The folder that holds the packaged files.
+        name: The name of a packaged file or, if `own` allows it, a path ending in .yaml or .yml.
+        kind: What error messages call such a file.
+
+    Raises:
+        NotFoundError: There is no such packaged file.
+        FileError: The user's file cannot be read, or ends otherwise.
+    """
+    try:
+        return find_yaml(package, folder, name, kind=kind, own=own).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(f"could not read the {kind} {name}: {error}.") from error
+
+
+def find_yaml(package: str, folder: str, name: str, *, kind: str, own: bool = True) -> Path:
+    """Return the path of a packaged YAML file, or of a user's own, which may be missing.
+
+    A packaged file in a subfolder has the subfolder in its name: nw-ucla/paper. The arguments are those of `packaged_yaml`.
+
+    Raises:
+        NotFoundError: There is no such packaged file.
+        FileError: The user's file ends otherwise.
+    """
+    if own and name.endswith((".yaml", ".yml")):
+        return Path(name)
+    known = packaged_names(package, folder)
+    if name not in known:
+        if own and os.path.isfile(name):
+            raise FileError(f"{name} is a file, but a {kind} file ends in .yaml or .yml. Rename it if it is one.")
+        raise NotFoundError(name, [*known, *(["a path ending in .yaml"] if own else [])], kind=kind)
+    return Path(str(resources.files(package) / folder)) / f"{name}.yaml"
+
+
+def packaged_names(package: str, folder: str) -> list[str]:
+    """List the names of the packaged YAML files of a folder and its subfolders."""
+    root = Path(str(resources.files(package) / folder))
+    return sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.yaml"))
+
+
+def resolve_path(path: str, base: Path) -> str:
+    """Return the path of a file that a file in the folder `base` names.
+
+    The path is relative to the current folder, else to `base`, else to each of the next folders above it, as many as a run lies deep.
+    A path that leads nowhere is returned unchanged.
+    """
+    if os.path.exists(path):
+        return path
+    base = base.resolve()
+    for folder in (base, *base.parents[:_LEVELS_ABOVE]):
+        if (folder / path).exists():
+            return str(folder / path)
+    return path
+
+
+def _refuse_existing(path: Path, overwrite: bool) -> None:
     if path.exists() and not (overwrite and path.is_dir()):
         remedy = "" if overwrite else ", or add --overwrite to replace it"
-        raise PoseglotError(f"{path} already exists. Choose another folder{remedy}.")
+        raise FileError(f"{path} already exists. Choose another folder{remedy}.")
 
 
 def _replace_folder(new: Path, path: Path) -> None:
-    """Put `new` in the place of `path`; if that fails, what was there is there again."""
+    """Move `new` to `path`. If that fails, the folder that was at `path` is restored."""
     if not path.exists():
         os.replace(new, path)
         return
@@ -158,20 +261,14 @@ def _replace_folder(new: Path, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _said_of(path: Path) -> Iterator[None]:
+def _disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise PoseglotError(
-            f"could not write {path}: {error.strerror or error}. Nothing was changed there; "
-            "free some space or choose another folder, and run the command again."
+        raise FileError(
+            f"could not write {path}: {error.strerror or error}. Nothing was changed there. "
+            "Free some space or choose another folder, and run the command again."
         ) from error
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _umask() -> int:

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from poseglot.data.store import PackedStore
 from poseglot.evaluation.calibration import fit_temperature, reliability
 from poseglot.evaluation.scores import load_scores
 from poseglot.files import write_atomically
-from poseglot.skeletons.store import PackedStore
-from poseglot.training.recipe_file import read_recipe, recipe_yaml
-from poseglot.training.run import Run
+from poseglot.training.recipe_io import read_recipe, recipe_yaml
+from poseglot.training.run_folder import RunFolder
 
 Poseglot = Callable[..., Any]
 MakeRun = Callable[..., Path]
@@ -28,9 +28,9 @@ def fold_of(run: Path, fold: int, *, folds: int = 2, seed: int = 0) -> Path:
     """A copy of a run that says to have held out a fold."""
     folder = run.with_name(f"fold{fold}of{folds}")
     shutil.copytree(run, folder)
-    recipe = read_recipe(Run(folder).recipe)
+    recipe = read_recipe(RunFolder(folder).recipe)
     recipe = replace(recipe, seed=seed, data=replace(recipe.data, folds=folds, fold=fold))
-    write_atomically(Run(folder).recipe, recipe_yaml(recipe))
+    write_atomically(RunFolder(folder).recipe, recipe_yaml(recipe))
     return folder
 
 
@@ -39,13 +39,13 @@ def test_a_run_is_calibrated_by_its_folds(
 ) -> None:
     run = make_run(tmp_path / "run")
     folds = [fold_of(run, fold) for fold in (1, 2)]
-    np.save(tmp_path / "clip.npy", small_store.clip(0).joints)
+    np.save(tmp_path / "clip.npy", small_store[0].joints)
     before = json.loads(poseglot("predict", run, tmp_path / "clip.npy", "--json").out)
     assert "; not calibrated" in poseglot("evaluate", run).out
 
     said = poseglot("calibrate", run, *folds)
     assert said.status == 0, said.error
-    assert "2 of 2 held-out folds of the training side, 96 clips" in said.out
+    assert "2 of 2 held-out folds of the training set, 96 clips" in said.out
     for fold in folds:
         assert poseglot("evaluate", fold).status == 0
     held = [load_scores(fold / "scores.npz") for fold in folds]
@@ -55,34 +55,36 @@ def test_a_run_is_calibrated_by_its_folds(
     assert table["clips"] == 96 and table["nll"][1] <= table["nll"][0]
     assert table["ece"][1] == pytest.approx(reliability(logits, labels, table["temperature"]).ece, abs=1e-3)
 
-    said = poseglot("evaluate", run, "--unknown-below", 0.25)
+    said = poseglot("evaluate", run, "--threshold", 0.25)
     assert re.search(
-        r"ECE [\d.]+% -> [\d.]+%, NLL [\d.]+ -> [\d.]+ of 24 clips \(ECE: 15 bins of equal width\); temperature", said.out
+        r"ECE [\d.]+% -> [\d.]+%, NLL [\d.]+ -> [\d.]+ on 24 clips \(ECE: 15 bins of equal width\); temperature", said.out
     )
     lines = [line for line in said.out.splitlines() if re.match(r" {6}0\.\d+ ", line)]
-    answered = [int(re.search(r"(\d+)/24", line)[1]) for line in lines]  # type: ignore[index]
-    assert len(lines) == 8 and answered == sorted(answered, reverse=True)
-    assert [line.split()[0] for line in lines if "<- --unknown-below" in line] == ["0.25"]
+    coverage = [int(re.search(r"(\d+)/24", line)[1]) for line in lines]  # type: ignore[index]
+    assert len(lines) == 8 and coverage == sorted(coverage, reverse=True)
+    assert [line.split()[0] for line in lines if "<- --threshold" in line] == ["0.25"]
 
-    after = json.loads(poseglot("predict", run, tmp_path / "clip.npy", "--json", "--unknown-below", 1.0).out)
+    after = json.loads(poseglot("predict", run, tmp_path / "clip.npy", "--json", "--threshold", 1.0).out)
     assert after[0]["action"] == "unknown" and after[0]["unknown"] is True
-    assert [a["action"] for a in after[0]["answers"]] == [a["action"] for a in before[0]["answers"]]
-    assert after[0]["answers"][0]["probability"] != pytest.approx(before[0]["answers"][0]["probability"], rel=1e-3)
-    assert "unknown: no action reaches 100.0%" in poseglot("predict", run, tmp_path / "clip.npy", "--unknown-below", 1).out
+    assert [a["action"] for a in after[0]["scores"]] == [a["action"] for a in before[0]["scores"]]
+    assert after[0]["scores"][0]["probability"] != pytest.approx(before[0]["scores"][0]["probability"], rel=1e-3)
+    assert "unknown: no action reaches 100.0%" in poseglot("predict", run, tmp_path / "clip.npy", "--threshold", 1).out
 
 
 def test_what_does_not_belong_together_is_refused(poseglot: Poseglot, make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     one, of_three = fold_of(run, 1), fold_of(run, 2, folds=3)
     shutil.copytree(one, tmp_path / "again")
-    assert "learned from the whole training side" in poseglot("calibrate", run, run).error
+    assert "trained on the whole training set" in poseglot("calibrate", run, run).error
     assert "held out a fold itself" in poseglot("calibrate", one, one).error
     assert "held out the same fold" in poseglot("calibrate", run, one, tmp_path / "again").error
     assert "divided into 2 and 3 folds" in poseglot("calibrate", run, one, of_three).error
-    bone = fold_of(make_run(tmp_path / "bone" / "run", stream="bone"), 1)
-    assert "is of another recipe" in (error := poseglot("calibrate", run, bone).error) and "data.stream bone for joint" in error
+    bone = fold_of(make_run(tmp_path / "bone" / "run", modality="bone"), 1)
+    assert (
+        "is of another recipe" in (error := poseglot("calibrate", run, bone).error) and "data.modality bone for joint" in error
+    )
     assert not (run / "calibration.json").exists()
-    assert "from 0 to 1" in poseglot("evaluate", run, "--unknown-below", 2).error
+    assert "from 0 to 1" in poseglot("evaluate", run, "--threshold", 2).error
 
 
 def test_predict_takes_folders_and_layouts(
@@ -91,7 +93,7 @@ def test_predict_takes_folders_and_layouts(
     run, clips = make_run(tmp_path / "run"), tmp_path / "clips"
     clips.mkdir()
     for number in (0, 40):
-        np.save(clips / f"{number:02}.npy", small_store.clip(number).joints)
+        np.save(clips / f"{number:02}.npy", small_store[number].joints)
     (clips / "read.me").write_text("")
     said = poseglot("predict", run, clips, "--json")
     assert said.status == 0 and [Path(row["file"]).name for row in json.loads(said.out)] == ["00.npy", "40.npy"]

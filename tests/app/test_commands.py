@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +15,33 @@ import pytest
 import torch
 
 from poseglot import __version__
+from poseglot.data.benchmarks import load_benchmark
+from poseglot.data.store import PackedStore, open_store, write_store
+from poseglot.data.synthetic import ACTIONS
 from poseglot.evaluation.scores import load_scores
 from poseglot.inference import Predictor
 from poseglot.models.recognizer import load_recognizer
-from poseglot.skeletons.benchmarks import load_benchmark
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.store import PackedStore, open_store, write_store
-from poseglot.skeletons.synthetic import ACTIONS
-from poseglot.skeletons.transforms import test_view as view_of
-from poseglot.training.sides import names_hash
+from poseglot.training.subsets import names_hash
+from poseglot.transforms import apply_pipeline
 
-Said = Any
-Command = Callable[..., Said]
+evaluation_input = partial(apply_pipeline, modality="joint")
+
+Outcome = Any
+Command = Callable[..., Outcome]
 MakeRun = Callable[..., Path]
 
 
 def expected_logits(
-    run: Path, store: PackedStore, stream: str = "joint"
+    run: Path, store: PackedStore, modality: str = "joint"
 ) -> tuple[npt.NDArray[np.float32], list[int], list[str]]:
     """Logits, labels and names of the test people's clips, clip by clip."""
     recognizer = load_recognizer(run / "recognizer.safetensors")
     logits, labels, names = [], [], []
     for place in range(len(store)):
-        clip = store.clip(place)
+        clip = store[place]
         if clip.subject >= 9:
-            view = torch.from_numpy(view_of(clip.joints, protocol="nw-ucla", stream=stream))
+            view = torch.from_numpy(evaluation_input(clip.joints, pipeline="nw-ucla", modality=modality))
             with torch.no_grad():
                 logits.append(recognizer(view[None])["logits"][0].numpy())
             labels.append(clip.label)
@@ -46,7 +49,7 @@ def expected_logits(
     return np.stack(logits), labels, names
 
 
-def hits(logits: npt.NDArray[np.floating], labels: list[int], k: int = 1) -> int:
+def correct(logits: npt.NDArray[np.floating], labels: list[int], k: int = 1) -> int:
     return sum(label in np.argsort(-row)[:k] for row, label in zip(logits, labels, strict=True))
 
 
@@ -69,7 +72,7 @@ def test_evaluate_counts_without_clips_that_were_learned_from(
 ) -> None:
     run = make_run(tmp_path / "run")
     assert "under other names" not in poseglot("evaluate", run).out
-    clips = [small_store.clip(place) for place in range(len(small_store))]
+    clips = [small_store[place] for place in range(len(small_store))]
     tested = [place for place, clip in enumerate(clips) if clip.subject >= 9]
     learned = [place for place, clip in enumerate(clips) if clip.subject < 9]
     for test, train in zip(tested[:3], learned, strict=False):
@@ -87,7 +90,7 @@ def test_evaluate_counts_without_clips_that_were_learned_from(
     own = [
         hit for hit, name in zip(right, scores.names, strict=True) if name not in {clips[place].name for place in tested[:3]}
     ]
-    line = f"  top-1  {sum(own)}/21 = {100 * sum(own) / 21:.2f} % without 3 clips that the training side holds too, under other names"
+    line = f"  top-1  {sum(own)}/21 = {100 * sum(own) / 21:.2f} % without 3 clips that the training set holds too, under other names"
     assert line in said.out.splitlines()
 
 
@@ -95,7 +98,7 @@ def test_evaluate_warns_when_the_training_side_is_another_now(
     poseglot: Command, make_run: MakeRun, small_store: PackedStore, tmp_path: Path
 ) -> None:
     run = make_run(tmp_path / "run")
-    machine, places = run / "machine.json", small_store.side("cross-person", "train")
+    machine, places = run / "machine.json", small_store.subset("cross-person", "train")
     for hashed, warned in ((names_hash(small_store, places), False), (names_hash(small_store, places[1:]), True)):
         machine.write_text(json.dumps({"learned_from": hashed}))
         said = poseglot("evaluate", run)
@@ -114,11 +117,11 @@ def test_evaluate_counts_and_writes_scores(
     lines = said.out.splitlines()
     assert "demo, split cross-person, stream joint" in lines[0]
     for k in (1, 5):
-        assert f"  top-{k}  {hits(logits, labels, k)}/24 = {100 * hits(logits, labels, k) / 24:.2f} %" in lines
+        assert f"  top-{k}  {correct(logits, labels, k)}/24 = {100 * correct(logits, labels, k) / 24:.2f} %" in lines
     for place, action in enumerate(ACTIONS):
         own = [row for row, label in enumerate(labels) if label == place]
         (line,) = [line for line in lines if line.startswith(f"    {action} ")]
-        assert f" {hits(logits[own], [place] * len(own))}/2 " in line
+        assert f" {correct(logits[own], [place] * len(own))}/2 " in line
     scores = load_scores(run / "scores.npz")
     assert scores.names == tuple(names)
     assert scores.labels.tolist() == labels
@@ -141,7 +144,9 @@ def test_evaluate_takes_another_store(poseglot: Command, make_run: MakeRun, stor
 def test_ensemble_fuses_by_the_fixed_weights_or_by_given_ones(
     poseglot: Command, make_run: MakeRun, small_store: PackedStore, tmp_path: Path
 ) -> None:
-    runs = [make_run(tmp_path / stream, seed=seed, stream=stream) for seed, stream in enumerate(("joint", "bone_motion"), 3)]
+    runs = [
+        make_run(tmp_path / modality, seed=seed, modality=modality) for seed, modality in enumerate(("joint", "bone_motion"), 3)
+    ]
     for run in runs:
         assert poseglot("evaluate", run).status == 0
     (joint, labels, _), (motion, _, _) = (expected_logits(run, small_store, run.name) for run in runs)
@@ -149,16 +154,16 @@ def test_ensemble_fuses_by_the_fixed_weights_or_by_given_ones(
         said = poseglot("ensemble", *runs, *options)
         assert said.status == 0, said.error
         *_, fused = said.out.splitlines()
-        assert fused.endswith(f"  {hits(weights[0] * joint + weights[1] * motion, labels)}/24 = " + fused.rsplit("= ")[-1])
+        assert fused.endswith(f"  {correct(weights[0] * joint + weights[1] * motion, labels)}/24 = " + fused.rsplit("= ")[-1])
         assert ("fixed" in fused) == (not options)
-    assert f"{hits(joint, labels)}/24" in said.out
-    assert f"{hits(motion, labels)}/24" in said.out
+    assert f"{correct(joint, labels)}/24" in said.out
+    assert f"{correct(motion, labels)}/24" in said.out
 
 
 def test_export_clip_then_predict(
     poseglot: Command, make_run: MakeRun, store_path: Path, small_store: PackedStore, tmp_path: Path
 ) -> None:
-    run, clip = make_run(tmp_path / "run"), small_store.clip(75)
+    run, clip = make_run(tmp_path / "run"), small_store[75]
     out = tmp_path / "clips" / "one.npy"
     said = poseglot("export-clip", store_path, clip.name, "--out", out)
     assert said.status == 0, said.error
@@ -170,21 +175,21 @@ def test_export_clip_then_predict(
     assert said.status == 0, said.error
     first, *answers = said.out.splitlines()
     assert first == str(out)
-    assert answers == [f"  {answer.probability:6.1%}  {answer.action}" for answer in expected.answers]
+    assert answers == [f"  {score.probability:6.1%}  {score.action}" for score in expected.scores]
 
 
 def test_predict_writes_json(poseglot: Command, make_run: MakeRun, small_store: PackedStore, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     paths = [tmp_path / 'a "quoted" näme.npy', tmp_path / "b.npy"]
     for place, path in enumerate(paths):
-        np.save(path, small_store.clip(30 * place).joints)
+        np.save(path, small_store[30 * place].joints)
     said = poseglot("predict", run, *paths, "--json", "--top", 12)
     assert (said.status, said.error) == (0, "")
     rows = json.loads(said.out)
     assert [row["file"] for row in rows] == [str(path) for path in paths]
     for row, prediction in zip(rows, Predictor(run).predict(paths, top=12), strict=True):
-        answers = {answer["action"]: answer["probability"] for answer in row["answers"]}
-        assert answers == pytest.approx({answer.action: answer.probability for answer in prediction.answers})
+        answers = {answer["action"]: answer["probability"] for answer in row["scores"]}
+        assert answers == pytest.approx({score.action: score.probability for score in prediction.scores})
         assert set(answers) == set(ACTIONS)
         assert sum(answers.values()) == pytest.approx(1)
 
@@ -193,14 +198,14 @@ def test_draw_makes_the_pictures_of_an_evaluated_run(
     poseglot: Command, make_run: MakeRun, small_store: PackedStore, tmp_path: Path
 ) -> None:
     run = make_run(tmp_path / "run")
-    early = poseglot("draw", run)
+    early = poseglot("plot", run)
     assert early.status == 1
     assert "poseglot evaluate" in early.error
     assert poseglot("evaluate", run).status == 0
-    assert poseglot("draw", run).status == 0
+    assert poseglot("plot", run).status == 0
     assert sorted(path.name for path in (run / "pictures").iterdir()) == ["confusion.png", "curve.png"]
-    np.save(tmp_path / "clip.npy", small_store.clip(5).joints)
-    said = poseglot("draw", run, "--clip", tmp_path / "clip.npy")
+    np.save(tmp_path / "clip.npy", small_store[5].joints)
+    said = poseglot("plot", run, "--clip", tmp_path / "clip.npy")
     assert said.status == 0, said.error
     made = [Path(line) for line in said.out.splitlines()]
     assert {path.name for path in made} == {"confusion.png", "curve.png", "skeleton.png"}
@@ -231,10 +236,10 @@ def test_import_weights_of_a_gap_checkpoint(
     views = torch.from_numpy(official["input"].transpose(0, 4, 2, 3, 1).copy())  # N,C,T,V,M -> N,M,T,V,C
     np.testing.assert_allclose(predictor.logits(views), official["logits"], rtol=1e-4, atol=1e-4)
 
-    np.save(tmp_path / "clip.npy", small_store.clip(0).joints)
+    np.save(tmp_path / "clip.npy", small_store[0].joints)
     predicted = poseglot("predict", out, tmp_path / "clip.npy", "--json", "--top", 10)
     assert predicted.status == 0, predicted.error
-    assert {answer["action"] for answer in json.loads(predicted.out)[0]["answers"]} == set(load_benchmark("nw-ucla").classes)
+    assert {answer["action"] for answer in json.loads(predicted.out)[0]["scores"]} == set(load_benchmark("nw-ucla").classes)
 
     again = poseglot("import-weights", tmp_path / "gap.pt", "--out", out, "--gap")
     assert again.status == 1

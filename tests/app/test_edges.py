@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,15 +15,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from poseglot.app.cli import build_parser
+from poseglot.data.store import open_store
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, load_recognizer, read_safetensors, save_recognizer
-from poseglot.skeletons.store import open_store
 from tests.models.test_recognizer import build
 
 
 @pytest.fixture
 def imported(tmp_path: Path) -> Path:
     """A folder with a recognizer and nothing else, as `import-weights` leaves it."""
-    save_recognizer(build(people=1), tmp_path / "run" / "recognizer.safetensors")
+    save_recognizer(build(num_persons=1), tmp_path / "run" / "recognizer.safetensors")
     return tmp_path / "run"
 
 
@@ -37,8 +39,8 @@ def clip(tmp_path: Path) -> Path:
     [
         (["--device", "nonsense"], "cannot run on device 'nonsense'"),
         (["--device", "cuda"], "cannot run on device 'cuda'"),
-        (["--top", "-1"], "at least one answer"),
-        (["--top", "0"], "at least one answer"),
+        (["--top", "-1"], "at least 1"),
+        (["--top", "0"], "at least 1"),
     ],
 )
 def test_predict_refuses_with_a_message(
@@ -71,10 +73,11 @@ def test_evaluate_wants_a_folder(poseglot: Callable[..., Any], imported: Path) -
 def test_imported_weights_are_drawn_without_a_curve(poseglot: Callable[..., Any], store_path: Path, tmp_path: Path) -> None:
     classes = open_store(store_path).info.classes
     save_recognizer(
-        Recognizer(RecognizerSpec("kinect20", classes, options={"width": 8})), tmp_path / "run" / "recognizer.safetensors"
+        Recognizer(RecognizerSpec("kinect20", classes, encoder_kwargs={"base_channels": 8})),
+        tmp_path / "run" / "recognizer.safetensors",
     )
     assert poseglot("evaluate", tmp_path / "run", "--store", store_path, "--split", "cross-person").status == 0
-    said = poseglot("draw", tmp_path / "run")
+    said = poseglot("plot", tmp_path / "run")
     assert said.status == 0
     assert sorted(path.name for path in (tmp_path / "run" / "pictures").iterdir()) == ["confusion.png"]
 
@@ -89,7 +92,7 @@ def test_metadata_that_does_not_say_enough_is_refused(poseglot: Callable[..., An
         assert said.status == 1
         assert "does not say how to build its recognizer" in said.error
     save_file(tensors, path, metadata={"poseglot": json.dumps(described)})
-    assert load_recognizer(path).spec.people == 1
+    assert load_recognizer(path).spec.num_persons == 1
 
 
 def test_ctrl_c_is_one_line(poseglot: Callable[..., Any], imported: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,3 +117,66 @@ def test_a_reader_that_has_read_enough_is_no_fault() -> None:
     done = subprocess.run(["bash", "-o", "pipefail", "-c", listed], capture_output=True, text=True)
     assert done.stdout.startswith("usage: poseglot train")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# --- help and suggestions ----------------------------------------------------------------------------------------------------
+
+
+def test_help_lists_every_command_in_a_group(poseglot: Callable[..., Any]) -> None:
+    shown = poseglot("--help")
+    assert shown.status == 0
+    listed = re.findall(r"^  ([a-z-]+)  +\S", shown.out, re.M)
+    commands = build_parser()._subparsers._group_actions[0].choices  # type: ignore[union-attr]
+    assert sorted(listed) == sorted(commands)  # type: ignore[arg-type]
+    assert re.findall(r"^(\S[^:\n]*):$", shown.out, re.M)[-6:] == [
+        "Data",
+        "Text",
+        "Train",
+        "Evaluate",
+        "Predict",
+        "Serve & export",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "usage", "suggestion"),
+    [
+        (["trian"], "usage: poseglot COMMAND", "train"),
+        (["predict", "RUN", "clip.npy", "--tpo", "3"], "usage: poseglot predict", "--top"),
+        (["predict", "RUN", "clip.npy", "--engine", "tourch"], "usage: poseglot predict", "torch"),
+        (["serve", "RUN", "--tokn=x"], "usage: poseglot serve", "--token"),
+        (["prepare", "demo"], "usage: poseglot prepare", "--out"),
+    ],
+    ids=["command", "flag", "value", "flag with value", "missing"],
+)
+def test_wrong_usage_shows_the_commands_usage_and_suggests(
+    poseglot: Callable[..., Any], arguments: list[str], usage: str, suggestion: str
+) -> None:
+    shown = poseglot(*arguments)
+    assert shown.status == 2
+    assert shown.error.startswith(usage) and suggestion in shown.error.splitlines()[-1]
+
+
+def test_flags_have_dashes_only() -> None:
+    commands = build_parser()._subparsers._group_actions[0].choices  # type: ignore[union-attr]
+    for name, parser in commands.items():  # type: ignore[union-attr]
+        flags = [flag for action in parser._actions for flag in action.option_strings]
+        assert not [flag for flag in flags if "_" in flag], name
+
+
+def test_a_plugin_is_imported_from_the_current_folder(
+    poseglot: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_plugin.py").write_text("print('plugged in')")
+    assert "plugged in" in poseglot("info", tmp_path, "--plugin", "my_plugin").out
+    missing = poseglot("info", tmp_path, "--plugin", "no_plugin")
+    assert missing.status == 1 and "no_plugin" in missing.error
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion_knows_commands_and_flags(poseglot: Callable[..., Any], shell: str) -> None:
+    pytest.importorskip("shtab")
+    shown = poseglot("completion", shell)
+    assert shown.status == 0
+    assert "extract-poses" in shown.out and "--min-duration" in shown.out

@@ -15,33 +15,38 @@ from poseglot.evaluation.scores import SavedScores, load_scores, save_scores
 
 Command = Callable[..., Any]
 CLASSES = ("sit", "stand", "wave")
-STREAMS = ("joint", "bone_motion")
+MODALITIES = ("joint", "bone_motion")
 
 
-def write(folder: Path, stream: str, *, side: str = "test", first: int = 0, clips: int = 30, better: float = 1.0) -> Path:
+def write(folder: Path, modality: str, *, subset: str = "test", first: int = 0, clips: int = 30, better: float = 1.0) -> Path:
     """A run's scores of clips numbered from `first`: the label stands out by `better` from noise of its own."""
     generator = np.random.default_rng(sum(map(ord, folder.name)))
     labels = np.arange(first, first + clips) % 3
     logits = generator.normal(size=(clips, 3)) + better * np.eye(3)[labels]
     names = tuple(f"clip{number}" for number in range(first, first + clips))
-    save_scores(SavedScores(names, labels, logits, CLASSES, stream, "demo", "cross-person", side), folder / "scores.npz")
+    save_scores(SavedScores(names, labels, logits, CLASSES, modality, "demo", "cross-person", subset), folder / "scores.npz")
     return folder
 
 
 @pytest.fixture
 def runs(tmp_path: Path) -> list[Path]:
-    """A run of each stream on the test side; motion is the better one, unlike what the fixed weights say."""
-    return [write(tmp_path / stream, stream, better=0.5 + place) for place, stream in enumerate(STREAMS)]
+    """A run of each stream on the test set; motion is the better one, unlike what the fixed weights say."""
+    return [write(tmp_path / modality, modality, better=0.5 + place) for place, modality in enumerate(MODALITIES)]
 
 
 @pytest.fixture
 def folds(tmp_path: Path) -> list[Path]:
-    """Three folds of each stream, on clips of the training side."""
+    """Three folds of each stream, on clips of the training set."""
     return [
         write(
-            tmp_path / f"{stream}-{fold}", stream, side=f"fold {fold}/3", first=1000 + 20 * fold, clips=20, better=0.5 + place
+            tmp_path / f"{modality}-{fold}",
+            modality,
+            subset=f"fold {fold}/3",
+            first=1000 + 20 * fold,
+            clips=20,
+            better=0.5 + place,
         )
-        for place, stream in enumerate(STREAMS)
+        for place, modality in enumerate(MODALITIES)
         for fold in (1, 2, 3)
     ]
 
@@ -64,7 +69,7 @@ def test_by_default_the_weights_are_fixed(poseglot: Command, runs: list[Path]) -
     said = poseglot("ensemble", *runs)
     assert said.status == 0, said.error
     *members, fused = said.out.splitlines()
-    assert fused.startswith(f"  fused (fixed: those of GAP's authors for each stream)  {correct(runs, (0.8, 0.2))}/30 = ")
+    assert fused.startswith(f"  fused (fixed: those of GAP's authors for each modality)  {correct(runs, (0.8, 0.2))}/30 = ")
     for line, folder, weights in zip(members, runs, ((1, 0), (0, 1)), strict=True):
         assert f"{correct(runs, weights)}/30" in line
         assert line.endswith(f"  {folder}")
@@ -84,9 +89,9 @@ def test_weights_are_searched_on_the_folds_and_used_on_the_test_side(
     assert correct_there(folds, weights) == most
     assert f"found on 60 held-out training clips ({most}/60 = " in where
     assert f"fused there, {correct_there(folds, (0.8, 0.2))}/60 = " in where
-    assert where.endswith("with the fixed weights there); the test side was not looked at for it")
+    assert where.endswith("with the fixed weights there); the test set was not used")
     assert found.startswith(f"  fused (found by --search)  {correct(runs, weights)}/30 = ")
-    assert fixed.startswith(f"  fused (fixed: those of GAP's authors for each stream)  {correct(runs, (0.8, 0.2))}/30 = ")
+    assert fixed.startswith(f"  fused (fixed: those of GAP's authors for each modality)  {correct(runs, (0.8, 0.2))}/30 = ")
 
 
 def test_what_the_test_side_says_does_not_change_the_weights(poseglot: Command, runs: list[Path], folds: list[Path]) -> None:
@@ -125,10 +130,10 @@ def test_runs_of_a_fold_are_fused_and_called_that(poseglot: Command, folds: list
     said = poseglot("ensemble", folds[1], folds[4])
     assert said.status == 0, said.error
     last = said.out.splitlines()[-1]
-    assert last.startswith("  fused on fold 2/3 of the training side (fixed: those of GAP's authors for each stream)  ")
+    assert last.startswith("  fused on fold 2/3 of the training set (fixed: those of GAP's authors for each modality)  ")
     assert f"  {correct([folds[1], folds[4]], (0.8, 0.2))}/20 = " in last
     given = poseglot("ensemble", folds[1], folds[4], "--weights", "1", "0").out.splitlines()[-1]
-    assert given.startswith("  fused on fold 2/3 of the training side (given by --weights)  ")
+    assert given.startswith("  fused on fold 2/3 of the training set (given by --weights)  ")
 
 
 def test_what_a_search_refuses(poseglot: Command, runs: list[Path], folds: list[Path], tmp_path: Path) -> None:
@@ -139,11 +144,11 @@ def test_what_a_search_refuses(poseglot: Command, runs: list[Path], folds: list[
         return str(said.error)
 
     message = refused(*runs, "--search", *runs)
-    assert f"{runs[0]} was evaluated on side 'test': train each stream with --data.folds 5 --data.fold 1" in message
+    assert f"{runs[0]} was evaluated on subset 'test': train each modality with --data.folds 5 --data.fold 1" in message
     assert "lacks folds: bone_motion 3/3" in refused(*runs, "--search", *folds[:-1])
     assert "are among those that the ensemble is evaluated on" in refused(folds[0], folds[3], "--search", *folds)
     twice = [runs[0], write(tmp_path / "another", "joint"), runs[1]]
-    assert "two of the runs to fuse are of stream joint" in refused(*twice, "--search", *folds)
+    assert "two of the runs to fuse are of modality joint" in refused(*twice, "--search", *folds)
     assert "poseglot evaluate" in refused(*runs, "--search", *folds[:-1], tmp_path / "absent")
     other = replace(load_scores(runs[1] / "scores.npz"), classes=("sit", "stand", "bow"))
     save_scores(other, runs[1] / "scores.npz")
@@ -158,8 +163,8 @@ def test_weights_are_either_given_or_searched(poseglot: Command, runs: list[Path
 
 def test_a_stream_without_a_fixed_weight(poseglot: Command, runs: list[Path]) -> None:
     scores = load_scores(runs[1] / "scores.npz")
-    save_scores(replace(scores, stream="velocity"), runs[1] / "scores.npz")
+    save_scores(replace(scores, modality="velocity"), runs[1] / "scores.npz")
     said = poseglot("ensemble", *runs)
     assert said.status == 1
-    assert "no fixed weight for stream 'velocity'" in said.error
+    assert "no fixed weight for modality 'velocity'" in said.error
     assert poseglot("ensemble", *runs, "--weights", "1", "1").status == 0

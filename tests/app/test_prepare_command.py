@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from poseglot.skeletons.formats.ntu.names import known_incomplete
-from poseglot.skeletons.store import open_store
-from poseglot.skeletons.synthetic.raw_ntu import broken_files, raw_clip
+from poseglot.data.readers.ntu.names import known_incomplete
+from poseglot.data.store import open_store
+from poseglot.data.synthetic.raw_ntu import broken_files, raw_clip
 
 Command = Callable[..., Any]
 NAMES = [f"S001C00{camera}P00{subject}R001A0{action}" for camera in (1, 2, 3) for subject in (1, 3) for action in (11, 55)]
@@ -38,8 +38,8 @@ def test_ntu_from_the_zip(poseglot: Command, raw_zip: Path, tmp_path: Path) -> N
     assert note == "note: the complete set has 40,091 train and 16,487 test clips (cross-subject)"
     store = open_store(tmp_path / "ntu60")
     assert store.joints.dtype == np.float16
-    assert len(store.side("cross-view", "train")) == 8
-    assert store.people == 2
+    assert len(store.subset("cross-view", "train")) == 8
+    assert store.max_persons == 2
 
 
 def test_faults_are_listed_counted_and_make_the_status_1(poseglot: Command, raw_zip: Path, tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_faults_are_listed_counted_and_make_the_status_1(poseglot: Command, raw_
         ["duplicate", "1"],
     ]
     assert sum(line.startswith(("  cut short:", "  duplicate:")) for line in lines) == 10 and "  ... and 5 more" in lines
-    assert "15 faults; everything else is stored" in said.error and "preparation.json" in said.error
+    assert "15 issues; everything else is stored" in said.error and "preparation.json" in said.error
     report = json.loads((tmp_path / "ntu60" / "preparation.json").read_text())
     assert len(report["faults"]) == 15 and report["stored"] == 12
 
@@ -90,7 +90,7 @@ def test_preparing_does_not_wait_for_torch_to_load(raw_zip: Path, tmp_path: Path
     program = (
         "import sys; from poseglot.app.cli import main\n"
         "assert main(['prepare', 'ntu60', '--source', sys.argv[1], '--out', sys.argv[2], '--workers', '1']) == 0\n"
-        "assert main(['data', sys.argv[2], '--no-pictures']) == 0\n"
+        "assert main(['info', sys.argv[2], '--no-pictures']) == 0\n"
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program, str(raw_zip), str(tmp_path / "store")], check=True, capture_output=True)

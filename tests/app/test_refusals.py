@@ -14,16 +14,16 @@ import pytest
 import torch
 import yaml
 
+from poseglot.data.benchmarks import load_benchmark
+from poseglot.data.store import PackedStore
 from poseglot.evaluation.scores import load_scores, save_scores
-from poseglot.skeletons.benchmarks import load_benchmark
-from poseglot.skeletons.store import PackedStore
 
-Said = Any
-Command = Callable[..., Said]
+Outcome = Any
+Command = Callable[..., Outcome]
 MakeRun = Callable[..., Path]
 
 
-def refused(said: Said) -> str:
+def refused(said: Outcome) -> str:
     """The message, after a look at its form."""
     assert said.status == 1
     assert said.error.startswith("poseglot: ")
@@ -45,8 +45,8 @@ def test_training_without_a_recipe(poseglot: Command, tmp_path: Path) -> None:
         (None, "optimiser", {"lr": 0.1}, "optimiser"),
         ("optim", "epochs", "many", "epochs"),
         ("optim", "lr", [0.1], "lr"),
-        ("data", "stream", "bones", "stream"),
-        ("words", "learning", "thawed", "learning"),
+        ("data", "modality", "bones", "modality"),
+        ("text", "freeze", "thawed", "freeze"),
         ("optim", "epochs", 0, "optim.epochs"),
     ],
 )
@@ -131,7 +131,7 @@ def test_ensembles_that_do_not_fit(poseglot: Command, make_run: MakeRun, tmp_pat
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("predict", "run", "clip.npy", "--colour"),
+        ("predict", "run", "clip.npy", "--color"),
         ("evaluate", "run", "--stream", "bone"),
         ("prepare", "demo", "--out", "x", "extra"),
         ("predict", "run"),
@@ -149,12 +149,12 @@ def test_wrong_usage_is_told(poseglot: Command, arguments: tuple[str, ...]) -> N
 
 
 def test_an_unknown_argument_is_named(poseglot: Command) -> None:
-    assert "--colour" in poseglot("predict", "run", "clip.npy", "--colour").error
+    assert "--color" in poseglot("predict", "run", "clip.npy", "--color").error
 
 
 def test_unacceptable_clips(poseglot: Command, make_run: MakeRun, small_store: PackedStore, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    joints = small_store.clip(0).joints
+    joints = small_store[0].joints
     np.save(tmp_path / "good.npy", joints)
     np.save(tmp_path / "short.npy", joints[:, :, :13])
     for name in ("film.mp4", "film.gif"):

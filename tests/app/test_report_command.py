@@ -21,7 +21,7 @@ def test_report_writes_one_page_beside_the_run_or_where_it_is_told(
     said = poseglot("report", run, "--clips", 2)
     assert (said.status, said.error) == (0, "")
     assert said.out.splitlines()[0].startswith(f"{run / 'report.html'} (0.")
-    assert "without alignment: the run was trained without words." in said.out
+    assert "without alignment: the run was trained without text." in said.out
     html = (run / "report.html").read_text()
     assert html.startswith("<!DOCTYPE html>")
     assert html.count("<canvas") == 2
@@ -36,7 +36,7 @@ def test_wrong_wishes_are_refused(poseglot: Command, make_run: MakeRun, tmp_path
     for options, complaint in (
         (["--layers", "11"], "layers 1 to 10"),
         (["--layers", "1", "0"], "no layer 0"),
-        (["--clips", "-1"], "--clips takes a number from 0 on"),
+        (["--clips", "-1"], "--clips takes a number from 0"),
     ):
         said = poseglot("report", run, *options)
         assert said.status == 1

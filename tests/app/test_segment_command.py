@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from poseglot.inference.recording import Cutting
+from poseglot.data.store import PackedStore
+from poseglot.inference.segmentation import SegmentConfig
 from poseglot.inference.segments import read_segments
-from poseglot.skeletons.store import PackedStore
 
 Poseglot = Callable[..., Any]
 
@@ -22,7 +22,7 @@ Poseglot = Callable[..., Any]
 def recording(small_store: PackedStore, tmp_path: Path) -> Path:
     """Three clips of one person, end to end."""
     path = tmp_path / "long.npy"
-    np.save(path, np.concatenate([small_store.clip(place).joints for place in (0, 16, 32)], axis=1))
+    np.save(path, np.concatenate([small_store[place].joints for place in (0, 16, 32)], axis=1))
     return path
 
 
@@ -55,14 +55,14 @@ def test_what_cannot_be_written_or_read_is_said_before_anything_is_recognised(
     poseglot: Poseglot, recording: Path, tmp_path: Path
 ) -> None:
     said = poseglot("segment", tmp_path / "no run", recording, "--out", tmp_path / "s.srt")
-    assert said.status == 1 and "ends in .csv, .json, .vtt, .eaf" in said.error
+    assert said.status == 1 and ".csv, .json, .vtt, .eaf" in said.error
     said = poseglot("segment", tmp_path / "no run", recording, "--truth", tmp_path / "none.csv")
     assert said.status == 1 and "could not read" in said.error
 
 
 def test_the_help_says_the_defaults(poseglot: Poseglot) -> None:
     text = " ".join(poseglot("segment", "--help").out.split())
-    for field in fields(Cutting):
+    for field in fields(SegmentConfig):
         option = "--window" if field.name == "windows" else "--" + field.name.replace("_", "-")
         shown = " ".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
         assert re.search(rf"{option} [^-]*?\({re.escape(shown)}\)", text), (option, shown)

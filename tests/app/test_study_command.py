@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from poseglot.app.cli import main
-from poseglot.studies import runner
+from poseglot.studies import executors, runner
 from poseglot.studies.study import Cell, load_study
-from poseglot.training.recipe_file import parse_recipe, recipe_yaml
-from poseglot.training.run import Run
+from poseglot.training.recipe_io import parse_recipe, recipe_yaml
+from poseglot.training.run_folder import RunFolder
 from tests.studies.helpers import ROWS, finish, write_study
 from tests.training.helpers import small_recipe
 
@@ -41,15 +41,19 @@ def finished(cell: Cell) -> None:
 
 
 def test_list_says_how_far_every_run_is_and_its_command(poseglot: Command, study: Path, tmp_path: Path) -> None:
-    rows = [*ROWS, {"name": "third", "settings": {"loss.weight": 0.1}}, {"name": "fourth", "settings": {"loss.weight": 0.2}}]
+    rows = [
+        *ROWS,
+        {"name": "third", "settings": {"loss.alignment_weight": 0.1}},
+        {"name": "fourth", "settings": {"loss.alignment_weight": 0.2}},
+    ]
     write_study(tmp_path, tables=[{"title": "T", "rows": rows}])
     done, stopped, trained, _ = cells = load_study(study).cells
     finished(done)
     finished(trained)
-    Run(trained.folder).scores.unlink()
+    RunFolder(trained.folder).scores.unlink()
     stopped.folder.mkdir()
-    Run(stopped.folder).recipe.write_text(recipe_yaml(stopped.recipe))
-    Run(stopped.folder).add_to_log({"epoch": 1, "loss": 2.0})
+    RunFolder(stopped.folder).recipe.write_text(recipe_yaml(stopped.recipe))
+    RunFolder(stopped.folder).add_to_log({"epoch": 1, "loss": 2.0})
     before = sorted(tmp_path.rglob("*"))
     said = poseglot("study", study, "--list")
     assert (said.status, said.error) == (0, "")
@@ -94,14 +98,14 @@ def test_nothing_is_started_when_all_is_done(poseglot: Command, study: Path, tmp
 def test_a_folder_with_another_recipe_is_refused_by_name(
     poseglot: Command, study: Path, tmp_path: Path, option: list[str]
 ) -> None:
-    for cell in load_study(study, settings=["--optim.lr", "0.3", "--model.options", "{kernel: 3}"]).cells:
+    for cell in load_study(study, settings=["--optim.lr", "0.3", "--model.encoder_kwargs", "{kernel: 3}"]).cells:
         finished(cell)
     foreign = load_study(study).cells[1].folder
-    Run(foreign).recipe.unlink()
+    RunFolder(foreign).recipe.unlink()
     said = poseglot("study", study, *option)
     assert said.status == 1
     assert (
-        "runs/study/without-joint-seed0 differs in model.options.kernel (3 there, None wanted), optim.lr (0.3 there, 0.1 wanted)"
+        "runs/study/without-joint-seed0 differs in model.encoder_kwargs.kernel (3 there, None wanted), optim.lr (0.3 there, 0.1 wanted)"
         in said.error
     )
     assert "runs/study/four-parts-joint-seed0 has no recipe.yaml" in said.error
@@ -112,9 +116,9 @@ def test_a_folder_with_another_recipe_is_refused_by_name(
 def test_settings_newer_than_a_run_do_not_make_it_another(poseglot: Command, study: Path) -> None:
     for cell in load_study(study).cells:
         finished(cell)
-        text = Run(cell.folder).recipe.read_text()
-        assert "  effective_scale: false\n" in text
-        Run(cell.folder).recipe.write_text(text.replace("  effective_scale: false\n", ""))
+        text = RunFolder(cell.folder).recipe.read_text()
+        assert "  repeat: 1\n" in text
+        RunFolder(cell.folder).recipe.write_text(text.replace("  repeat: 1\n", ""))
     said = poseglot("study", study)
     assert (said.status, said.error) == (0, "")
 
@@ -123,12 +127,12 @@ def test_settings_newer_than_a_run_do_not_make_it_another(poseglot: Command, stu
     ("arguments", "message"),
     [
         (["--optim.epoch", "3"], "unknown setting: --optim.epoch. Did you mean --optim.epochs?"),
-        (["--seed", "3"], "seed is no setting of a study's runs"),
+        (["--seed", "3"], "seed cannot be set here"),
         (["extra"], "cannot use 'extra'"),
         (["--jobs", "0"], "--jobs takes a number from 1, not 0"),
         (["--slurm", "partition=gpu"], "--slurm goes with --executor slurm or submitit-local"),
         (["--executor", "submitit-local", "--slurm", "gpu"], "--slurm takes KEY=VALUE, like partition=gpu time=240; not 'gpu'"),
-        (["--executor", "submitit-local", "--slurm", "colour=red"], "cannot submit to local with {'colour': 'red'}"),
+        (["--executor", "submitit-local", "--slurm", "color=red"], "cannot submit to local with {'color': 'red'}"),
         (
             ["--executor", "submitit-local", "--slurm", "gpus_per_node=few"],
             "cannot submit to local with {'gpus_per_node': 'few'}",
@@ -181,8 +185,8 @@ def test_a_bar_and_its_running_cells_are_shown_on_a_terminal(
 
         wait = stop
 
-    monkeypatch.setattr(runner, "LocalWork", AtOnce)
-    monkeypatch.setattr(runner, "_LOOK_EVERY", 0)
+    monkeypatch.setattr(executors, "LocalWork", AtOnce)
+    monkeypatch.setattr(runner, "_POLL_EVERY", 0)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     assert main(["study", str(study), "--jobs", "2"]) == 0
     error = capsys.readouterr().err
@@ -204,11 +208,11 @@ def test_a_study_loads_no_submitit_and_no_training_engine(study: Path) -> None:
     ("settings", "said"),
     [
         ({"model.encoder": "foo"}, "bad-joint-seed0: unknown encoder 'foo'"),
-        ({"model.options": {"kernl": 3}}, "bad-joint-seed0: the encoder ctr-gcn has no option 'kernl'"),
+        ({"model.encoder_kwargs": {"kernl": 3}}, "bad-joint-seed0: the encoder ctr-gcn has no option 'kernl'"),
         ({"data.split": "inner"}, "bad-joint-seed0: demo has no split 'inner'"),
         ({"data.store": "nowhere"}, "bad-joint-seed0: nowhere is not a packed store"),
-        ({"words.descriptions": "nw-ucla"}, "bad-joint-seed0: nw-ucla describes"),
-        ({"words.prompt": "synonym"}, "row 2 (bad): the prompt 'synonym' describes the whole body"),
+        ({"text.descriptions": "nw-ucla"}, "bad-joint-seed0: nw-ucla describes"),
+        ({"text.prompt": "synonym"}, "row 2 (bad): the prompt 'synonym' describes the whole body"),
     ],
 )
 def test_a_row_that_cannot_run_is_named_before_anything_runs(
@@ -224,7 +228,7 @@ def test_a_row_that_cannot_run_is_named_before_anything_runs(
 
 def test_the_commands_of_a_page_are_those_behind_its_numbers(poseglot: Command, study: Path, tmp_path: Path) -> None:
     rows = [*ROWS, {"name": "again", "settings": ROWS[1].get("settings", {})}]
-    fused = {"name": "both", "streams": ["joint", "bone"], "fuse": True}
+    fused = {"name": "both", "modalities": ["joint", "bone"], "fuse": True}
     tables = [{"title": "T", "compare_with": ROWS[0]["name"], "rows": [*rows, fused]}]
     write_study(tmp_path, seeds=[0, 1], tables=tables)
     for cell in load_study(study).cells:

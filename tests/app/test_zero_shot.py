@@ -1,4 +1,4 @@
-"""`poseglot zero-shot` and `predict --also`, on runs trained for an epoch, against the rooms below."""
+"""`poseglot zero-shot` and `predict --add-class`, on runs trained for an epoch, against the rooms below."""
 
 from __future__ import annotations
 
@@ -13,55 +13,54 @@ import numpy as np
 import pytest
 import torch
 
-from poseglot.evaluation.zero_shot import best_bias, cosines, fused, judge
+from poseglot.data.benchmarks import load_benchmark
+from poseglot.data.store import PackedStore, write_store
+from poseglot.evaluation.zero_shot import best_bias, cosines, evaluate, mean_over_levels
 from poseglot.files import write_atomically
-from poseglot.skeletons.benchmarks import load_benchmark
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.store import PackedStore, write_store
-from poseglot.skeletons.transforms import test_view as view_of
-from poseglot.training.by_words import ByWords
-from poseglot.training.engine import Machine, train
+from poseglot.transforms import apply_pipeline as view_of
+from poseglot.training.engine import Runtime, train
 from poseglot.training.recipe import OptimRecipe, Recipe
-from poseglot.training.recipe_file import recipe_yaml
-from poseglot.training.run import Run
+from poseglot.training.recipe_io import recipe_yaml
+from poseglot.training.zero_shot import ZeroShotRecognizer
 from tests.training.helpers import small_recipe
 
-Said = Any
-Command = Callable[..., Said]
+Event = Any
+Command = Callable[..., Event]
 UNSEEN = ("clap hands", "squat")
 OTHERS = ("bow", "nod head")
 
 
 @pytest.fixture(scope="module")
 def recipe(store_path: Path, tiny_bert: Path) -> Recipe:
-    optim = OptimRecipe(epochs=1, batch_size=24, drop_last=False, warmup_epochs=1, steps=[])
+    optim = OptimRecipe(epochs=1, batch_size=24, drop_last=False, warmup_epochs=1, milestones=[])
     recipe = small_recipe(store_path, tiny_bert, optim=optim)
-    return replace(recipe, data=replace(recipe.data, unseen=list(UNSEEN)))
+    return replace(recipe, data=replace(recipe.data, unseen_classes=list(UNSEEN)))
 
 
 @pytest.fixture(scope="module")
 def runs(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One with unseen classes, one with others, and one to choose on: without the first's, a fold of the training side."""
+    """One with unseen classes, one with others, and one to choose on: without the first's, a fold of the training set."""
     folder = tmp_path_factory.mktemp("runs")
     data = {
         "run": recipe.data,
-        "other": replace(recipe.data, unseen=list(OTHERS)),
-        "choosing": replace(recipe.data, left_out=list(UNSEEN), unseen=list(OTHERS), folds=2, fold=1),
+        "other": replace(recipe.data, unseen_classes=list(OTHERS)),
+        "choosing": replace(recipe.data, excluded_classes=list(UNSEEN), unseen_classes=list(OTHERS), folds=2, fold=1),
     }
     for name, each in data.items():
-        train(replace(recipe, data=each), folder / name, machine=Machine("cpu"))
+        train(replace(recipe, data=each), folder / name, runtime=Runtime("cpu"))
     return {name: folder / name for name in data}
 
 
 def scores_by_hand(run: Path, store: PackedStore, classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Clip by clip of the test people: (levels, clips, classes), and labels."""
-    by_words, found, labels = ByWords(Run(run)), [], []
-    words = by_words.described(classes)
+    zero_shot, found, labels = ZeroShotRecognizer(run), [], []
+    words = zero_shot.class_features(classes)
     for place in range(len(store)):
         clip = store.clip(place)
         if clip.subject >= 9:
-            view = torch.from_numpy(view_of(clip.joints, protocol="nw-ucla"))[None]
-            found.append(cosines(by_words.features(view), words))
+            view = torch.from_numpy(view_of(clip.joints, pipeline="nw-ucla"))[None]
+            found.append(cosines(zero_shot.features(view), words))
             labels.append(classes.index(store.info.classes[clip.label]))
     return np.concatenate(found, axis=1), np.array(labels)
 
@@ -71,17 +70,17 @@ def test_it_counts_what_the_cosines_say(poseglot: Command, runs: dict[str, Path]
     assert said.status == 0, said.error
     seen = [label for label in small_store.info.classes if label not in UNSEEN]
     scores, labels = scores_by_hand(runs["run"], small_store, [*seen, *UNSEEN])
-    wanted = judge(scores, labels, classes=[*seen, *UNSEEN], unseen=UNSEEN, levels=ByWords(Run(runs["run"])).levels)
+    wanted = evaluate(scores, labels, classes=[*seen, *UNSEEN], unseen=UNSEEN, levels=ZeroShotRecognizer(runs["run"]).levels)
     assert wanted.zero_shot.total == 4 and wanted.seen.total == 20
     first, words, zero, _levels, _classes, general, *_ = said.out.splitlines()
-    assert "10 classes learned, 2 unseen (clap hands, squat)" in first and words == "  by descriptions"
+    assert "10 classes seen in training, 2 unseen (clap hands, squat)" in first and words == "  by descriptions"
     assert zero == f"    unseen classes among themselves  {wanted.zero_shot}, chance 50.00 %"
     assert general == (
         f"    among all classes  seen {wanted.seen}, unseen {wanted.unseen}, harmonic mean {wanted.harmonic_mean:.2f} %"
     )
     assert "by class names alone" in said.out
     written = json.loads((runs["run"] / "zero-shot.json").read_text())
-    assert written["judged"]["descriptions"]["zero_shot"]["correct"] == wanted.zero_shot.correct
+    assert written["results"]["descriptions"]["zero_shot"]["correct"] == wanted.zero_shot.correct
     assert written["unseen"] == list(UNSEEN) and written["seen"] == seen
 
 
@@ -112,11 +111,11 @@ def test_a_bias_is_found_elsewhere_or_not_at_all(poseglot: Command, runs: dict[s
     assert said.status == 0, said.error
     poseglot("zero-shot", runs["choosing"], "--device", "cpu")
     written = json.loads((runs["run"] / "zero-shot.json").read_text())
-    assert written["bias_is"] == f"found on {runs['choosing']}"
+    assert written["bias_source"] == f"found on {runs['choosing']}"
     for words, judged in written["biased"].items():
         assert 0 <= judged["bias"] <= 1, words
     refused = poseglot("zero-shot", runs["run"], "--bias-from", runs["other"])
-    assert refused.status == 1 and "chosen by the answer" in refused.error
+    assert refused.status == 1 and "chosen on the answer" in refused.error
     given = poseglot("zero-shot", runs["run"], "--bias", 2, "--device", "cpu")
     assert "bias 2 (given)  seen 0/20" in given.out and "among all classes  seen" in given.out
 
@@ -124,15 +123,15 @@ def test_a_bias_is_found_elsewhere_or_not_at_all(poseglot: Command, runs: dict[s
 def test_the_bias_is_that_of_the_clips_it_is_found_on(
     poseglot: Command, runs: dict[str, Path], small_store: PackedStore
 ) -> None:
-    from poseglot.skeletons.folds import split_fold
+    from poseglot.data.folds import split_fold
 
     poseglot("zero-shot", runs["run"], "--bias-from", runs["choosing"], "--device", "cpu")
-    by_words = ByWords(Run(runs["choosing"]))
-    classes = [*by_words.classes, *(label for label in small_store.info.classes if label in OTHERS)]
-    _, held = split_fold(small_store, small_store.side("cross-person", "train"), folds=2, fold=1)
+    zero_shot = ZeroShotRecognizer(runs["choosing"])
+    classes = [*zero_shot.classes, *(label for label in small_store.info.classes if label in OTHERS)]
+    _, held = split_fold(small_store, small_store.subset("cross-person", "train"), folds=2, fold=1)
     clips = [clip for clip in map(small_store.clip, map(int, held)) if small_store.info.classes[clip.label] in classes]
-    views = torch.from_numpy(np.stack([view_of(clip.joints, protocol="nw-ucla") for clip in clips]))
-    scores = cosines(by_words.features(views), by_words.described(classes))
+    views = torch.from_numpy(np.stack([view_of(clip.joints, pipeline="nw-ucla") for clip in clips]))
+    scores = cosines(zero_shot.features(views), zero_shot.class_features(classes))
     labels = np.array([classes.index(small_store.info.classes[clip.label]) for clip in clips])
     wanted = best_bias(scores, labels, classes=classes, unseen=OTHERS)
     written = json.loads((runs["run"] / "zero-shot.json").read_text())
@@ -160,13 +159,13 @@ def test_twins_of_unseen_clips_among_the_learned_are_a_leak(
     moved = replace(recipe, data=replace(recipe.data, store=str(tmp_path / "twins")))
     write_atomically(copy / "recipe.yaml", recipe_yaml(moved))
     said = poseglot("zero-shot", copy)
-    assert said.status == 1 and "1 clips of unseen classes" in said.error and "learned from" in said.error
+    assert said.status == 1 and "1 clips of unseen classes" in said.error and "training clips" in said.error
 
 
 def test_what_zero_shot_refuses(
     poseglot: Command, runs: dict[str, Path], make_run: Callable[..., Path], tmp_path: Path
 ) -> None:
-    assert "trained without words" in poseglot("zero-shot", make_run(tmp_path / "silent")).error
+    assert "trained without text" in poseglot("zero-shot", make_run(tmp_path / "silent")).error
     assert "does not exist" in poseglot("zero-shot", tmp_path / "absent").error
     assert "one for each" in poseglot("zero-shot", runs["run"], runs["other"], "--bias-from", runs["choosing"]).error
 
@@ -183,21 +182,23 @@ def test_predict_adds_classes_by_their_words(
     table["classes"] = [entry for entry in table["classes"] if entry["label"] == "squat"]
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(table))
     said = poseglot(
-        "predict", run, tmp_path / "clip.npy", "--also", "doing push-ups", "--also-words", tmp_path / "mine.yaml",
+        "predict", run, tmp_path / "clip.npy", "--add-class", "doing push-ups", "--add-class-descriptions", tmp_path / "mine.yaml",
         "--json", "--top", 20, "--device", "cpu",
     )  # fmt: skip
     assert said.status == 0, said.error
     answers = {answer["action"]: answer["probability"] for answer in json.loads(said.out)[0]["answers"]}
-    by_words = ByWords(Run(run))
-    assert sorted(answers) == sorted([*by_words.classes, "squat", "doing push-ups"])
-    view = torch.from_numpy(view_of(clip.joints, protocol="nw-ucla"))[None]
-    words = np.concatenate([by_words.described([*by_words.classes, "squat"]), by_words.by_label(["doing push-ups"])], axis=1)
-    scores = 10 * fused(cosines(by_words.features(view), words))[0]
+    zero_shot = ZeroShotRecognizer(run)
+    assert sorted(answers) == sorted([*zero_shot.classes, "squat", "doing push-ups"])
+    view = torch.from_numpy(view_of(clip.joints, pipeline="nw-ucla"))[None]
+    words = np.concatenate(
+        [zero_shot.class_features([*zero_shot.classes, "squat"]), zero_shot.label_features(["doing push-ups"])], axis=1
+    )
+    scores = 10 * mean_over_levels(cosines(zero_shot.features(view), words))[0]
     wanted = np.exp(scores) / np.exp(scores).sum()
-    names = [*by_words.classes, "squat", "doing push-ups"]
+    names = [*zero_shot.classes, "squat", "doing push-ups"]
     assert answers == pytest.approx(dict(zip(names, wanted, strict=True)), rel=1e-3)
     (best,) = json.loads(
-        poseglot("predict", run, tmp_path / "clip.npy", "--also", "fly", "--also-bias", 2, "--top", 1, "--json").out
+        poseglot("predict", run, tmp_path / "clip.npy", "--add-class", "fly", "--add-class-bias", 2, "--top", 1, "--json").out
     )[0]["answers"]
     assert best["action"] == "fly"
 
@@ -207,9 +208,9 @@ def test_what_adding_classes_refuses(
 ) -> None:
     run, clip = runs["run"], tmp_path / "clip.npy"
     np.save(clip, np.random.default_rng(0).normal(size=(1, 9, 20, 3)))
-    assert "'bow' would be there twice" in poseglot("predict", run, clip, "--also", "bow").error
-    assert "'fly' would be" in poseglot("predict", run, clip, "--also", "fly", "--also", "fly").error
-    assert "trained without words" in poseglot("predict", make_run(tmp_path / "silent"), clip, "--also", "fly").error
-    alone = poseglot("predict", run / "recognizer.safetensors", clip, "--also", "fly")
+    assert "'bow' would be there twice" in poseglot("predict", run, clip, "--add-class", "bow").error
+    assert "'fly' would be" in poseglot("predict", run, clip, "--add-class", "fly", "--add-class", "fly").error
+    assert "trained without text" in poseglot("predict", make_run(tmp_path / "silent"), clip, "--add-class", "fly").error
+    alone = poseglot("predict", run / "recognizer.safetensors", clip, "--add-class", "fly")
     assert alone.status == 1 and "not a run's folder" in alone.error
-    assert poseglot("predict", run, clip, "--also", "fly", "--top", 0).status == 1
+    assert poseglot("predict", run, clip, "--add-class", "fly", "--top", 0).status == 1

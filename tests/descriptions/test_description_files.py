@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 import yaml
 
+from poseglot.data.benchmarks import load_benchmark
+from poseglot.data.synthetic import ACTIONS
 from poseglot.descriptions import DescriptionSet, load_descriptions
 from poseglot.descriptions.description import parse_descriptions
 from poseglot.errors import PoseglotError
-from poseglot.packaged import packaged_yaml
-from poseglot.skeletons.benchmarks import load_benchmark
-from poseglot.skeletons.synthetic import ACTIONS
+from poseglot.files import packaged_yaml
 from tests.conftest import ROOT
+
+pytestmark = pytest.mark.base
 
 PACKAGED = ("demo", "nw-ucla", "ntu120", "utd-mhad")
 # Words of the sentences of parts at rest, which many classes share.
@@ -55,7 +57,7 @@ def packaged(request: pytest.FixtureRequest) -> DescriptionSet:
 
 
 def test_packaged_set_describes_the_classes_of_its_benchmark(packaged: DescriptionSet) -> None:
-    own = ROOT / "recipes" / packaged.name / "classes.txt"
+    own = ROOT / "src" / "poseglot" / "recipes" / packaged.name / "classes.txt"
     classes = tuple(own.read_text().splitlines()) if own.exists() else load_benchmark(packaged.name).classes
     assert set(packaged.classes) == set(classes)
     assert [description.label for description in packaged.of(classes)] == list(classes)

@@ -18,13 +18,13 @@ import pytest
 import yaml
 
 from poseglot.app.cli import main
+from poseglot.data.store import PackedStore
 from poseglot.descriptions import Description, load_descriptions, make_prompts
-from poseglot.descriptions.generate import Cache, Manners, Tally, ask_all
+from poseglot.descriptions.generate import AskOptions, Cache, Usage, ask_all
 from poseglot.descriptions.questions import FaultyAnswerError, Form, Question, make_questions, read_labels
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.layout import PARTS
-from poseglot.skeletons.store import PackedStore
-from tests.app.conftest import Said, poseglot  # noqa: F401
+from tests.app.conftest import Event, poseglot  # noqa: F401
 from tests.conftest import ROOT
 
 openai = pytest.importorskip("openai")
@@ -36,7 +36,7 @@ LABELS = list(KNOWN)[:3]
 QUESTIONS = [(label, kind) for label in LABELS for kind in ("paragraph", "synonyms", "parts")]
 SECRET = "sk-a-secret-that-nobody-sees"
 
-Command = Callable[..., Said]
+Command = Callable[..., Event]
 
 
 @pytest.fixture(autouse=True)
@@ -47,13 +47,13 @@ def no_endpoint_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def describe(poseglot: Command, tmp_path: Path) -> Command:  # noqa: F811
-    """`poseglot describe` on three labels, with hardly any waiting."""
+    """`poseglot generate-descriptions` on three labels, with hardly any waiting."""
     (tmp_path / "labels.txt").write_text("# mine\n\n" + "\n".join(LABELS) + "\n")
 
-    def run(server: Loopback | None, *more: object) -> Said:
+    def run(server: Loopback | None, *more: object) -> Event:
         address = ["--base-url", server.url, "--model", "m"] if server else []
         files = ["--labels", tmp_path / "labels.txt", "--out", tmp_path / "mine.yaml"]
-        return poseglot("describe", *files, *address, "--first-wait", "0.001", "--timeout", "4", *more)
+        return poseglot("generate-descriptions", *files, *address, "--first-wait", "0.001", "--timeout", "4", *more)
 
     return run
 
@@ -102,13 +102,15 @@ def test_every_question_is_answered_through_every_fault(describe: Command, tmp_p
 def test_a_fault_is_counted_by_its_kind_and_only_answers_are_complained_of(fault: str, tmp_path: Path) -> None:
     from poseglot.descriptions.endpoint import OpenAIEndpoint
 
-    tally = Tally()
+    usage = Usage()
     with Loopback(KNOWN, lambda asked, before: None if before else fault, hang=5.0) as server:
         endpoint = OpenAIEndpoint("m", server.url, timeout=4)
         questions = make_questions(LABELS, Form())[:3]
-        ask_all(questions, endpoint, Cache(tmp_path, endpoint.identity), Manners(first_wait=0.001, concurrency=3), tally=tally)
-    assert tally.faults == {FAULTS[fault]: 3}
-    assert (tally.calls, tally.answered, tally.complete) == (6, 3, 1)
+        ask_all(
+            questions, endpoint, Cache(tmp_path, endpoint.identity), AskOptions(first_wait=0.001, concurrency=3), usage=usage
+        )
+    assert usage.faults == {FAULTS[fault]: 3}
+    assert (usage.calls, usage.answered, usage.complete) == (6, 3, 1)
     sent: dict[str, list[Any]] = {}
     for _, _, body in server.requests:
         sent.setdefault(body["messages"][1]["content"], []).append(body["messages"])
@@ -154,7 +156,7 @@ def test_ctrl_c_keeps_what_is_there(describe: Command, tmp_path: Path, monkeypat
         with monkeypatch.context() as patched:
             patched.setattr(tqdm, "update", interrupt)
             said = describe(server, "--concurrency", 1)
-        assert said.status == 130 and "the same command goes on" in said.error
+        assert said.status == 130 and "the same command continues" in said.error
         assert not (tmp_path / "mine.yaml").exists()
         assert 3 <= len(list((tmp_path / "mine.answers").iterdir())) < 9
         assert describe(server).status == 0
@@ -167,7 +169,7 @@ def test_an_incomplete_set_is_not_written_and_the_same_command_completes_it(desc
     with Loopback(KNOWN, lambda asked, before: bad.get(asked)) as server:
         said = describe(server, "--retries", 2)
         assert said.status == 1
-        assert "2 of 3 classes are not complete" in said.error
+        assert "2 of 3 classes are incomplete" in said.error
         assert f"'{LABELS[1]}': parts: 3 tries failed, the last one: the parts lack hip" in said.error
         assert f"'{LABELS[2]}': paragraph: 3 tries failed, the last one: it is a refusal (I cannot help" in said.error
         assert f"'{LABELS[0]}'" not in said.error
@@ -292,7 +294,7 @@ def test_without_an_endpoint_the_template_is_named(describe: Command, monkeypatc
     assert f"nothing answers at {dead}" in messages[2].error
     monkeypatch.setitem(sys.modules, "openai", None)
     monkeypatch.delitem(sys.modules, "poseglot.descriptions.endpoint", raising=False)
-    assert "pip install '.[describe]'" in describe(None, "--model", "m").error
+    assert "pip install 'poseglot[describe]'" in describe(None, "--model", "m").error
     assert [path.name for path in tmp_path.iterdir()] == ["labels.txt"]
 
 
@@ -345,7 +347,7 @@ def test_a_template_is_refused_until_it_is_filled(describe: Command, tmp_path: P
 
 
 def test_labels_of_a_store_are_taken(poseglot: Command, small_store: PackedStore, store_path: Path, tmp_path: Path) -> None:  # noqa: F811
-    assert poseglot("describe", "--store", store_path, "--out", tmp_path / "mine.yaml", "--template").status == 0
+    assert poseglot("generate-descriptions", "--store", store_path, "--out", tmp_path / "mine.yaml", "--template").status == 0
     assert [entry["label"] for entry in yaml.safe_load((tmp_path / "mine.yaml").read_text())["classes"]] == list(
         small_store.info.classes
     )
@@ -353,7 +355,7 @@ def test_labels_of_a_store_are_taken(poseglot: Command, small_store: PackedStore
 
 def test_labels_are_one_a_line() -> None:
     assert read_labels("\ufeffwave\n\n  # no\nnod #2\r\n yes \n", origin="l.txt") == ["wave", "nod #2", "yes"]
-    with pytest.raises(PoseglotError, match=r"l\.txt: 'wave' stands in lines 1 and 3"):
+    with pytest.raises(PoseglotError, match=r"l\.txt: 'wave' is in lines 1 and 3"):
         read_labels("wave\nnod\nwave \n", origin="l.txt")
     with pytest.raises(PoseglotError, match=r"l\.txt has no class names"):
         read_labels("# wave\n", origin="l.txt")
@@ -498,7 +500,7 @@ def test_a_real_small_model_is_asked_and_what_it_gets_wrong_is_caught(
     address = ["--base-url", f"{server.listening_address}/v1", "--model", "smollm2", "--concurrency", "1"]
     asked = ["--synonyms", "3", "--max-tokens", "200", "--temperature", "0.7", "--seed", "1", "--retries", "4"]
     out = tmp_path / "mine.yaml"
-    status = main(["describe", "--labels", str(tmp_path / "labels.txt"), "--out", str(out), *address, *asked])
+    status = main(["generate-descriptions", "--labels", str(tmp_path / "labels.txt"), "--out", str(out), *address, *asked])
     said = capsys.readouterr()
     with capsys.disabled():
         print(said.out, said.err, out.read_text() if out.exists() else "", sep="\n")

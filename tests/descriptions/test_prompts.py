@@ -8,10 +8,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from poseglot.data.benchmarks import load_benchmark
 from poseglot.descriptions import Description, PromptTable, load_descriptions, make_prompts
-from poseglot.errors import PoseglotError
-from poseglot.skeletons.benchmarks import load_benchmark
-from poseglot.skeletons.random import Purpose
+from poseglot.errors import PoseglotError, SettingError
+from poseglot.random import Purpose
+
+pytestmark = pytest.mark.base
 
 SIX = ("head", "hand", "arm", "hip", "leg", "foot")
 SHOE = Description(
@@ -215,16 +217,17 @@ def test_texts_of_prompts_for_the_whole_body(prompt: str, texts: list[str]) -> N
     assert table.levels == ("global",)
     assert texts_of(table, "global", 0) == texts
     for partition in ("two", "four", "six"):
-        with pytest.raises(PoseglotError, match=rf"'{prompt}' describes the whole body.*--words\.partition global"):
+        with pytest.raises(SettingError, match=r"--text\.partition global"):
             make_prompts(MANUAL, prompt=prompt, partition=partition, states=states)
 
 
 @pytest.mark.parametrize("partition", ["two", "four", "six"])
-def test_parts_are_synonym_and_parts_without_the_whole_body(partition: str) -> None:
+def test_parts_are_synonym_and_parts_with_the_label_for_the_whole_body(partition: str) -> None:
     both = make_prompts(CLASSES, prompt="synonym+parts", partition=partition)
     parts = make_prompts(CLASSES, prompt="parts", partition=partition)
-    assert both.levels == ("global", *parts.levels)
-    for level in parts.levels:
+    assert both.levels == parts.levels
+    assert [texts_of(parts, "global", k) for k in range(3)] == [[each.label] for each in CLASSES]
+    for level in parts.levels[1:]:
         assert [texts_of(parts, level, k) for k in range(3)] == [texts_of(both, level, k) for k in range(3)]
 
 
@@ -232,6 +235,23 @@ def test_parts_of_the_whole_body_are_all_six_sentences() -> None:
     table = make_prompts(CLASSES, prompt="parts", partition="global")
     assert table.levels == ("global",)
     assert texts_of(table, "global", 0) == ["put on a shoe, H1, A1, B1, C1, L1, F1"]
+
+
+def test_parts_may_be_named_in_their_sentences() -> None:
+    table = make_prompts(CLASSES, prompt="synonym+parts", partition="four", name_parts=True)
+    assert texts_of(table, "head", 0) == ["put on a shoe, the head: H1"]
+    assert texts_of(table, "foot", 0) == ["put on a shoe, the leg: L1, the foot: F1"]
+    assert texts_of(table, "global", 1) == ["don", "lace up"]
+
+
+def test_sentences_are_the_texts_without_the_class_name() -> None:
+    classes = [replace(each, parts={**each.parts, "head": "is still"}) for each in CLASSES]
+    table = make_prompts(classes, prompt="synonym+parts", partition="four")
+    assert len(table.sentences) == len(table.texts)
+    said = dict(zip(table.texts, table.sentences, strict=True))
+    assert {said[texts_of(table, "head", label)[0]] for label in range(3)} == {"is still"}
+    assert said["put on a shoe, A1, B1"] == "A1, B1"
+    assert said["lace up"] == "lace up"
 
 
 def test_samples_are_candidates_and_are_not_mixed() -> None:

@@ -1,7 +1,7 @@
 """The fenced blocks of README, docs/ and results/README.md, and the commands in them.
 
-A block without a language is for a shell. What is in it is not guessed at: bash itself reads it - comments, loops, braces, variables,
-continued lines -, with functions in the place of the commands, which only write down how they were called.
+A block without a language is for a shell. bash itself reads it (comments, loops, braces, variables, continued lines), with functions in
+place of the commands, which only record their arguments.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _STUBS = "\n".join(f"{name}() {{ printf '%s\\x1f' {name} \"$@\"; printf '\\x1e';
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: where it is, its language ("" for a shell), its text."""
+    """A fenced block, its place, its language ("" for a shell) and its text."""
 
     page: str
     line: int
@@ -36,7 +36,7 @@ class Block:
 
 
 def blocks(page: str) -> list[Block]:
-    """Those of a page, in order."""
+    """Return the blocks of a page, in order."""
     text = PAGES[page]
     found = re.finditer(r"^```(\w*)\n(.*?)^```", text, re.M | re.S)
     return [Block(page, text.count("\n", 0, each.start()) + 1, each[1], each[2]) for each in found]
@@ -44,7 +44,7 @@ def blocks(page: str) -> list[Block]:
 
 @cache
 def commands(block: Block) -> list[tuple[str, ...]]:
-    """Every command of a shell block as bash would call it."""
+    """Return every command of a shell block as bash would call it."""
     bash = subprocess.run(
         [shutil.which("bash") or "bash", "--norc", "-eu", "-c", f"{_STUBS}\n{block.text}"],
         capture_output=True,

@@ -1,7 +1,8 @@
-"""Every command and every Python block of README, docs/ and results/README.md is run, or stands in `only_parsed` with a reason.
+"""Every command and every Python block of README, docs/ and results/README.md runs, or is in `only_parsed` with a reason.
 
-All of them are read by the real parsers (that is quick, and says which command, option, setting or file does not exist). Then page by page
-they are run, in order, in a folder that holds what the page takes for granted (`world`), trainings for an epoch of a narrow network.
+The real parsers read all of them, which is quick and finds commands, options, settings and files that do not exist. Then they run page
+by page, in order, in a folder with what the page assumes (`world`). Trainings are shortened to an epoch of a narrow network. The Python
+blocks of a page share their names.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
+import poseglot
 from poseglot.app.cli import build_parser, main
 from poseglot.app.commands import study as study_command
 from poseglot.app.commands import train
 from poseglot.app.project import recipe_text
-from poseglot.models.encoders import build_encoder
-from poseglot.skeletons.layout import load_layout
-from poseglot.training.recipe_file import parse_recipe, recipe_help
+from poseglot.studies.study import find_study
+from poseglot.training.engine import train as train_recipe
+from poseglot.training.recipe import Recipe
+from poseglot.training.recipe_io import parse_recipe, recipe_help, recipe_yaml
 from tests.conftest import ROOT
 from tests.docs.blocks import PAGES, Block, blocks, commands
 from tests.docs.only_parsed import ONLY_PARSED, PYTHON_ONLY_PARSED
@@ -33,32 +35,35 @@ EVERY = [(block, command) for page in PAGES for block in blocks(page) if not blo
 LINES = sorted({shlex.join(command) for _, command in EVERY})
 SETTINGS = set(re.findall(r"--[\w.]+", recipe_help()))
 LANGUAGES = {"", "python", "yaml", "text", "math"}
-# Blocks of YAML, and the test that reads them.
+# Pages with YAML, and the test that reads it.
 YAML_TESTS = {
     "docs/layouts.md": "tests/skeletons/test_packaged_layouts.py",
     "docs/studies.md": "tests/studies/test_shipped_studies.py",
-    "docs/words.md": "tests/descriptions/test_states.py",
+    "docs/text.md": "tests/descriptions/test_part_states.py",
 }
-# Python that another test runs: the page's only block of a file of ours.
+# Pages whose Python another test runs.
 PYTHON_TESTS = {"docs/adding-an-encoder.md": "tests/docs/test_adding_an_encoder.py"}
-# Pages that train, or start a server: a few seconds each.
+# Pages that train or start a server.
 SLOW = {
     "README.md",
     "results/README.md",
     "docs/export.md",
     "docs/page.md",
     "docs/predicting.md",
-    "docs/words.md",
+    "docs/text.md",
     "docs/data.md",
     "docs/streaming.md",
     "docs/studies.md",
+    "docs/python.md",
+    "docs/recipes.md",
 }
-# Pages whose blocks go on where the one before has gone to.
+# Pages whose blocks keep the working directory of the block before.
 ONE_WALK = {"docs/own-data.md"}
 RUN = [page for page in PAGES if any(block.language in ("", "python") for block in blocks(page)) and page not in PYTHON_TESTS]
 
 
 def reason_not_to_run(command: Sequence[str]) -> str | None:
+    """Return why a command is only parsed; None if it is run."""
     line = shlex.join(command)
     return next((reason for pattern, reason in ONLY_PARSED.items() if re.search(pattern, line)), None)
 
@@ -68,19 +73,19 @@ def test_there_are_commands_to_check() -> None:
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_every_command_exists_and_takes_what_it_is_given(line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_command_is_valid(line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(ROOT)
     program, *arguments = shlex.split(line)
     if program == "poseglot" and arguments != ["--version"]:
         parsed, rest = build_parser().parse_known_args(arguments)
         if parsed.command is train.run:
-            own = tmp_path / train.OWN_RECIPE  # what `poseglot new` wrote, in the folder that it is called in
-            own.write_text(recipe_text("by-subject", train=100))
+            own = tmp_path / train.OWN_RECIPE  # the recipe that `poseglot init` writes
+            own.write_text(recipe_text("by-subject", 100))
             parse_recipe(["--config", str(parsed.config or own), *rest])
         else:
             assert rest == []
         if parsed.command is study_command.run:
-            assert parsed.study.is_file()
+            assert find_study(parsed.study).is_file()
     elif program == "python":
         script, *given = arguments
         source = (ROOT / script).read_text()
@@ -93,8 +98,8 @@ def test_every_command_exists_and_takes_what_it_is_given(line: str, monkeypatch:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_commands_within_sentences_exist_and_have_their_options(page: str) -> None:
-    """`poseglot evaluate RUN --store STORE` in the text: the command, and every option or setting that is named."""
+def test_commands_in_sentences_are_valid(page: str) -> None:
+    """Check commands in the text, such as `poseglot evaluate RUN --store STORE`: the command and its options."""
     prose = re.sub(r"^```.*?^```", "", PAGES[page], flags=re.M | re.S)
     (subparsers,) = (each for each in build_parser()._actions if hasattr(each, "choices") and isinstance(each.choices, dict))
     for name, rest in re.findall(r"`poseglot ([a-z][a-z-]*)((?: [^`]*)?)`", re.sub(r"\s+", " ", prose)):
@@ -116,52 +121,54 @@ def test_every_block_has_a_test() -> None:
 
 
 @pytest.mark.parametrize("pattern", ONLY_PARSED)
-def test_every_reason_not_to_run_a_command_is_still_needed(pattern: str) -> None:
+def test_every_reason_has_a_command(pattern: str) -> None:
     assert any(re.search(pattern, line) for line in LINES)
 
 
-def test_what_a_page_takes_for_granted_is_of_a_page_that_is_there() -> None:
+def test_provided_pages_exist() -> None:
     assert set(PROVIDED) <= set(PAGES)
     assert set(RUN) >= SLOW
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, marks=pytest.mark.slow if page in SLOW else ()) for page in RUN])
-def test_a_page_does_what_it_says(
-    page: str, tmp_path: Path, store_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_page_runs(page: str, tmp_path: Path, store_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(tmp_path, store_path, tiny_bert)
     world.provide(PROVIDED.get(page, ()))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(poseglot, "train", short_train(world), raising=False)
+    names: dict[str, Any] = {"__name__": "page"}
     with ExitStack() as until_the_end:
         for block in blocks(page):
             if page not in ONE_WALK:
                 monkeypatch.chdir(tmp_path)
             if block.language == "python":
-                run_python(block, tmp_path)
+                run_python(block, tmp_path, names)
             elif not block.language:
                 for command in commands(block):
                     run_command(command, block, world, until_the_end, monkeypatch)
 
 
-def run_python(block: Block, folder: Path) -> None:
+def run_python(block: Block, folder: Path, names: dict[str, Any]) -> None:
     text = block.text
     port = folder / "port"
     if port.exists():
         text = text.replace("127.0.0.1:8000", f"127.0.0.1:{port.read_text()}")
     code = compile(text, str(block), "exec")
     if block.page not in PYTHON_ONLY_PARSED:
-        exec(code, names_for(block.page))
+        exec(code, names)
 
 
-def names_for(page: str) -> dict[str, Any]:
-    """What a page's Python has from outside."""
-    if page != "docs/speed.md":
-        return {}
+def short_train(world: World) -> Any:
+    """Return `poseglot.train` for an epoch of a narrow network."""
 
-    class Holder:
-        encoder = build_encoder("ctr-gcn", load_layout("kinect20"), people=1, channels=3, width=8)
+    def train(recipe: Recipe | str, out: str, **options: Any) -> Any:
+        if isinstance(recipe, Recipe):
+            file = world.folder / "given.yaml"
+            file.write_text(recipe_yaml(recipe))
+            recipe = str(file)
+        return train_recipe(parse_recipe(shortened(["--config", recipe], world)), out, **options)
 
-    return {"recognizer": Holder, "clips": torch.zeros(1, 1, 20, 20, 3)}
+    return train
 
 
 def run_command(
@@ -183,29 +190,28 @@ def run_command(
         until_the_end.enter_context(served(arguments, world.folder))
         return
     if arguments[0] == "train":
-        arguments = shortened(arguments, world)
-    if arguments[0] in ("train", "prepare", "new"):
+        arguments = [*shortened(arguments, world), "--accelerator=cpu"]
+    if arguments[0] in ("train", "prepare", "init"):
         remove(arguments)
     status = main(arguments)
     assert status == 0, f"{block}: {shlex.join(command)}"
 
 
 def shortened(arguments: Sequence[str], world: World) -> list[str]:
-    """The same training for an epoch of a narrow network; what the command sets itself stays, if it makes it no longer."""
-    settings = {**TINY, "words.encoder": str(world.text_encoder)}
-    if "recipes/demo/demo.yaml" in arguments:
+    """Shorten a training to an epoch of a narrow network. Settings of the command stay unless they make it longer."""
+    settings = {**TINY, "text.encoder": str(world.text_encoder)}
+    if "--config demo" in shlex.join(arguments) or "given.yaml" in shlex.join(arguments):
         settings["data.store"] = str(world.store)
     kept = list(arguments)
-    for name in ("optim.epochs", "optim.steps", "model.width"):
+    for name in ("optim.epochs", "optim.milestones", "model.base_channels"):
         if f"--{name}" in kept:
-            place = kept.index(f"--{name}")
-            del kept[place : place + 2]
-    kept.append("--accelerator=cpu")
+            index = kept.index(f"--{name}")
+            del kept[index : index + 2]
     return [*kept, *(word for name, value in settings.items() if f"--{name}" not in kept for word in (f"--{name}", value))]
 
 
 def remove(arguments: Sequence[str]) -> None:
-    """What a command is to make, and what was there for those before it on the page."""
+    """Remove what a command will make, if an earlier command of the page made it."""
     import shutil
 
     if "--out" in arguments:
@@ -214,7 +220,7 @@ def remove(arguments: Sequence[str]) -> None:
 
 @contextmanager
 def served(arguments: Sequence[str], folder: Path) -> Iterator[None]:
-    """The server of a page, as a process on a port that is free, until the page ends."""
+    """Run the server of a page as a process on a free port until the page ends."""
     import signal
 
     from tests.app.web.test_running import start

@@ -1,4 +1,4 @@
-"""The site as `make docs` builds it: strictly, with nothing loaded from elsewhere, no dead link, and generated pages that are whole."""
+"""The site that `make docs` builds: strict, nothing loaded from other hosts, no dead links, complete generated pages."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from typing import get_type_hints
 import pytest
 import yaml
 
+import poseglot
+from poseglot.studies.study import list_studies
 from poseglot.training.recipe import Recipe
+from poseglot.training.recipe_io import find_recipe, list_recipes
 from tests.conftest import ROOT
 
 LOADS = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src"}
 
 
 def loaded(name: str) -> ModuleType:
-    """A file of scripts/ as a module."""
+    """Load a file of scripts/ as a module."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -33,11 +36,11 @@ def loaded(name: str) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    """What assembles the pages."""
+    """The script that assembles the pages."""
     return loaded("docs_site")
 
 
-def test_a_folder_with_the_sources_in_it_is_not_emptied(script: ModuleType, tmp_path: Path) -> None:
+def test_sources_are_not_emptied(script: ModuleType, tmp_path: Path) -> None:
     script.ROOT = tmp_path
     (tmp_path / "docs").mkdir()
     for out in (tmp_path, tmp_path / "docs"):
@@ -48,7 +51,7 @@ def test_a_folder_with_the_sources_in_it_is_not_emptied(script: ModuleType, tmp_
 
 @pytest.fixture(scope="module")
 def site(script: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the site, built as the Makefile does."""
+    """The folder of the site, built as by the Makefile."""
     folder = tmp_path_factory.mktemp("site")
     shutil.copy(ROOT / "mkdocs.yml", folder)
     script.assemble(folder / "build" / "docs")
@@ -61,13 +64,13 @@ def site(script: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Page(HTMLParser):
-    """What a page loads, where it points, and which places in it can be pointed at."""
+    """What a page loads, its links, and its anchors."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.loaded: list[str] = []
         self.links: list[str] = []
-        self.places: set[str] = set()
+        self.anchors: set[str] = set()
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -76,7 +79,7 @@ class Page(HTMLParser):
             self.loaded.append(str(given[LOADS[tag]]))
         if tag == "a" and given.get("href"):
             self.links.append(str(given["href"]))
-        self.places |= {str(given[key]) for key in ("id", "name") if given.get(key)}
+        self.anchors |= {str(given[key]) for key in ("id", "name") if given.get(key)}
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +87,7 @@ def pages(site: Path) -> dict[Path, Page]:
     return {path.resolve(): Page(path) for path in site.rglob("*.html") if path.name != "404.html"}
 
 
-def test_nothing_is_loaded_from_elsewhere_and_everything_loaded_is_there(pages: dict[Path, Page]) -> None:
+def test_everything_loaded_is_local(pages: dict[Path, Page]) -> None:
     assert len(pages) >= 24
     for path, page in pages.items():
         for target in page.loaded:
@@ -93,30 +96,31 @@ def test_nothing_is_loaded_from_elsewhere_and_everything_loaded_is_there(pages: 
                 assert (path.parent / target.split("?")[0].split("#")[0]).exists(), (path.name, target)
 
 
-def test_style_sheets_load_nothing_from_elsewhere(site: Path) -> None:
+def test_style_sheets_are_local(site: Path) -> None:
     for sheet in site.rglob("*.css"):
         assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", sheet.read_text(encoding="utf-8")), sheet
 
 
-def test_every_link_leads_to_something(pages: dict[Path, Page]) -> None:
+def test_links_are_valid(pages: dict[Path, Page]) -> None:
     for path, page in pages.items():
         for link in page.links:
             if re.match(r"(https?|mailto):", link):
                 continue
-            target, _, place = link.partition("#")
+            target, _, anchor = link.partition("#")
             reached = (path.parent / target).resolve() if target else path
             assert reached.exists(), (path.name, link)
-            if place and reached in pages:
-                assert place in pages[reached].places or place == "__top", (path.name, link)
+            if anchor and reached in pages:
+                assert anchor in pages[reached].anchors or anchor == "__top", (path.name, link)
 
 
-def test_every_page_is_in_the_navigation() -> None:
+def test_every_page_is_in_the_navigation(script: ModuleType) -> None:
     named = set(re.findall(r"[\w/-]+\.md", yaml.safe_dump(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"])))
     there = {path.name for path in (ROOT / "docs").glob("*.md")}
-    assert named == there | {"results/README.md"}
+    generated = {f"python/{name}.md" for name in script.api_pages()} - {"python/poseglot.md"}
+    assert named == there | generated | {"results/README.md"}
 
 
-def test_every_command_and_option_is_on_its_page(script: ModuleType, site: Path) -> None:
+def test_commands_page_is_complete(script: ModuleType, site: Path) -> None:
     page = script.commands_page()
     for name, parser in script.commands().items():
         (section,) = re.findall(rf"^## poseglot {name}\n(.*?)(?=^## |\Z)", page, re.M | re.S)
@@ -125,7 +129,7 @@ def test_every_command_and_option_is_on_its_page(script: ModuleType, site: Path)
         assert f'id="poseglot-{name}"' in (site / "commands.html").read_text()
 
 
-def test_every_setting_is_on_its_page_with_type_default_and_meaning(script: ModuleType) -> None:
+def test_settings_page_is_complete(script: ModuleType) -> None:
     page = script.settings_page()
     for section, kind in get_type_hints(Recipe).items():
         for name in [f"{section}.{entry.name}" for entry in fields(kind)] if is_dataclass(kind) else [section]:
@@ -134,22 +138,36 @@ def test_every_setting_is_on_its_page_with_type_default_and_meaning(script: Modu
             assert row[2].endswith((".", ")")) and row[2].count("`") % 2 == 0, f"{name}: {row[2]}"
 
 
-def test_every_recipe_and_study_is_on_its_page(script: ModuleType) -> None:
+def test_recipes_page_is_complete(script: ModuleType) -> None:
     recipes, studies = script.recipes_page(), script.studies_page()
-    for path in (ROOT / "recipes").glob("*/*.yaml"):
-        assert f"### recipes/{path.parent.name}/{path.name}\n" in recipes and path.read_text().strip() in recipes
-    for path in (ROOT / "studies").glob("*.yaml"):
-        assert f"`studies/{path.name}`" in studies
+    for name in list_recipes():
+        assert f"### {name}\n" in recipes and find_recipe(name).read_text().strip() in recipes
+    for name in list_studies():
+        assert f"`{name}`" in studies
 
 
-def test_formulas_are_drawn_by_the_browser_itself(site: Path) -> None:
+def test_every_public_name_is_in_the_reference(script: ModuleType) -> None:
+    reference = "\n".join(script.api_pages().values())
+    for name in poseglot.__all__:
+        assert f"poseglot.{name}" in reference, name
+
+
+def test_search_finds_how_to_read_the_files_of_pose_estimators(site: Path) -> None:
+    table = (site / "data.html").read_text()
+    for tool in ("OpenPose", "MediaPipe", "YOLO", "AlphaPose", "MMPose"):
+        assert tool in table, tool
+
+
+def test_formulas_are_mathml(site: Path) -> None:
     method = (site / "method.html").read_text()
     assert method.count("<math") == 4 and "\\frac" not in re.sub(r"<annotation.*?</annotation>", "", method, flags=re.S)
 
 
-def test_pictures_of_the_method_are_those_that_their_script_draws(tmp_path: Path) -> None:
+def test_pictures_of_the_method_are_current(tmp_path: Path) -> None:
     loaded("method_pictures").main(tmp_path)
     for picture in tmp_path.glob("*.svg"):
         there = (ROOT / "docs" / "pictures" / picture.name).read_text()
         # The last digits of coordinates are the machine's.
-        assert re.sub(r"[\d.]+", "#", there) == re.sub(r"[\d.]+", "#", picture.read_text()), f"draw {picture.name} again"
+        assert re.sub(r"[\d.]+", "#", there) == re.sub(r"[\d.]+", "#", picture.read_text()), (
+            f"run scripts/method_pictures.py for {picture.name}"
+        )

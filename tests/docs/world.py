@@ -1,7 +1,6 @@
-"""What the pages take for granted - runs, stores, clips, files -, made small; and how the commands on them are run.
+"""Small runs, stores, clips and files that the pages assume.
 
-A page says `runs/first` and has not said how that was trained: `PROVIDED` names, for each page, what lies there when its first
-command is given. What a page makes itself is made by its own commands.
+`PROVIDED` lists for each page what is there before its first command. The page's own commands make the rest.
 """
 
 from __future__ import annotations
@@ -16,55 +15,56 @@ from typing import Any
 import numpy as np
 import torch
 
+from poseglot.data.benchmarks import load_benchmark
+from poseglot.data.store import open_store, write_store
 from poseglot.descriptions.questions import template
 from poseglot.files import write_atomically
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, save_recognizer
-from poseglot.skeletons.benchmarks import load_benchmark
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.store import open_store, write_store
-from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, WordsRecipe
-from poseglot.training.recipe_file import recipe_yaml
-from poseglot.training.run import Run
+from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TextRecipe
+from poseglot.training.recipe_io import recipe_yaml
+from poseglot.training.run_folder import RunFolder
 from tests.conftest import ROOT
 
-EVALUATED = [f"runs/{name}" for name in ("a", "b", *(f"{side}-seed{seed}" for side in "ab" for seed in range(3)))]
-FUSED = ["runs/joint", "runs/bone", *(f"runs/{stream}-fold{fold}" for stream in ("joint", "bone") for fold in (1, 2))]
-FOUR = [f"runs/nw-ucla-{stream}" for stream in ("joint", "bone", "joint_motion", "bone_motion")]
+EVALUATED = [f"runs/{name}" for name in ("a", "b", *(f"{subset}-seed{seed}" for subset in "ab" for seed in range(3)))]
+FUSED = ["runs/joint", "runs/bone", *(f"runs/{modality}-fold{fold}" for modality in ("joint", "bone") for fold in (1, 2))]
+FOUR = [f"runs/nw-ucla-{modality}" for modality in ("joint", "bone", "joint_motion", "bone_motion")]
 CLIPS = ["some_clip.json", "another.npy", "a_folder_of_clips"]
 PROVIDED: Mapping[str, Sequence[str]] = {
-    "README.md": ["data/nw-ucla", "all_sqe.zip", "my-clips", *CLIPS, "runs/with-words", "runs/without-words", "runs/demo"],
+    "README.md": ["data/nw-ucla", "all_sqe.zip", "my-clips", *CLIPS, "runs/with-text", "runs/without-text", "runs/demo"],
     "results/README.md": ["data/nw-ucla", "all_sqe.zip"],
-    "docs/archives.md": ["data/nw-ucla", "runs/first"],
+    "docs/batch.md": ["data/nw-ucla", "runs/first"],
     "docs/data.md": ["data/nw-ucla", "all_sqe.zip", "my-clips", "my-clips.csv", "my-layout.yaml"],
+    "docs/from-file-to-answer.md": ["data/demo", "runs/demo"],
+    "docs/index.md": ["runs/demo"],
     "docs/export.md": ["data/nw-ucla", "runs/first", *CLIPS],
     "docs/long-recordings.md": ["runs/first", "recording.npy", "recording.csv", "annotated.csv"],
-    "docs/page.md": ["runs/demo", "runs/with-words", "runs/without-words"],
+    "docs/page.md": ["runs/demo", "runs/with-text", "runs/without-text"],
     "docs/predicting.md": ["data/nw-ucla", "runs/first", *CLIPS, "from_a_pose_estimator.npy"],
-    "docs/python.md": ["data/demo", "runs/demo"],
     "docs/streaming.md": ["data/nw-ucla", "runs/live", "clip.npy", "recording.npy"],
     "docs/studies.md": [*EVALUATED, *FUSED],
-    "docs/words.md": ["data/nw-ucla", "data/mine", "labels.txt", "my-actions.yaml", "before.yaml", "after.yaml"],
+    "docs/text.md": ["data/nw-ucla", "data/mine", "labels.txt", "my-actions.yaml", "before.yaml", "after.yaml"],
     "docs/zero-shot.md": ["runs/demo", "my-actions.yaml"],
 }
-# What makes a training of seconds of every recipe. Settings that a page's command gives itself come later, and win.
+# Settings that shorten every training to seconds. Those of the page's command have precedence.
 TINY = {
-    "optim.epochs": "1", "optim.warmup_epochs": "1", "optim.steps": "[]", "optim.batch_size": "16", "data.repeat": "1",
-    "optim.drop_last": "false",    "model.width": "8", "words.learning": "frozen", "evaluate_every": "1",
+    "optim.epochs": "1", "optim.warmup_epochs": "1", "optim.milestones": "[]", "optim.batch_size": "16", "data.repeat": "1",
+    "optim.drop_last": "false",    "model.base_channels": "8", "text.freeze": "true", "evaluate_every": "1",
 }  # fmt: skip
 
 
 class World:
-    """A folder in which the commands of a page are given.
+    """The folder in which the commands of a page run.
 
     Args:
-        folder: empty.
-        store: where the small synthetic store is; the demo recipe learns from it, too.
-        text_encoder: the folder of a tiny one.
+        folder: An empty folder.
+        store: The path of the small synthetic store, which the demo recipe uses, too.
+        text_encoder: The folder of a tiny text encoder.
     """
 
     def __init__(self, folder: Path, store: Path, text_encoder: Path) -> None:
         self.folder, self.store, self._store, self.text_encoder = folder, store, open_store(store), text_encoder
-        for name in ("recipes", "studies", "src", "benchmarks"):
+        for name in ("src", "benchmarks"):
             (folder / name).symlink_to(ROOT / name)
 
     def provide(self, names: Sequence[str]) -> None:
@@ -97,36 +97,36 @@ class World:
             "labels.txt": lambda path: path.write_text("".join(f"{label}\n" for label in self._store.info.classes)),
         }[name]
 
-    def _joints(self, place: int) -> Any:
-        return self._store.clip(place).joints
+    def _joints(self, index: int) -> Any:
+        return self._store[index].joints
 
     def _recording(self) -> Any:
-        return np.concatenate([self._joints(place) for place in range(0, 60, 12)], axis=1)
+        return np.concatenate([self._joints(index) for index in range(0, 60, 12)], axis=1)
 
     def _run(self, folder: Path) -> None:
-        """A run on the demo set: random weights, its recipe, and scores as `poseglot evaluate` writes them."""
+        """Write a run on the demo set: random weights, its recipe, and scores of `poseglot evaluate`."""
         from poseglot.app.cli import main
 
         torch.manual_seed(sum(folder.name.encode()))
-        stream = folder.name.split("-fold")[0] if folder.name.split("-fold")[0] in ("joint", "bone") else "joint"
-        worded = folder.name in ("demo", "with-words")
-        levels = load_layout("kinect20").partition("four") if worded else None
+        modality = folder.name.split("-fold")[0] if folder.name.split("-fold")[0] in ("joint", "bone") else "joint"
+        with_text = folder.name in ("demo", "with-text")
+        levels = load_layout("kinect20").partition("four") if with_text else None
         spec = RecognizerSpec(
             "kinect20",
             self._store.info.classes,
-            options={"width": 8},
-            stream=stream,
+            encoder_kwargs={"base_channels": 8},
+            modality=modality,
             levels=levels,
-            text_width=24 if worded else 0,
+            embed_dim=24 if with_text else 0,
         )
-        run = Run(folder)
+        run = RunFolder(folder)
         save_recognizer(Recognizer(spec).eval(), run.recognizer)
-        words = WordsRecipe(
-            prompt="parts" if worded else "none", descriptions="demo", encoder=str(self.text_encoder), learning="frozen"
+        text = TextRecipe(
+            prompt="parts" if with_text else "none", descriptions="demo", encoder=str(self.text_encoder), freeze=True
         )
         fold = int(folder.name.split("-fold")[1]) if "-fold" in folder.name else 0
-        data = DataRecipe(str(self.store), "cross-person", stream, folds=2 if fold else 0, fold=fold)  # type: ignore[arg-type]
-        recipe = Recipe(data, ModelRecipe(width=8), words, optim=OptimRecipe(epochs=1, steps=[]))
+        data = DataRecipe(str(self.store), "cross-person", modality, folds=2 if fold else 0, fold=fold)  # type: ignore[arg-type]
+        recipe = Recipe(data, ModelRecipe(base_channels=8), text, optim=OptimRecipe(epochs=1, milestones=[]))
         write_atomically(run.recipe, recipe_yaml(recipe))
         counted = {"correct": 2, "total": 24}
         log = {"epoch": 1, "lr": 0.1, "loss": 2.5, "classification": 2.5, "alignment": 0.0, "train": counted, "test": counted}
@@ -136,11 +136,11 @@ class World:
             np.save(folder / "unseen-clip.npy", self._joints(0))
 
     def _nw_ucla(self, path: Path) -> None:
-        """Clips of the synthetic set under NW-UCLA's names and views."""
-        clips = [self._store.clip(place) for place in range(100)]
+        """Write clips of the synthetic set under NW-UCLA's names and views."""
+        clips = [self._store[index] for index in range(100)]
         named = [
-            replace(clip, label=place % 10, camera=place // 10 % 3 + 1, subject=place // 30 + 1, name=f"clip{place}")
-            for place, clip in enumerate(clips)
+            replace(clip, label=index % 10, camera=index // 10 % 3 + 1, subject=index // 30 + 1, name=f"clip{index}")
+            for index, clip in enumerate(clips)
         ]
         write_store(path, named, benchmark=load_benchmark("nw-ucla"), layout=load_layout("kinect20"), source={})
 
@@ -149,17 +149,17 @@ class World:
         path.write_text(json.dumps(table))
 
     def _json_files(self, path: Path) -> None:
-        """NW-UCLA's zip with twelve clips in it."""
+        """Write NW-UCLA's zip with twelve clips."""
         import zipfile
 
         with zipfile.ZipFile(path, "w") as archive:
-            for place, (action, view) in enumerate((action, view) for action in (1, 2, 3, 4) for view in (1, 2, 3)):
-                name = f"a{action:02}_s01_e{place:02}_v{view:02}"
-                table = {"file_name": name, "skeletons": self._joints(place)[0].tolist(), "label": action}
+            for index, (action, view) in enumerate((action, view) for action in (1, 2, 3, 4) for view in (1, 2, 3)):
+                name = f"a{action:02}_s01_e{index:02}_v{view:02}"
+                table = {"file_name": name, "skeletons": self._joints(index)[0].tolist(), "label": action}
                 archive.writestr(f"all_sqe/{name}.json", json.dumps(table))
 
     def _two_dimensional(self, path: Path) -> None:
-        """A folder for each of three actions, of COCO's joints with scores."""
+        """Write a folder for each of three actions, with COCO's joints and scores."""
         rng = np.random.default_rng(0)
         for action in ("wave", "bow", "squat"):
             (path / action).mkdir(parents=True)
@@ -167,12 +167,12 @@ class World:
                 np.save(path / action / f"{number:04}.npy", rng.uniform(0, 1, size=(20, 17, 3)))
 
     def _table(self, path: Path, *, clips: bool) -> None:
-        """Joints in long form: some clips of three people, or one recording."""
+        """Write joints in long form: some clips of three people, or one recording."""
         names = load_layout("kinect20").joints
         lines = ["clip,label,subject,frame,person,joint,x,y,z" if clips else "frame,person,joint,x,y,z"]
-        for place in range(12) if clips else range(1):
-            joints = self._joints(place)[0, ::3] if clips else self._recording()[0]
-            first = f"c{place},{('wave', 'bow')[place % 2]},{(3, 5, 7)[place // 2 % 3]}," if clips else ""
+        for index in range(12) if clips else range(1):
+            joints = self._joints(index)[0, ::3] if clips else self._recording()[0]
+            first = f"c{index},{('wave', 'bow')[index % 2]},{(3, 5, 7)[index // 2 % 3]}," if clips else ""
             lines += [
                 f"{first}{frame},0,{name},{x:.4f},{y:.4f},{z:.4f}"
                 for frame, posture in enumerate(joints)
@@ -182,12 +182,12 @@ class World:
 
     def _folder_of_clips(self, path: Path) -> None:
         path.mkdir()
-        for place in range(3):
-            np.save(path / f"clip{place}.npy", self._joints(place))
+        for index in range(3):
+            np.save(path / f"clip{index}.npy", self._joints(index))
 
 
 def _descriptions(path: Path) -> None:
-    """A description file of two classes, filled in."""
+    """Write a description file of two classes."""
     text = template(["doing push-ups", "sitting on the floor"], synonyms=2)
     for number, (empty, filled) in enumerate((('""', '"a text about it"'), ("[]", "[this, that]"))):
         assert empty in text, number

@@ -10,15 +10,17 @@ import pytest
 import torch
 
 from poseglot.evaluation.calibration import (
-    COLDEST,
-    HOTTEST,
-    answered,
+    MAX_TEMPERATURE,
+    MIN_TEMPERATURE,
     confidences,
+    coverage,
     fit_temperature,
     negative_log_likelihood,
     reliability,
 )
 from poseglot.evaluation.metrics import top_k
+
+pytestmark = pytest.mark.base
 
 Array = npt.NDArray[np.float64]
 
@@ -57,8 +59,8 @@ def test_scaled_logits_scale_the_temperature() -> None:
 
 def test_the_ends_of_the_range() -> None:
     logits = np.array([[5.0, 0.0], [0.0, 5.0]])
-    assert fit_temperature(logits, np.array([0, 1])) == COLDEST
-    assert fit_temperature(logits, np.array([1, 0])) == HOTTEST
+    assert fit_temperature(logits, np.array([0, 1])) == MIN_TEMPERATURE
+    assert fit_temperature(logits, np.array([1, 0])) == MAX_TEMPERATURE
 
 
 def test_the_likelihood_is_torchs_cross_entropy() -> None:
@@ -78,7 +80,7 @@ def test_the_error_by_hand() -> None:
     logits, labels = two_classes(0.55, 0.59, 0.9, 0.96), np.array([0, 1, 0, 0])
     found = reliability(logits, labels, bins=5)
     assert found.ece == pytest.approx(0.5 * abs(0.5 - 0.57) + 0.5 * abs(1 - 0.93))
-    assert [(each.count.correct, each.count.total) for each in found.bins] == [(0, 0), (0, 0), (1, 2), (0, 0), (2, 2)]
+    assert [(each.accuracy.correct, each.accuracy.total) for each in found.bins] == [(0, 0), (0, 0), (1, 2), (0, 0), (2, 2)]
     assert found.bins[4].confidence == pytest.approx(0.93)
     assert math.isnan(found.bins[0].confidence)
     assert found.nll == pytest.approx(-np.log([0.55, 0.41, 0.9, 0.96]).mean())
@@ -87,21 +89,21 @@ def test_the_error_by_hand() -> None:
 def test_a_temperature_changes_no_answer() -> None:
     logits, labels = drawn(2.0, clips=100)
     for temperature in (0.3, 4.0):
-        counted = sum(each.count.correct for each in reliability(logits, labels, temperature).bins)
+        counted = sum(each.accuracy.correct for each in reliability(logits, labels, temperature).bins)
         assert counted == top_k(logits, labels, 1).correct
 
 
 def test_certainty_is_in_the_last_bin() -> None:
     (*_, last) = reliability(np.array([[1e3, 0.0]]), np.array([0])).bins
-    assert (last.confidence, last.count.total) == (1.0, 1)
+    assert (last.confidence, last.accuracy.total) == (1.0, 1)
 
 
 def test_what_is_answered_above_a_threshold() -> None:
     confidence, right = confidences(two_classes(0.6, 0.2, 0.9)), np.array([False, True, True])
     assert confidence == pytest.approx([0.6, 0.8, 0.9])
-    some, correct = answered(confidence, right, 0.7)
+    some, correct = coverage(confidence, right, 0.7)
     assert (some.correct, some.total, correct.correct, correct.total) == (2, 3, 2, 2)
-    none, nothing = answered(confidence, right, 0.95)
+    none, nothing = coverage(confidence, right, 0.95)
     assert (none.correct, nothing.total) == (0, 0)
-    everything, _ = answered(confidence, right, 0)
+    everything, _ = coverage(confidence, right, 0)
     assert everything.correct == 3

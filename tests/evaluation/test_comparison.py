@@ -18,16 +18,16 @@ from poseglot.evaluation.comparison import (
     beyond,
     class_differences,
     mcnemar,
-    mean_and_deviation,
     paired_difference,
-    verdict,
 )
-from poseglot.evaluation.metrics import Count
+from poseglot.evaluation.metrics import Accuracy, mean_and_deviation
 
-Hits = npt.NDArray[np.bool_]
+pytestmark = pytest.mark.base
+
+Correct = npt.NDArray[np.bool_]
 
 
-def split(only_a: int, only_b: int, both: int = 3, neither: int = 2) -> tuple[Hits, Hits]:
+def split(only_a: int, only_b: int, both: int = 3, neither: int = 2) -> tuple[Correct, Correct]:
     """Correct clips of two runs, with so many that only one of them has right."""
     a = [True] * only_a + [False] * only_b + [True] * both + [False] * neither
     b = [False] * only_a + [True] * only_b + [True] * both + [False] * neither
@@ -72,7 +72,7 @@ def test_mcnemar_of_tens_of_thousands_of_clips() -> None:
 # The bootstrap
 
 
-def plain_interval(a: Hits, b: Hits, *, paired: bool, resamples: int = 4000) -> tuple[float, float]:
+def plain_interval(a: Correct, b: Correct, *, paired: bool, resamples: int = 4000) -> tuple[float, float]:
     """The same idea, one clip and one run at a time."""
     generator = random.Random(5)
     clips, rows_a, rows_b = a.shape[1], a.tolist(), b.tolist()
@@ -90,7 +90,7 @@ def plain_interval(a: Hits, b: Hits, *, paired: bool, resamples: int = 4000) -> 
 
 def simulated(
     generator: np.random.Generator, clips: int, *, runs: int = 1, gain: float = 0.1, seeds: float = 0.0
-) -> tuple[Hits, Hits]:
+) -> tuple[Correct, Correct]:
     """Runs of A and B whose success depends on the clip (easy ones for both) and on the seed (as much as `seeds`, of each run)."""
     ease = generator.uniform(0.2, 0.8, clips)
     rows = []
@@ -183,7 +183,7 @@ def test_swapping_the_sides_mirrors_the_difference(runs: int) -> None:
 
 
 def test_wins_are_counted_by_pairing() -> None:
-    def with_correct(*numbers: int) -> Hits:
+    def with_correct(*numbers: int) -> Correct:
         return np.arange(10) < np.array(numbers)[:, None]
 
     a, b = with_correct(3, 5, 7), with_correct(4, 4, 7)
@@ -228,10 +228,10 @@ def test_many_clips_and_runs_stay_small() -> None:
 )
 def test_noise_is_never_called_a_gain(low: float, high: float, said: str) -> None:
     several = Difference((low + high) / 2, low, high, 2, 3, 3, 3, True, 100)
-    assert verdict(several) == said
+    assert several.verdict == said
     single = Difference((low + high) / 2, low, high, 1, 1, 1, 1, True, 100)
-    assert verdict(single).startswith(said)
-    assert ("other seeds" in verdict(single)) == (said != "no difference seen")
+    assert single.verdict.startswith(said)
+    assert ("other seeds" in single.verdict) == (said != "no difference seen")
 
 
 # Classes
@@ -245,15 +245,15 @@ def test_class_differences_equal_a_plain_count() -> None:
     for label, each in enumerate(differences[:4]):
         of_a = [bool(row[clip]) for row in a for clip in range(60) if labels[clip] == label]
         of_b = [bool(row[clip]) for row in b for clip in range(60) if labels[clip] == label]
-        assert (each.name, each.a, each.b) == ("wxyz"[label], Count(sum(of_a), len(of_a)), Count(sum(of_b), len(of_b)))
+        assert (each.name, each.a, each.b) == ("wxyz"[label], Accuracy(sum(of_a), len(of_a)), Accuracy(sum(of_b), len(of_b)))
         assert each.points == pytest.approx(100 * (sum(of_b) / len(of_b) - sum(of_a) / len(of_a)))
-    assert (differences[4].a, differences[4].b) == (Count(0, 0), Count(0, 0))
+    assert (differences[4].a, differences[4].b) == (Accuracy(0, 0), Accuracy(0, 0))
     assert math.isnan(differences[4].points)
 
 
 def test_beyond_is_more_than_so_many_points_either_way() -> None:
     def of(name: str, a: int, b: int, total: int = 25) -> ClassDifference:
-        return ClassDifference(name, Count(a, total), Count(b, total))
+        return ClassDifference(name, Accuracy(a, total), Accuracy(b, total))
 
     differences = [of("loss", 20, 10), of("four", 10, 11), of("even", 9, 9), of("gain", 10, 12), of("more", 5, 15)]
     differences += [of("empty", 0, 0, total=0), of("minus four", 11, 10)]
@@ -266,13 +266,13 @@ def test_beyond_is_more_than_so_many_points_either_way() -> None:
 def test_exactly_four_points_are_not_beyond_four(total: int) -> None:
     step = total // 25
     for correct in range(0, total - step, max(1, total // 50)):
-        each = ClassDifference("x", Count(correct, total), Count(correct + step, total))
+        each = ClassDifference("x", Accuracy(correct, total), Accuracy(correct + step, total))
         assert each.points == 4
         assert Fraction(each.b.correct - each.a.correct, total) == Fraction(4, 100)
 
 
 def test_mean_and_deviation_between_runs() -> None:
-    mean, deviation = mean_and_deviation([Count(80, 100), Count(84, 100), Count(91, 100)])
+    mean, deviation = mean_and_deviation([Accuracy(80, 100), Accuracy(84, 100), Accuracy(91, 100)])
     assert mean == pytest.approx(85)
     assert deviation == pytest.approx(math.sqrt((25 + 1 + 36) / 2))
-    assert math.isnan(mean_and_deviation([Count(80, 100)])[1])
+    assert math.isnan(mean_and_deviation([Accuracy(80, 100)])[1])

@@ -6,7 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from poseglot.evaluation.metrics import Count, confusion, hits, per_class, top_k
+from poseglot.evaluation.metrics import Accuracy, confusion, correct, per_class, top_k
+
+pytestmark = pytest.mark.base
 
 
 def plain_top_k(scores: npt.NDArray[np.floating], labels: npt.NDArray[np.integer], k: int) -> int:
@@ -27,7 +29,7 @@ def test_top_k_equals_a_sorted_reference(levels: int) -> None:
         count = top_k(scores, labels, k)
         assert (count.correct, count.total) == (plain_top_k(scores, labels, k), 200)
         by_clip = [bool(plain_top_k(scores[clip : clip + 1], labels[clip : clip + 1], k)) for clip in range(200)]
-        assert hits(scores, labels, k).tolist() == by_clip
+        assert correct(scores, labels, k).tolist() == by_clip
 
 
 def test_ties_count_against_the_model() -> None:
@@ -53,7 +55,7 @@ def test_a_score_that_is_not_a_number_is_never_correct() -> None:
 def test_per_class_counts_each_classs_clips_and_says_where_there_are_none() -> None:
     scores = np.eye(4)[[0, 1, 0, 3, 3, 0]]
     labels = np.array([0, 0, 0, 3, 3, 3])
-    assert per_class(scores, labels) == [Count(2, 3), Count(0, 0), Count(0, 0), Count(2, 3)]
+    assert per_class(scores, labels) == [Accuracy(2, 3), Accuracy(0, 0), Accuracy(0, 0), Accuracy(2, 3)]
 
 
 def test_confusion_has_true_rows_and_recognised_columns() -> None:
@@ -70,5 +72,5 @@ def test_confusion_has_true_rows_and_recognised_columns() -> None:
 
 
 def test_a_count_is_written_as_n_of_n() -> None:
-    assert str(Count(449, 464)) == "449/464 = 96.77 %"
-    assert Count(1, 8).percent == 12.5
+    assert str(Accuracy(449, 464)) == "449/464 = 96.77 %"
+    assert Accuracy(1, 8).percent == 12.5

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from poseglot.errors import PoseglotError
-from poseglot.evaluation.ensemble import GAP_WEIGHTS, check_members, check_number, check_weights, fixed_weights, fuse
+from poseglot.errors import FileError, InputError, PoseglotError, SettingError
+from poseglot.evaluation.ensemble import GAP_WEIGHTS, fixed_weights, fuse, make_ensemble
 from poseglot.evaluation.metrics import top_k
-from poseglot.evaluation.scores import SavedScores, load_scores, save_scores, what_differs
+from poseglot.evaluation.scores import SavedScores, difference_of, load_scores, save_scores
 
-STREAMS = ("joint", "bone", "joint_motion", "bone_motion")
+MODALITIES = ("joint", "bone", "joint_motion", "bone_motion")
 
 
 @pytest.fixture(scope="module")
@@ -33,23 +33,23 @@ def scores() -> SavedScores:
         labels=np.array([2, 0, 1]),
         logits=generator.normal(size=(3, 4)).astype(np.float32),
         classes=("nod head", "winken", "c", "d"),
-        stream="bone",
+        modality="bone",
         dataset="demo",
         split="cross-person",
     )
 
 
-@pytest.mark.parametrize(("stream", "correct"), list(zip(STREAMS, (438, 432, 431, 415), strict=True)))
-def test_single_streams_of_the_published_model(published: dict[str, Any], stream: str, correct: int) -> None:
-    count = top_k(published[stream], published["label"], 1)
+@pytest.mark.parametrize(("modality", "correct"), list(zip(MODALITIES, (438, 432, 431, 415), strict=True)))
+def test_single_modalities_of_the_published_model(published: dict[str, Any], modality: str, correct: int) -> None:
+    count = top_k(published[modality], published["label"], 1)
     assert (count.correct, count.total) == (correct, 464)
 
 
 @pytest.mark.parametrize(
     ("weights", "correct"), [((0.6, 0.6, 0.4, 0.4), 449), ((0.8, 0.8, 0.2, 0.2), 445), ((1, 1, 1, 1), 446)]
 )
-def test_fused_streams_of_the_published_model(published: dict[str, Any], weights: tuple[float, ...], correct: int) -> None:
-    fused = fuse([published[stream] for stream in STREAMS], weights)
+def test_fused_modalities_of_the_published_model(published: dict[str, Any], weights: tuple[float, ...], correct: int) -> None:
+    fused = fuse([published[modality] for modality in MODALITIES], weights)
     assert top_k(fused, published["label"], 1).correct == correct
 
 
@@ -67,7 +67,7 @@ def test_fusing_is_a_weighted_sum_in_the_given_order() -> None:
 
 def test_weights_are_fixed_by_stream() -> None:
     assert fixed_weights(["bone_motion", "joint", "joint"]) == [0.2, 0.8, 0.8]
-    with pytest.raises(PoseglotError, match=r"no fixed weight for stream 'velocity', only for joint, bone, .*--weights"):
+    with pytest.raises(SettingError, match="velocity"):
         fixed_weights(["joint", "velocity"])
 
 
@@ -81,55 +81,55 @@ def test_weights_are_fixed_by_stream() -> None:
         ([float("inf"), 1.0], "not all finite"),
     ],
 )
-def test_weights_that_do_not_fit(weights: list[float], message: str) -> None:
-    with pytest.raises(PoseglotError, match=message):
-        check_weights(weights, 2)
-    check_weights([0.0, -0.5], 2)
+def test_weights_that_do_not_fit(scores: SavedScores, weights: list[float], message: str) -> None:
+    members = {"a": scores, "b": scores}
+    with pytest.raises(SettingError, match=message):
+        make_ensemble(members, weights)
+    assert make_ensemble(members, [0.0, -0.5]).weights == (0.0, -0.5)
 
 
-def test_an_ensemble_is_of_at_least_two() -> None:
-    check_number(2)
-    with pytest.raises(PoseglotError, match="at least two evaluated runs"):
-        check_number(1)
+def test_an_ensemble_is_of_at_least_two(scores: SavedScores) -> None:
+    with pytest.raises(InputError):
+        make_ensemble({"a": scores})
 
 
 def test_members_are_on_the_same_clips(scores: SavedScores) -> None:
-    check_members(["a", "b"], [scores, replace(scores, stream="joint", logits=-scores.logits)])
+    other = replace(scores, modality="joint", logits=-scores.logits)
+    fused = make_ensemble({"a": scores, "b": other}, [2, 1])
+    assert fused.accuracy == top_k(scores.logits, scores.labels, 1)
+    assert make_ensemble({"a": scores, "b": other}).weights == (0.8, 0.8)
     other = replace(scores, names=("x", "y", "z"), split="cross-view")
-    with pytest.raises(
-        PoseglotError,
-        match=r"c and a were not evaluated on the same clips \(demo/cross-view, test and demo/cross-person, test\)",
-    ):
-        check_members(["a", "b", "c"], [scores, scores, other])
+    with pytest.raises(InputError, match=r"demo/cross-view, test and demo/cross-person, test"):
+        make_ensemble({"a": scores, "b": scores, "c": other})
 
 
-def test_what_differs_is_said_in_words(scores: SavedScores) -> None:
-    assert what_differs(scores, replace(scores, stream="joint", logits=scores.logits + 1, split="other")) == ""
+def test_a_difference_is_said_in_words(scores: SavedScores) -> None:
+    assert difference_of(scores, replace(scores, modality="joint", logits=scores.logits + 1, split="other")) == ""
     for other, said in (
         (replace(scores, classes=("nod head", "x", "c", "d")), "the classes differ: number 2 is winken and x"),
-        (replace(scores, classes=scores.classes[:3]), "the classes differ: 4 and 3 of them"),
+        (replace(scores, classes=scores.classes[:3]), "the classes differ: there are 4 and 3"),
         (replace(scores, names=scores.names[::-1]), "the clips are the same, but in another order"),
-        (replace(scores, names=scores.names[:2]), "the clips differ: 3 and 2 of them"),
+        (replace(scores, names=scores.names[:2]), "the clips differ: there are 3 and 2"),
         (replace(scores, names=(*scores.names[:2], "y")), "the clips differ: number 3 is x and y"),
         (
             replace(scores, labels=np.array([2, 3, 3])),
-            "the labels of 2 clips differ, first that of näme with spaces: nod head and d",
+            "the labels of 2 clips differ; the first is näme with spaces: nod head and d",
         ),
     ):
-        assert what_differs(scores, other) == said
+        assert difference_of(scores, other) == said
 
 
 def test_saved_scores_come_back(scores: SavedScores, tmp_path: Path) -> None:
     path = tmp_path / "run" / "scores.npz"
     save_scores(scores, path)
     loaded = load_scores(path)
-    for field in ("names", "classes", "stream", "dataset", "split", "side"):
+    for field in ("names", "classes", "modality", "dataset", "split", "subset"):
         assert getattr(loaded, field) == getattr(scores, field)
     assert np.array_equal(loaded.labels, scores.labels)
     assert np.array_equal(loaded.logits, scores.logits)
     assert loaded.logits.dtype == np.float32
-    save_scores(replace(scores, stream="joint", side="fold 2/5"), path)
-    assert (load_scores(path).stream, load_scores(path).side) == ("joint", "fold 2/5")
+    save_scores(replace(scores, modality="joint", subset="fold 2/5"), path)
+    assert (load_scores(path).modality, load_scores(path).subset) == ("joint", "fold 2/5")
     assert [file.name for file in path.parent.iterdir()] == ["scores.npz"]
 
 
@@ -142,13 +142,13 @@ def test_a_refusing_disk_leaves_the_old_scores(scores: SavedScores, tmp_path: Pa
 
     monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(PoseglotError, match="No space left"):
-        save_scores(replace(scores, stream="joint"), path)
-    assert load_scores(path).stream == "bone"
+        save_scores(replace(scores, modality="joint"), path)
+    assert load_scores(path).modality == "bone"
     assert [file.name for file in tmp_path.iterdir()] == ["scores.npz"]
 
 
 def test_missing_scores_say_how_to_make_them(tmp_path: Path) -> None:
-    with pytest.raises(PoseglotError, match=r"absent\.npz does not exist.*poseglot evaluate"):
+    with pytest.raises(FileError, match="absent"):
         load_scores(tmp_path / "absent.npz")
 
 
@@ -166,14 +166,14 @@ def test_damaged_scores_are_refused(scores: SavedScores, tmp_path: Path, damage:
     path = tmp_path / "scores.npz"
     save_scores(scores, path)
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(PoseglotError, match=r"scores\.npz is not a scores file"):
+    with pytest.raises(FileError, match="scores"):
         load_scores(path)
 
 
 def test_another_npz_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "scores.npz"
     np.savez(path, joints=np.zeros(3))
-    with pytest.raises(PoseglotError, match="is not a scores file"):
+    with pytest.raises(FileError, match="scores"):
         load_scores(path)
 
 
@@ -189,7 +189,7 @@ class _Trap:
 
 def test_pickled_objects_are_refused_unopened(scores: SavedScores, tmp_path: Path) -> None:
     path, target = tmp_path / "scores.npz", tmp_path / "sprung"
-    about = np.array([scores.stream, scores.dataset, scores.split])
+    about = np.array([scores.modality, scores.dataset, scores.split])
     np.savez(
         path,
         names=np.array([_Trap(target)], dtype=object),
@@ -198,7 +198,7 @@ def test_pickled_objects_are_refused_unopened(scores: SavedScores, tmp_path: Pat
         classes=np.array(scores.classes),
         about=about,
     )
-    with pytest.raises(PoseglotError, match="is not a scores file"):
+    with pytest.raises(FileError, match="scores"):
         load_scores(path)
     assert not target.exists()
     # The trap is a real one: numpy's own reader with pickles allowed springs it.

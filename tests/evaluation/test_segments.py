@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from poseglot.evaluation.metrics import Count
+from poseglot.evaluation.metrics import Accuracy
 from poseglot.evaluation.segments import BACKGROUND, Matches, Span, edit_score, frame_accuracy, matches, spans
 
 
@@ -71,4 +71,4 @@ def test_edit_score_equals_the_recursive_definition() -> None:
 
 
 def test_frame_accuracy_counts_frames() -> None:
-    assert frame_accuracy(np.array([0, 1, BACKGROUND, 1]), np.array([0, 1, BACKGROUND, 0])) == Count(3, 4)
+    assert frame_accuracy(np.array([0, 1, BACKGROUND, 1]), np.array([0, 1, BACKGROUND, 0])) == Accuracy(3, 4)

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from poseglot.evaluation.metrics import Count
-from poseglot.evaluation.zero_shot import BIASES, best_bias, cosines, fused, harmonic_mean, judge
+from poseglot.evaluation.metrics import Accuracy
+from poseglot.evaluation.zero_shot import BIASES, best_bias, cosines, evaluate, harmonic_mean, mean_over_levels
 
 CLASSES = ("walk", "sit", "wave", "bow")
 UNSEEN = ("wave", "bow")
@@ -29,7 +29,7 @@ def test_a_score_is_the_mean_over_texts_of_the_cosine_and_levels_count_the_same(
             for label in range(3):
                 own = [cosine(features[level, clip].tolist(), text.tolist()) for text in texts[level][label]]
                 assert found[level, clip, label] == pytest.approx(sum(own) / len(own))
-    assert fused(found)[1, 2] == pytest.approx((found[0, 1, 2] + found[1, 1, 2]) / 2)
+    assert mean_over_levels(found)[1, 2] == pytest.approx((found[0, 1, 2] + found[1, 1, 2]) / 2)
 
 
 def by_hand() -> tuple[np.ndarray, np.ndarray]:
@@ -50,29 +50,29 @@ def by_hand() -> tuple[np.ndarray, np.ndarray]:
 
 def test_counts_by_hand() -> None:
     scores, labels = by_hand()
-    judged = judge(scores, labels, classes=CLASSES, unseen=UNSEEN, levels=("global", "head"))
-    assert judged.zero_shot == Count(2, 3)
-    assert judged.by_level == {"global": Count(2, 3), "head": Count(1, 3)}
-    assert judged.per_class == {"wave": Count(1, 2), "bow": Count(1, 1)}
-    assert (judged.seen, judged.unseen) == (Count(1, 2), Count(1, 3))
+    judged = evaluate(scores, labels, classes=CLASSES, unseen=UNSEEN, levels=("global", "head"))
+    assert judged.zero_shot == Accuracy(2, 3)
+    assert judged.by_level == {"global": Accuracy(2, 3), "head": Accuracy(1, 3)}
+    assert judged.per_class == {"wave": Accuracy(1, 2), "bow": Accuracy(1, 1)}
+    assert (judged.seen, judged.unseen) == (Accuracy(1, 2), Accuracy(1, 3))
     assert judged.chance == 50
     assert judged.harmonic_mean == pytest.approx(2 * 50 * (100 / 3) / (50 + 100 / 3))
 
 
 def test_a_bias_is_taken_from_seen_classes_and_leaves_zero_shot_alone() -> None:
     scores, labels = by_hand()
-    plain = judge(scores, labels, classes=CLASSES, unseen=UNSEEN, levels=("global", "head"))
-    moved = judge(scores, labels, classes=CLASSES, unseen=UNSEEN, levels=("global", "head"), bias=0.2)
+    plain = evaluate(scores, labels, classes=CLASSES, unseen=UNSEEN, levels=("global", "head"))
+    moved = evaluate(scores, labels, classes=CLASSES, unseen=UNSEEN, levels=("global", "head"), bias=0.2)
     assert moved.zero_shot == plain.zero_shot and moved.by_level == plain.by_level
-    assert (moved.seen, moved.unseen) == (Count(1, 2), Count(2, 3))  # the first wave is no walk any more
-    assert judge(scores, labels, classes=CLASSES, unseen=UNSEEN, levels=("a", "b"), bias=1).seen == Count(0, 2)
+    assert (moved.seen, moved.unseen) == (Accuracy(1, 2), Accuracy(2, 3))  # the first wave is no walk any more
+    assert evaluate(scores, labels, classes=CLASSES, unseen=UNSEEN, levels=("a", "b"), bias=1).seen == Accuracy(0, 2)
 
 
 def test_the_best_bias_is_the_smallest_with_the_best_harmonic_mean() -> None:
     scores, labels = by_hand()
 
     def mean(bias: float) -> float:
-        return judge(scores, labels, classes=CLASSES, unseen=UNSEEN, levels=("a", "b"), bias=bias).harmonic_mean
+        return evaluate(scores, labels, classes=CLASSES, unseen=UNSEEN, levels=("a", "b"), bias=bias).harmonic_mean
 
     best = best_bias(scores, labels, classes=CLASSES, unseen=UNSEEN)
     assert mean(best) == max(map(mean, BIASES)) > mean(0)

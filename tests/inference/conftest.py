@@ -10,18 +10,18 @@ import pytest
 import torch
 from torch import nn
 
+from poseglot.data.store import PackedStore
+from poseglot.data.synthetic import ACTIONS
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, save_recognizer
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.store import PackedStore
-from poseglot.skeletons.synthetic import ACTIONS
 
 SPEC = RecognizerSpec(
     layout="kinect20",
     classes=ACTIONS,
-    options={"width": 8},
+    encoder_kwargs={"base_channels": 8},
     levels={"global": tuple(range(20)), **load_layout("kinect20").partition("four")},
-    text_width=16,
+    embed_dim=16,
 )
 
 
@@ -29,9 +29,9 @@ SPEC = RecognizerSpec(
 def build() -> Callable[..., Recognizer]:
     """Builds a recognizer for these people and this stream, in evaluation mode."""
 
-    def make(seed: int = 0, *, people: int = 1, stream: str = "joint") -> Recognizer:
+    def make(seed: int = 0, *, people: int = 1, modality: str = "joint") -> Recognizer:
         torch.manual_seed(seed)
-        recognizer = Recognizer(replace(SPEC, people=people, stream=stream))
+        recognizer = Recognizer(replace(SPEC, num_persons=people, modality=modality))
         with torch.no_grad():
             for module in recognizer.modules():
                 if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
@@ -66,4 +66,4 @@ def run_folder(recognizer: Recognizer, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="session")
 def clips(small_store: PackedStore) -> Sequence[Clip]:
     """Seven clips of different actions and lengths."""
-    return [small_store.clip(place) for place in range(0, 112, 16)]
+    return [small_store[place] for place in range(0, 112, 16)]

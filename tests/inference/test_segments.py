@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from poseglot.errors import PoseglotError
-from poseglot.inference.segments import Segment, as_eaf, as_vtt, read_segments, write_segments
+from poseglot.errors import FileError, SettingError
+from poseglot.inference.segments import Segment, read_segments, to_eaf, to_vtt, write_segments
 
 AWKWARD = 'pick "up" <b> & put, down -->\n\nNOTE \x01'
 SEGMENTS = [
@@ -38,29 +38,29 @@ def test_an_annotators_table_needs_three_columns(tmp_path: Path) -> None:
     ("name", "content", "said"),
     [
         ("s.csv", "start,end\n0,1\n", "'action' is missing"),
-        ("s.csv", "start,end,action\n2,1,a\n", "segment 1 goes from 2.0 to 1.0"),
-        ("s.csv", "start,end,action\n0,nan,a\n", "segment 1 goes"),
+        ("s.csv", "start,end,action\n2,1,a\n", "segment 1"),
+        ("s.csv", "start,end,action\n0,nan,a\n", "segment 1"),
         ("s.csv", "start,end,action\n0\n", "does not hold segments"),
         ("s.json", "[", "does not hold segments"),
-        ("s.json", '{"format": "other"}', "of the format 'other'"),
+        ("s.json", '{"format": "other"}', "'other'"),
         ("s.txt", "", "read from .csv and .json"),
     ],
 )
 def test_what_are_no_segments_is_refused(tmp_path: Path, name: str, content: str, said: str) -> None:
     (tmp_path / name).write_text(content)
-    with pytest.raises(PoseglotError, match=re.escape(said)):
+    with pytest.raises(FileError, match=re.escape(said)):
         read_segments(tmp_path / name)
 
 
 def test_other_endings_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(PoseglotError, match=r"\.csv, \.json, \.vtt, \.eaf"):
+    with pytest.raises(SettingError):
         write_segments(SEGMENTS, tmp_path / "s.srt")
-    with pytest.raises(PoseglotError, match="could not read"):
+    with pytest.raises(FileError):
         read_segments(tmp_path / "none.csv")
 
 
 def test_webvtt_cues_are_valid_escaped_and_in_order() -> None:
-    header, *cues, last = as_vtt(SEGMENTS).split("\n\n")
+    header, *cues, last = to_vtt(SEGMENTS).split("\n\n")
     assert header == "WEBVTT"
     cues.append(last.rstrip("\n"))
     assert len(cues) == 3
@@ -73,12 +73,12 @@ def test_webvtt_cues_are_valid_escaped_and_in_order() -> None:
         assert not re.search(r"[<>]|&(?!(amp|lt|gt);)", said)
     assert [cue.split(" --> ")[0] for cue in cues] == ["00:00:00.000", "00:00:00.500", "00:00:01.250"]
     assert cues[2].startswith('00:00:01.250 --> 01:02:05.500\n<v person 1>pick "up" &lt;b&gt; &amp; put, down --&gt; NOTE')
-    assert as_vtt([Segment(1.0, 1.0001, "a")]).split("\n")[2] == "00:00:01.000 --> 00:00:01.001", "a cue ends after it begins"
+    assert to_vtt([Segment(1.0, 1.0001, "a")]).split("\n")[2] == "00:00:01.000 --> 00:00:01.001", "a cue ends after it begins"
 
 
 def test_eaf_has_the_structure_of_version_3() -> None:
     """What the schema EAFv3.0.xsd asks for, by hand: elements in their order, attributes that must be there, ids that mean something."""
-    text = as_eaf(SEGMENTS, made=datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC))
+    text = to_eaf(SEGMENTS, date=datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC))
     document = ET.fromstring(text.split("\n", 1)[1])
     assert text.startswith('<?xml version="1.0" encoding="UTF-8"?>\n')
     assert document.tag == "ANNOTATION_DOCUMENT"

@@ -7,8 +7,10 @@ import itertools
 import numpy as np
 import pytest
 
-from poseglot.inference.tracking import assign, detections, together, track_people
+from poseglot.inference.tracking import assign, detections, stack_tracks, track_people
 from poseglot.skeletons.clip import Joints
+
+pytestmark = pytest.mark.base
 
 
 def walker(seed: int, frames: int = 30, at: float = 0.0) -> Joints:
@@ -39,7 +41,7 @@ def test_people_who_change_places_keep_their_tracks() -> None:
     people = [walker(seed, at=at) for seed, at in ((0, 0.0), (1, 0.9), (2, 1.8))]
     rng = np.random.default_rng(3)
     found = [np.stack([people[who][frame] for who in rng.permutation(3)]) for frame in range(30)]
-    tracks = track_people(found, gap=0)
+    tracks = track_people(found, max_gap=0)
     assert [(track.start, track.end) for track in tracks] == [(0, 30)] * 3
     first = [int(np.argmin([np.abs(person[0] - track.joints[0]).sum() for person in people])) for track in tracks]
     assert sorted(first) == [0, 1, 2]
@@ -51,35 +53,35 @@ def test_short_gaps_are_filled_in_a_straight_line_and_long_ones_end_a_track() ->
     person = walker(0)
     nobody = person[:0]
     found = [nobody if frame in (5, 6, 7, 20, 21, 22, 23) else person[frame][None] for frame in range(30)]
-    tracks = track_people(found, gap=3)
+    tracks = track_people(found, max_gap=3)
     assert [(track.start, track.end) for track in tracks] == [(0, 20), (24, 30)]
     line = np.linspace(person[4], person[8], 5)
     np.testing.assert_allclose(tracks[0].joints[4:9], line, atol=1e-6)
     np.testing.assert_array_equal(tracks[0].joints[9:20], person[9:20])
-    assert [track.start for track in track_people(found, gap=3, least=7)] == [0]
+    assert [track.start for track in track_people(found, max_gap=3, min_length=7)] == [0]
 
 
 def test_who_is_far_away_is_somebody_else() -> None:
     one, other = walker(0, 10), walker(0, 10, at=5)
     found = [(one if frame < 6 else other)[frame][None] for frame in range(10)]
-    assert [(track.start, track.end) for track in track_people(found, gap=2)] == [(0, 6), (6, 10)]
-    assert len(track_people(found, gap=2, reach=1e9)) == 1
+    assert [(track.start, track.end) for track in track_people(found, max_gap=2)] == [(0, 6), (6, 10)]
+    assert len(track_people(found, max_gap=2, max_distance=1e9)) == 1
 
 
 def test_missing_joints_count_neither_for_distance_nor_in_a_filled_gap() -> None:
     person = walker(0, 6)
     person[2, 1] = 0
     found = [person[frame][None] for frame in (0, 1, 2)] + [person[:0]] + [person[frame][None] for frame in (4, 5)]
-    (track,) = track_people(found, gap=1)
+    (track,) = track_people(found, max_gap=1)
     np.testing.assert_array_equal(track.joints[3, 1], 0)
     assert track.joints[3, 0].any()
-    scored = np.concatenate([person, np.ones((6, 6, 1), np.float32)], axis=-1)
-    scored[2:, 3] = [99, 99, 99, 0]  # a guess of no confidence
-    assert len(track_people([pose[None] for pose in scored], gap=0, scored=True)) == 1
+    has_scores = np.concatenate([person, np.ones((6, 6, 1), np.float32)], axis=-1)
+    has_scores[2:, 3] = [99, 99, 99, 0]  # a guess of no confidence
+    assert len(track_people([pose[None] for pose in has_scores], max_gap=0, has_scores=True)) == 1
 
 
 def test_tracks_go_back_into_one_array() -> None:
     joints = np.stack([walker(0), walker(1, at=3)])
     joints[1, :4] = joints[0, 25:] = 0
-    tracks = track_people(detections(joints), gap=0)
-    np.testing.assert_array_equal(together(tracks, 30), joints)
+    tracks = track_people(detections(joints), max_gap=0)
+    np.testing.assert_array_equal(stack_tracks(tracks, 30), joints)

@@ -10,6 +10,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,18 @@ import pytest
 import torch
 
 import poseglot
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError, InputError, NotFoundError, PoseglotError, SettingError
+from poseglot.evaluation.temperature import Calibration
 from poseglot.files import sha256_of
 from poseglot.inference import Prediction, Predictor
-from poseglot.inference.calibration import Calibration
-from poseglot.models import frozen
+from poseglot.models.fuse import fuse
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, new_recognizer, save_recognizer
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import Layout, load_layout
 from poseglot.skeletons.mapping import map_layout
-from poseglot.skeletons.transforms import test_view as view_of
+from poseglot.transforms import apply_pipeline
+
+evaluation_input = partial(apply_pipeline, modality="joint")
 
 KINECT = load_layout("kinect20")
 
@@ -38,7 +41,7 @@ def predictor(run_folder: Path) -> Predictor:
 
 def first(predictions: Sequence[Prediction]) -> list[tuple[str, str, float]]:
     """Name, action and probability of each, for comparisons."""
-    return [(p.name, p.answers[0].action, round(p.answers[0].probability, 6)) for p in predictions]
+    return [(p.name, p.scores[0].action, round(p.scores[0].probability, 6)) for p in predictions]
 
 
 # --- one clip or many ------------------------------------------------------------------------------------------------------
@@ -63,8 +66,8 @@ def test_a_single_clip_is_a_list_of_one(predictor: Predictor, clips: Sequence[Cl
         str(tmp_path / "clip.npy"),
     ):
         (found,) = predictor.predict(single)
-        assert [answer.action for answer in found.answers] == [answer.action for answer in wanted.answers]
-        assert found.answers[0].probability == pytest.approx(wanted.answers[0].probability)
+        assert [score.action for score in found.scores] == [score.action for score in wanted.scores]
+        assert found.scores[0].probability == pytest.approx(wanted.scores[0].probability)
     both = np.stack([clip.joints[:, :9], clips[2].joints[:, :9]])
     assert first(predictor.predict(both)) == first(predictor.predict(list(both)))
 
@@ -82,17 +85,17 @@ def test_a_folder_is_its_clips_and_what_else_is_there_is_named(
     assert [prediction.name for prediction in found] == ["a", "b", "c"]
     assert [p.action for p in found] == [p.action for p in predictor.predict([clips[2], clips[0], clips[1]])]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(PoseglotError, match=r"empty holds no file that ends as a clip does"):
+    with pytest.raises(InputError):
         predictor.predict([clips[0], tmp_path / "empty"])
 
 
 def test_a_store_among_clips_is_not_taken_for_clips(predictor: Predictor, store_path: Path, tmp_path: Path) -> None:
     shutil.copytree(store_path, tmp_path / "data" / "store")
     for given in (tmp_path, tmp_path / "data" / "store"):  # its joints.npy would be one long clip, and get an answer
-        with pytest.raises(PoseglotError, match=r"data/store is a store.*--engine local"):
+        with pytest.raises(PoseglotError, match="--engine"):
             predictor.predict(given)
     with pytest.raises(PoseglotError, match=r"store is a folder, and a file is needed; `poseglot export-clip`"):
-        predictor.recording(tmp_path / "data" / "store")
+        predictor.read(tmp_path / "data" / "store")
 
 
 # --- other layouts ---------------------------------------------------------------------------------------------------------
@@ -118,14 +121,14 @@ def test_clips_of_another_layout_are_mapped(
     place = KINECT.index
     whole[:, :, place["hip_centre"]] = (whole[:, :, place["left_hip"]] + whole[:, :, place["right_hip"]]) / 2
     for end, near in (("hand", "wrist"), ("foot", "ankle")):
-        for side in ("left", "right"):
-            whole[:, :, place[f"{side}_{end}"]] = whole[:, :, place[f"{side}_{near}"]]
+        for subset in ("left", "right"):
+            whole[:, :, place[f"{subset}_{end}"]] = whole[:, :, place[f"{subset}_{near}"]]
     (wanted,) = predictor.predict(whole)
     np.save(tmp_path / "clip.npy", few)
     for clip in (few, Clip(few, name="clip 0"), tmp_path / "clip.npy"):
         (found,) = predictor.predict(clip, layout=small_layout)
         assert found.mapping is not None and found.mapping.source is small_layout
-        for one, other in zip(found.answers, wanted.answers, strict=True):
+        for one, other in zip(found.scores, wanted.scores, strict=True):
             assert (one.action, one.probability) == (other.action, pytest.approx(other.probability, rel=1e-4))
     assert wanted.mapping is None
     with pytest.raises(PoseglotError, match="clip 0: 20 joints in a frame, but the layout has 15"):
@@ -149,7 +152,7 @@ def test_a_layout_without_a_head_is_refused(predictor: Predictor, clips: Sequenc
 
 def test_real_clips_of_kinect_v1_are_known_by_their_format(shared: Path, tmp_path: Path) -> None:
     """NW-UCLA's files to a recognizer of COCO's joints."""
-    spec = RecognizerSpec("coco17", ("a", "b", "c"), options={"width": 8}, protocol="metric")
+    spec = RecognizerSpec("coco17", ("a", "b", "c"), encoder_kwargs={"base_channels": 8}, pipeline="metric")
     recognizer = new_recognizer(spec, seed=0).eval()
     save_recognizer(recognizer, tmp_path / "recognizer.safetensors")
     name = "a05_s04_e02_v03"
@@ -161,12 +164,12 @@ def test_real_clips_of_kinect_v1_are_known_by_their_format(shared: Path, tmp_pat
     place = load_layout("coco17").index
     np.testing.assert_array_equal(mapped[:, :, place["left_knee"]], joints[:, :, KINECT.index["left_knee"]])
     np.testing.assert_array_equal(mapped[:, :, place["right_ear"]], joints[:, :, KINECT.index["head"]])
-    view = view_of(mapped, protocol="metric", layout="coco17")
+    view = evaluation_input(mapped, pipeline="metric", layout="coco17")
     with torch.no_grad():
         probabilities = recognizer(torch.from_numpy(view)[None])["logits"].softmax(dim=1)[0]
     (found,) = Predictor(tmp_path, device="cpu").predict(tmp_path / f"{name}.json", top=3)
     assert found.mapping is not None and found.mapping.report() == mapping.report()
-    assert {a.action: a.probability for a in found.answers} == pytest.approx(
+    assert {a.action: a.probability for a in found.scores} == pytest.approx(
         dict(zip("abc", probabilities.tolist(), strict=True)), rel=1e-3
     )
 
@@ -174,17 +177,12 @@ def test_real_clips_of_kinect_v1_are_known_by_their_format(shared: Path, tmp_pat
 # --- features --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("prepare", [frozen.prepare, frozen.freeze])
 @pytest.mark.parametrize("people", [1, 2])
-def test_features_times_classifier_are_the_logits(
-    build: Callable[..., Recognizer],
-    people: int,
-    prepare: Callable[[Recognizer], frozen.FrozenRecognizer | frozen.RowsRecognizer],
-) -> None:
+def test_features_times_classifier_are_the_logits(build: Callable[..., Recognizer], people: int) -> None:
     # In double precision: in single some features of a network with such weights differ in the third digit, whoever adds.
     recognizer = build(people=people).double()
     x = torch.rand(3, people, 52, 20, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(people)) * 2 - 1
-    ready = prepare(recognizer)
+    ready = fuse(recognizer)
     with torch.no_grad():
         joints = ready.joint_features(x)
         wanted = recognizer.encoder(x).mean(dim=(1, 2))
@@ -197,29 +195,38 @@ def test_features_times_classifier_are_the_logits(
 
 
 def test_features_of_parts_are_what_the_heads_see(predictor: Predictor, recognizer: Recognizer, clips: Sequence[Clip]) -> None:
-    """Of each level of the alignment: its head makes of them the features that were aligned with words."""
-    predictions = predictor.predict(clips[:3], features=True, top=12)
+    """Each level's head maps its features to those that were aligned with text."""
+    features = predictor.features(clips[:3], batch_size=2)
+    assert list(features) == ["global", "head", "hand", "hip", "foot"] == list(predictor.levels)
     with torch.no_grad():
-        views = np.stack([view_of(clip.joints, protocol="nw-ucla") for clip in clips[:3]])
-        said = recognizer(torch.from_numpy(views))
-        for number, prediction in enumerate(predictions):
-            assert prediction.features is not None
-            assert list(prediction.features) == ["global", "head", "hand", "hip", "foot"]
-            for level, wanted in said["alignment"].items():
-                found = recognizer.heads[f"{level}_head"](torch.from_numpy(prediction.features[level]))
-                torch.testing.assert_close(found, wanted[number], rtol=1e-3, atol=1e-4)
-    for one, other in zip(predictions, predictor.predict(clips[:3], top=12), strict=True):
-        assert other.features is None
-        assert one.answers[0].probability == pytest.approx(other.answers[0].probability, rel=1e-4)
+        inputs = np.stack([evaluation_input(clip.joints, pipeline="nw-ucla") for clip in clips[:3]])
+        alignment = recognizer(torch.from_numpy(inputs))["alignment"]
+        for level, expected in alignment.items():
+            found = recognizer.heads[f"{level}_head"](torch.from_numpy(features[level]))
+            torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_without_words_features_are_of_the_six_parts(tmp_path: Path, clips: Sequence[Clip]) -> None:
-    spec = RecognizerSpec("kinect20", ("a", "b"), options={"width": 8})
+    spec = RecognizerSpec("kinect20", ("a", "b"), encoder_kwargs={"base_channels": 8})
     save_recognizer(new_recognizer(spec, seed=0), tmp_path / "recognizer.safetensors")
-    (found,) = poseglot.load(tmp_path, device="cpu").predict(clips[0], features=True)
-    assert found.features is not None
-    assert list(found.features) == ["global", "head", "hand", "arm", "hip", "leg", "foot"]
-    assert {features.shape for features in found.features.values()} == {(32,)}
+    features = poseglot.load(tmp_path, device="cpu").features(clips[0])
+    assert list(features) == ["global", "head", "hand", "arm", "hip", "leg", "foot"]
+    assert {rows.shape for rows in features.values()} == {(1, 32)}
+
+
+def test_probabilities_are_those_of_predict_in_the_order_of_the_classes(predictor: Predictor, clips: Sequence[Clip]) -> None:
+    rows = predictor.predict_proba(clips, batch_size=3)
+    assert rows.shape == (len(clips), len(predictor.classes))
+    np.testing.assert_allclose(rows.sum(axis=1), 1, rtol=1e-12)
+    for row, prediction in zip(rows, predictor.predict(clips, top=12, batch_size=3), strict=True):
+        assert {score.action: score.probability for score in prediction.scores} == pytest.approx(
+            dict(zip(predictor.classes, row, strict=True))
+        )
+    assert predictor.predict_proba([]).shape == (0, len(predictor.classes))
+
+
+def test_the_repr_says_what_it_is(predictor: Predictor) -> None:
+    assert "ctr-gcn" in repr(predictor) and "kinect20" in repr(predictor) and "12 classes" in repr(predictor)
 
 
 # --- temperature and unknown -----------------------------------------------------------------------------------------------
@@ -238,10 +245,10 @@ def test_a_temperature_softens_and_keeps_the_order(
     soft = poseglot.load(tmp_path, device="cpu")
     assert soft.temperature == 2.5
     for mine, other in zip(soft.predict(clips, top=12), predictor.predict(clips, top=12), strict=True):
-        powers = {answer.action: answer.probability ** (1 / 2.5) for answer in other.answers}
+        powers = {score.action: score.probability ** (1 / 2.5) for score in other.scores}
         expected = {action: power / sum(powers.values()) for action, power in powers.items()}
-        assert {a.action: a.probability for a in mine.answers} == pytest.approx(expected, rel=1e-4)
-        assert [answer.action for answer in mine.answers] == [answer.action for answer in other.answers]
+        assert {a.action: a.probability for a in mine.scores} == pytest.approx(expected, rel=1e-4)
+        assert [score.action for score in mine.scores] == [score.action for score in other.scores]
 
 
 def test_the_calibration_of_another_recognizer_is_refused(
@@ -249,30 +256,30 @@ def test_the_calibration_of_another_recognizer_is_refused(
 ) -> None:
     path = calibrated(recognizer, tmp_path, 2.5)
     save_recognizer(build(seed=1), tmp_path / "recognizer.safetensors")
-    with pytest.raises(PoseglotError, match=r"calibration\.json was made for another recognizer"):
+    with pytest.raises(FileError, match=r"calibration\.json"):
         Predictor(tmp_path)
     for content, said in (
-        ("{", "no calibration"),
-        ('{"temperature": 1}', "no calibration"),
+        ("{", "JSONDecodeError"),
+        ('{"temperature": 1}', "recognizer"),
         ('{"temperature": -1, "recognizer": ""}', "above 0"),
     ):
         path.write_text(content)
-        with pytest.raises(PoseglotError, match=said):
+        with pytest.raises(FileError, match=said):
             Predictor(tmp_path)
 
 
 def test_below_the_threshold_the_answer_is_unknown(run_folder: Path, predictor: Predictor, clips: Sequence[Clip]) -> None:
     sure = predictor.predict(clips)
     assert not any(prediction.unknown for prediction in sure)
-    chances = sorted(prediction.answers[0].probability for prediction in sure)
+    chances = sorted(prediction.scores[0].probability for prediction in sure)
     between = (chances[2] + chances[3]) / 2
-    careful = poseglot.load(run_folder, device="cpu", unknown_below=between).predict(clips)
+    careful = poseglot.load(run_folder, device="cpu", threshold=between).predict(clips)
     assert sum(prediction.unknown for prediction in careful) == 3
     for one, other in zip(careful, sure, strict=True):
-        assert one.answers == other.answers
-        assert one.action == ("unknown" if other.answers[0].probability < between else other.action)
+        assert one.scores == other.scores
+        assert one.action == ("unknown" if other.scores[0].probability < between else other.action)
     for wrong in (-0.1, 1.1, math.nan):
-        with pytest.raises(PoseglotError, match="from 0 to 1"):
-            poseglot.load(run_folder, unknown_below=wrong)
-    with pytest.raises(PoseglotError, match="no engine 'jax'"):
+        with pytest.raises(SettingError):
+            poseglot.load(run_folder, threshold=wrong)
+    with pytest.raises(NotFoundError, match="'jax'"):
         poseglot.load(run_folder, engine="jax")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +15,19 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from poseglot.inference import Predictor
-from poseglot.models.frozen import freeze
+from poseglot.models.fuse import fuse
 from poseglot.models.recognizer import Recognizer
 from poseglot.skeletons.clip import Clip
-from poseglot.skeletons.transforms import protocol_named
-from poseglot.skeletons.transforms import test_view as view_of
+from poseglot.transforms import apply_pipeline
+
+evaluation_input = partial(apply_pipeline, modality="joint")
 
 # Predicts, then prints the forbidden modules it finds loaded.
 PREDICT = """
 import sys
 import poseglot.inference
 predictions = poseglot.inference.Predictor(sys.argv[1], device="cpu").predict([sys.argv[2]])
-assert len(predictions[0].answers) == 5
+assert len(predictions[0].scores) == 5
 packages = {"transformers", "tokenizers", "lightning_fabric", "jsonargparse", "tensorboard", "matplotlib", "cv2", "rtmlib"}
 rooms = ("losses", "training", "models.text", "descriptions")
 for name in sys.modules:
@@ -37,7 +39,7 @@ print("predicted")
 
 
 def views_of(clips: Sequence[Clip]) -> torch.Tensor:
-    return torch.from_numpy(np.stack([view_of(clip.joints, protocol=protocol_named("nw-ucla").name) for clip in clips]))
+    return torch.from_numpy(np.stack([evaluation_input(clip.joints, pipeline="nw-ucla") for clip in clips]))
 
 
 def operations(module: nn.Module, x: torch.Tensor) -> int:
@@ -62,7 +64,7 @@ def test_predicting_loads_nothing_that_only_training_needs(run_folder: Path, cli
 
 def test_parameters_are_those_of_encoder_and_classifier(recognizer: Recognizer) -> None:
     alone = parameters(recognizer.encoder, recognizer.classifier)
-    assert parameters(recognizer.without_words()) == alone
+    assert parameters(recognizer.drop_heads()) == alone
     assert parameters(recognizer) == alone + 5 * (32 * 16 + 16), "the trained one has five heads to a text width of 16"
 
 
@@ -71,8 +73,8 @@ def test_operations_are_those_of_encoder_and_classifier(recognizer: Recognizer, 
     pooled = torch.zeros(2, recognizer.classifier.in_features)
     alone = operations(recognizer.encoder, views) + operations(recognizer.classifier, pooled)
     assert alone > 1_000_000
-    assert operations(recognizer.without_words(), views) == alone
-    assert operations(freeze(recognizer), views) <= alone
+    assert operations(recognizer.drop_heads(), views) == alone
+    assert operations(fuse(recognizer), views) <= alone
     assert operations(recognizer, views) > alone, "the heads would have been counted"
 
 
@@ -88,7 +90,7 @@ def test_outputs_are_encoder_mean_and_classifier_by_hand(
 
 
 def test_the_whole_recognizer_keeps_its_heads(recognizer: Recognizer) -> None:
-    bare = recognizer.without_words()
+    bare = recognizer.drop_heads()
     assert not bare.training
     assert not bare.spec.levels
     assert bare.encoder is recognizer.encoder

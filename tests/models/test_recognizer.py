@@ -16,7 +16,7 @@ from poseglot.errors import FileError
 from poseglot.models.encoders import list_encoders
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, described, load_recognizer, read_safetensors, save_recognizer
 from poseglot.skeletons.layout import PARTITIONS, load_layout
-from tests.skeletons.own import TABLE
+from tests.data.own import TABLE
 
 LEVELS = {"global": tuple(range(20)), **load_layout("kinect20").partition("four")}
 

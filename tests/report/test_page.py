@@ -17,21 +17,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from poseglot.errors import PoseglotError
+from poseglot.data.store import PackedStore
+from poseglot.data.synthetic import ACTIONS
+from poseglot.errors import FileError, InputError, PoseglotError
 from poseglot.evaluation.scores import SavedScores, load_scores, save_scores
 from poseglot.files import write_atomically
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, load_recognizer, save_recognizer
-from poseglot.report import sections
-from poseglot.report.material import LeftOutError, collect
-from poseglot.report.numbers import similarity
+from poseglot.report import model_sections, sections
 from poseglot.report.page import Page, write_page
+from poseglot.report.statistics import similarity
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.store import PackedStore
-from poseglot.skeletons.synthetic import ACTIONS
-from poseglot.skeletons.transforms import test_view as view_of
-from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, WordsRecipe
-from poseglot.training.recipe_file import recipe_yaml
-from poseglot.training.run import Run
+from poseglot.transforms import apply_pipeline as view_of
+from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TextRecipe
+from poseglot.training.recipe_io import recipe_yaml
+from poseglot.training.run import Run, open_run
+from poseglot.training.run_folder import RunFolder
 
 LAYOUT = load_layout("kinect20")
 WIDTH = 6
@@ -76,11 +76,11 @@ class Parsed(HTMLParser):
 
 
 def page_of(run: Path, **options: Any) -> tuple[Parsed, Page]:
-    page = write_page(Run(run), run / "report.html", **options)
+    page = write_page(run, run / "report.html", **options)
     return Parsed(page.path.read_text()), page
 
 
-def texts_of(run: Run) -> dict[str, Tensor]:
+def texts_of(run: object) -> dict[str, Tensor]:
     """A stand-in for what the text encoder says."""
     generator = torch.Generator().manual_seed(1)
     return {level: torch.randn(len(ACTIONS), WIDTH, generator=generator) for level in LEVELS}
@@ -88,20 +88,20 @@ def texts_of(run: Run) -> dict[str, Tensor]:
 
 @pytest.fixture(autouse=True)
 def texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sections, "text_features", texts_of)
+    monkeypatch.setattr(Run, "text_features", property(texts_of))
 
 
 @pytest.fixture(scope="module")
 def finished(small_store: PackedStore, store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with words as training and evaluation leave it; clip 0 was recognised as class 3, and so on."""
-    run = Run(tmp_path_factory.mktemp("runs") / "finished")
+    """A run with words as training and evaluation leave it; clip 0 was predicted as class 3, and so on."""
+    run = RunFolder(tmp_path_factory.mktemp("runs") / "finished")
     torch.manual_seed(0)
-    spec = RecognizerSpec("kinect20", ACTIONS, options={"width": 8}, levels=LEVELS, text_width=WIDTH)
+    spec = RecognizerSpec("kinect20", ACTIONS, encoder_kwargs={"base_channels": 8}, levels=LEVELS, embed_dim=WIDTH)
     save_recognizer(Recognizer(spec), run.recognizer)
     recipe = Recipe(
         data=DataRecipe(store=str(store_path), split="cross-person"),
-        model=ModelRecipe(width=8),
-        words=WordsRecipe(descriptions="demo"),
+        model=ModelRecipe(base_channels=8),
+        text=TextRecipe(descriptions="demo"),
         optim=OptimRecipe(epochs=3),
     )
     write_atomically(run.recipe, recipe_yaml(recipe))
@@ -109,7 +109,7 @@ def finished(small_store: PackedStore, store_path: Path, tmp_path_factory: pytes
     for epoch in (1, 2, 3):
         entry = {"epoch": epoch, "classification": 2 / epoch, "alignment": 1 / epoch, "train": {"correct": epoch, "total": 96}}
         run.add_to_log({**entry, **({"test": {"correct": 4, "total": 24}} if epoch == 3 else {})})
-    places = small_store.side("cross-person", "test")
+    places = small_store.subset("cross-person", "test")
     labels = small_store.clips["label"][places].astype(np.int64)
     logits = np.random.default_rng(0).normal(size=(len(labels), len(ACTIONS)))
     names = tuple(map(str, small_store.clips["name"][places]))
@@ -128,7 +128,7 @@ def rescored(run: Path, change: Callable[[SavedScores], SavedScores]) -> None:
 
 
 def test_the_page_has_every_section_and_needs_nothing_from_elsewhere(finished: Path, tmp_path: Path) -> None:
-    page = write_page(Run(finished), tmp_path / "new" / "page.html", clips=12)
+    page = write_page(finished, tmp_path / "new" / "page.html", clips=12)
     html = page.path.read_text()
     assert page.left_out == {}
     assert page.size == len(html.encode()) < 1_000_000
@@ -157,7 +157,13 @@ def test_head_and_curves_say_what_the_run_says(run: Path) -> None:
     right = int((scores.logits.argmax(axis=1) == scores.labels).sum())
     texts = [text for _, text in parsed.texts]
     assert f"{right}/24 = {100 * right / 24:.2f} %" in texts
-    for fact in ("demo", "cross-person, test", "joint", "synonym+parts, partition four, texts read by minilm (tuned)", "cpu"):
+    for fact in (
+        "demo",
+        "cross-person, test",
+        "joint",
+        "synonym+parts, partition four, text encoder minilm (fine-tuned)",
+        "cpu",
+    ):
         assert fact in texts
     assert "epoch 3: 4/24 = 16.67 %" in texts
     assert "optim.epochs" in texts
@@ -187,7 +193,7 @@ def test_the_matrix_is_the_confusion_of_the_scores(run: Path) -> None:
 
 def test_bars_have_the_hardest_class_first_and_those_without_clips_last(run: Path) -> None:
     rescored(run, lambda scores: replace(scores, labels=np.where(scores.labels == 5, 4, scores.labels)))
-    bars = sections.classes(collect(Run(run))).bars
+    bars = sections.classes(open_run(run)).bars
     percents = [count.percent for _, count in bars[:-1]]
     assert percents == sorted(percents)
     assert bars[-1] == (ACTIONS[5], bars[-1][1])
@@ -202,8 +208,8 @@ def test_pairs_show_what_is_said_of_both(run: Path) -> None:
         return replace(scores, logits=logits)
 
     rescored(run, confuse)
-    (pair,) = sections.pairs(collect(Run(run))).pairs
-    assert (pair.true, pair.recognised, pair.confused.count, pair.confused.total) == (ACTIONS[2], ACTIONS[4], 2, 2)
+    (pair,) = sections.pairs(open_run(run)).pairs
+    assert (pair.true, pair.predicted, pair.confused.count, pair.confused.total) == (ACTIONS[2], ACTIONS[4], 2, 2)
     assert [what for what, *_ in pair.lines][:7] == ["label", "head", "hand", "arm", "hip", "leg", "foot"]
     parsed, _ = page_of(run)
     assert ("mark", "wave") in parsed.texts
@@ -216,14 +222,14 @@ def test_similarity_on_the_page_is_that_of_features_clip_by_clip(run: Path, smal
     features: dict[str, list[Any]] = {level: [] for level in LEVELS}
     with torch.no_grad():
         for name in scores.names:
-            view = torch.from_numpy(view_of(small_store.clip(where[name]).joints, protocol="nw-ucla"))[None]
+            view = torch.from_numpy(view_of(small_store[where[name]].joints, pipeline="nw-ucla"))[None]
             for level, feature in recognizer(view)["alignment"].items():
                 features[level].append(feature[0].numpy())
-    found = sections.alignment(collect(Run(run)))
+    found = model_sections.alignment(open_run(run))
     assert [level for level, _ in found.levels] == list(LEVELS)
     assert (found.clips, found.all_clips) == (24, 24)
     for place, level in enumerate(LEVELS):
-        expected = similarity(np.stack(features[level]), scores.labels, texts_of(Run(run))[level].numpy())
+        expected = similarity(np.stack(features[level]), scores.labels, texts_of(run)[level].numpy())
         for label, (name, clips, cells) in enumerate(found.rows[:-1]):
             assert (name, clips) == (ACTIONS[label], 2)
             assert cells[place].own == pytest.approx(expected.own[label], abs=2e-4)
@@ -233,17 +239,17 @@ def test_similarity_on_the_page_is_that_of_features_clip_by_clip(run: Path, smal
 
 
 def test_large_test_sides_are_sampled(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sections, "CLIPS_OF_A_CLASS", 1)
-    found = sections.alignment(collect(Run(run)))
+    monkeypatch.setattr(model_sections, "CLIPS_OF_A_CLASS", 1)
+    found = model_sections.alignment(open_run(run))
     assert (found.clips, found.all_clips) == (12, 24)
     assert "12 of 24 clips, evenly spaced within each class" in page_of(run)[1].path.read_text()
 
 
 def test_a_page_about_a_run_whose_text_encoder_is_gone(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone(run: Run) -> dict[str, Tensor]:
+    def gone(run: object) -> dict[str, Tensor]:
         raise PoseglotError("checkpoint.safetensors does not exist")
 
-    monkeypatch.setattr(sections, "text_features", gone)
+    monkeypatch.setattr(Run, "text_features", property(gone))
     parsed, page = page_of(run)
     assert list(page.left_out) == ["alignment"]
     assert any("checkpoint.safetensors does not exist" in text for _, text in parsed.texts)
@@ -251,9 +257,9 @@ def test_a_page_about_a_run_whose_text_encoder_is_gone(run: Path, monkeypatch: p
 
 def test_a_page_about_part_classifiers_says_that_there_are_no_texts(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their recognizer has levels, as one with words has."""
-    monkeypatch.setattr(sections, "text_features", lambda run: {})
+    monkeypatch.setattr(Run, "text_features", property(lambda run: {}))
     _, page = page_of(run)
-    assert page.left_out == {"alignment": "the run's parts learned from class numbers, not from words."}
+    assert page.left_out == {"alignment": "the run's parts were trained on class labels, not on text."}
 
 
 class Chain(nn.Module):
@@ -272,10 +278,10 @@ class Chain(nn.Module):
 
 
 def test_topologies_of_chosen_layers(run: Path) -> None:
-    material = collect(Run(run))
-    material.recognizer.encoder = Chain()
-    assert [layer.number for layer in sections.topologies(material, None).layers] == [1, 2, 3]
-    found = sections.topologies(material, [3, 1, 3])
+    opened = open_run(run)
+    opened.recognizer.encoder = Chain()
+    assert [layer.number for layer in model_sections.topologies(opened, None).layers] == [1, 2, 3]
+    found = model_sections.topologies(opened, [3, 1, 3])
     assert [layer.number for layer in found.layers] == [3, 1]
     assert found.count == 3
     # From the 8th joint to the 4th; the bone between head and shoulder centre is no link, and NaN is none either.
@@ -283,27 +289,27 @@ def test_topologies_of_chosen_layers(run: Path) -> None:
     (line,) = found.layers[0].skeleton.links
     assert line.below
     for wrong in (0, 4):
-        with pytest.raises(PoseglotError, match=f"no layer {wrong}: .* layers 1 to 3"):
-            sections.topologies(material, [1, wrong])
+        with pytest.raises(model_sections.NoSuchLayerError, match=f"no layer {wrong}"):
+            model_sections.topologies(opened, [1, wrong])
 
 
 def test_an_encoder_without_topologies(run: Path) -> None:
-    material = collect(Run(run))
-    material.recognizer.encoder = nn.Identity()
-    with pytest.raises(LeftOutError, match="does not show its topologies"):
-        sections.topologies(material, None)
+    opened = open_run(run)
+    opened.recognizer.encoder = nn.Identity()
+    with pytest.raises(InputError):
+        model_sections.topologies(opened, None)
 
 
 def test_clips_are_the_surest_mistakes_and_move_as_stored(run: Path, small_store: PackedStore) -> None:
     parsed, _ = page_of(run, clips=5)
-    shown = sections.clips(collect(Run(run)), 5)
+    shown = sections.clips(open_run(run), 5)
     sure = [clip.probability or 0 for clip in shown.clips]
     assert sure == sorted(sure, reverse=True)
-    assert all(clip.true != clip.recognised for clip in shown.clips)
+    assert all(clip.true != clip.predicted for clip in shown.clips)
     names = [text for tag, text in parsed.texts if tag == "span" and text in load_scores(run / "scores.npz").names]
     assert names == [clip.name for clip in shown.clips]
     where = {str(name): place for place, name in enumerate(small_store.clips["name"])}
-    joints = small_store.clip(where[names[0]]).joints
+    joints = small_store[where[names[0]]].joints
     drawn = np.array(parsed.data["clips"]["shown"][0]["people"]).reshape(1, -1, 20, 3)
     assert drawn.shape[1] == min(joints.shape[1], 48)
     scale = 1000 / np.ptp(joints.reshape(-1, 3), axis=0).max()
@@ -331,8 +337,8 @@ def test_without_mistakes_correct_clips_are_shown(run: Path) -> None:
     rescored(run, lambda scores: replace(scores, logits=np.eye(12)[scores.labels] * 3))
     parsed, _ = page_of(run, clips=4)
     texts = [text for _, text in parsed.texts]
-    assert "Nothing was misrecognised; these are correct ones, the surest first." in texts
-    assert "Nothing was confused: every clip was recognised." in texts
+    assert "All clips are correct; these are the most probable ones." in texts
+    assert "No confusions: every clip is correct." in texts
     assert parsed.count("canvas") == 4
     assert page_of(run, clips=0)[0].count("canvas") == 0
 
@@ -343,14 +349,14 @@ def test_a_store_that_is_gone_takes_its_sections_along(run: Path, tmp_path: Path
     parsed, page = page_of(run)
     assert list(page.left_out) == ["alignment", "topologies", "clips"]
     assert all("moved" in reason for reason in page.left_out.values())
-    assert sum("the clips are not where the recipe says" in text for _, text in parsed.texts) == 3
+    assert sum(str(tmp_path / "moved") in text for tag, text in parsed.texts if tag == "p") == 3
 
 
 def test_scores_of_other_clips_than_the_recipes(run: Path) -> None:
     rescored(run, lambda scores: replace(scores, names=tuple(f"other {name}" for name in scores.names)))
     _, page = page_of(run)
     assert list(page.left_out) == ["alignment", "topologies", "clips"]
-    assert "lacks 24 of 24" in page.left_out["clips"]
+    assert "lacks 24 of the 24" in page.left_out["clips"]
 
 
 def test_imported_weights_have_neither_log_nor_recipe(run: Path) -> None:
@@ -366,15 +372,17 @@ def test_imported_weights_have_neither_log_nor_recipe(run: Path) -> None:
 
 def test_a_run_without_words_still_shows_descriptions_that_fit(run: Path) -> None:
     torch.manual_seed(0)
-    save_recognizer(Recognizer(RecognizerSpec("kinect20", ACTIONS, options={"width": 8})), run / "recognizer.safetensors")
+    save_recognizer(
+        Recognizer(RecognizerSpec("kinect20", ACTIONS, encoder_kwargs={"base_channels": 8})), run / "recognizer.safetensors"
+    )
     _, page = page_of(run)
-    assert page.left_out == {"alignment": "the run was trained without words."}
-    assert sections.pairs(collect(Run(run))).origin == "demo"
+    assert page.left_out == {"alignment": "the run was trained without text."}
+    assert sections.pairs(open_run(run)).origin == "demo"
     recipe = (run / "recipe.yaml").read_text()
     (run / "recipe.yaml").write_text(recipe.replace("descriptions: demo", "descriptions: nw-ucla"))
-    found = sections.pairs(collect(Run(run)))
+    found = sections.pairs(open_run(run))
     assert found.origin == ""
-    assert "nothing of 12 classes" in found.reason
+    assert "not 12 classes" in found.reason
     assert found.pairs and not found.pairs[0].lines
 
 
@@ -434,12 +442,12 @@ def test_a_hundred_and_twenty_classes(run: Path) -> None:
 
 def test_a_run_that_was_not_evaluated(run: Path) -> None:
     (run / "scores.npz").unlink()
-    with pytest.raises(PoseglotError, match="poseglot evaluate"):
-        write_page(Run(run), run / "report.html")
+    with pytest.raises(FileError, match="scores"):
+        write_page(run, run / "report.html")
     assert not (run / "report.html").exists()
 
 
 def test_a_report_changes_nothing_else(finished: Path, tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
-    write_page(Run(finished), tmp_path / "page.html", clips=1)
+    write_page(finished, tmp_path / "page.html", clips=1)
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before

@@ -16,9 +16,9 @@ def test_parent_matrix_puts_each_parent_in_its_childs_row(name: str) -> None:
     layout = load_layout(name)
     joints = np.random.default_rng(0).normal(size=(len(layout), 3)).astype(np.float32)
     moved = parent_matrix(layout) @ joints
-    for joint, place in layout.index.items():
+    for joint, index in layout.index.items():
         expected = joints[layout.index[layout.bones[joint]]] if joint in layout.bones else np.zeros(3)
-        np.testing.assert_allclose(moved[place], expected, atol=1e-6)
+        np.testing.assert_allclose(moved[index], expected, atol=1e-6)
 
 
 @BOTH

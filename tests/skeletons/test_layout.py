@@ -1,4 +1,4 @@
-"""Layouts: the packaged tables against the facts of the data sets, and a user's own table with its faults named."""
+"""Layouts: the packaged tables against the facts of the data sets, and a user's own table with its mistakes named."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from poseglot.errors import PoseglotError
-from poseglot.skeletons.layout import PARTITIONS, Layout, load_layout
+from poseglot.colors import PART_COLORS
+from poseglot.errors import FileError, InputError, NotFoundError
+from poseglot.skeletons.layout import PARTITIONS, PARTS, Layout, load_layout
+
+pytestmark = pytest.mark.base
 
 # Bones as the field writes them: (child, parent), joints counted from 1.
 FIELD_BONES = {
@@ -65,8 +68,8 @@ def test_joints_are_in_the_order_of_the_sensor(name: str) -> None:
     layout = load_layout(name)
     assert layout.name == name
     assert len(layout) == len(FIELD_JOINTS[name])
-    assert {place + 1: joint for place, joint in enumerate(layout.joints)} == FIELD_JOINTS[name]
-    assert {place + 1: joint for joint, place in layout.index.items()} == FIELD_JOINTS[name]
+    assert {index + 1: joint for index, joint in enumerate(layout.joints)} == FIELD_JOINTS[name]
+    assert {index + 1: joint for joint, index in layout.index.items()} == FIELD_JOINTS[name]
 
 
 @pytest.mark.parametrize("name", BOTH)
@@ -131,9 +134,9 @@ def test_partitions_are_unions_of_the_six_parts(name: str) -> None:
 
 
 def test_unknown_partition_and_layout_name_the_known_ones() -> None:
-    with pytest.raises(PoseglotError, match=r"'three'.*none, global, two, four, six"):
+    with pytest.raises(NotFoundError, match=r"'three'.*none, global, two, four, six"):
         load_layout("kinect20").partition("three")
-    with pytest.raises(PoseglotError, match=r"'kinect21'.*kinect20.*ntu25"):
+    with pytest.raises(NotFoundError, match=r"kinect20.*ntu25.*'kinect20'\?"):
         load_layout("kinect21")
 
 
@@ -187,23 +190,23 @@ def test_unknown_joint_is_named(where: str, tmp_path: Path) -> None:
         table["parts"]["hip"] = ["belly", "tail"]
     else:
         table[where]["tail"] = "belly"
-    with pytest.raises(PoseglotError, match=rf"stick.*{where} names unknown joints \['tail'\]"):
+    with pytest.raises(InputError, match=rf"stick.*{where}.*'tail'"):
         load(table, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("hip", "found"),
+    ("hip", "named"),
     [
-        (["belly", "crown"], "more than once: crown"),
-        (["belly", "belly"], "more than once: belly"),
-        ([], "in none: belly"),
-        (["crown", "knees"], "in none: belly; .*more than once: crown, knees"),
+        (["belly", "crown"], ["crown"]),
+        (["belly", "belly"], ["belly"]),
+        ([], ["belly"]),
+        (["crown", "knees"], ["belly", "crown, knees"]),
     ],
 )
-def test_joint_in_two_parts_or_in_none_is_named(hip: list[str], found: str, tmp_path: Path) -> None:
+def test_joint_in_two_parts_or_in_none_is_named(hip: list[str], named: list[str], tmp_path: Path) -> None:
     table = stick_figure()
     table["parts"]["hip"] = hip
-    with pytest.raises(PoseglotError, match=rf"every joint must be in exactly one part, found {found}\.$"):
+    with pytest.raises(InputError, match=".*: ".join(named)):
         load(table, tmp_path)
 
 
@@ -215,42 +218,42 @@ def test_a_part_without_joints_is_in_no_partition_that_sets_it_apart(tmp_path: P
     layout = load(table, tmp_path)
     for partition in ("none", "global", "two", "four"):
         assert all(layout.partition(partition).values())
-    with pytest.raises(PoseglotError, match=r"no joints for arm, leg of the partition 'six'.*wrists"):
+    with pytest.raises(InputError, match=r"arm, leg .*'six'"):
         layout.partition("six")
     table["parts"] |= {"hip": table["parts"]["hip"] + table["parts"].pop("foot"), "foot": []}
-    with pytest.raises(PoseglotError, match=r"no joints for foot of the partition 'four'"):
+    with pytest.raises(InputError, match=r"foot .*'four'"):
         load(table, tmp_path).partition("four")
     assert all(load(table, tmp_path).partition("two").values())
 
 
-def test_bones_in_a_circle_are_refused(tmp_path: Path) -> None:
+def test_bones_in_a_cycle_are_refused(tmp_path: Path) -> None:
     table = stick_figure()
     table["bones"] |= {"left_palm": "right_palm", "right_palm": "left_palm"}
-    with pytest.raises(PoseglotError, match=r"circle through (left|right)_palm"):
+    with pytest.raises(InputError, match=r"(left|right)_palm"):
         load(table, tmp_path)
 
 
 def test_two_roots_or_none_are_refused(tmp_path: Path) -> None:
     table = stick_figure()
     del table["bones"]["crown"]
-    with pytest.raises(PoseglotError, match=r"exactly one joint must have no parent, found \['belly', 'crown'\]"):
+    with pytest.raises(InputError, match=r"'belly', 'crown'"):
         load(table, tmp_path)
     table["bones"] |= {"crown": "belly", "belly": "crown"}
-    with pytest.raises(PoseglotError, match=r"exactly one joint must have no parent, found \[\]"):
+    with pytest.raises(InputError, match=r"\[\]"):
         load(table, tmp_path)
 
 
 def test_joint_name_given_twice_is_refused(tmp_path: Path) -> None:
     table = stick_figure()
     table["joints"].append("crown")
-    with pytest.raises(PoseglotError, match=r"a joint name appears twice: crown"):
+    with pytest.raises(InputError, match="crown"):
         load(table, tmp_path)
 
 
 def test_wrong_part_names_are_refused(tmp_path: Path) -> None:
     table = stick_figure()
     table["parts"]["tail"] = table["parts"].pop("leg")
-    with pytest.raises(PoseglotError, match=r"parts must be \['head', 'hand', 'arm', 'hip', 'leg', 'foot'\].*'tail'"):
+    with pytest.raises(InputError, match="'tail'"):
         load(table, tmp_path)
 
 
@@ -258,30 +261,30 @@ def test_wrong_part_names_are_refused(tmp_path: Path) -> None:
 def test_missing_key_is_named(key: str, tmp_path: Path) -> None:
     table = stick_figure()
     del table[key]
-    with pytest.raises(PoseglotError, match=rf"mine\.yaml is not a layout: missing: {key}\. A layout has"):
+    with pytest.raises(InputError, match=rf"mine\.yaml.*: {key}\."):
         load(table, tmp_path)
 
 
 def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
-    table = stick_figure() | {"joints": "belly", "bones": ["crown"], "colour": "red"}
+    table = stick_figure() | {"joints": "belly", "bones": ["crown"], "color": "red"}
     del table["centre"], table["name"]
     table["parts"]["hand"] = {"left_palm": 1}
-    with pytest.raises(PoseglotError) as refusal:
+    with pytest.raises(InputError) as refusal:
         load(table, tmp_path)
     for said in (
         "missing: name, centre;",
         "joints must be a list of names, found 'belly';",
         "bones must be a table of pairs of joints, found a list;",
         "the part hand must be a list of joints, found a table;",
-        "unknown: colour.",
+        "unknown: color.",
     ):
         assert said in str(refusal.value)
 
 
 def test_an_unknown_key_is_named_beside_what_else_is_wrong(tmp_path: Path) -> None:
-    with pytest.raises(PoseglotError, match=r"mine\.yaml is not a layout: unknown: center, 3\. A layout has"):
+    with pytest.raises(InputError, match=r"mine\.yaml.*: center, 3\."):
         load(stick_figure() | {"center": "belly", 3: 4}, tmp_path)
-    with pytest.raises(PoseglotError, match=r"unknown: centr; .*centre names unknown joints \['tail'\]\. A"):
+    with pytest.raises(InputError, match=r"centr;.*centre.*'tail'"):
         load(stick_figure() | {"centr": "belly", "centre": "tail"}, tmp_path)
 
 
@@ -289,7 +292,7 @@ def test_an_unknown_key_is_named_beside_what_else_is_wrong(tmp_path: Path) -> No
     ("text", "found"), [("", "nothing"), ("just a sentence", "'just a sentence'"), ("- a\n- b\n", "a list"), ("3", "'3'")]
 )
 def test_a_file_that_is_no_table_is_told_so(text: str, found: str, tmp_path: Path) -> None:
-    with pytest.raises(PoseglotError, match=rf"mine\.yaml is not a layout: it holds {found}, not a table\."):
+    with pytest.raises(InputError, match=rf"mine\.yaml.* {found}"):
         load(text, tmp_path)
 
 
@@ -297,7 +300,7 @@ def test_a_changed_layout_needs_a_name_of_its_own_and_an_equal_one_does_not(tmp_
     table = load_layout("kinect20").table()
     assert load(table, tmp_path) == load_layout("kinect20")
     table["parts"]["foot"].append(table["parts"]["leg"].pop())
-    with pytest.raises(PoseglotError, match=r"mine\.yaml is named kinect20, .*differs from it\. Give it a name of its own"):
+    with pytest.raises(InputError, match=r"mine\.yaml.*kinect20"):
         load(table, tmp_path)
     assert load(table | {"name": "mine"}, tmp_path).described() == table | {"name": "mine"}
 
@@ -305,22 +308,22 @@ def test_a_changed_layout_needs_a_name_of_its_own_and_an_equal_one_does_not(tmp_
 def test_a_layout_file_ends_in_yaml(tmp_path: Path) -> None:
     for ending in ("yaml", "yml"):
         (tmp_path / f"l.{ending}").write_text(yaml.safe_dump(stick_figure()))
-        assert load_layout(str(tmp_path / f"l.{ending}")).name == "stick"
+        assert load_layout(tmp_path / f"l.{ending}").name == "stick"
     (tmp_path / "l.txt").write_text(yaml.safe_dump(stick_figure()))
-    with pytest.raises(PoseglotError, match=r"l\.txt is a file, but a layout file ends in \.yaml or \.yml; rename it"):
+    with pytest.raises(FileError, match=r"l\.txt.*\.yaml"):
         load_layout(str(tmp_path / "l.txt"))
-    with pytest.raises(PoseglotError, match=r"unknown layout '.*m\.txt'; there are .*kinect20"):
+    with pytest.raises(NotFoundError, match=r"m\.txt.*kinect20"):
         load_layout(str(tmp_path / "m.txt"))
 
 
 @pytest.mark.parametrize("text", ["", "just a sentence", "joints: [a, b", "- a\n- b\n", "name: x\njoints: 3\n"])
 def test_file_that_is_no_layout_is_refused(text: str, tmp_path: Path) -> None:
-    with pytest.raises(PoseglotError, match=r"mine\.yaml is not a layout"):
+    with pytest.raises(InputError, match=r"mine\.yaml is not a layout"):
         load(text, tmp_path)
 
 
 def test_missing_layout_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PoseglotError, match=r"nowhere\.yaml: .*No such file"):
+    with pytest.raises(FileError, match=r"nowhere\.yaml"):
         load_layout(str(tmp_path / "nowhere.yaml"))
 
 
@@ -333,13 +336,13 @@ def test_a_section_of_the_wrong_form_is_refused(tmp_path: Path, change: str) -> 
     table = yaml.safe_load(text)
     table[section] = yaml.safe_load(change)[section]
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(table))
-    with pytest.raises(PoseglotError, match="own"):
+    with pytest.raises(InputError, match="own"):
         load_layout(str(tmp_path / "own.yaml"))
 
 
 def test_a_layout_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(PoseglotError, match="could not read the layout"):
+    with pytest.raises(FileError, match=r"own\.yaml"):
         load_layout(str(tmp_path / "own.yaml"))
 
 
@@ -389,7 +392,7 @@ def test_names_that_yaml_takes_for_other_things_survive_being_written_down(tmp_p
 
 @pytest.mark.parametrize("table", [{}, {"name": "x"}, {**stick_figure(), "joints": None}, {**stick_figure(), "bones": [1, 2]}])
 def test_a_table_that_is_no_layout_is_refused(table: dict[str, Any]) -> None:
-    with pytest.raises(PoseglotError, match="the layout table is not a layout"):
+    with pytest.raises(InputError, match="table"):
         load_layout(table)
 
 
@@ -398,7 +401,7 @@ def test_a_table_that_is_no_layout_is_refused(table: dict[str, Any]) -> None:
 
 def test_the_same_joints_in_another_order_are_the_same_body() -> None:
     whole = load_layout("kinect20")
-    turned = whole.taking(whole.joints[::-1], name="turned")
+    turned = whole.select(whole.joints[::-1], name="turned")
     assert turned.joints == whole.joints[::-1] and (turned.bones, turned.mirror, turned.parts) == (
         whole.bones,
         whole.mirror,
@@ -407,9 +410,9 @@ def test_the_same_joints_in_another_order_are_the_same_body() -> None:
     assert load_layout(turned.described()) == turned
 
 
-def test_a_joint_whose_parent_is_left_out_hangs_on_the_next_one_inwards() -> None:
+def test_a_joint_whose_parent_is_not_selected_gets_the_nearest_ancestor() -> None:
     whole = load_layout("kinect20")
-    some = whole.taking(["head", "spine", "left_hand", "left_elbow", "right_hand", "left_hip", "right_foot"], name="some")
+    some = whole.select(["head", "spine", "left_hand", "left_elbow", "right_hand", "left_hip", "right_foot"], name="some")
     assert some.bones == {
         "spine": "head", "left_hand": "left_elbow", "left_elbow": "head", "right_hand": "head", "left_hip": "spine", "right_foot": "spine",
     }  # fmt: skip
@@ -417,7 +420,15 @@ def test_a_joint_whose_parent_is_left_out_hangs_on_the_next_one_inwards() -> Non
 
 
 def test_joints_that_are_not_there_are_refused() -> None:
-    with pytest.raises(PoseglotError, match="has no joint nose; its joints are hip_centre"):
-        load_layout("kinect20").taking(["nose", "spine"], name="some")
-    with pytest.raises(PoseglotError, match="needs its centre, spine"):
-        load_layout("kinect20").taking(["head", "left_hand"], name="some")
+    with pytest.raises(NotFoundError, match=r"nose.*hip_centre"):
+        load_layout("kinect20").select(["nose", "spine"], name="some")
+    with pytest.raises(InputError, match="spine"):
+        load_layout("kinect20").select(["head", "left_hand"], name="some")
+
+
+def test_it_prints_its_name_and_size() -> None:
+    assert repr(load_layout("ntu25")) == "Layout('ntu25', 25 joints)"
+
+
+def test_every_part_has_a_colour() -> None:
+    assert tuple(PART_COLORS) == PARTS and len(set(PART_COLORS.values())) == len(PARTS)

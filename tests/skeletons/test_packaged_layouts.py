@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from poseglot.models.encoders import ENCODERS, build_encoder
+from poseglot.models.encoders import ENCODERS, create_encoder
 from poseglot.skeletons.graph import parent_matrix, spatial_subsets
 from poseglot.skeletons.layout import PARTS, Layout, load_layout
-from poseglot.skeletons.transforms import test_view
+from poseglot.transforms import apply_pipeline
 from tests.conftest import ROOT
 
 JOINT_COUNTS = {"kinect20": 20, "ntu25": 25, "coco17": 17, "openpose18": 18, "mediapipe33": 33, "halpe26": 26, "h36m17": 17}
@@ -192,7 +192,7 @@ def test_partitions_hold_every_joint_once_and_no_part_is_empty(layout: Layout, p
     parts = layout.partition(partition)
     assert len(parts) == {"two": 2, "four": 4, "six": 6}[partition]
     assert all(parts.values())
-    assert Counter(place for places in parts.values() for place in places) == Counter(range(len(layout)))
+    assert Counter(index for indices in parts.values() for index in indices) == Counter(range(len(layout)))
 
 
 @EVERY
@@ -214,7 +214,7 @@ def test_every_encoder_takes_it(layout: Layout, encoder: str) -> None:
     xyz = torch.randn(2, 1, 5, len(layout), 3, generator=generator)
     score = torch.rand(2, 1, 5, len(layout), 1, generator=generator)
     for clips in (xyz, xyz[..., :2], torch.cat([xyz[..., :2], score], dim=-1)):
-        module = build_encoder(encoder, layout, people=2, channels=clips.shape[-1], width=8).eval()
+        module = create_encoder(encoder, layout, num_persons=2, channels=clips.shape[-1], base_channels=8).eval()
         with torch.no_grad():
             features = module(clips)
         assert features.ndim == 5 and features.shape[2] >= 1
@@ -223,16 +223,18 @@ def test_every_encoder_takes_it(layout: Layout, encoder: str) -> None:
 
 
 @EVERY
-@pytest.mark.parametrize("stream", ["joint", "bone"])
-@pytest.mark.parametrize("protocol", ["metric", "image"])
-def test_the_view_of_a_mirrored_clip_is_the_mirrored_view(layout: Layout, protocol: str, stream: str) -> None:
+@pytest.mark.parametrize("modality", ["joint", "bone"])
+@pytest.mark.parametrize("pipeline", ["metric", "image"])
+def test_the_input_of_a_mirrored_clip_is_the_mirrored_input(layout: Layout, pipeline: str, modality: str) -> None:
     def mirrored(joints: np.ndarray) -> np.ndarray:
         swap = other_side(layout)
         return joints[:, :, [layout.index[swap[joint]] for joint in layout.joints]] * np.float32([-1, 1, 1])
 
     clip = np.random.default_rng(0).normal(size=(2, 9, len(layout), 3)).astype(np.float32)
-    expected = mirrored(test_view(clip, protocol=protocol, stream=stream, layout=layout))
-    np.testing.assert_allclose(test_view(mirrored(clip), protocol=protocol, stream=stream, layout=layout), expected, atol=1e-5)
+    expected = mirrored(apply_pipeline(clip, pipeline=pipeline, modality=modality, layout=layout))
+    np.testing.assert_allclose(
+        apply_pipeline(mirrored(clip), pipeline=pipeline, modality=modality, layout=layout), expected, atol=1e-5
+    )
 
 
 def test_the_example_of_the_page_is_a_layout_of_twenty_lines(tmp_path: Path) -> None:

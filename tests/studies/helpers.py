@@ -13,16 +13,16 @@ import yaml
 from poseglot.evaluation.scores import SavedScores, save_scores
 from poseglot.studies.study import Cell, Study, load_study
 from poseglot.training.recipe import Recipe
-from poseglot.training.recipe_file import recipe_yaml
-from poseglot.training.run import Run
-from poseglot.training.sides import side_name
+from poseglot.training.recipe_io import recipe_yaml
+from poseglot.training.run_folder import RunFolder
+from poseglot.training.subsets import subset_name
 from tests.training.helpers import small_recipe
 
 # In the place of `poseglot`, where a test is about processes and not about training.
 STAND_IN = Path(__file__).parent / "stand_in.py"
 ROWS = [
-    {"name": "without", "settings": {"words.prompt": "none"}},
-    {"name": "four parts", "settings": {"words.partition": "four"}},
+    {"name": "without", "settings": {"text.prompt": "none"}},
+    {"name": "four parts", "settings": {"text.partition": "four"}},
 ]
 
 
@@ -32,7 +32,7 @@ def write_study(folder: Path, recipe: Recipe | None = None, **changes: Any) -> P
     recipe = recipe or small_recipe(folder / "no store", Path("no-text-encoder"))
     (folder / "recipes" / "base.yaml").write_text(recipe_yaml(recipe))
     content = {
-        "format": "poseglot-study/1",
+        "format": "poseglot-study/2",
         "title": "A study",
         "base": "recipes/base.yaml",
         "seeds": [0],
@@ -52,7 +52,7 @@ def finish(
     cell: Cell, logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], names: tuple[str, ...] | None = None
 ) -> None:
     """Leave in the cell's folder what training and evaluation leave."""
-    run, classes = Run(cell.folder), tuple(f"action {place}" for place in range(logits.shape[1]))
+    run, classes = RunFolder(cell.folder), tuple(f"action {place}" for place in range(logits.shape[1]))
     cell.folder.mkdir(parents=True)
     run.recipe.write_text(recipe_yaml(cell.recipe))
     run.recognizer.write_bytes(b"weights")
@@ -63,4 +63,4 @@ def finish(
         run.add_to_log({"epoch": epoch, "loss": 1 / epoch, "seconds": 600.25})
     data = cell.recipe.data
     names = names or tuple(f"clip {place}" for place in range(len(labels)))
-    save_scores(SavedScores(names, labels, logits, classes, data.stream, "a set", data.split, side_name(data)), run.scores)
+    save_scores(SavedScores(names, labels, logits, classes, data.modality, "a set", data.split, subset_name(data)), run.scores)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from poseglot.evaluation.scores import SavedScores, save_scores
-from poseglot.training.recipe_file import parse_recipe, read_recipe, recipe_yaml
+from poseglot.training.recipe_io import parse_recipe, read_recipe, recipe_yaml
 
 
 def train(arguments: list[str]) -> None:
@@ -48,7 +48,7 @@ def evaluate(run: Path) -> None:
     generator = np.random.default_rng(zlib.crc32(recipe_yaml(recipe).encode()))
     logits = generator.normal(size=(40, 5)).astype(np.float32)
     names = tuple(f"clip {place}" for place in range(40))
-    scores = SavedScores(names, np.arange(40) % 5, logits, tuple("abcde"), recipe.data.stream, "a set", recipe.data.split)
+    scores = SavedScores(names, np.arange(40) % 5, logits, tuple("abcde"), recipe.data.modality, "a set", recipe.data.split)
     save_scores(scores, run / "scores.npz")
 
 

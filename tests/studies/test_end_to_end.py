@@ -21,7 +21,7 @@ from poseglot.evaluation.metrics import top_k
 from poseglot.evaluation.scores import load_scores
 from poseglot.studies.cluster import Cluster
 from poseglot.studies.study import load_study
-from poseglot.training.run import Run
+from poseglot.training.run_folder import RunFolder
 from tests.conftest import ROOT
 from tests.studies.helpers import ROWS, write_study
 from tests.training.helpers import small_recipe
@@ -76,7 +76,7 @@ def test_a_study_trains_evaluates_and_writes_its_table(study: Path, unbroken: Pa
         lines = list(csv.DictReader(file))
     page = (unbroken / "table.md").read_text()
     for line, name in zip(lines, NAMES, strict=True):
-        run = Run(unbroken / name)
+        run = RunFolder(unbroken / name)
         scores = load_scores(run.scores)
         count = top_k(scores.logits, scores.labels, 1)
         assert run.read_log()[-1]["test"] == {"correct": count.correct, "total": 8}
@@ -104,7 +104,7 @@ def test_jobs_that_train_make_the_same_table_also_when_requeued(study: Path, lon
     runs = study.parent / "jobs"
     cells = load_study(study, runs=runs, settings=LONGER, accelerator="cpu").cells
     works = [Cluster("local", runs / "submitit", {}, threads=1).start(cell) for cell in cells]
-    wait_for(lambda: all(Run(cell.folder).checkpoint.exists() for cell in cells))
+    wait_for(lambda: all(RunFolder(cell.folder).checkpoint.exists() for cell in cells))
     for work in works:
         for process in children(int(work.job.job_id)):
             os.kill(process, signal.SIGUSR2)  # as SLURM does before it takes the machine away
@@ -124,10 +124,10 @@ def test_a_study_stopped_in_the_middle_comes_to_the_same_table(study: Path, long
     runs = study.parent / how.name
     arguments = ["study", str(study), "--runs", str(runs), "--jobs", "2", "--accelerator", "cpu", *LONGER]
     process = subprocess.Popen([sys.executable, "-m", "poseglot", *arguments], cwd=ROOT)
-    wait_for(lambda: all(Run(runs / name).checkpoint.exists() for name in NAMES))
+    wait_for(lambda: all(RunFolder(runs / name).checkpoint.exists() for name in NAMES))
     process.send_signal(how)
     process.wait()
-    assert not any(Run(runs / name).recognizer.exists() for name in NAMES)
+    assert not any(RunFolder(runs / name).recognizer.exists() for name in NAMES)
     assert main(arguments) == 0
     assert "going on after epoch" in (runs / f"{NAMES[0]}.log").read_text()
     assert lasting(runs) == lasting(longer)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from poseglot.app.cli import main
-from poseglot.skeletons.store import PackedStore
+from poseglot.data.store import PackedStore
 from poseglot.studies import runner
 from poseglot.studies.study import load_study
 from poseglot.training.recipe import Recipe
@@ -178,7 +178,7 @@ def test_a_stopped_study_leaves_no_process_and_goes_on_to_the_same_table(
         assert process.returncode == -signal.SIGKILL
     else:
         assert process.returncode == 130, error
-        assert "the same command goes on" in error
+        assert "the same command continues" in error
         assert "Traceback" not in error
     assert run(path, "--jobs", "2") == 0
     assert "going on after epoch 0" not in (runs / "without-joint-seed0.log").read_text().split("$ ")[2]
@@ -212,12 +212,12 @@ def test_as_many_run_at_once_as_jobs_say_with_their_share_of_the_cores(
     running: list[int] = []
     original = runner.run_cells
 
-    def watched(*arguments: Any, look: Any, **named: Any) -> Any:
+    def watched(*arguments: Any, progress: Any, **named: Any) -> Any:
         def count(works: Any) -> None:
             running.append(len(works))
-            look(works)
+            progress(works)
 
-        return original(*arguments, look=count, **named)
+        return original(*arguments, progress=count, **named)
 
     monkeypatch.setattr(runner, "run_cells", watched)
     monkeypatch.setattr(runner, "cores", lambda: 12)
@@ -235,7 +235,7 @@ def test_a_process_that_does_not_end_is_killed(study: Study, tmp_path: Path, mon
         f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(f'{{os.getpid()}} ')\ntime.sleep(60)\n"
     )
     monkeypatch.setattr(runner, "_PROGRAM", (sys.executable, str(deaf)))
-    monkeypatch.setattr(runner, "_PATIENCE", 0.3)
+    monkeypatch.setattr(runner, "_STOP_TIMEOUT", 0.3)
 
     work = runner.LocalWork(load_study(study(), runs=tmp_path / "runs").cells[0])
     assert not work.ended()

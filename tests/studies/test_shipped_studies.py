@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 import torch
 
-from poseglot.studies.study import Study, load_study
+from poseglot.studies.study import Study, list_studies, load_study
 from poseglot.training.build import build
-from poseglot.training.engine import _Training
+from poseglot.training.engine import Trainer
 from poseglot.training.recipe import Recipe
-from poseglot.training.run import Run
+from poseglot.training.run_folder import RunFolder
 from tests.conftest import ROOT
 from tests.training.test_shipped_recipes import fabric_of_a_cpu
 
-STUDIES = sorted(path.stem for path in (ROOT / "studies").glob("*.yaml"))
+STUDIES = list_studies()
 
 
 def load(name: str) -> Study:
-    return load_study(ROOT / "studies" / f"{name}.yaml")
+    return load_study(name)
 
 
 def rows_of(study: Study) -> Iterator[tuple[str, Recipe]]:
@@ -43,10 +43,10 @@ def test_a_shipped_study_is_read_to_its_last_recipe(name: str) -> None:
 
 def test_the_example_of_the_docs_is_a_study(tmp_path: Path) -> None:
     (example,) = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "studies.md").read_text(), re.M | re.S)
-    (tmp_path / "example.yaml").write_text(example.replace("../recipes", str(ROOT / "recipes")))
-    first, streams, grid = load_study(tmp_path / "example.yaml").tables
+    (tmp_path / "example.yaml").write_text(example)
+    first, modalities, grid = load_study(tmp_path / "example.yaml").tables
     assert [row.name for row in first.rows] == ["fixed", "learned"]
-    assert [row.fuse for row in streams.rows] == [True]
+    assert [row.fuse for row in modalities.rows] == [True]
     assert len(grid.rows) == 4
 
 
@@ -67,8 +67,8 @@ def test_the_ablation_has_every_row_of_the_papers_table_1(data: str) -> None:
         "1e": [84.2, 85.2, 85.3, 85.5],
         "1f": [84.8, 85.1, 85.2, 85.5],
     }
-    (with_words,) = (table for table in study.tables if "with words" in table.title)
-    assert [row.paper["joint"] for row in with_words.rows] == [83.8, 84.6, 85.5, 85.5]
+    (with_text,) = (table for table in study.tables if "with words" in table.title)
+    assert [row.paper["joint"] for row in with_text.rows] == [83.8, 84.6, 85.5, 85.5]
     # Rows that are the same experiment share one run.
     assert len(study.cells) < sum(len(row.cells) for table in study.tables for row in table.rows)
 
@@ -86,10 +86,10 @@ def test_every_row_takes_its_first_steps_on_real_clips(name: str, real_store: Pa
             recipe,
             data=replace(recipe.data, store=str(real_store)),
             # The hub's weights are not here; MiniLM stands in for them. Narrow, and in 32 bits, to be quick on any CPU.
-            words=replace(recipe.words, encoder="minilm"),
+            text=replace(recipe.text, encoder="minilm"),
             model=replace(recipe.model, width=8),
             precision="32-true",
         )
-        training = _Training(fabric_of_a_cpu(), recipe, build(recipe), Run(Path("unused")))
+        training = Trainer(fabric_of_a_cpu(), recipe, build(recipe), RunFolder(Path("unused")))
         losses = [float(training.step(torch.arange(16) * 47, epoch)["loss"]) for epoch in range(2)]
         assert np.isfinite(losses).all(), row

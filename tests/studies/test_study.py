@@ -13,8 +13,7 @@ import yaml
 
 from poseglot.errors import PoseglotError
 from poseglot.studies.study import Cell, load_study
-from poseglot.training.recipe_file import parse_recipe, read_recipe
-from tests.conftest import ROOT
+from poseglot.training.recipe_io import parse_recipe, read_recipe
 from tests.studies.helpers import ROWS, loaded, write_study
 
 
@@ -26,23 +25,23 @@ def typed(cell: Cell) -> Any:
 
 
 def test_rows_streams_and_seeds_spread_out(tmp_path: Path) -> None:
-    table = {"title": "T", "rows": [*ROWS, {"name": "bones too", "streams": ["bone", "joint"], "fuse": True}]}
-    study = loaded(tmp_path, seeds=[3, 1], settings={"optim.epochs": 7, "optim.steps": [2, 5]}, tables=[table])
+    table = {"title": "T", "rows": [*ROWS, {"name": "bones too", "modalities": ["bone", "joint"], "fuse": True}]}
+    study = loaded(tmp_path, seeds=[3, 1], settings={"optim.epochs": 7, "optim.milestones": [2, 5]}, tables=[table])
     base = read_recipe(tmp_path / "recipes" / "base.yaml")
     without, four, bones = study.tables[0].rows
-    for row, streams, words in (
-        (without, ["joint"], replace(base.words, prompt="none")),
-        (four, ["joint"], replace(base.words, partition="four")),
-        (bones, ["bone", "joint"], base.words),
+    for row, modalities, words in (
+        (without, ["joint"], replace(base.text, prompt="none")),
+        (four, ["joint"], replace(base.text, partition="four")),
+        (bones, ["bone", "joint"], base.text),
     ):
-        optim = replace(base.optim, epochs=7, steps=[2, 5])
+        optim = replace(base.optim, epochs=7, milestones=[2, 5])
         assert [cell.recipe for cell in row.cells] == [
-            replace(base, words=words, optim=optim, seed=seed, data=replace(base.data, stream=stream))  # type: ignore[arg-type]
+            replace(base, text=words, optim=optim, seed=seed, data=replace(base.data, modality=modality))  # type: ignore[arg-type]
             for seed in (3, 1)
-            for stream in streams
+            for modality in modalities
         ]
     assert bones.lines == ("bone", "joint", "fused")
-    assert [[cell.recipe.data.stream for cell in fold] for fold in bones.cells_of("fused", 1)] == [["bone", "joint"]]
+    assert [[cell.recipe.data.modality for cell in fold] for fold in bones.cells_of("fused", 1)] == [["bone", "joint"]]
     assert [[cell.recipe.seed for cell in fold] for fold in bones.cells_of("bone", 1)] == [[1]]
     for cell in study.cells:
         assert typed(cell) == cell.recipe
@@ -50,15 +49,23 @@ def test_rows_streams_and_seeds_spread_out(tmp_path: Path) -> None:
 
 def test_the_same_recipe_is_one_run_wherever_it_stands(tmp_path: Path) -> None:
     tables = [
-        {"title": "Words", "rows": [*ROWS, {"name": "as the base says"}, {"name": "said", "settings": {"loss.weight": 0.8}}]},
-        {"title": "lambda", "grid": {"loss.weight": [1, 0.8]}},
+        {
+            "title": "Words",
+            "rows": [*ROWS, {"name": "as the base says"}, {"name": "said", "settings": {"loss.alignment_weight": 0.8}}],
+        },
+        {"title": "lambda", "grid": {"loss.alignment_weight": [1, 0.8]}},
     ]
     study = loaded(tmp_path, seeds=[0, 1], tables=tables)
     assert [cell.folder.name for cell in study.cells] == [
-        f"{name}-joint-seed{seed}" for seed in (0, 1) for name in ("without", "four-parts", "loss.weight-1")
+        f"{name}-joint-seed{seed}" for seed in (0, 1) for name in ("without", "four-parts", "loss.alignment_weight-1")
     ]
     rows = {row.name: row for table in study.tables for row in table.rows}
-    assert rows["four parts"].cells == rows["as the base says"].cells == rows["said"].cells == rows["loss.weight 0.8"].cells
+    assert (
+        rows["four parts"].cells
+        == rows["as the base says"].cells
+        == rows["said"].cells
+        == rows["loss.alignment_weight 0.8"].cells
+    )
 
 
 def test_folds_make_every_run_several(tmp_path: Path) -> None:
@@ -71,55 +78,58 @@ def test_folds_make_every_run_several(tmp_path: Path) -> None:
 
 
 def test_a_grid_is_every_combination(tmp_path: Path) -> None:
-    grid = {"loss.weight": [1.0, 0.5], "optim.steps": [[1], [1, 2]]}
+    grid = {"loss.alignment_weight": [1.0, 0.5], "optim.milestones": [[1], [1, 2]]}
     study = loaded(tmp_path, tables=[{"title": "G", "grid": grid, "paper": [80, 81.5, 82, 83]}])
     rows = study.tables[0].rows
     assert [row.name for row in rows] == [
-        f"loss.weight {weight}, optim.steps {steps}" for weight in (1.0, 0.5) for steps in ("[1]", "[1, 2]")
+        f"loss.alignment_weight {weight}, optim.milestones {steps}" for weight in (1.0, 0.5) for steps in ("[1]", "[1, 2]")
     ]
-    assert [(row.cells[0].recipe.loss.weight, row.cells[0].recipe.optim.steps) for row in rows] == [
+    assert [(row.cells[0].recipe.loss.alignment_weight, row.cells[0].recipe.optim.milestones) for row in rows] == [
         (weight, steps) for weight in (1.0, 0.5) for steps in ([1], [1, 2])
     ]
     assert [row.paper for row in rows] == [{"joint": figure} for figure in (80, 81.5, 82, 83)]
 
 
 def test_runs_that_would_share_a_name_take_their_tables(tmp_path: Path) -> None:
-    rows = [{"name": "a", "settings": {"loss.weight": 0.1}}]
-    other = [{"name": "a", "settings": {"loss.weight": 0.2}}]
+    rows = [{"name": "a", "settings": {"loss.alignment_weight": 0.1}}]
+    other = [{"name": "a", "settings": {"loss.alignment_weight": 0.2}}]
     study = loaded(tmp_path, tables=[{"title": "One", "rows": rows}, {"title": "Two (b)", "rows": other}])
     assert [cell.folder.name for cell in study.cells] == ["a-joint-seed0", "two-b-a-joint-seed0"]
-    named = [{"name": name, "settings": {"loss.weight": weight}} for name, weight in (("a", 0.1), ("a?", 0.2), ("a !", 0.3))]
-    with pytest.raises(PoseglotError, match=r"row 3 \(a !\): its runs would be called like those of another row"):
+    named = [
+        {"name": name, "settings": {"loss.alignment_weight": weight}}
+        for name, weight in (("a", 0.1), ("a?", 0.2), ("a !", 0.3))
+    ]
+    with pytest.raises(PoseglotError, match=r"row 3 \(a !\): its runs would have"):
         loaded(tmp_path, tables=[{"title": "One", "rows": named}])
 
 
 def test_settings_of_the_command_line_are_set_in_every_run(tmp_path: Path) -> None:
-    given = ("--optim.epochs", "2", "--words.lr_scale=0.25", "--data.store", "a folder/it's")
+    given = ("--optim.epochs", "2", "--text.lr_scale=0.25", "--data.store", "a folder/it's")
     study = loaded(tmp_path, *given, settings={"optim.epochs": 9})
     for cell in study.cells:
-        assert (cell.recipe.optim.epochs, cell.recipe.words.lr_scale) == (2, 0.25)
+        assert (cell.recipe.optim.epochs, cell.recipe.text.lr_scale) == (2, 0.25)
         assert cell.recipe.data.store == "a folder/it's"
         assert typed(cell) == cell.recipe
         assert cell.train.count("--optim.epochs") == 1
-    expected = ["study", str(tmp_path / "study.yaml"), "--optim.epochs", "2", "--words.lr_scale", "0.25"]
+    expected = ["study", str(tmp_path / "study.yaml"), "--optim.epochs", "2", "--text.lr_scale", "0.25"]
     assert list(study.command) == [*expected, "--data.store", "a folder/it's", "--runs", str(tmp_path / "runs")]
 
 
 def test_values_survive_the_command_line(tmp_path: Path) -> None:
     settings = {
         "optim.lr": -1e-7,
-        "words.encoder": "-odd 'name\" $HOME",
-        "words.descriptions": "yes",
-        "optim.steps": [1, 2],
-        "data.effective_scale": True,
-        "model.options": {"kernel": 5},
+        "text.encoder": "-odd 'name\" $HOME",
+        "text.descriptions": "yes",
+        "optim.milestones": [1, 2],
+        "data.pipeline": "nw-ucla-scaled",
+        "model.encoder_kwargs": {"kernel": 5},
     }
     cell = loaded(tmp_path, settings=settings).tables[0].rows[1].cells[0]
     assert typed(cell) == cell.recipe
     assert cell.recipe.optim.lr == -1e-7
-    assert (cell.recipe.words.encoder, cell.recipe.words.descriptions) == ("-odd 'name\" $HOME", "yes")
-    assert cell.recipe.data.effective_scale is True
-    assert cell.recipe.model.options == {"kernel": 5}
+    assert (cell.recipe.text.encoder, cell.recipe.text.descriptions) == ("-odd 'name\" $HOME", "yes")
+    assert cell.recipe.data.pipeline == "nw-ucla-scaled"
+    assert cell.recipe.model.encoder_kwargs == {"kernel": 5}
 
 
 def test_paths_are_those_that_a_person_here_would_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,9 +153,9 @@ def test_paths_are_those_that_a_person_here_would_type(tmp_path: Path, monkeypat
 
 
 def test_a_row_may_have_a_recipe_of_its_own(tmp_path: Path) -> None:
-    own = str(ROOT / "recipes" / "nw-ucla" / "paper.yaml")
+    own = "nw-ucla/paper"
     study = loaded(tmp_path, tables=[{"title": "T", "rows": [*ROWS, {"name": "paper", "base": own}]}])
-    assert study.tables[0].rows[2].cells[0].recipe == read_recipe(Path(own))
+    assert study.tables[0].rows[2].cells[0].recipe == read_recipe(own)
 
 
 def one_table(**changes: Any) -> dict[str, Any]:
@@ -158,26 +168,26 @@ def one_row(**row: Any) -> dict[str, Any]:
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"format": "poseglot-study/2"}, "must begin with 'format: poseglot-study/1'"),
+    ({"format": "poseglot-study/1"}, "must begin with 'format: poseglot-study/2'"),
     ({"title": None}, "study.yaml has no title"),
     ({"title": 5}, "title takes a text .*found 5"),
-    ({"colour": "red"}, "unknown key: colour"),
-    ({"stream": ["joint"]}, "unknown key: stream. Did you mean streams?"),
+    ({"color": "red"}, "unknown key: color"),
+    ({"modality": ["joint"]}, "unknown key: modality. Did you mean modalities?"),
     ({"base": "recipes/absent.yaml"}, r"row 1 \(without\): could not read the recipe .*absent.yaml"),
     ({"seeds": []}, "seeds takes a list, not empty"),
     ({"seeds": [0, 0]}, "seeds takes a list of different whole numbers"),
     ({"seeds": [0, True]}, "seeds takes a list of different whole numbers"),
     ({"seeds": [-1]}, "seeds takes a list of different whole numbers"),
-    ({"streams": ["bones"]}, "streams takes a list of joint, bone, joint_motion, bone_motion.*bones"),
-    ({"streams": ["bone", "bone"]}, "each at most once"),
-    ({"folds": 1}, "folds takes 0 .*or the number of folds from 2; found 1"),
+    ({"modalities": ["bones"]}, "modalities takes .*bones"),
+    ({"modalities": ["bone", "bone"]}, "each at most once"),
+    ({"folds": 1}, "folds takes .*; found 1"),
     ({"folds": "five"}, "folds takes a whole number; found 'five'"),
     ({"settings": ["optim.epochs"]}, "settings takes a mapping"),
     ({"settings": {"optim.epoch": 3}}, "unknown setting: --optim.epoch. Did you mean --optim.epochs?"),
     ({"settings": {"optim.epochs": "many"}}, r"row 1 \(without\): .*optim.epochs: Expected a whole number"),
-    ({"settings": {"optim": {"epochs": 3}}}, "optim is a whole section; give its settings one by one"),
-    ({"settings": {"seed": 3}}, "seed is no setting of a study's runs; the study's file says it as seeds"),
-    ({"settings": {"config": "x.yaml"}}, "config is no setting"),
+    ({"settings": {"optim": {"epochs": 3}}}, "optim is a whole section"),
+    ({"settings": {"seed": 3}}, "seed cannot .*seeds"),
+    ({"settings": {"config": "x.yaml"}}, "config cannot .*base"),
     ({"settings": {"optim.lr": {1, 2}}}, "settings takes numbers, texts"),
     ({"tables": []}, "tables takes a list, not empty"),
     ({"tables": [3]}, "table 1: expected a mapping"),
@@ -188,21 +198,21 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (one_table(compare_with="nobody"), r"compare_with takes the name of one of the table's rows \(without, four parts\)"),
     (one_table(paper=[1, 2]), "paper takes a text"),
     (one_table(rows=None, grid={}), "grid takes settings, each with the list of its values"),
-    (one_table(rows=None, grid={"loss.weight": 0.8}), "grid takes settings, each with the list"),
-    (one_table(rows=None, grid={"loss.weight": [1, 2]}, paper=[1]), "paper takes a figure for each of the 2 rows"),
+    (one_table(rows=None, grid={"loss.alignment_weight": 0.8}), "grid takes settings, each with the list"),
+    (one_table(rows=None, grid={"loss.alignment_weight": [1, 2]}, paper=[1]), "paper takes .*2 rows"),
     (one_table(rows=None, grid={"loss.weights": [1, 2]}), "unknown setting: --loss.weights"),
     (one_table(rows=[{"settings": {}}]), "row 1 has no name"),
-    (one_row(colour=1), "row 1 has an unknown key: colour"),
+    (one_row(color=1), "row 1 has an unknown key: color"),
     (one_row(name=True), "name takes a text .*found True"),
-    (one_row(settings={"words.prompt": "loud"}), r"row 1 \(r\): .*words.prompt: Expected one of"),
-    (one_row(settings={"data.fold": 1}), r"row 1 \(r\): data.fold is no setting"),
-    (one_row(fuse=True), "fuse needs at least two streams; there is joint"),
+    (one_row(settings={"text.prompt": "loud"}), r"row 1 \(r\): .*text.prompt: Expected one of"),
+    (one_row(settings={"data.fold": 1}), r"row 1 \(r\): data.fold cannot"),
+    (one_row(fuse=True), "fuse needs .*joint"),
     (one_row(fuse="yes"), "fuse takes true or false"),
-    (one_row(streams=[]), "streams takes a list, not empty"),
-    (one_row(paper="85"), "paper takes a figure in percent; found '85'"),
-    (one_row(paper={"bone": 85}), "paper takes a figure in percent"),
-    (one_row(paper=85, streams=["joint", "bone"]), r"paper takes figures in percent by name \(joint, bone\)"),
-    (one_row(paper={"fused": 85}, streams=["joint", "bone"]), r"by name \(joint, bone\)"),
+    (one_row(modalities=[]), "modalities takes a list"),
+    (one_row(paper="85"), "paper takes .*found '85'"),
+    (one_row(paper={"bone": 85}), "paper takes a number"),
+    (one_row(paper=85, modalities=["joint", "bone"]), r"paper takes .*\(joint, bone\)"),
+    (one_row(paper={"fused": 85}, modalities=["joint", "bone"]), r"by name \(joint, bone\)"),
     (one_row(base="recipes/nowhere.yaml"), r"row 1 \(r\): could not read the recipe"),
 ]
 
@@ -220,7 +230,7 @@ def test_a_fault_is_named(tmp_path: Path, changes: dict[str, Any], message: str)
         (["epochs"], "cannot use 'epochs'"),
         (["--optim.epochs"], "cannot use '--optim.epochs'"),
         (["--optim.epochs", "--optim.lr", "3"], "cannot use '--optim.epochs'"),
-        (["--seed", "3"], "command line: seed is no setting"),
+        (["--seed", "3"], "command line: seed cannot"),
         (["--optim.speed", "3"], "unknown setting: --optim.speed"),
         (["--optim.epochs", "few"], "optim.epochs: Expected a whole number"),
     ],

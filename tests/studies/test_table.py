@@ -74,25 +74,31 @@ def test_a_cell_is_mean_and_deviation_of_the_seeds_with_every_count(tmp_path: Pa
     logits = finish_all(study)
     page, lines = written(study, tmp_path / "out")
     assert page.startswith(
-        "# A study\n\nAbout it.\n\nAccuracy (top-1) of the last epoch on the test side (a set, split cross-person)"
+        "# A study\n\nAbout it.\n\nAccuracy (top-1) of the last epoch on the test set (a set, split cross-person)"
     )
     assert header(page) == ["row", "accuracy", "paper (another set)", "difference to without", "note"]
-    hits = {name: [right(logits[f"{name}-joint-seed{seed}"]) for seed in (0, 1, 2)] for name in ("without", "four-parts")}
-    assert cells_of(page, "without") == ["without", accuracy(list(map(sum, hits["without"]))), "84.6 %", "-", "-"]
+    correct = {name: [right(logits[f"{name}-joint-seed{seed}"]) for seed in (0, 1, 2)] for name in ("without", "four-parts")}
+    assert cells_of(page, "without") == ["without", accuracy(list(map(sum, correct["without"]))), "84.6 %", "-", "-"]
     name, said, paper, difference, note = cells_of(page, "four parts")
-    assert (name, said, paper, note) == ("four parts", accuracy(list(map(sum, hits["four-parts"]))), "-", r"a \| b")
-    points = 100 * (np.mean(hits["four-parts"]) - np.mean(hits["without"]))
-    interval = paired_difference(np.array(hits["without"]), np.array(hits["four-parts"]), paired_runs=True)
+    assert (name, said, paper, note) == ("four parts", accuracy(list(map(sum, correct["four-parts"]))), "-", r"a \| b")
+    points = 100 * (np.mean(correct["four-parts"]) - np.mean(correct["without"]))
+    interval = paired_difference(np.array(correct["without"]), np.array(correct["four-parts"]), paired_runs=True)
     assert difference.startswith(f"{points:+.2f} [{interval.low:+.2f}, {interval.high:+.2f}]: ")
     assert [(line["row"], line["seed"], line["correct"], line["percent"], line["paper"]) for line in lines] == [
-        (row, str(seed), str(sum(hits[slug][seed])), f"{100 * sum(hits[slug][seed]) / CLIPS:.4f}", paper)
+        (row, str(seed), str(sum(correct[slug][seed])), f"{100 * sum(correct[slug][seed]) / CLIPS:.4f}", paper)
         for row, slug, paper in (("without", "without", "84.6"), ("four parts", "four-parts", ""))
         for seed in (0, 1, 2)
     ]
 
 
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
-    tables = [{"title": "W", "rows": [*ROWS, {"name": "none yet", "settings": {"loss.weight": 0}}], "compare_with": "without"}]
+    tables = [
+        {
+            "title": "W",
+            "rows": [*ROWS, {"name": "none yet", "settings": {"loss.alignment_weight": 0}}],
+            "compare_with": "without",
+        }
+    ]
     study = loaded(tmp_path, seeds=[0, 1, 2], tables=tables)
     missing = tuple(f"none-yet-joint-seed{seed}" for seed in (0, 1, 2))
     logits = finish_all(study, ("without-joint-seed0", "four-parts-joint-seed1", *missing))
@@ -116,19 +122,19 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
 
 
 def test_streams_are_fused_seed_by_seed_with_the_fixed_weights(tmp_path: Path) -> None:
-    row = {"name": "all", "streams": ["joint", "bone_motion"], "fuse": True, "paper": {"joint": 90, "fused": 95.25}}
+    row = {"name": "all", "modalities": ["joint", "bone_motion"], "fuse": True, "paper": {"joint": 90, "fused": 95.25}}
     study = loaded(tmp_path, seeds=[0, 1], tables=[{"title": "S", "rows": [row]}])
     logits = finish_all(study)
     page, lines = written(study, tmp_path)
-    assert header(page) == ["row", "stream", "accuracy", "paper"]
+    assert header(page) == ["row", "modality", "accuracy", "paper"]
     fused = [sum(right(0.8 * logits[f"all-joint-seed{seed}"] + 0.2 * logits[f"all-bone_motion-seed{seed}"])) for seed in (0, 1)]
     alone = [sum(right(logits[f"all-bone_motion-seed{seed}"])) for seed in (0, 1)]
     assert fused != alone
     assert cells_of(page, "all", 1) == ["all", "bone_motion", accuracy(alone), "-"]
     assert cells_of(page, "all", 2) == ["all", "fused", accuracy(fused), "95.25 %"]
-    (first,) = [line for line in lines if (line["stream"], line["seed"]) == ("fused", "0")]
+    (first,) = [line for line in lines if (line["modality"], line["seed"]) == ("fused", "0")]
     assert (first["correct"], first["paper"]) == (str(fused[0]), "95.25")
-    folders = [str(tmp_path / "runs" / f"all-{stream}-seed0") for stream in ("joint", "bone_motion")]
+    folders = [str(tmp_path / "runs" / f"all-{modality}-seed0") for modality in ("joint", "bone_motion")]
     assert first["run"] == " ".join(folders)
     assert first["command"] == f"poseglot ensemble {' '.join(folders)}"
 
@@ -137,7 +143,7 @@ def test_folds_are_added_up(tmp_path: Path) -> None:
     study = loaded(tmp_path, folds=2, seeds=[0, 1], tables=[{"title": "F", "rows": ROWS, "compare_with": "without"}])
     logits = finish_all(study, ("four-parts-joint-seed1-fold2",))
     page, lines = written(study, tmp_path)
-    assert "the held-out folds of the training side (2-fold cross-validation)" in page
+    assert "the held-out folds of the training set (2-fold cross-validation)" in page
     counts = {name: sum(right(each)) for name, each in logits.items()}
     both = [counts[f"without-joint-seed{seed}-fold1"] + counts[f"without-joint-seed{seed}-fold2"] for seed in (0, 1)]
     assert cells_of(page, "without")[1] == accuracy(both, 2 * CLIPS)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from poseglot.errors import PoseglotError
+from poseglot.data.store import PackedStore
+from poseglot.errors import SettingError
 from poseglot.models.recognizer import load_recognizer, save_recognizer
-from poseglot.skeletons.store import PackedStore
-from poseglot.skeletons.transforms import Augmentation, test_view
-from poseglot.training.build import build
-from poseglot.training.recipe import DataRecipe, Recipe, WordsRecipe
-from tests.skeletons.own import TABLE, own_layout, own_store
-from tests.training.helpers import small_recipe
+from poseglot.training.build import _augmented, build
+from poseglot.training.recipe import Recipe, TextRecipe
+from poseglot.transforms import PipelineError, apply_pipeline, load_pipeline
+from tests.data.own import TABLE, own_layout, own_store
+from tests.training.helpers import inputs, small_recipe
 
 
 @pytest.fixture(scope="module")
@@ -31,24 +32,53 @@ def recipe(own: Path, tiny_bert: Path) -> Recipe:
 
 
 def test_layout_scores_and_protocol_of_the_store_reach_the_recognizer(recipe: Recipe, tmp_path: Path) -> None:
-    built = build(replace(recipe, data=replace(recipe.data, stream="bone")))
+    built = build(replace(recipe, data=replace(recipe.data, modality="bone")))
     spec = built.task.recognizer.spec
-    assert (spec.layout, spec.protocol, spec.stream, spec.people, spec.channels) == (TABLE, "image", "bone", 2, 3)
-    assert spec.scored
+    assert (spec.layout, spec.pipeline, spec.modality, spec.num_persons, spec.channels) == (TABLE, "image", "bone", 2, 3)
+    assert spec.has_scores
     assert spec.levels == {"global": tuple(range(8)), **own_layout().partition("four")}
     save_recognizer(built.task.recognizer, tmp_path / "r.safetensors")
     assert load_recognizer(tmp_path / "r.safetensors").spec == spec
 
-    view = built.test.view(torch.tensor([1]), None, torch.device("cpu"))
-    clip = built.test.store.clip(int(built.test.places[1]))
-    alone = test_view(clip.joints, protocol="image", stream="bone", layout=own_layout(), scored=True)
+    view = inputs(built.test, torch.tensor([1]), epoch=None)
+    clip = built.test.store[int(built.test.indices[1])]
+    alone = apply_pipeline(clip.joints, pipeline="image", modality="bone", layout=own_layout(), has_scores=True)
     torch.testing.assert_close(view[0, : len(alone)], torch.from_numpy(alone))
-    training = built.train.view(torch.arange(4), Augmentation(0, 0), torch.device("cpu"))
+    training = inputs(built.train, torch.arange(4))
     assert training.shape[1:] == (2, 64, 8, 3)
     assert built.task.recognizer(training)["logits"].shape == (4, 12)
 
 
-def test_a_scale_that_the_protocol_does_not_have_is_refused_before_anything_is_trained(recipe: Recipe) -> None:
-    data = DataRecipe(recipe.data.store, recipe.data.split, effective_scale=True)
-    with pytest.raises(PoseglotError, match=r"protocol image has none.*data\.effective_scale false"):
-        build(replace(recipe, data=data, words=WordsRecipe(prompt="none")))
+def test_augmentations_change_training_clips_alone(recipe: Recipe) -> None:
+    augment: list[Any] = [{"joint-drop": {"probability": 0.5}}, "axis-drop"]
+    plain, changed = build(recipe), build(replace(recipe, data=replace(recipe.data, augment=augment)))
+    index = torch.arange(8)
+    for epoch in (0, 1):
+        before, after = inputs(plain.train, index, epoch=epoch), inputs(changed.train, index, epoch=epoch)
+        gone = (after == 0) & (before != 0)
+        assert 0.3 < gone.sum() / (before != 0).sum() < 0.8
+    assert torch.equal(inputs(plain.test, index, epoch=None), inputs(changed.test, index, epoch=None))
+    assert changed.task.recognizer.spec == plain.task.recognizer.spec
+
+
+def test_what_cannot_be_augmented_is_refused(recipe: Recipe, small_store: PackedStore, tmp_path: Path) -> None:
+    def data(*augment: Any) -> Recipe:
+        return replace(recipe, data=replace(recipe.data, augment=list(augment)), text=TextRecipe(prompt="none"))
+
+    with pytest.raises(PipelineError, match="mirror"):
+        build(data("miror"))
+    with pytest.raises(PipelineError, match="probability"):
+        build(data({"mirror": {"probability": 3}}))
+    assert build(data("mirror"))  # no class of the demo set names a side
+    with pytest.raises(SettingError, match="swipe left"):
+        _augmented(load_pipeline("nw-ucla"), ["mirror"], ["walk", "swipe left"])
+
+
+def test_a_pipeline_of_ones_own_goes_with_the_recognizer(recipe: Recipe, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: mine\ntransforms: [centre, {resize: {frames: 9}}]\n")
+    built = build(replace(recipe, data=replace(recipe.data, pipeline=str(path))))
+    assert inputs(built.train, torch.arange(2)).shape[2] == 9
+    save_recognizer(built.task.recognizer, tmp_path / "r.safetensors")
+    path.unlink()
+    assert load_pipeline(load_recognizer(tmp_path / "r.safetensors").spec.pipeline).frames == 9

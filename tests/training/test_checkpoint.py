@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError, SettingError
 from poseglot.models.recognizer import read_safetensors
 from poseglot.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from poseglot.training.recipe import DataRecipe, OptimRecipe, Recipe, WordsRecipe
+from poseglot.training.recipe import DataRecipe, OptimRecipe, Recipe, TextRecipe
 
 RECIPE = Recipe(DataRecipe(store="store", split="split"))
 
@@ -45,7 +45,7 @@ def test_every_setting_that_differs_is_named(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c", module, optimizer, Progress(), RECIPE)
     other = replace(RECIPE, seed=3, optim=OptimRecipe(lr=2.0))
     with pytest.raises(
-        PoseglotError, match=r"optim\.lr \(0\.1 there, 2\.0 wanted\), seed \(0 there, 3 wanted\)\. Resume .*recipe\.yaml"
+        SettingError, match=r"optim\.lr \(0\.1 there, 2\.0 wanted\), seed \(0 there, 3 wanted\)\. Resume .*recipe\.yaml"
     ):
         load_checkpoint(tmp_path / "c", module, optimizer, other)
 
@@ -54,15 +54,15 @@ def test_settings_newer_than_the_checkpoint_have_their_defaults(tmp_path: Path) 
     module, optimizer = trained(0)
     save_checkpoint(tmp_path / "c", module, optimizer, Progress(4), RECIPE)
     described, tensors = read_safetensors(tmp_path / "c")
-    del described["recipe"]["words"]["states"], described["recipe"]["loss"]
+    del described["recipe"]["text"]["states"], described["recipe"]["loss"]
     (tmp_path / "c").write_bytes(save(tensors, metadata={"poseglot": json.dumps(described)}))
     assert load_checkpoint(tmp_path / "c", module, optimizer, RECIPE).epochs == 4
-    with pytest.raises(PoseglotError, match=r"words\.states \(5 there, 7 wanted\)"):
-        load_checkpoint(tmp_path / "c", module, optimizer, replace(RECIPE, words=WordsRecipe(states=7)))
+    with pytest.raises(SettingError, match=r"text\.states \(5 there, 7 wanted\)"):
+        load_checkpoint(tmp_path / "c", module, optimizer, replace(RECIPE, text=TextRecipe(states=7)))
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     module, optimizer = trained(0)
     save_checkpoint(tmp_path / "c", module, optimizer, Progress(), RECIPE)
-    with pytest.raises(PoseglotError, match="does not fit the model"):
+    with pytest.raises(FileError, match="c does not fit"):
         load_checkpoint(tmp_path / "c", nn.Linear(2, 2), optimizer, RECIPE)

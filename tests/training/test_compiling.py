@@ -13,17 +13,18 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from poseglot.errors import PoseglotError
-from poseglot.models.kernels import SWITCH
+from poseglot.errors import DeviceError, SettingError
+from poseglot.kernels import SWITCH
 from poseglot.models.recognizer import read_safetensors
 from poseglot.training.build import build
 from poseglot.training.compiling import compile_in_place, wanted
-from poseglot.training.engine import Machine, _Training, train
+from poseglot.training.engine import Runtime, Trainer, train
 from poseglot.training.recipe import Recipe
 from poseglot.training.run import Run
-from tests.training.helpers import four_blocks, small_recipe
+from tests.training.helpers import four_blocks, inputs, small_recipe
+from tests.training.test_engine import Interrupt
 
-COMPILED, PLAIN = Machine("cpu", compile="on"), Machine("cpu", compile="off")
+COMPILED, PLAIN = Runtime("cpu", compile="on"), Runtime("cpu", compile="off")
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def recipe(few_clips: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv(SWITCH, "off")
     recipe = small_recipe(few_clips, tiny_bert)
     return replace(
-        recipe, words=replace(recipe.words, learning="frozen"), optim=replace(recipe.optim, epochs=2, steps=[1], drop_last=True)
+        recipe, text=replace(recipe.text, freeze=True), optim=replace(recipe.optim, epochs=2, milestones=[1], drop_last=True)
     )
 
 
@@ -55,7 +56,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def one_step(recipe: Recipe, compiled: bool) -> tuple[dict[str, Tensor], Tensor]:
     """(state after two steps in double precision, the losses)."""
-    training = _Training(
+    training = Trainer(
         Fabric(accelerator="cpu", devices=1, precision="64-true"), recipe, build(recipe), Run(Path("unused")), compiled=compiled
     )
     training.wrapped.train()
@@ -85,7 +86,7 @@ def test_compiled_for_real_equals_plain(recipe: Recipe) -> None:
     names = list(compiled.state_dict())
     compile_in_place(compiled)
     assert list(compiled.state_dict()) == names
-    view = built.train.view(torch.arange(4), None, torch.device("cpu")).double()
+    view = inputs(built.train, torch.arange(4), epoch=None).double()
     found, expected = compiled(view), plain(view)
     torch.testing.assert_close(found, expected)
     found.square().mean().backward()
@@ -96,24 +97,14 @@ def test_compiled_for_real_equals_plain(recipe: Recipe) -> None:
         torch.testing.assert_close(compiled.state_dict()[name], tensor)
 
 
-def test_a_compiled_run_is_resumed_uncompiled(
-    recipe: Recipe, backend: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_compiled_run_is_resumed_uncompiled(recipe: Recipe, backend: list[Any], tmp_path: Path) -> None:
     run, plain = Run(tmp_path / "run"), Run(tmp_path / "plain")
-    train(recipe, plain.folder, machine=PLAIN)
-    save = _Training._save
-
-    def killed(self: Any, progress: Any) -> None:
-        save(self, progress)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(_Training, "_save", killed)
-        with pytest.raises(KeyboardInterrupt):
-            train(recipe, run.folder, machine=COMPILED)
-    assert len(backend) == 1  # and none for the test side
+    train(recipe, plain.folder, runtime=PLAIN)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, run.folder, runtime=COMPILED, callbacks=[Interrupt(checkpoint=True)])
+    assert len(backend) == 1  # and none for the test set
     assert json.loads(run.machine.read_text())["compiled"] is True
-    train(recipe, run.folder, resume=True, machine=PLAIN)
+    train(recipe, run.folder, resume=True, runtime=PLAIN)
     assert len(backend) == 1
     assert json.loads(run.machine.read_text())["compiled"] is False
     (_, found), (_, expected) = read_safetensors(run.checkpoint), read_safetensors(plain.checkpoint)
@@ -130,16 +121,16 @@ def test_a_compiler_that_fails_is_named_with_the_way_out(
 
     torch._dynamo.reset()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=failing))
-    with pytest.raises(PoseglotError, match=r"torch\.compile failed .*no compiler in these parts.*--compile off"):
-        train(recipe, tmp_path / "run", machine=COMPILED)
+    with pytest.raises(DeviceError, match=r"no compiler in these parts.*--compile off"):
+        train(recipe, tmp_path / "run", runtime=COMPILED)
 
 
 def test_compiling_is_for_gpus_unless_asked_for(recipe: Recipe, tmp_path: Path) -> None:
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     assert [wanted(choice, cpu) for choice in ("auto", "on", "off")] == [False, True, False]
     assert [wanted(choice, gpu) for choice in ("auto", "on", "off")] == [True, True, False]
-    with pytest.raises(PoseglotError, match=r"--compile takes auto .*, on or off, not 'yes'"):
-        train(recipe, tmp_path / "run", machine=Machine("cpu", compile="yes"))
+    with pytest.raises(SettingError, match="'yes'"):
+        train(recipe, tmp_path / "run", runtime=Runtime("cpu", compile="yes"))
     assert not (tmp_path / "run").exists()
 
 

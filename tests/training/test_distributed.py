@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from poseglot.skeletons.transforms import Augmentation
+from poseglot.training.batches import TrainingBatches
 from poseglot.training.build import build
 from poseglot.training.distributed import own_share, shares, synchronise_batch_norm
 from poseglot.training.recipe import LossRecipe, Recipe
@@ -22,11 +22,10 @@ BATCH = torch.tensor([0, 1, 9, 24, 25, 26, 80])
 
 def one_step(task: nn.Module, recipe: Recipe, wrapped: nn.Module) -> dict[str, Tensor]:
     """Gradients, losses and statistics of one batch; `wrapped` is the task, or the task in DistributedDataParallel."""
-    built = build(recipe)
-    labels = built.train.labels[BATCH]
-    places = built.prompts.draw(labels, seed=0, epoch=0, index=BATCH) if built.prompts is not None else None
-    view = built.train.view(BATCH[own_share(len(BATCH))], Augmentation(0, 0), torch.device("cpu")).double()
-    losses = wrapped(view, labels, places)
+    built, data = build(recipe), recipe.data
+    batches = TrainingBatches(built.train, built.prompts, seed=0, batch_size=7, mixup=data.mixup, part_swap=data.part_swap)
+    batch = batches.load(BATCH, 0, torch.device("cpu"))
+    losses = wrapped(batch.inputs.double(), batch.labels, batch.texts, batch.mix)
     losses["loss"].backward()
     result = {f"gradient {name}": parameter.grad for name, parameter in task.named_parameters() if parameter.grad is not None}
     result |= {f"state {name}": tensor for name, tensor in task.state_dict().items() if "running" in name}
@@ -50,11 +49,20 @@ def process(rank: int, world: int, recipes: dict[str, Recipe], folder: str) -> N
 
 def test_loss_gradients_and_statistics_of_two_processes_equal_one(store_path: Path, tiny_bert: Path, tmp_path: Path) -> None:
     recipe = small_recipe(store_path, tiny_bert)
-    recipes = {"fixed": recipe, "learned": replace(recipe, loss=LossRecipe(learned_scale=True, learned_weight=True))}
+    recipes = {
+        "fixed": recipe,
+        "learned": replace(recipe, loss=LossRecipe(learn_logit_scale=True, learn_alignment_weight=True)),
+    }
     recipes["context"] = replace(
-        recipe, words=replace(recipe.words, prompt="learned", partition="global", learning="frozen", context=4)
+        recipe, text=replace(recipe.text, prompt="learned", partition="global", freeze=True, context_length=4)
     )
-    recipes["part-classes"] = replace(recipe, words=replace(recipe.words, prompt="part-classes"))
+    recipes["today"] = replace(
+        recipe,
+        data=replace(recipe.data, mixup=0.5, part_swap=0.5),
+        text=replace(recipe.text, train_layers=1),
+        loss=LossRecipe(label_smoothing=0.1, positives="text"),
+    )
+    recipes["part-classes"] = replace(recipe, text=replace(recipe.text, prompt="part-classes"))
     in_two_processes(process, recipes, str(tmp_path))
     for case, recipe in recipes.items():
         task = build(recipe).task.double().train()

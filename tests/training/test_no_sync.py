@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_leaves
 
 from poseglot.models.recognizer import Recognizer
 from poseglot.training.build import build
-from poseglot.training.engine import _Training
+from poseglot.training.engine import Trainer
 from poseglot.training.recipe import LossRecipe, ModelRecipe, Recipe
 from poseglot.training.run import Run
 from tests.training.helpers import four_blocks, small_recipe
@@ -80,13 +80,13 @@ class FarFabric(Fabric):
         return model
 
 
-def far_training(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> _Training:
+def far_training(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> Trainer:
     autocast = torch.autocast
     # The stand-in has no mixed precision to switch off.
     monkeypatch.setattr(torch, "autocast", lambda kind, **rest: nullcontext() if kind == "meta" else autocast(kind, **rest))
     built = build(recipe)
     built.task.to(GPU)
-    training = _Training(FarFabric(accelerator="cpu", devices=1), recipe, built, Run(Path("unused")))
+    training = Trainer(FarFabric(accelerator="cpu", devices=1), recipe, built, Run(Path("unused")))
     training.wrapped.train()
     assert {parameter.device for parameter in training.task.parameters()} == {GPU}
     return training
@@ -107,18 +107,18 @@ def recipe(store_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def recipes(recipe: Recipe) -> dict[str, Recipe]:
-    words = recipe.words
+    words = recipe.text
     return {
         "synonyms and parts": recipe,
-        "frozen": replace(recipe, words=replace(words, learning="frozen")),
-        "minilm": replace(recipe, words=replace(words, encoder="minilm")),
-        "context": replace(recipe, words=replace(words, prompt="learned", partition="global", context=4)),
-        "part classes": replace(recipe, words=replace(words, prompt="part-classes")),
-        "no words": replace(recipe, words=replace(words, prompt="none")),
-        "bones": replace(recipe, data=replace(recipe.data, stream="bone_motion", effective_scale=True)),
-        "official": replace(recipe, model=ModelRecipe(width=8, official_input_transform=True)),
-        "learned": replace(recipe, loss=LossRecipe(learned_weight=True, learned_scale=True, target="soft10")),
-        "another encoder": replace(recipe, model=ModelRecipe(width=8, encoder="st-gcn")),
+        "frozen": replace(recipe, text=replace(words, freeze=True)),
+        "minilm": replace(recipe, text=replace(words, encoder="minilm")),
+        "context": replace(recipe, text=replace(words, prompt="learned", partition="global", context_length=4)),
+        "part classes": replace(recipe, text=replace(words, prompt="part-classes")),
+        "no words": replace(recipe, text=replace(words, prompt="none")),
+        "bones": replace(recipe, data=replace(recipe.data, modality="bone_motion", pipeline="nw-ucla-scaled")),
+        "official": replace(recipe, model=ModelRecipe(base_channels=8, official_input_transform=True)),
+        "learned": replace(recipe, loss=LossRecipe(learn_alignment_weight=True, learn_logit_scale=True, target="soft10")),
+        "another encoder": replace(recipe, model=ModelRecipe(base_channels=8, encoder="st-gcn")),
     }
 
 
@@ -155,15 +155,15 @@ INJECTED: dict[str, Callable[[Tensor], Any]] = {
 
 
 @pytest.fixture(scope="module")
-def wordless(store_path: Path, tiny_bert: Path) -> Iterator[_Training]:
+def wordless(store_path: Path, tiny_bert: Path) -> Iterator[Trainer]:
     recipe = small_recipe(store_path, tiny_bert)
     with pytest.MonkeyPatch.context() as patch:
         four_blocks(patch)
-        yield far_training(replace(recipe, words=replace(recipe.words, prompt="none")), patch)
+        yield far_training(replace(recipe, text=replace(recipe.text, prompt="none")), patch)
 
 
 @pytest.mark.parametrize("way", INJECTED)
-def test_a_step_that_waits_is_caught(wordless: _Training, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_that_waits_is_caught(wordless: Trainer, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     forward = Recognizer.forward
 
     def waiting(self: Recognizer, x: Tensor) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def test_a_step_that_waits_is_caught(wordless: _Training, way: str, monkeypatch:
 @pytest.mark.parametrize("case", CASES)
 def test_torch_sees_no_synchronisation_on_a_gpu(recipe: Recipe, case: str) -> None:
     recipe = recipes(recipe)[case]
-    training = _Training(Fabric(accelerator="cuda", devices=1), recipe, build(recipe), Run(Path("unused")))
+    training = Trainer(Fabric(accelerator="cuda", devices=1), recipe, build(recipe), Run(Path("unused")))
     training.wrapped.train()
     training.step(torch.arange(6), 0)  # what is set up once may wait
     torch.cuda.set_sync_debug_mode("error")

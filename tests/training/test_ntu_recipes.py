@@ -9,23 +9,22 @@ import numpy as np
 import pytest
 import torch
 
+from poseglot.data.benchmarks import load_benchmark
+from poseglot.data.prepare import prepare
+from poseglot.data.synthetic.raw_ntu import raw_file, raw_names
 from poseglot.inference import Predictor
-from poseglot.skeletons.benchmarks import load_benchmark
-from poseglot.skeletons.prepare import prepare
-from poseglot.skeletons.synthetic.raw_ntu import raw_file, raw_names
 from poseglot.training.build import build
-from poseglot.training.engine import Machine, _Training, train
+from poseglot.training.engine import Runtime, Trainer, train
 from poseglot.training.recipe import LossRecipe, ModelRecipe, Recipe
-from poseglot.training.recipe_file import read_recipe
+from poseglot.training.recipe_io import read_recipe
 from poseglot.training.run import Run
-from tests.conftest import ROOT
 from tests.training.test_shipped_recipes import fabric_of_a_cpu
 
 RECIPES = [("ntu60", "cross-subject"), ("ntu60", "cross-view"), ("ntu120", "cross-subject"), ("ntu120", "cross-setup")]
 
 
 def recipe_of(benchmark: str, split: str) -> Recipe:
-    return read_recipe(ROOT / f"recipes/{benchmark}/{split}.yaml")
+    return read_recipe(f"{benchmark}/{split}")
 
 
 @pytest.fixture(scope="module")
@@ -42,34 +41,34 @@ def small(recipe: Recipe, store: Path, tiny_bert: Path) -> Recipe:
     return replace(
         recipe,
         data=replace(recipe.data, store=str(store)),
-        model=replace(recipe.model, width=8),
-        words=replace(recipe.words, encoder=str(tiny_bert)),
-        optim=replace(recipe.optim, epochs=1, batch_size=8, warmup_epochs=1, steps=[]),
+        model=replace(recipe.model, base_channels=8),
+        text=replace(recipe.text, encoder=str(tiny_bert)),
+        optim=replace(recipe.optim, epochs=1, batch_size=8, warmup_epochs=1, milestones=[]),
     )
 
 
 @pytest.mark.parametrize(("benchmark", "split"), RECIPES)
 def test_a_recipe_has_the_papers_settings(benchmark: str, split: str) -> None:
     recipe = recipe_of(benchmark, split)
-    assert (recipe.data.store, recipe.data.split, recipe.data.stream) == (f"data/{benchmark}", split, "joint")
+    assert (recipe.data.store, recipe.data.split, recipe.data.modality) == (f"data/{benchmark}", split, "joint")
     assert split in load_benchmark(benchmark).splits
     assert recipe.model == ModelRecipe("ctr-gcn", 64)
-    assert recipe.loss == LossRecipe(weight=0.8, target="normalized", scale=10.0)
-    assert (recipe.words.prompt, recipe.words.partition, recipe.words.learning) == ("synonym+parts", "four", "tuned")
+    assert recipe.loss == LossRecipe(alignment_weight=0.8, target="normalized", logit_scale=10.0)
+    assert (recipe.text.prompt, recipe.text.partition, recipe.text.freeze) == ("synonym+parts", "four", False)
     optim = recipe.optim
-    assert (optim.epochs, optim.batch_size, optim.lr, optim.momentum, optim.nesterov) == (110, 200, 0.1, 0.9, True)
-    assert (optim.weight_decay, optim.warmup_epochs, optim.steps, optim.decay) == (5e-4, 5, [90, 100], 0.1)
+    assert (optim.epochs, optim.batch_size, optim.lr, optim.name, optim.kwargs) == (110, 200, 0.1, "SGD", {})
+    assert (optim.weight_decay, optim.warmup_epochs, optim.milestones, optim.gamma) == (5e-4, 5, [90, 100], 0.1)
 
 
 def test_from_raw_files_to_an_answer(raw: Path, tmp_path: Path, tiny_bert: Path) -> None:
     store = prepare("ntu60", source=raw, out=tmp_path / "ntu60").store
     recipe = small(recipe_of("ntu60", "cross-subject"), tmp_path / "ntu60", tiny_bert)
-    result = train(recipe, tmp_path / "run", machine=Machine(accelerator="cpu"))
-    assert result.last.total == store.belongs("cross-subject", "test").sum()
+    result = train(recipe, tmp_path / "run", runtime=Runtime(accelerator="cpu"))
+    assert result.last.total == store.subset_mask("cross-subject", "test").sum()
     predictor = Predictor(tmp_path / "run")
     path = min(raw.iterdir())
     (from_file,) = predictor.predict([path])
-    (from_store,) = predictor.predict([store.clip(int(np.flatnonzero(store.clips["name"] == path.stem)[0]))])
+    (from_store,) = predictor.predict([store[int(np.flatnonzero(store.clips["name"] == path.stem)[0])]])
     assert from_file.answers == from_store.answers
     assert from_file.answers[0].action in load_benchmark("ntu60").classes
 
@@ -78,7 +77,7 @@ def test_from_raw_files_to_an_answer(raw: Path, tmp_path: Path, tiny_bert: Path)
 def test_a_recipe_takes_its_first_steps(benchmark: str, split: str, raw: Path, tmp_path: Path, tiny_bert: Path) -> None:
     prepare(benchmark, source=raw, out=tmp_path / "store")
     recipe = small(recipe_of(benchmark, split), tmp_path / "store", tiny_bert)
-    recipe = replace(recipe, data=replace(recipe.data, stream="bone_motion"))
-    training = _Training(fabric_of_a_cpu(), recipe, build(recipe), Run(Path("unused")))
+    recipe = replace(recipe, data=replace(recipe.data, modality="bone_motion"))
+    training = Trainer(fabric_of_a_cpu(), recipe, build(recipe), Run(Path("unused")))
     losses = [float(training.step(torch.arange(8), epoch)["loss"].detach()) for epoch in range(3)]
     assert np.isfinite(losses).all()

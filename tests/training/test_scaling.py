@@ -1,4 +1,4 @@
-"""The cost model of `benchmarks/scaling.py` against what two real processes send, and docs/scaling.md against the model."""
+"""The cost model of `benchmarks/scaling.py` against what two real processes send, and docs/distributed.md against the model."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from poseglot.skeletons.transforms import Augmentation
 from poseglot.training.build import build
 from poseglot.training.distributed import own_share, synchronise_batch_norm
 from poseglot.training.recipe import ModelRecipe, Recipe
 from tests.conftest import ROOT
-from tests.training.helpers import in_two_processes, small_recipe
+from tests.training.helpers import in_two_processes, inputs, small_recipe
 
 BATCH = torch.arange(0, 96, 14)[:5]  # odd, so that shares are padded
 KINDS = {"allreduce_": "all_reduce", "allgather_": "all_gather", "broadcast_": "broadcast"}
@@ -69,7 +68,7 @@ def process(rank: int, world: int, recipes: dict[str, Recipe], folder: str) -> N
         wrapped = DistributedDataParallel(task)
         labels = built.train.labels[BATCH]
         places = built.prompts.draw(labels, seed=0, epoch=0, index=BATCH) if built.prompts is not None else None
-        view = built.train.view(BATCH[own_share(len(BATCH))], Augmentation(0, 0), torch.device("cpu")).double()
+        view = inputs(built.train, BATCH[own_share(len(BATCH))]).double()
         for _ in range(2):  # in which buckets are arranged
             wrapped(view, labels, places)["loss"].backward()
         with Listening() as listening:
@@ -83,11 +82,11 @@ def process(rank: int, world: int, recipes: dict[str, Recipe], folder: str) -> N
 def recipes(store_path: Path, tiny_bert: Path) -> dict[str, Recipe]:
     """With one bucket of gradients and with two; the odd batch makes padded shares."""
     recipe = small_recipe(store_path, tiny_bert)
-    words = recipe.words
+    words = recipe.text
     return {
         "tuned": recipe,
-        "frozen": replace(recipe, words=replace(words, learning="frozen")),
-        "wide": replace(recipe, model=ModelRecipe(width=24), words=replace(words, prompt="none")),
+        "frozen": replace(recipe, text=replace(words, freeze=True)),
+        "wide": replace(recipe, model=ModelRecipe(base_channels=24), text=replace(words, prompt="none")),
     }
 
 
@@ -98,12 +97,12 @@ def test_two_processes_send_what_the_model_says(scaling: ModuleType, recipes: di
         heard = Counter((kind, size) for kind, size in json.loads((tmp_path / f"{case}.json").read_text()))
         built = build(recipe)
         texts = 0
-        if built.prompts is not None and recipe.words.learning == "tuned":
+        if built.prompts is not None and recipe.text.freeze is False:
             texts = len(built.prompts.draw(built.train.labels[BATCH], seed=0, epoch=0, index=BATCH).unique())
         sent = scaling.messages(
             built.task.double(),
             levels=len(built.task.levels),
-            width=built.task.recognizer.spec.text_width,
+            width=built.task.recognizer.spec.embed_dim,
             batch=len(BATCH),
             texts=texts,
             processes=2,
@@ -145,7 +144,7 @@ def test_a_ring_sends_everything_about_twice_and_waits_for_every_hop(scaling: Mo
 
 
 def test_the_page_has_the_tables_of_the_command(scaling: ModuleType) -> None:
-    page = (ROOT / "docs" / "scaling.md").read_text()
+    page = (ROOT / "docs" / "distributed.md").read_text()
     found = scaling.tables(json.loads((ROOT / "results" / "text-cost" / "table.json").read_text()))
     assert len(found) == 5
     for heading, rows in found.items():

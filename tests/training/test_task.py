@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import PoseglotError, SettingError
 from poseglot.losses import alignment_loss
 from poseglot.models.text.encoder import Tokens
-from poseglot.skeletons.transforms import Augmentation
 from poseglot.training.build import Built, build
+from poseglot.training.gap import GAP, LearnedWeight, TextFeatures, balance
+from poseglot.training.mixing import mixup
 from poseglot.training.recipe import LossRecipe, ModelRecipe, Recipe
-from poseglot.training.task import LearnedWeight, Task, TextBank, balance
-from tests.training.helpers import small_recipe
+from tests.training.helpers import inputs, small_recipe
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def one_batch(built: Built) -> tuple[Tensor, Tensor, Tensor]:
     labels = built.train.labels[index]
     assert built.prompts is not None
     places = built.prompts.draw(labels, seed=0, epoch=0, index=index)
-    return built.train.view(index, Augmentation(0, 0), torch.device("cpu")), labels, places
+    return inputs(built.train, index), labels, places
 
 
 def plain_losses(built: Built, view: Tensor, labels: Tensor, places: Tensor, weight: float) -> Tensor:
@@ -86,7 +86,7 @@ class Counting(nn.Module):
 
 def test_a_step_encodes_each_distinct_text_once() -> None:
     encoder = Counting()
-    bank = TextBank(tuple("abcdefgh"), encoder, frozen=False)  # type: ignore[arg-type]
+    bank = TextFeatures(tuple("abcdefgh"), encoder, frozen=False)  # type: ignore[arg-type]
     places = torch.tensor([[5, 2, 5, 5], [0, 2, 0, 0]])
     torch.testing.assert_close(bank(places), encoder.weight[places])
     assert encoder.encoded == 3
@@ -94,7 +94,7 @@ def test_a_step_encodes_each_distinct_text_once() -> None:
 
 def test_frozen_texts_are_encoded_once_per_run_and_train_nothing() -> None:
     encoder = Counting()
-    bank = TextBank(tuple("abcdefgh"), encoder, frozen=True)  # type: ignore[arg-type]
+    bank = TextFeatures(tuple("abcdefgh"), encoder, frozen=True)  # type: ignore[arg-type]
     assert encoder.encoded == 8
     for _ in range(3):
         torch.testing.assert_close(bank(torch.tensor([[7, 1]])), encoder.weight[torch.tensor([[7, 1]])])
@@ -103,16 +103,16 @@ def test_frozen_texts_are_encoded_once_per_run_and_train_nothing() -> None:
 
 
 def test_frozen_and_tuned_agree_before_the_first_step(recipe: Recipe) -> None:
-    tuned, frozen = build(recipe), build(replace(recipe, words=replace(recipe.words, learning="frozen")))
+    tuned, frozen = build(recipe), build(replace(recipe, text=replace(recipe.text, freeze=True)))
     batch = one_batch(tuned)
     torch.testing.assert_close(tuned.task.train()(*batch)["loss"], frozen.task.train()(*batch)["loss"])
 
 
 def test_without_words_the_loss_is_cross_entropy(recipe: Recipe) -> None:
-    built = build(replace(recipe, words=replace(recipe.words, prompt="none")))
+    built = build(replace(recipe, text=replace(recipe.text, prompt="none")))
     assert built.prompts is None
     index = torch.arange(12)
-    view, labels = built.train.view(index, None, torch.device("cpu")), built.train.labels[index]
+    view, labels = inputs(built.train, index, epoch=None), built.train.labels[index]
     losses = built.task.eval()(view, labels, None)
     torch.testing.assert_close(losses["loss"], F.cross_entropy(built.task.recognizer(view)["logits"], labels))
     assert built.task.recognizer(view)["alignment"] == {}
@@ -128,7 +128,9 @@ def test_the_text_encoder_learns_at_its_own_rate(recipe: Recipe) -> None:
 
 
 def test_a_learned_scale_is_one_number_per_level_used_as_it_is(recipe: Recipe) -> None:
-    built = build(replace(recipe, loss=LossRecipe(scale=2.659, learned_scale=True, target="soft10", weight=1.0)))
+    built = build(
+        replace(recipe, loss=LossRecipe(logit_scale=2.659, learn_logit_scale=True, target="soft10", alignment_weight=1.0))
+    )
     task = built.task
     assert isinstance(task.scale, nn.Parameter)
     assert task.scale.tolist() == pytest.approx([2.659] * 5)
@@ -154,13 +156,13 @@ def test_weights_follow_from_the_seed_alone(recipe: Recipe) -> None:
 def test_the_official_switches_reach_the_recognizer(recipe: Recipe) -> None:
     official = replace(
         recipe,
-        data=replace(recipe.data, stream="bone"),
-        model=ModelRecipe(width=8, official_input_transform=True),
-        words=replace(recipe.words, official_parts=True, official_format=True),
+        data=replace(recipe.data, modality="bone"),
+        model=ModelRecipe(base_channels=8, official_input_transform=True),
+        text=replace(recipe.text, official_parts=True, official_format=True),
     )
     built = build(official)
     spec = built.task.recognizer.spec
-    assert spec.stream == built.train.stream == "joint"
+    assert spec.modality == built.train.transform.keywords["modality"] == "joint"  # type: ignore[union-attr]
     assert spec.input_transform is not None
     assert np.allclose(np.array(spec.input_transform)[0], np.eye(20)[0] - np.eye(20)[12] - np.eye(20)[16])
     assert spec.levels is not None
@@ -175,12 +177,12 @@ WHOLE_BODY = ("label", "synonym", "paragraph", "manual", "states", "learned")
 
 
 @pytest.mark.parametrize("prompt", [*WHOLE_BODY, "parts", "synonym+parts"])
-@pytest.mark.parametrize("learning", ["tuned", "frozen"])
-def test_every_prompt_takes_a_step_with_the_text_encoder_tuned_or_frozen(recipe: Recipe, prompt: str, learning: str) -> None:
+@pytest.mark.parametrize("freeze", [False, True])
+def test_every_prompt_takes_a_step_with_the_text_encoder_tuned_or_frozen(recipe: Recipe, prompt: str, freeze: bool) -> None:
     partition = "global" if prompt in WHOLE_BODY else "two"
-    words = replace(recipe.words, prompt=prompt, partition=partition, learning=learning, states=3, context=4)
-    built = build(replace(recipe, words=words))
-    levels = {"parts": ("upper", "lower"), "synonym+parts": ("global", "upper", "lower")}.get(prompt, ("global",))
+    words = replace(recipe.text, prompt=prompt, partition=partition, freeze=freeze, states=3, context_length=4)
+    built = build(replace(recipe, text=words))
+    levels = {"parts": ("global", "upper", "lower"), "synonym+parts": ("global", "upper", "lower")}.get(prompt, ("global",))
     assert built.task.levels == levels
     view, labels, places = one_batch(built)
     losses = built.task.train()(view, labels, places)
@@ -190,12 +192,12 @@ def test_every_prompt_takes_a_step_with_the_text_encoder_tuned_or_frozen(recipe:
     assert silent == []
     learned = {name for name, parameter in built.task.named_parameters() if parameter.requires_grad and name.startswith("bank")}
     assert any("vectors" in name for name in learned) == (prompt == "learned")
-    assert any("model" in name for name in learned) == (learning == "tuned")
+    assert any("model" in name for name in learned) == (not freeze)
 
 
 def test_states_are_those_nearest_to_the_label_in_the_text_encoders_space(recipe: Recipe) -> None:
-    words = replace(recipe.words, prompt="states", partition="global", encoder="minilm", learning="frozen", states=3)
-    prompts = build(replace(recipe, words=words)).prompts
+    words = replace(recipe.text, prompt="states", partition="global", encoder="minilm", freeze=True, states=3)
+    prompts = build(replace(recipe, text=words)).prompts
     assert prompts is not None
     by_label = dict(text.split(": ") for text in prompts.texts)
     assert "foot kick" in by_label["kick forward"].split(", ")
@@ -205,11 +207,11 @@ def test_states_are_those_nearest_to_the_label_in_the_text_encoders_space(recipe
 
 @pytest.mark.parametrize("partition", ["global", "two", "four", "six"])
 def test_part_classes_are_the_mean_of_a_classifier_on_every_pooled_part(recipe: Recipe, partition: str) -> None:
-    built = build(replace(recipe, words=replace(recipe.words, prompt="part-classes", partition=partition, encoder="nobody")))
+    built = build(replace(recipe, text=replace(recipe.text, prompt="part-classes", partition=partition, encoder="nobody")))
     assert built.prompts is None
     assert built.task.bank is None
     index = torch.arange(24)
-    view, labels = built.train.view(index, None, torch.device("cpu")), built.train.labels[index]
+    view, labels = inputs(built.train, index, epoch=None), built.train.labels[index]
     task = built.task.eval()
     losses = task(view, labels, None)
     joints = task.recognizer.encoder(view).mean(dim=(1, 2))
@@ -237,7 +239,7 @@ def test_a_learned_weight_starts_where_it_is_told_and_rests_at_its_share() -> No
 
 
 def test_a_learned_weight_is_learned_without_weight_decay(recipe: Recipe) -> None:
-    built = build(replace(recipe, loss=LossRecipe(weight=0.5, learned_weight=True)))
+    built = build(replace(recipe, loss=LossRecipe(alignment_weight=0.5, learn_alignment_weight=True)))
     task = built.task
     *_, group = task.parameter_groups(lr=0.1, text_lr_scale=0.5)
     assert task.learned_weight is not None
@@ -254,22 +256,23 @@ def test_a_learned_weight_is_learned_without_weight_decay(recipe: Recipe) -> Non
 
 
 def test_an_option_of_the_encoder_reaches_it(recipe: Recipe) -> None:
-    narrow = build(replace(recipe, model=ModelRecipe(encoder="ctr-gcn-single", width=8, options={"kernel": 3})))
-    wide = build(replace(recipe, model=ModelRecipe(encoder="ctr-gcn-single", width=8, options={"kernel": 5})))
+    narrow = build(replace(recipe, model=ModelRecipe(encoder="ctr-gcn-single", base_channels=8, encoder_kwargs={"kernel": 3})))
+    wide = build(replace(recipe, model=ModelRecipe(encoder="ctr-gcn-single", base_channels=8, encoder_kwargs={"kernel": 5})))
     counts = [sum(p.numel() for p in built.task.recognizer.encoder.parameters()) for built in (narrow, wide)]
     assert counts[1] > counts[0]
     with pytest.raises(PoseglotError, match="dilation"):
-        build(replace(recipe, model=ModelRecipe(width=8, options={"dilation": 3})))
+        build(replace(recipe, model=ModelRecipe(base_channels=8, encoder_kwargs={"dilation": 3})))
 
 
 def test_balanced_classes_weigh_the_same_however_many_clips_they_have(recipe: Recipe) -> None:
-    """Against every class's mean loss by itself: over the whole training side they all have the same share."""
+    """Against every class's mean loss by itself: over the whole training set they all have the same share."""
     counts = torch.tensor([40, 10, 0, 50])
     weights = balance(counts)
     torch.testing.assert_close(weights * counts, torch.tensor([100 / 3, 100 / 3, 0, 100 / 3]))
-    without = replace(recipe, words=replace(recipe.words, prompt="none"), loss=LossRecipe(balanced=True))
+    without = replace(recipe, text=replace(recipe.text, prompt="none"), loss=LossRecipe(balanced=True))
     built = build(without)
-    task = Task(built.task.recognizer, without.loss, clips=torch.arange(len(built.train.store.info.classes)) + 1).eval()
+    clips = torch.arange(len(built.train.store.info.classes)) + 1
+    task = GAP(built.task.recognizer, class_weights=balance(clips)).eval()
     view, labels, _ = one_batch_without_words(built)
     with torch.no_grad():
         found = task(view, labels, None)
@@ -282,4 +285,106 @@ def test_balanced_classes_weigh_the_same_however_many_clips_they_have(recipe: Re
 
 def one_batch_without_words(built: Built) -> tuple[Tensor, Tensor, None]:
     index = torch.arange(0, 96, 3)
-    return built.train.view(index, Augmentation(0, 0), torch.device("cpu")), built.train.labels[index], None
+    return inputs(built.train, index), built.train.labels[index], None
+
+
+def test_text_encoders_last_layers_learn_alone_with_the_numbers_of_the_whole(recipe: Recipe) -> None:
+    whole, top = build(recipe), build(replace(recipe, text=replace(recipe.text, train_layers=1)))
+    for built in (whole, top):
+        built.task.double().train()
+    assert top.task.bank is not None and top.task.bank.lower is not None
+    top.task.bank.lower.hidden = top.task.bank.lower._read(top.task.bank.encoder, top.task.bank.tokens)[0].detach()  # type: ignore[arg-type]
+    x, labels, texts = one_batch(whole)
+    results = [built.task(x.double(), labels, texts)["loss"] for built in (whole, top)]
+    torch.testing.assert_close(results[1], results[0])
+    for loss in results:
+        loss.backward()
+    wanted, learned = dict(whole.task.named_parameters()), set()
+    for name, parameter in top.task.named_parameters():
+        if parameter.requires_grad:
+            learned.add(name)
+            assert parameter.grad is not None
+            torch.testing.assert_close(parameter.grad, wanted[name].grad, msg=lambda text, name=name: f"{name}: {text}")
+    tuned = {name for name in learned if name.startswith("bank")}
+    assert tuned and all("layer.1." in name for name in tuned)
+    assert top.task.state_dict().keys() == whole.task.state_dict().keys()
+    groups = top.task.parameter_groups(lr=1.0, text_lr_scale=0.1)
+    assert {id(p) for p in groups[1]["params"]} == {id(dict(top.task.named_parameters())[name]) for name in tuned}
+
+
+@pytest.mark.parametrize("layers", [3, 9])
+def test_more_layers_than_there_are_cannot_be_trained(recipe: Recipe, layers: int) -> None:
+    with pytest.raises(SettingError, match="2 layers"):
+        build(replace(recipe, text=replace(recipe.text, train_layers=layers)))
+
+
+def test_label_smoothing_is_of_the_classification(recipe: Recipe) -> None:
+    built = build(replace(recipe, loss=LossRecipe(label_smoothing=0.1)))
+    x, labels, texts = one_batch(built)
+    with torch.no_grad():
+        found, plain = built.task.eval()(x, labels, texts), build(recipe).task.eval()(x, labels, texts)
+    logs = F.log_softmax(found["logits"], dim=1)
+    target = 0.9 * F.one_hot(labels, logs.shape[1]) + 0.1 / logs.shape[1]
+    torch.testing.assert_close(found["classification"], -(target * logs).sum(dim=1).mean())
+    torch.testing.assert_close(found["alignment"], plain["alignment"])
+
+
+def test_mixed_clips_have_both_labels_and_both_classes_texts(recipe: Recipe) -> None:
+    """Row by row, as the docstring says."""
+    built, mix = build(recipe), 0.7
+    task = built.task.double().eval()
+    x, labels, texts = one_batch(built)
+    x = mixup(x.double(), mix)
+    assert task.bank is not None
+    with torch.no_grad():
+        found = task(x, labels, texts, mix)
+        output, read = task.recognizer(x), task.bank(texts)
+    partner = labels.flip(0)
+    logits = output["logits"]
+    both = mix * F.cross_entropy(logits, labels) + (1 - mix) * F.cross_entropy(logits, partner)
+    torch.testing.assert_close(found["classification"], both)
+    levels = []
+    for level, name in enumerate(task.levels):
+        cosines = 10 * F.normalize(output["alignment"][name], dim=1) @ F.normalize(read[level], dim=1).T
+        fits = torch.zeros(len(labels), len(labels), dtype=torch.float64)
+        for clip in range(len(labels)):
+            for text in range(len(labels)):
+                fits[clip, text] = mix * (labels[text] == labels[clip]) + (1 - mix) * (labels[text] == partner[clip])
+        total = torch.zeros((), dtype=torch.float64)
+        for scores, wanted in ((cosines, fits), (cosines.T, fits.T)):
+            for row in range(len(labels)):
+                target = wanted[row] / wanted[row].sum()
+                logs = F.log_softmax(scores[row], dim=0)
+                total += sum(t * (t.log() - p) for t, p in zip(target, logs, strict=True) if t > 0)
+        levels.append(total / len(labels) / 2)
+    torch.testing.assert_close(found["alignment"], torch.stack(levels).mean())
+    with torch.no_grad():  # unmixed is the plain loss
+        torch.testing.assert_close(task(x, labels, texts, 1.0)["loss"], task(x, labels, texts)["loss"], rtol=0, atol=0)
+
+
+def test_clips_whose_texts_say_the_same_are_positives(recipe: Recipe) -> None:
+    built = build(replace(recipe, loss=LossRecipe(positives="text")))
+    assert built.prompts is not None and built.task.sentences is not None
+    _, labels, texts = one_batch(built)
+    shared = 0
+    for row in texts:
+        found = built.task._positives(labels, row, 1.0)
+        for one, text in enumerate(row):
+            for other, theirs in enumerate(row):
+                same = built.prompts.sentences[int(text)] == built.prompts.sentences[int(theirs)]
+                assert bool(found[one, other]) == (same or bool(labels[one] == labels[other]))
+                shared += bool(same and labels[one] != labels[other])
+    assert shared > 0  # the demo set's resting parts
+    assert build(recipe).task.sentences is None
+
+
+def test_biases_and_norms_may_go_without_weight_decay(recipe: Recipe) -> None:
+    task = build(recipe).task
+    groups = task.parameter_groups(lr=0.1, text_lr_scale=0.5, decay_all=False)
+    named = {id(parameter): name for name, parameter in task.named_parameters()}
+    assert [(group["lr_scale"], group.get("weight_decay")) for group in groups] == [(1, None), (1, 0), (0.5, None), (0.5, 0)]
+    assert sum(len(group["params"]) for group in groups) == len(named)
+    for group in groups:
+        for parameter in group["params"]:
+            apart = parameter.ndim <= 1 or named[id(parameter)].endswith("bias")
+            assert apart == (group.get("weight_decay") == 0), named[id(parameter)]

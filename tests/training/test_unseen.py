@@ -9,28 +9,28 @@ import numpy as np
 import pytest
 import torch
 
+from poseglot.data.store import PackedStore
 from poseglot.descriptions import load_descriptions, make_prompts
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError, PoseglotError, SettingError
 from poseglot.evaluation.zero_shot import cosines
-from poseglot.skeletons.store import PackedStore
 from poseglot.training.build import build
-from poseglot.training.by_words import ByWords
-from poseglot.training.engine import Machine, train
+from poseglot.training.engine import Runtime, train
 from poseglot.training.recipe import LossRecipe, OptimRecipe, Recipe
-from poseglot.training.recipe_file import parse_recipe, recipe_yaml
-from poseglot.training.restore import text_features
-from poseglot.training.run import Run
-from poseglot.training.sides import Divided, divided, looked_at, sides
-from tests.training.helpers import small_recipe
+from poseglot.training.recipe_io import parse_recipe, recipe_yaml
+from poseglot.training.run import open_run
+from poseglot.training.run_folder import RunFolder
+from poseglot.training.subsets import ClassSplit, class_split, eval_indices, subsets
+from poseglot.training.zero_shot import ZeroShotRecognizer
+from tests.training.helpers import inputs, small_recipe
 
 UNSEEN = ["clap hands", "squat", "nod head"]
 
 
 @pytest.fixture
 def recipe(store_path: Path, tiny_bert: Path) -> Recipe:
-    optim = OptimRecipe(epochs=1, batch_size=24, drop_last=False, warmup_epochs=1, steps=[])
+    optim = OptimRecipe(epochs=1, batch_size=24, drop_last=False, warmup_epochs=1, milestones=[])
     recipe = small_recipe(store_path, tiny_bert, optim=optim)
-    return replace(recipe, data=replace(recipe.data, unseen=UNSEEN))
+    return replace(recipe, data=replace(recipe.data, unseen_classes=UNSEEN))
 
 
 @pytest.fixture
@@ -47,18 +47,18 @@ def labels_of(store: PackedStore, places: np.ndarray) -> set[str]:
 def test_no_clip_and_no_text_of_an_unseen_class_is_in_training(
     recipe: Recipe, small_store: PackedStore, folds: dict[str, int]
 ) -> None:
-    recipe = replace(recipe, data=replace(recipe.data, left_out=["bow"], **folds))  # type: ignore[arg-type]
+    recipe = replace(recipe, data=replace(recipe.data, excluded_classes=["bow"], **folds))  # type: ignore[arg-type]
     built = build(recipe)
     gone = {*UNSEEN, "bow"}
     seen = [label for label in small_store.info.classes if label not in gone]
     for views in (built.train, built.test):
-        assert labels_of(small_store, views.places) == set(seen)
+        assert labels_of(small_store, views.indices) == set(seen)
         # Labels are places among the seen classes.
-        for place, label in zip(views.places, views.labels, strict=True):
+        for place, label in zip(views.indices, views.labels, strict=True):
             assert seen[label] == small_store.info.classes[small_store.clips["label"][place]]
     assert built.prompts is not None and built.task.bank is not None
     theirs = make_prompts(
-        load_descriptions("demo").of(sorted(gone)), prompt=recipe.words.prompt, partition=recipe.words.partition
+        load_descriptions("demo").of(sorted(gone)), prompt=recipe.text.prompt, partition=recipe.text.partition
     )
     assert theirs.texts and not set(theirs.texts) & set(built.prompts.texts)
     assert len(built.task.bank.tokens) == len(built.prompts.texts)
@@ -67,107 +67,107 @@ def test_no_clip_and_no_text_of_an_unseen_class_is_in_training(
 
 
 def test_who_is_where_does_not_depend_on_what_is_seen(recipe: Recipe, small_store: PackedStore) -> None:
-    everything = replace(recipe.data, unseen=[])
+    everything = replace(recipe.data, unseen_classes=[])
     for folds in ({}, {"folds": 3, "fold": 2}):
         some, whole = replace(recipe.data, **folds), replace(everything, **folds)  # type: ignore[arg-type]
-        for ours, all_of_them in zip(sides(some, small_store), sides(whole, small_store), strict=True):
+        for ours, all_of_them in zip(subsets(some, small_store), subsets(whole, small_store), strict=True):
             assert ours.tolist() == [
                 place for place in all_of_them if labels_of(small_store, np.array([place])).isdisjoint(UNSEEN)
             ]
-        assert looked_at(some, small_store, small_store.info.classes).tolist() == sides(whole, small_store)[1].tolist()
+        assert eval_indices(some, small_store, small_store.info.classes).tolist() == subsets(whole, small_store)[1].tolist()
 
 
 def test_lists_by_name_and_by_label_and_what_is_refused(recipe: Recipe, small_store: PackedStore) -> None:
-    found = divided(recipe.data, small_store)
+    found = class_split(recipe.data, small_store)
     assert found.unseen == ("nod head", "clap hands", "squat")  # in the store's order
-    named = replace(recipe.data, unseen="9-3")
-    assert divided(named, small_store).unseen == tuple(
+    named = replace(recipe.data, unseen_classes="9-3")
+    assert class_split(named, small_store).unseen == tuple(
         label for label in small_store.info.classes if label in ("shake head", "punch forward", "march in place")
     )
-    assert divided(replace(recipe.data, unseen=[]), small_store) == Divided(small_store.info.classes, ())
-    for unseen, left_out, said in (
+    assert class_split(replace(recipe.data, unseen_classes=[]), small_store) == ClassSplit(small_store.info.classes, ())
+    for unseen, excluded_classes, said in (
         (["sleep"], [], "'sleep', which demo does not have"),
         ("55-5", [], "demo has 9-3"),
         (["bow"], ["bow"], "both have 'bow'"),
         (list(small_store.info.classes[1:]), [], "leaves 1 of the 12"),
     ):
         with pytest.raises(PoseglotError, match=said):
-            divided(replace(recipe.data, unseen=unseen, left_out=left_out), small_store)
+            class_split(replace(recipe.data, unseen_classes=unseen, excluded_classes=excluded_classes), small_store)
 
 
 def test_a_recipe_keeps_its_unseen_classes_in_its_file(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text("data: {store: s, split: a}\n")
     for given, meant in (("55-5", "55-5"), ("7-3/1", "7-3/1"), ("[drop trash, carry]", ["drop trash", "carry"])):
-        recipe = parse_recipe(["--config", str(path), "--data.unseen", given])
-        assert recipe.data.unseen == meant
+        recipe = parse_recipe(["--config", str(path), "--data.unseen_classes", given])
+        assert recipe.data.unseen_classes == meant
         (tmp_path / "written.yaml").write_text(recipe_yaml(recipe))
         assert parse_recipe(["--config", str(tmp_path / "written.yaml")]) == recipe
 
 
-@pytest.mark.parametrize("learning", ["tuned", "frozen"])
+@pytest.mark.parametrize("freeze", [False, True], ids=["tuned", "frozen"])
 @pytest.mark.parametrize("prompt", ["parts", "synonym+parts", "label", "learned", "states"])
-def test_words_are_read_as_the_run_left_its_text_encoder(short: Recipe, tmp_path: Path, prompt: str, learning: str) -> None:
+def test_words_are_read_as_the_run_left_its_text_encoder(short: Recipe, tmp_path: Path, prompt: str, freeze: bool) -> None:
     partition = "four" if "parts" in prompt else "global"
-    words = replace(short.words, prompt=prompt, partition=partition, learning=learning, context=3, states=2)
-    recipe = replace(short, words=words)
-    run = Run(tmp_path / "run")
-    train(recipe, run.folder, machine=Machine("cpu"))
-    by_words = ByWords(run)
-    assert by_words.scale == 10
-    found = by_words.described([*by_words.classes, *UNSEEN])
-    assert found.shape == (len(by_words.levels), 12, 24)
+    words = replace(short.text, prompt=prompt, partition=partition, freeze=freeze, context_length=3, states=2)
+    recipe = replace(short, text=words)
+    run = RunFolder(tmp_path / "run")
+    train(recipe, run.folder, runtime=Runtime("cpu"))
+    zero_shot = ZeroShotRecognizer(run.folder)
+    assert zero_shot.logit_scale == 10
+    found = zero_shot.class_features([*zero_shot.classes, *UNSEEN])
+    assert found.shape == (len(zero_shot.levels), 12, 24)
     # Of seen classes the report has the features, too: equal where a class has one text.
-    single = [level for level in by_words.levels if level != "global" or prompt in ("learned", "states")]
-    for level, features in text_features(run).items():
+    single = [level for level in zero_shot.levels if level != "global" or prompt in ("learned", "states")]
+    for level, features in open_run(run.folder).text_features.items():
         if level in single:
             wanted = torch.nn.functional.normalize(features, dim=1)
             torch.testing.assert_close(
-                torch.from_numpy(found[by_words.levels.index(level), :9]).float(), wanted, rtol=1e-3, atol=1e-4
+                torch.from_numpy(found[zero_shot.levels.index(level), :9]).float(), wanted, rtol=1e-3, atol=1e-4
             )
     assert single or prompt == "label"
-    alone = by_words.by_label(UNSEEN)
+    alone = zero_shot.label_features(UNSEEN)
     assert np.allclose(alone, alone[:1])  # one text for every level
     # Read together or alone, a text says the same.
-    assert np.allclose(by_words.described(["squat"])[:, 0], by_words.described(UNSEEN)[:, 1], atol=1e-4)
+    assert np.allclose(zero_shot.class_features(["squat"])[:, 0], zero_shot.class_features(UNSEEN)[:, 1], atol=1e-4)
 
 
 def test_the_mean_is_of_normalised_texts(short: Recipe, tmp_path: Path) -> None:
-    run = Run(tmp_path / "run")
-    train(short, run.folder, machine=Machine("cpu"))
-    by_words = ByWords(run)
+    run = RunFolder(tmp_path / "run")
+    train(short, run.folder, runtime=Runtime("cpu"))
+    zero_shot = ZeroShotRecognizer(run.folder)
     description = load_descriptions("demo").classes["squat"]
     texts = [description.label, *description.synonyms]
     with torch.no_grad():
-        read = [by_words.reader(by_words.reader.tokenize([text]))[0].double() for text in texts]
+        read = [zero_shot.text_encoder(zero_shot.text_encoder.tokenize([text]))[0].double() for text in texts]
     wanted = torch.stack([feature / feature.norm() for feature in read]).mean(dim=0)
-    np.testing.assert_allclose(by_words.described(["squat"])[0, 0], wanted.numpy(), atol=1e-5)
+    np.testing.assert_allclose(zero_shot.class_features(["squat"])[0, 0], wanted.numpy(), atol=1e-5)
     built = build(short)
-    views = built.test.view(torch.arange(4), None, torch.device("cpu"))
-    features = by_words.features(views)
+    views = inputs(built.test, torch.arange(4), epoch=None)
+    features = zero_shot.features(views)
     with torch.no_grad():
-        aligned = by_words.recognizer(views)["alignment"]
+        aligned = zero_shot.recognizer(views)["alignment"]
     np.testing.assert_allclose(features[0], aligned["global"].numpy(), rtol=1e-4, atol=1e-5)
-    found = cosines(features, by_words.described(["squat"]))
+    found = cosines(features, zero_shot.class_features(["squat"]))
     by_hand = [float(torch.cosine_similarity(aligned["global"][2].double(), each, dim=0)) for each in read]
     assert found[0, 2, 0] == pytest.approx(sum(by_hand) / len(by_hand), abs=1e-4)
 
 
 def test_a_learned_scale_and_a_lost_checkpoint(short: Recipe, tmp_path: Path) -> None:
-    run = Run(tmp_path / "run")
-    train(replace(short, loss=LossRecipe(learned_scale=True)), run.folder, machine=Machine("cpu"))
-    assert ByWords(run).scale not in (10, 0)
+    run = RunFolder(tmp_path / "run")
+    train(replace(short, loss=LossRecipe(learn_logit_scale=True)), run.folder, runtime=Runtime("cpu"))
+    assert ZeroShotRecognizer(run.folder).logit_scale not in (10, 0)
     run.checkpoint.unlink()
-    with pytest.raises(PoseglotError, match="holds the text encoder as this run trained it"):
-        ByWords(run)
-    frozen = Run(tmp_path / "frozen")
-    train(replace(short, words=replace(short.words, learning="frozen")), frozen.folder, machine=Machine("cpu"))
+    with pytest.raises(FileError, match="checkpoint"):
+        ZeroShotRecognizer(run.folder)
+    frozen = RunFolder(tmp_path / "frozen")
+    train(replace(short, text=replace(short.text, freeze=True)), frozen.folder, runtime=Runtime("cpu"))
     frozen.checkpoint.unlink()
-    assert ByWords(frozen).described(UNSEEN).shape == (5, 3, 24)
+    assert ZeroShotRecognizer(frozen.folder).class_features(UNSEEN).shape == (5, 3, 24)
 
 
 def test_without_words_nothing_is_recognised_by_words(short: Recipe, tmp_path: Path) -> None:
-    run = Run(tmp_path / "run")
-    train(replace(short, words=replace(short.words, prompt="part-classes")), run.folder, machine=Machine("cpu"))
-    with pytest.raises(PoseglotError, match="trained without words"):
-        ByWords(run)
+    run = RunFolder(tmp_path / "run")
+    train(replace(short, text=replace(short.text, prompt="part-classes")), run.folder, runtime=Runtime("cpu"))
+    with pytest.raises(SettingError):
+        ZeroShotRecognizer(run.folder)

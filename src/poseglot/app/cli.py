@@ -1,24 +1,30 @@
-"""The command line. Each command is one function in `poseglot.app.commands`; it talks, the rooms below it work."""
+"""The command line. Each command is a file of `poseglot.app.commands` that parses, calls the library and prints."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from types import ModuleType
 
 from poseglot import __version__
 from poseglot.app.commands import (
     calibrate,
+    check_descriptions,
     compare,
-    data,
-    describe,
-    draw,
+    completion,
     ensemble,
     evaluate,
     export,
-    new,
-    pose,
+    export_clip,
+    extract_poses,
+    generate_descriptions,
+    import_weights,
+    info,
+    init,
+    plot,
     predict,
     prepare,
     report,
@@ -27,66 +33,100 @@ from poseglot.app.commands import (
     stream,
     study,
     train,
-    watch,
-    weights,
-    words,
+    webcam,
     zero_shot,
 )
-from poseglot.errors import PoseglotError
-from poseglot.memory import keep_freed_memory
+from poseglot.app.parser import Parser, RootParser
+from poseglot.devices import keep_freed_memory
+from poseglot.errors import PoseglotError, SettingError
 
-# In the order of `poseglot --help`.
-_COMMANDS = (
-    new, prepare, data, describe, words, train, evaluate, zero_shot, calibrate, study, compare, ensemble, predict, segment, stream,
-    watch, pose, draw, report, serve, export, weights,
-)  # fmt: skip
+_GROUPS: dict[str, tuple[ModuleType, ...]] = {
+    "Data": (init, prepare, info, export_clip, extract_poses),
+    "Text": (generate_descriptions, check_descriptions),
+    "Train": (train, study, import_weights),
+    "Evaluate": (evaluate, zero_shot, calibrate, compare, ensemble, report, plot),
+    "Predict": (predict, segment, stream, webcam),
+    "Serve & export": (serve, export, completion),
+}
+_TAKE_SETTINGS = ("train", "study")  # their unknown arguments are settings of the recipe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status (0 well, 1 the user's matter, 2 wrong usage, 130 stopped by Ctrl-C)."""
+    """Run a command and return the exit status: 0 success, 1 user error, 2 wrong usage, 130 interrupted."""
     parser = build_parser()
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    parsed, rest = parser.parse_known_args(given)
-    if rest and parsed.command not in (train.run, study.run):
-        parser.error(f"unknown arguments: {' '.join(rest)} (see `poseglot --help`)")
-    parsed.rest = rest
+    parsed, rest = parser.parse_known_args(list(sys.argv[1:] if arguments is None else arguments))
+    if rest and parsed.command_name not in _TAKE_SETTINGS:
+        parsed.parser.refuse(rest)
+    parsed.rest, parsed.root = rest, parser
     keep_freed_memory()
     try:
+        _import_plugins(parsed.plugin)
         parsed.command(parsed)
     except PoseglotError as error:
         print(f"poseglot: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # `poseglot ... | head` has read enough; nothing more can be said, not at exit either
+    except BrokenPipeError:  # `poseglot ... | head`: nothing more can be written, not at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         print(
-            "poseglot: stopped. A training goes on from its last checkpoint with the same command and --resume, a preparation of NTU RGB+D "
-            "or an archive (predict --engine) with the same command.",
+            "poseglot: interrupted. Resume a training with the same command and --resume; a preparation of NTU RGB+D or a batch prediction "
+            "with the same command.",
             file=sys.stderr,
         )
         return 130
     return 0
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line; `command` of what it parses is the function to call."""
-    parser = argparse.ArgumentParser(
-        prog="poseglot", description="Skeleton-based action recognition that learns from language."
+def build_parser() -> RootParser:
+    """Return the parser of the whole command line; `command` of its result is the function to call."""
+    parser = RootParser(
+        prog="poseglot",
+        description="Skeleton-based action recognition that learns from language.",
+        usage="poseglot COMMAND ...",
     )
     parser.add_argument("--version", action="version", version=f"poseglot {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", prog="poseglot", parser_class=Parser)
+    helps: dict[str, str] = {}
 
     def command(
         name: str, function: Callable[[argparse.Namespace], None], help: str, *, own_help: bool = True
     ) -> argparse.ArgumentParser:
+        helps[name] = help
         added = commands.add_parser(name, help=help, description=help, add_help=own_help)
-        added.set_defaults(command=function)
+        added.add_argument(
+            "--plugin",
+            action="append",
+            default=[],
+            metavar="MODULE",
+            help="import a module that registers encoders, readers, ...",
+        )
+        added.set_defaults(command=function, command_name=name, parser=added)
         return added
 
-    for module in _COMMANDS:
-        module.add(command)
+    groups: dict[str, dict[str, str]] = {}
+    for group, modules in _GROUPS.items():
+        before = set(helps)
+        for module in modules:
+            module.add(command)
+        groups[group] = {name: help for name, help in helps.items() if name not in before}
+    parser.groups = groups
     return parser
+
+
+def _import_plugins(modules: Sequence[str]) -> None:
+    """Import the modules of --plugin, also from the current folder.
+
+    Raises:
+        SettingError: A module cannot be imported.
+    """
+    if modules and "" not in sys.path:
+        sys.path.insert(0, "")
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise SettingError(f"--plugin {name} cannot be imported: {error}.") from error
 
 
 if __name__ == "__main__":

@@ -1,120 +1,216 @@
-"""The folder that `poseglot new` makes of somebody's own clips: everything that a training in it needs, to be read and changed.
+"""`poseglot init`: a project folder made of a user's own clips, with everything that a training needs.
 
-layout.yaml         what the joints are
+layout.yaml         the joints
 classes.txt         the class names
 data/               the packed clips
-descriptions.yaml   to be filled in, by hand or by `poseglot describe`
-recipe.yaml         what `poseglot train` takes in this folder
-words.yaml          a study: with and without words, several seeds
-README.md           five lines
+descriptions.yaml   a template, filled in by hand or by `poseglot generate-descriptions`
+recipe.yaml         the recipe of `poseglot train` in this folder
+study.yaml          a study: with and without text, several seeds
+README.md           what to do next
 """
 
 from __future__ import annotations
 
 import json
+import zipfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 import yaml
 
-from poseglot.app.commands.train import OWN_RECIPE
+from poseglot.data.ingest import Bar
+from poseglot.data.prepare import CustomDataset, NoBar, Prepared, prepare
+from poseglot.data.store import PackedStore
 from poseglot.descriptions.questions import template
+from poseglot.errors import FileError, InputError
+from poseglot.files import folder_written_atomically
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.store import PackedStore
 
-# Samples that a training should see: so many that an epoch of a small set is not over in a blink, and minutes on two cores.
-_EPOCHS, _SAMPLES_OF_AN_EPOCH = 30, 1000
+PROJECT_RECIPE = "recipe.yaml"
+# Endings -> formats of `prepare`.
+FORMATS = {
+    ".npy": "npy",
+    ".mat": "mat",
+    ".txt": "txt",
+    ".bvh": "bvh",
+    ".csv": "csv",
+    ".gz": "csv",
+    ".pkl": "pyskl",
+    ".npz": "poses",  # in a folder; a single file is a whole data set (npz)
+}
+_LISTS = ("clips.csv", "labels.csv")  # tables of clips, not clips
+# A small set is repeated to about 1,000 samples per epoch, which trains in minutes on two cores.
+_EPOCHS, _SAMPLES_PER_EPOCH = 30, 1000
 _SYNONYMS = 10
 
 
-def write_project(folder: Path, name: str, store: PackedStore, split: str, train: int) -> None:
-    """Fill the folder, whose `data` is there already.
+@dataclass(frozen=True)
+class Project:
+    """A project that was made.
+
+    Attributes:
+        folder: Its folder.
+        prepared: The result of the preparation.
+        notes: What to improve, in sentences.
+    """
+
+    folder: Path
+    prepared: Prepared
+    notes: tuple[str, ...]
+
+
+def init_project(
+    folder: str | PathLike[str],
+    sources: Sequence[str | PathLike[str]],
+    *,
+    format: str | None = None,
+    custom: CustomDataset | None = None,
+    bar: Bar | None = None,
+) -> Project:
+    """Pack clips and write a project around them.
 
     Args:
-        name: of the project. store: the clips. split: of it. train: how many of them are learned from.
+        folder: The folder to make. It appears when it is complete.
+        sources: A folder, a zip, or files.
+        format: A format of `poseglot.data.prepare`; by default by the files' endings.
+        custom: What is known of the data.
+        bar: A progress bar.
+
+    Raises:
+        InputError: The sources hold no clip of a known format.
+        FileError: A source is missing, or the folder exists or cannot be written.
     """
-    classes = store.info.classes
-    layout = load_layout(store.info.layout)
-    files = {
-        "layout.yaml": yaml.safe_dump(layout.table(), sort_keys=False, default_flow_style=None, width=120),
-        "classes.txt": "".join(f"{name}\n" for name in classes),
-        "descriptions.yaml": template(classes, synonyms=_SYNONYMS),
-        OWN_RECIPE: recipe_text(split, train),
-        "words.yaml": STUDY,
-        "README.md": readme(name, store, split),
+    folder, paths = Path(folder), [Path(source) for source in sources]
+    format = format or detect_format(paths)
+    with folder_written_atomically(folder) as partial:
+        prepared = prepare(format, source=paths, out=partial / "data", own=custom, bar=NoBar() if bar is None else bar)
+        for name, text in project_files(folder.resolve().name, prepared).items():
+            (partial / name).write_text(text, encoding="utf-8")
+    return Project(folder, prepared, tuple(class_name_notes(prepared.store.info.classes)))
+
+
+def detect_format(sources: Sequence[Path]) -> str:
+    """Return the format of most files, by their endings.
+
+    Raises:
+        FileError: A source does not exist.
+        InputError: No file has a known ending.
+    """
+    counts: Counter[str] = Counter()
+    for source in sources:
+        if not source.exists():
+            raise FileError(f"{source} does not exist; --source takes a folder, a zip, or files.")
+        if source.is_dir():
+            names = [path.name for path in source.rglob("*") if path.is_file()]
+        elif source.suffix.lower() == ".zip" and zipfile.is_zipfile(source):
+            with zipfile.ZipFile(source) as archive:
+                names = archive.namelist()
+        else:
+            names = [source.name]
+        files = [Path(name) for name in names if Path(name).name not in _LISTS]
+        counts.update(FORMATS[file.suffix.lower()] for file in files if file.suffix.lower() in FORMATS)
+    if not counts:
+        raise InputError(
+            f"no file in {', '.join(map(str, sources))} ends in {', '.join(sorted(FORMATS))}. Convert other formats first; .npy is the "
+            "simplest: an array (frames, joints, 3) for each clip."
+        )
+    format = counts.most_common(1)[0][0]
+    return "npz" if format == "poses" and all(source.suffix.lower() == ".npz" for source in sources) else format
+
+
+def project_files(name: str, prepared: Prepared) -> dict[str, str]:
+    """Return the text files of a project."""
+    info = prepared.store.info
+    layout = load_layout(info.layout).table()
+    return {
+        "layout.yaml": yaml.safe_dump(layout, sort_keys=False, default_flow_style=None, width=120),
+        "classes.txt": "".join(f"{label}\n" for label in info.classes),
+        "descriptions.yaml": template(info.classes, synonyms=_SYNONYMS),
+        PROJECT_RECIPE: recipe_text(prepared.split, prepared.counts["train"]),
+        "study.yaml": _STUDY,
+        "README.md": _readme(name, prepared.store, prepared.split),
     }
-    for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8")
 
 
-def recipe_text(split: str, train: int) -> str:
-    """A recipe for so many clips to learn from.
+def recipe_text(split: str, clips: int) -> str:
+    """Return a recipe for a number of training clips.
 
-    The batch is small enough that an epoch has several, and the learning rate goes with it (0.1 for 32 clips).
+    The batch is small enough for several steps per epoch, and the learning rate scales with it (0.1 for 32 clips).
     """
-    repeat = max(1, round(_SAMPLES_OF_AN_EPOCH / train))
-    batch = max(8, min(32, train * repeat // 16))
-    return RECIPE_TEXT.format(
-        split=json.dumps(split), repeat=repeat, batch=batch, rate=round(0.1 * batch / 32, 4), epochs=_EPOCHS
+    repeat = max(1, round(_SAMPLES_PER_EPOCH / clips))
+    batch_size = max(8, min(32, clips * repeat // 16))
+    return _RECIPE.format(
+        split=json.dumps(split), repeat=repeat, batch_size=batch_size, lr=round(0.1 * batch_size / 32, 4), epochs=_EPOCHS
     )
 
 
-RECIPE_TEXT = """\
-# Everything a training in this folder does; every setting can be overridden: poseglot train --model.width 32 --seed 1
+def class_name_notes(classes: Sequence[str]) -> list[str]:
+    """Return what a text encoder would not understand in class names."""
+    notes = []
+    if all(name.removeprefix("class ").isdigit() for name in classes):
+        notes.append("the classes are numbers, which no text encoder understands: name them with --classes names.txt.")
+    odd = [name for name in classes if "_" in name or (name.isupper() and len(name) > 3) or (name[1:] != name[1:].lower())]
+    if odd:
+        notes.append(
+            f"text encoders read class names: replace {', '.join(odd[:3])}{', ...' if len(odd) > 3 else ''} by plain words "
+            "(wave both hands)."
+        )
+    return notes
+
+
+_RECIPE = """\
+# Everything that a training in this folder does. Any setting can be overridden: poseglot train --model.base_channels 32 --seed 1
 data:
   store: data
   split: {split}
-  stream: joint
-  repeat: {repeat}              # how often an epoch goes through the clips, each time augmented anew
+  modality: joint
+  repeat: {repeat}              # passes over the clips per epoch, each augmented anew
 model:
   encoder: ctr-gcn
-  width: 16              # the paper has 64: slower, and more to overfit with
-words:
-  prompt: none           # without words; synonym+parts once descriptions.yaml is filled in
+  base_channels: 16      # the paper has 64, which is slower and overfits small sets
+text:
+  prompt: none           # without text; synonym+parts once descriptions.yaml is filled in
   partition: four
   descriptions: descriptions.yaml
   encoder: minilm
-  learning: frozen
+  freeze: true
 loss:
   balanced: true         # every class weighs the same, however many clips it has
 optim:
   epochs: {epochs}
-  batch_size: {batch}
-  lr: {rate}
+  batch_size: {batch_size}
+  lr: {lr}
   weight_decay: 4.0e-4
   warmup_epochs: 3
-  steps: [21, 27]
+  milestones: [21, 27]
 evaluate_every: 10
 """
 
-STUDY = """\
-# poseglot study words.yaml: do words help here? Three seeds each; needs descriptions.yaml.
-format: poseglot-study/1
-title: With and without words
+_STUDY = """\
+# poseglot study study.yaml: does text help here? Three seeds each; needs descriptions.yaml.
+format: poseglot-study/2
+title: With and without text
 base: recipe.yaml
 seeds: [0, 1, 2]
 tables:
-  - title: Words
-    compare_with: without words
+  - title: Text
+    compare_with: without text
     rows:
-      - {name: without words, settings: {words.prompt: none}}
-      - {name: with words, settings: {words.prompt: synonym+parts}}
+      - {name: without text, settings: {text.prompt: none}}
+      - {name: with text, settings: {text.prompt: synonym+parts}}
 """
 
 
-def readme(name: str, store: PackedStore, split: str) -> str:
-    """Five lines."""
-    info = store.info
-    counts = " and ".join(f"{store.belongs(split, side).sum():,} {side}" for side in ("train", "test"))
-    return "\n".join(
-        [
-            f"# {name}: {len(store):,} clips ({counts}, split `{split}`) of {len(info.classes)} actions; `poseglot data data` shows them.",
-            "`poseglot train --out runs/first` learns by recipe.yaml; `poseglot evaluate runs/first` and `poseglot report runs/first` "
-            "say how well.",
-            "For words fill descriptions.yaml in (or `poseglot describe --labels classes.txt --out descriptions.yaml --model NAME`), see "
-            "`poseglot words descriptions.yaml`, then add `--words.prompt synonym+parts` or change recipe.yaml.",
-            "`poseglot study words.yaml --jobs 2` compares with and without words; `--data.folds 5 --data.fold 1` looks at people of the "
-            "training side.",
-            "`poseglot predict runs/first CLIP ...` recognises clips of the same kind of skeleton.",
-            "",
-        ]
-    )
+def _readme(name: str, store: PackedStore, split: str) -> str:
+    counts = " and ".join(f"{store.subset_mask(split, subset).sum():,} {subset}" for subset in ("train", "test"))
+    return f"""\
+# {name}: {len(store):,} clips ({counts}, split `{split}`) of {len(store.info.classes)} actions; `poseglot info data` shows them.
+`poseglot train --out runs/first` trains recipe.yaml; `poseglot evaluate runs/first` and `poseglot report runs/first` show the result.
+For text, fill in descriptions.yaml (or `poseglot generate-descriptions --labels classes.txt --out descriptions.yaml --model NAME`), \
+check it with `poseglot check-descriptions descriptions.yaml`, and add `--text.prompt synonym+parts` or change recipe.yaml.
+`poseglot study study.yaml --jobs 2` compares with and without text; `--data.folds 5 --data.fold 1` evaluates on people of the training set.
+`poseglot predict runs/first CLIP ...` recognises clips of the same kind of skeleton.
+"""

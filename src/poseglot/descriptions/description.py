@@ -1,8 +1,8 @@
-"""The description file: one entry a class, with label, synonyms, a paragraph, and a sentence for each of the six body parts.
+"""The description file: per class a label, synonyms, a paragraph, and a sentence for each of the six body parts.
 
-`manual`, which may be missing, describes the action the way the paper's annotators did: atomic movements of the parts that matter most,
-in the order in which they happen. The paragraph and every part take a list of texts as well, of which training draws one (as a language
-model asked several times gives them, see `poseglot.descriptions.generate`); the first texts of the parts belong together, and so on.
+The optional `manual` describes the action as the paper's annotators did: atomic movements of the most important parts, in order. The
+paragraph and every part may also be a list of texts, of which training draws one. Such lists come from a language model that was asked
+several times (`poseglot.descriptions.generate`); the first texts of all parts belong together, then the second, and so on.
 
 format: poseglot-descriptions/1
 name: my-actions
@@ -25,12 +25,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from poseglot.errors import PoseglotError
-from poseglot.packaged import packaged_yaml
+from poseglot.errors import FileError, InputError
+from poseglot.files import packaged_yaml
 from poseglot.skeletons.layout import PARTS
 
 FORMAT = "poseglot-descriptions/1"
@@ -40,15 +41,15 @@ _KEYS = {*_REQUIRED, "manual"}
 
 @dataclass(frozen=True)
 class Description:
-    """What one action looks like in words.
+    """The description of an action.
 
     Attributes:
-        label: the class name.
-        synonyms: other names of it, at least one.
-        paragraph: the whole movement.
-        parts: each of the six body parts -> a sentence.
-        manual: atomic movements in the order in which they happen; may be empty.
-        more_paragraphs, more_parts: further samples of `paragraph` and `parts`; may be empty.
+        label: The class name.
+        synonyms: Other names of the class, at least one.
+        paragraph: The whole movement in some sentences.
+        parts: Each of the six body parts -> a sentence.
+        manual: Atomic movements in order; may be empty.
+        more_paragraphs, more_parts: Further samples of `paragraph` and `parts`; may be empty.
     """
 
     label: str
@@ -65,9 +66,10 @@ class DescriptionSet:
     """The descriptions of a data set's classes.
 
     Attributes:
-        name, about: of the set, and how it was made.
-        origin: the name or path that it was loaded by.
-        classes: label -> description.
+        name: The name of the set.
+        about: How it was made.
+        origin: The name or path that it was loaded by.
+        classes: Label -> description.
     """
 
     name: str
@@ -76,61 +78,71 @@ class DescriptionSet:
     classes: Mapping[str, Description]
 
     def of(self, labels: Sequence[str]) -> list[Description]:
-        """The descriptions of these classes, in this order.
+        """Return the descriptions of some classes, in their order.
 
         Raises:
-            PoseglotError: a class is not described.
+            InputError: A class is not described.
         """
         missing = [label for label in labels if label not in self.classes]
         if missing:
-            raise PoseglotError(
-                f"{self.origin} describes {', '.join(map(repr, list(self.classes)[:3]))}, ..., but nothing of {len(missing)} classes "
-                f"of the data: {', '.join(map(repr, missing))}. Add them (labels are compared letter by letter), or name another set by "
-                "words.descriptions."
+            raise InputError(
+                f"{self.origin} describes {', '.join(map(repr, list(self.classes)[:3]))}, ..., but not {len(missing)} classes of the data: "
+                f"{', '.join(map(repr, missing))}. Add them (labels must match exactly), or set text.descriptions to another set."
             )
         return [self.classes[label] for label in labels]
 
 
-def load_descriptions(name: str) -> DescriptionSet:
-    """A packaged set by name, or a user's own from a path ending in .yaml.
+def load_descriptions(name: str | Path) -> DescriptionSet:
+    """Load a packaged set by name, or a user's own from a path ending in .yaml.
 
     Raises:
-        PoseglotError: no such set, or what is wrong with it, class by class.
+        PoseglotError: There is no such set, or it has faults, which are listed class by class.
     """
-    text = packaged_yaml("poseglot.descriptions", "sets", name, kind="description set")
-    return parse_descriptions(text, origin=name)
+    return _without_faults(*read_description_set(name))
 
 
 def parse_descriptions(text: str, *, origin: str) -> DescriptionSet:
-    """A description set from YAML text.
+    """Read a description set from YAML text.
 
     Raises:
-        PoseglotError: every fault found, one a line.
+        FileError: The text has faults, which are listed one per line.
     """
-    read, faults = read_descriptions(text, origin=origin)
+    return _without_faults(*read_descriptions(text, origin=origin))
+
+
+def _without_faults(described: DescriptionSet, faults: Sequence[str]) -> DescriptionSet:
     if faults:
-        raise PoseglotError("\n  ".join([f"{origin} has {len(faults)} faults:", *faults]))
-    return read
+        raise FileError("\n  ".join([f"{described.origin} has {len(faults)} faults:", *faults]))
+    return described
+
+
+def read_description_set(name: str | Path) -> tuple[DescriptionSet, list[str]]:
+    """Read a packaged set or a user's own that may have faults; see `read_descriptions`."""
+    text = packaged_yaml("poseglot.descriptions", "sets", str(name), kind="description set")
+    return read_descriptions(text, origin=str(name))
 
 
 def read_descriptions(text: str, *, origin: str) -> tuple[DescriptionSet, list[str]]:
-    """What can be read of a file that may have faults: the classes without, and the faults of the others.
+    """Read YAML text that may have faults.
+
+    Returns:
+        The classes without faults, and the faults of the others.
 
     Raises:
-        PoseglotError: it is no description set at all.
+        FileError: The text is not a description set at all.
     """
     try:
         table: Any = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise PoseglotError(f"{origin} is not valid YAML: {error}") from error
+        raise FileError(f"{origin} is not valid YAML: {error}") from error
     if (
         not isinstance(table, dict)
         or table.get("format") != FORMAT
         or not table.get("classes")
         or not isinstance(table["classes"], list)
     ):
-        raise PoseglotError(
-            f"{origin} is not a description set: it must begin with 'format: {FORMAT}' and have a list 'classes', not empty."
+        raise FileError(
+            f"{origin} is not a description set: it must begin with 'format: {FORMAT}' and have a list 'classes' that is not empty."
         )
     faults: list[str] = []
     classes: dict[str, Description] = {}
@@ -160,7 +172,7 @@ def read_descriptions(text: str, *, origin: str) -> tuple[DescriptionSet, list[s
 
 
 def _faults(entry: Any) -> list[str]:
-    """What is wrong with one class of a file; nothing if it is well."""
+    """Return the faults of one class of a file."""
     if not isinstance(entry, dict):
         return [f"expected keys {sorted(_KEYS)}, found {entry!r}"]
     faults = [f"unknown key {key!r} (there are {sorted(_KEYS)})" for key in entry if key not in _KEYS]
@@ -192,15 +204,15 @@ def _faults(entry: Any) -> list[str]:
 
 
 def _samples(value: str | list[str]) -> list[str]:
-    """One text or several as a list."""
+    """Return one text or several as a list."""
     return [text.strip() for text in ([value] if isinstance(value, str) else value)]
 
 
 def _parts(table: Mapping[str, str | list[str]]) -> list[dict[str, str]]:
-    """As many samples as the part with the most texts has; the texts of a part with fewer come again."""
+    """Return as many samples as the part with the most texts has; the texts of a part with fewer are repeated."""
     texts = {part: _samples(table[part]) for part in PARTS}
-    most = max(map(len, texts.values()))
-    return [{part: own[sample % len(own)] for part, own in texts.items()} for sample in range(most)]
+    count = max(map(len, texts.values()))
+    return [{part: own[sample % len(own)] for part, own in texts.items()} for sample in range(count)]
 
 
 def _is_text(value: Any) -> bool:

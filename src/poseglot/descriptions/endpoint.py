@@ -1,7 +1,7 @@
-"""A language model behind the protocol that OpenAI began and many servers speak (vLLM, llama.cpp, Ollama, ...), by the package `openai`.
+"""A language model behind OpenAI's chat API, which many servers offer (vLLM, llama.cpp, Ollama, ...), by the package `openai`.
 
-The package's own retries are off: `poseglot.descriptions.generate` repeats, counts and paces. The key comes from the environment
-variable OPENAI_API_KEY alone, and whatever the endpoint says is freed of it before anybody else sees it.
+The package's own retries are off, because `poseglot.descriptions.generate` retries, counts and paces. The key comes from the environment
+variable OPENAI_API_KEY only, and is removed from everything that the endpoint returns.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from urllib.parse import urlsplit
 import openai
 from openai.types.chat import ChatCompletion
 
-from poseglot.descriptions.generate import Reply, TroubleError
-from poseglot.errors import PoseglotError
+from poseglot.descriptions.generate import EndpointError, Reply
+from poseglot.errors import SettingError
 
 KEY = "OPENAI_API_KEY"
 URL = "OPENAI_BASE_URL"
 OUTPUTS = ("schema", "json", "text")
 _SHOWN = 300
-_SHORTEST_SECRET = 8  # "none" or "EMPTY", which local servers are given, may well be a word of an answer
-_NO_KEY = "no-key"  # the client insists on one; local servers do not look at it
+_MIN_SECRET_LENGTH = 8  # shorter keys of local servers, such as "none" or "EMPTY", may be words of an answer
+_NO_KEY = "no-key"  # the client requires one; local servers ignore it
 
 
 class OpenAIEndpoint:
-    """See the module.
+    """An endpoint of OpenAI's chat API.
 
     Args:
-        model: its name.
-        base_url: such as http://localhost:8000/v1; None: OPENAI_BASE_URL, or else OpenAI's own.
-        output: how JSON is asked for: `schema` (structured output), `json` (a JSON mode without schema), `text` (by words alone).
-        temperature, seed, max_tokens: are sent if they are given; draw k of a question is asked with seed + k.
-        timeout: seconds that a call may be silent.
+        model: The name of the model.
+        base_url: The address, such as http://localhost:8000/v1; by default OPENAI_BASE_URL, or else OpenAI's own.
+        output: How JSON is asked for: `schema` (structured output), `json` (JSON mode without schema), `text` (in words alone).
+        temperature, seed, max_tokens: Are sent if given; draw k of a question is asked with seed + k.
+        timeout: The seconds that a call may be silent.
 
     Raises:
-        PoseglotError: no key for OpenAI's own address, or an address that is none or has a key in it.
+        SettingError: There is no key for OpenAI's own address, or the address is malformed or contains a secret.
     """
 
     def __init__(
@@ -56,18 +56,18 @@ class OpenAIEndpoint:
         given = base_url or os.environ.get(URL)
         self._key = os.environ.get(KEY, "").strip()
         if not (self._key.isascii() and self._key.isprintable()):
-            raise PoseglotError(f"the key in {KEY} has characters that no key has; set it again.")
+            raise SettingError(f"the key in {KEY} has invalid characters; set it again.")
         if given:
             check_address(given)
         elif not self._key:
-            raise PoseglotError(
-                f"no endpoint to ask: neither --base-url (or {URL}) says where one is, such as http://localhost:8000/v1, nor is there a "
-                f"key for OpenAI's in the environment ({KEY})."
+            raise SettingError(
+                f"no endpoint to ask: give --base-url (or {URL}), such as http://localhost:8000/v1, or a key for OpenAI's own in the "
+                f"environment ({KEY})."
             )
         try:
             self._client = openai.OpenAI(api_key=self._key or _NO_KEY, base_url=given, max_retries=0, timeout=timeout)
         except (openai.OpenAIError, ValueError) as error:
-            raise PoseglotError(f"could not make a client for {given}: {self._clean(str(error))}") from error
+            raise SettingError(f"could not make a client for {given}: {self._clean(str(error))}") from error
         self.address = str(self._client.base_url)
         self._output = output
         self._sent: dict[str, Any] = {"model": model}
@@ -91,17 +91,17 @@ class OpenAIEndpoint:
         try:
             return self._reply(self._client.chat.completions.create(**asked))
         except openai.APITimeoutError:
-            raise TroubleError("time-out", "no answer within --timeout seconds") from None
+            raise EndpointError("time-out", "no answer within --timeout seconds") from None
         except openai.APIConnectionError as error:
             cause = error.__cause__
             reached = type(cause).__name__ != "ConnectError"
             message = "the connection broke off" if reached else f"nothing answers at {self.address}"
-            raise TroubleError("connection", f"{message} ({self._clean(str(cause or error))})", reached=reached) from None
+            raise EndpointError("connection", f"{message} ({self._clean(str(cause or error))})", reached=reached) from None
         except openai.APIStatusError as error:
-            raise self._trouble(error) from None
+            raise self._failure(error) from None
         except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
-            # The reply was no JSON, or JSON of another form.
-            raise TroubleError("broken reply", self._clean(f"the reply could not be read: {error}")) from None
+            # The reply is not JSON, or JSON of another form.
+            raise EndpointError("broken reply", self._clean(f"the reply could not be read: {error}")) from None
 
     def _reply(self, completion: ChatCompletion) -> Reply:
         choice = completion.choices[0] if completion.choices else None
@@ -117,33 +117,33 @@ class OpenAIEndpoint:
             tokens_out=(usage and usage.completion_tokens) or 0,
         )
 
-    def _trouble(self, error: openai.APIStatusError) -> TroubleError:
-        status, said = error.status_code, self._clean(_said(error))
+    def _failure(self, error: openai.APIStatusError) -> EndpointError:
+        status, message = error.status_code, self._clean(_message(error))
         if status == 429 and error.code != "insufficient_quota":
-            return TroubleError("429", said, wait=asked_wait(error.response.headers))
+            return EndpointError("429", message, wait=asked_wait(error.response.headers))
         if status >= 500 or status in (408, 409):
-            return TroubleError(str(status), said, wait=asked_wait(error.response.headers))
+            return EndpointError(str(status), message, wait=asked_wait(error.response.headers))
         advice = {
-            400: "If it does not know structured output, try --output json or text; some models take no --temperature or --max-tokens.",
+            400: "Try --output json or text; some models do not accept --temperature or --max-tokens.",
             401: f"The key in {KEY} is missing or not accepted.",
             403: f"The key in {KEY} may not use this model.",
-            404: "See whether the model's name is right, and the address: most end in /v1.",
-            429: "The account has nothing left.",
+            404: "Check the model's name and the address; most addresses end in /v1.",
+            429: "The account has no quota left.",
         }.get(status, "")
-        return TroubleError(str(status), f"{self.address} answered {status}: {said} {advice}".strip(), final=True)
+        return EndpointError(str(status), f"{self.address} answered {status}: {message} {advice}".strip(), final=True)
 
     def _clean(self, text: str, most: int | None = _SHOWN) -> str:
-        """Without the key; messages on one line and not too long."""
-        if len(self._key) >= _SHORTEST_SECRET:
+        """Remove the key from a text; messages are put on one line and shortened."""
+        if len(self._key) >= _MIN_SECRET_LENGTH:
             text = text.replace(self._key, "(key)")
         return text if most is None else " ".join(text.split())[:most]
 
 
 def check_address(url: str) -> None:
-    """See that it is an address of the web without a secret in it.
+    """Check that a text is a web address without a secret in it.
 
     Raises:
-        PoseglotError: it is not; a secret is not repeated.
+        SettingError: It is not; the message does not repeat a secret.
     """
     try:
         parts = urlsplit(url)
@@ -151,17 +151,17 @@ def check_address(url: str) -> None:
     except ValueError:
         whole = False
     if whole and (parts.username or parts.password or parts.query):
-        raise PoseglotError(
+        raise SettingError(
             f"--base-url must be without user name, password and query; a key belongs in the environment ({KEY})."
         )
     if not whole:
-        raise PoseglotError(
+        raise SettingError(
             f"--base-url takes an address such as http://localhost:8000/v1, not {url if not set('@?') & set(url) else 'what was given'}."
         )
 
 
 def asked_wait(headers: Mapping[str, str]) -> float | None:
-    """Seconds that `Retry-After` asks for, which may be a number or a date; None if it does not."""
+    """Return the seconds that `Retry-After` asks to wait, given as a number or a date; None without it."""
     value = headers.get("retry-after", "")
     try:
         seconds = float(value)
@@ -173,8 +173,8 @@ def asked_wait(headers: Mapping[str, str]) -> float | None:
     return max(0.0, seconds) if seconds == seconds else None
 
 
-def _said(error: openai.APIStatusError) -> str:
-    """The endpoint's own words, from the forms that errors come in."""
+def _message(error: openai.APIStatusError) -> str:
+    """Return the endpoint's own message, from the various forms of errors."""
     body = error.body
     if isinstance(body, dict):
         inner = body.get("message") or body.get("error") or body

@@ -1,11 +1,10 @@
-"""Asking a language model for descriptions of one's own classes: every question until it has an answer that counts.
+"""Generation of descriptions: ask a language model about own classes until every question has an acceptable answer.
 
-Questions are asked by several threads. A try fails when the endpoint does (429, 5xx, time-out, a broken reply) and is repeated after a
-wait that doubles, or the one that the endpoint asks for; it also fails when the answer does (no JSON, a refusal, a wrong part), and
-then the model is told why. Every answer that counts is at once a file in the cache, named by a hash of the model and the question. So
-whatever ends a run, the same one later asks only what is missing.
+Several threads ask. If the endpoint fails (429, 5xx, time-out, a broken reply), the question is asked again after a wait that doubles, or
+that the endpoint names. If the answer is faulty (no JSON, a refusal, a wrong part), the model is told why. Every accepted answer is
+written to the cache at once, in a file named by a hash of model and question, so an interrupted run asks only what is missing.
 
-The endpoint is anything with `ask`; `poseglot.descriptions.endpoint` has the real one.
+An endpoint is any object with `ask`; `poseglot.descriptions.endpoint` has the real one.
 """
 
 from __future__ import annotations
@@ -25,25 +24,33 @@ from typing import Any, Protocol
 import yaml
 
 from poseglot.descriptions.description import FORMAT, parse_descriptions
-from poseglot.descriptions.questions import PARAGRAPH, PARTS_OF_BODY, SYNONYMS, Answer, FaultyAnswerError, Question, as_entry
-from poseglot.errors import PoseglotError
+from poseglot.descriptions.questions import (
+    PARAGRAPH,
+    PARTS_OF_BODY,
+    SYNONYMS,
+    Answer,
+    FaultyAnswerError,
+    Question,
+    as_entry,
+)
+from poseglot.errors import InputError, PoseglotError, SettingError
 from poseglot.files import write_atomically
 
-_LONGEST_ASKED = 600.0  # seconds that an endpoint may have us wait
-_LOOK = 0.2  # seconds between two looks at the progress
-_DRAWS = 1000  # more than anybody's samples
+_MAX_REQUESTED_WAIT = 600.0  # seconds
+_PROGRESS_EVERY = 0.2  # seconds
+_DRAWS = 1000  # more than the samples of any question
 _QUOTED = 2000  # characters of a faulty answer that the model is shown
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model said.
+    """The reply of a model.
 
     Attributes:
-        text: the answer, empty if there is none.
-        refusal: why it does not answer; empty if it does.
-        cut_off: it ended because it was too long.
-        tokens_in, tokens_out: as the endpoint counts; 0 if it does not.
+        text: The answer; empty if there is none.
+        refusal: Why the model does not answer; empty if it does.
+        cut_off: Whether the answer ended because it was too long.
+        tokens_in, tokens_out: As the endpoint counts them; 0 if it does not.
     """
 
     text: str
@@ -53,14 +60,14 @@ class Reply:
     tokens_out: int = 0
 
 
-class TroubleError(Exception):
-    """A call that brought no reply.
+class EndpointError(Exception):
+    """A call without a reply.
 
     Attributes:
-        kind: of trouble, for counting: `429`, `500`, `time-out`, `connection`, `broken reply`, ...
-        wait: seconds that the endpoint asks for; None if it does not.
-        final: asking again would not help.
-        reached: something answered at that address.
+        kind: The kind of failure, for counting: `429`, `500`, `time-out`, `connection`, `broken reply`, ...
+        wait: The seconds that the endpoint asks to wait; None if it does not.
+        final: Whether asking again is useless.
+        reached: Whether something answered at the address.
     """
 
     def __init__(
@@ -71,55 +78,55 @@ class TroubleError(Exception):
 
 
 class Endpoint(Protocol):
-    """A language model that can be asked, by several threads at once."""
+    """A language model that several threads can ask at once."""
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides about its answers: address, model, temperature, seed, ..."""
+        """What its answers depend on: address, model, temperature, seed, ..."""
 
     def ask(self, messages: Sequence[dict[str, str]], schema: dict[str, Any], draw: int) -> Reply:
-        """One call; answers of different draws are to differ, also where a seed is fixed.
+        """Make one call. Different draws should give different answers, even with a fixed seed.
 
         Raises:
-            TroubleError: it brought no reply.
+            EndpointError: There was no reply.
         """
 
 
 @dataclass(frozen=True)
-class Manners:
-    """How an endpoint is asked.
+class AskOptions:
+    """Options of asking an endpoint.
 
     Attributes:
-        retries: further tries for a question.
-        concurrency: calls at once.
-        per_minute: calls a minute at most; None for no limit.
-        first_wait, longest_wait: seconds before the second try, doubled before each further one up to the longest.
+        retries: The number of further tries for a question.
+        concurrency: The number of calls at once.
+        per_minute: The maximum number of calls per minute; None for no limit.
+        first_wait, max_wait: The seconds before the second try; they double before each further one, up to the maximum.
     """
 
     retries: int = 8
     concurrency: int = 4
     per_minute: float | None = None
     first_wait: float = 1.0
-    longest_wait: float = 60.0
+    max_wait: float = 60.0
 
     def __post_init__(self) -> None:
         if self.retries < 0 or self.concurrency < 1 or (self.per_minute is not None and not self.per_minute > 0):
-            raise PoseglotError(
+            raise SettingError(
                 "--retries takes a number from 0, --concurrency one from 1, --max-rpm one above 0; "
                 f"not {self.retries}, {self.concurrency}, {self.per_minute}."
             )
 
 
 @dataclass
-class Tally:
+class Usage:
     """What has been asked and used so far.
 
     Attributes:
-        questions, cached, answered: all of them, those that the cache had answers to, those answered by calls.
-        classes, complete: all of them, and those with every question answered.
-        calls, tokens_in, tokens_out: calls begun, and tokens of the replies, faulty ones included.
-        faults: kind -> how many tries failed by it.
-        waited: seconds that an endpoint asked for, the sum.
+        questions, cached, answered: The number of questions, of those answered from the cache, and of those answered by calls.
+        classes, complete: The number of classes, and of those with all questions answered.
+        calls, tokens_in, tokens_out: The number of calls, and the tokens of all replies, faulty ones included.
+        faults: Kind -> the number of failed tries.
+        waited: The sum of the seconds that the endpoint asked to wait.
     """
 
     questions: int = 0
@@ -135,23 +142,25 @@ class Tally:
 
 
 class Cache:
-    """Answers in a folder, a JSON file for each, named by what was asked of whom."""
+    """A folder of answers, each in a JSON file named by a hash of the model and the question."""
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
         self.folder, self._identity = folder, identity
 
     def path(self, question: Question) -> Path:
+        """Return the file of an answer."""
         asked = [self._identity, question.messages, question.schema, question.sample]
         return self.folder / f"{hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32]}.json"
 
     def get(self, question: Question) -> Answer | None:
-        """The answer, if there is one that still counts; a damaged file is none."""
+        """Return the answer, or None if there is no acceptable one; a damaged file is ignored."""
         try:
             return question.check(json.loads(self.path(question).read_text(encoding="utf-8"))["answer"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError, FaultyAnswerError):
             return None
 
     def put(self, question: Question, answer: Answer) -> None:
+        """Keep an answer."""
         content = {
             "model": self._identity.get("model"),
             "label": question.label,
@@ -164,10 +173,10 @@ class Cache:
 
 
 class IncompleteError(PoseglotError):
-    """Not every question has an answer.
+    """Some questions have no acceptable answer.
 
     Attributes:
-        failures: class -> why its questions have none.
+        failures: Class -> why its questions have none.
     """
 
     def __init__(self, message: str, failures: dict[str, list[str]]) -> None:
@@ -182,39 +191,40 @@ def ask_all(
     questions: Sequence[Question],
     endpoint: Endpoint,
     cache: Cache,
-    manners: Manners,
+    options: AskOptions,
     *,
-    tally: Tally | None = None,
-    watch: Callable[[Tally], None] = lambda tally: None,
+    usage: Usage | None = None,
+    progress: Callable[[Usage], None] = lambda usage: None,
 ) -> Answers:
-    """An answer to every question, from the cache or the endpoint.
+    """Return an answer to every question, from the cache or the endpoint.
 
     Args:
-        tally: is kept up to date, also if this ends early.
-        watch: is called a few times a second, on this thread.
+        usage: Is updated as questions are asked, also if this function raises.
+        progress: Is called a few times a second, on this thread.
 
     Raises:
-        IncompleteError: some questions got no answer that counts; the other answers are in the cache.
-        PoseglotError: asking on would not help (no endpoint, a wrong key, ...), or the cache cannot be written.
-        KeyboardInterrupt: after the calls under way have ended, and what they brought is in the cache.
+        IncompleteError: Some questions have no acceptable answer; the others' answers are in the cache.
+        InputError: Asking on is useless (no endpoint, a wrong key, ...).
+        FileError: The cache cannot be written.
+        KeyboardInterrupt: Is passed on after the current calls have ended and their answers are in the cache.
     """
-    tally = tally if tally is not None else Tally()
+    usage = usage if usage is not None else Usage()
     known = {question: cache.get(question) for question in questions}
     answers: Answers = {question: answer for question, answer in known.items() if answer is not None}
     left = Counter(question.label for question in questions if question not in answers)
-    tally.questions, tally.cached = len(questions), len(answers)
-    tally.classes = len({question.label for question in questions})
-    tally.complete = tally.classes - len(left)
-    asker, failures = _Asker(endpoint, cache, manners, tally), dict[str, list[str]]()
-    with ThreadPoolExecutor(manners.concurrency) as pool:
+    usage.questions, usage.cached = len(questions), len(answers)
+    usage.classes = len({question.label for question in questions})
+    usage.complete = usage.classes - len(left)
+    asker, failures = _Asker(endpoint, cache, options, usage), dict[str, list[str]]()
+    with ThreadPoolExecutor(options.concurrency) as pool:
         try:
             work: dict[Future[Answer], Question] = {
                 pool.submit(asker.answer, question): question for question in questions if question not in answers
             }
             waiting = set(work)
-            watch(tally)
+            progress(usage)
             while waiting:
-                done, waiting = wait(waiting, timeout=_LOOK, return_when=FIRST_COMPLETED)
+                done, waiting = wait(waiting, timeout=_PROGRESS_EVERY, return_when=FIRST_COMPLETED)
                 for each in done:
                     question = work[each]
                     try:
@@ -223,10 +233,10 @@ def ask_all(
                         failures.setdefault(question.label, []).append(f"{question.kind}: {error}")
                     else:
                         left[question.label] -= 1
-                        tally.complete += not left[question.label]
-                watch(tally)
+                        usage.complete += not left[question.label]
+                progress(usage)
         finally:
-            # Nothing new is begun; leaving the pool waits for the calls under way, which are paid for and kept.
+            # No new calls; leaving the pool waits for the current ones, whose answers are kept.
             asker.stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
     if failures:
@@ -234,8 +244,8 @@ def ask_all(
         raise IncompleteError(
             "\n  ".join(
                 [
-                    f"{len(failures)} of {tally.classes} classes are not complete, so nothing was written. The {len(answers)} answers "
-                    f"there are stay in {cache.folder}; the same command asks only for the rest.",
+                    f"{len(failures)} of {usage.classes} classes are incomplete, so nothing was written. {len(answers)} answers are in "
+                    f"{cache.folder}; the same command asks only for the rest.",
                     *lines,
                 ]
             ),
@@ -245,86 +255,87 @@ def ask_all(
 
 
 class _GivenUpError(Exception):
-    """A question had all its tries, or the run stops."""
+    """A question used all its tries, or asking was stopped."""
 
 
 class _Asker:
-    """Asks one question after another, on several threads."""
+    """Asks questions, on several threads."""
 
-    def __init__(self, endpoint: Endpoint, cache: Cache, manners: Manners, tally: Tally) -> None:
+    def __init__(self, endpoint: Endpoint, cache: Cache, options: AskOptions, usage: Usage) -> None:
         self.stop = threading.Event()
-        self._endpoint, self._cache, self._manners, self._tally = endpoint, cache, manners, tally
-        self._pace, self._lock, self._reached = _Pace(manners.per_minute, self.stop), threading.Lock(), False
+        self._endpoint, self._cache, self._options, self._usage = endpoint, cache, options, usage
+        self._pace, self._lock, self._reached = _Pace(options.per_minute, self.stop), threading.Lock(), False
 
     def answer(self, question: Question) -> Answer:
+        """Ask until there is an acceptable answer."""
         messages, last = question.messages, ""
-        draw, troubles = question.sample, 0  # troubles in a row; a faulty answer is none
-        for attempt in range(1 + self._manners.retries):
+        draw, failures = question.sample, 0  # failures of the endpoint in a row
+        for attempt in range(1 + self._options.retries):
             self._pace.wait()
             if self.stop.is_set():
                 raise _GivenUpError("stopped")
             try:
                 reply = self._ask(question, messages, draw)
                 answer = _read(question, reply)
-            except TroubleError as trouble:
-                self._count(trouble.kind)
-                troubles += 1
-                self._after(trouble, question, troubles, more=attempt < self._manners.retries)
-                last = f"{trouble.kind} ({trouble})"
+            except EndpointError as error:
+                self._count(error.kind)
+                failures += 1
+                self._after(error, question, failures, more=attempt < self._options.retries)
+                last = f"{error.kind} ({error})"
                 continue
             except FaultyAnswerError as fault:
                 self._count(fault.kind)
-                troubles = 0
-                draw += _DRAWS  # with the same seed a small model makes the same mistake again
+                failures = 0
+                draw += _DRAWS  # the same seed could give the same answer
                 last = str(fault)
                 messages = [*question.messages, *_complaint(reply, last)]
                 continue
             self._cache.put(question, answer)
             with self._lock:
-                self._tally.answered += 1
+                self._usage.answered += 1
             return answer
-        raise _GivenUpError(f"{1 + self._manners.retries} tries failed, the last one: {last}")
+        raise _GivenUpError(f"{1 + self._options.retries} tries failed, the last one: {last}")
 
     def _ask(self, question: Question, messages: Sequence[dict[str, str]], draw: int) -> Reply:
         with self._lock:
-            self._tally.calls += 1
+            self._usage.calls += 1
         reply = self._endpoint.ask(messages, question.schema, draw)
         with self._lock:
             self._reached = True
-            self._tally.tokens_in += reply.tokens_in
-            self._tally.tokens_out += reply.tokens_out
+            self._usage.tokens_in += reply.tokens_in
+            self._usage.tokens_out += reply.tokens_out
         return reply
 
     def _count(self, kind: str) -> None:
         with self._lock:
-            self._tally.faults[kind] += 1
+            self._usage.faults[kind] += 1
 
-    def _after(self, trouble: TroubleError, question: Question, troubles: int, *, more: bool) -> None:
-        """Wait as long as this trouble wants, or give everything up."""
+    def _after(self, error: EndpointError, question: Question, failures: int, *, more: bool) -> None:
+        """Wait after a failure of the endpoint, or stop everything."""
         with self._lock:
-            self._reached |= trouble.reached
-            nobody = not self._reached and troubles > 1
-        if trouble.final or nobody:
+            self._reached |= error.reached
+            unreachable = not self._reached and failures > 1
+        if error.final or unreachable:
             self.stop.set()
-            raise PoseglotError(str(trouble)) from trouble
-        if trouble.wait is not None and trouble.wait > _LONGEST_ASKED:
+            raise InputError(str(error)) from error
+        if error.wait is not None and error.wait > _MAX_REQUESTED_WAIT:
             self.stop.set()
-            raise PoseglotError(f"the endpoint asks to wait {trouble.wait / 60:,.0f} minutes ({trouble}).") from trouble
-        # Random, so that threads that failed together do not come again together; from the question, so that a run can be repeated.
-        jitter = random.Random(f"{question.label} {question.kind} {question.sample} {troubles}").uniform(0.5, 1)
-        seconds = jitter * min(self._manners.longest_wait, self._manners.first_wait * 2 ** (troubles - 1))
-        if trouble.wait is not None:
-            seconds = max(seconds, trouble.wait)
+            raise InputError(f"the endpoint asks to wait {error.wait / 60:,.0f} minutes ({error}).") from error
+        # Jitter keeps threads that failed together from retrying together. It follows from the question, so that runs are repeatable.
+        jitter = random.Random(f"{question.label} {question.kind} {question.sample} {failures}").uniform(0.5, 1)
+        seconds = jitter * min(self._options.max_wait, self._options.first_wait * 2 ** (failures - 1))
+        if error.wait is not None:
+            seconds = max(seconds, error.wait)
             with self._lock:
-                self._tally.waited += trouble.wait
-        if trouble.wait is not None or trouble.kind == "429":
-            self._pace.hold(seconds)  # a limit is everybody's
+                self._usage.waited += error.wait
+        if error.wait is not None or error.kind == "429":
+            self._pace.hold(seconds)  # a rate limit holds for all threads
         elif more:
             self.stop.wait(seconds)
 
 
 class _Pace:
-    """When the next call may begin: not too many a minute, and none while the endpoint wants rest."""
+    """The pace of calls: not too many per minute, and none while the endpoint asks to wait."""
 
     def __init__(self, per_minute: float | None, stop: threading.Event) -> None:
         self._gap = 60 / per_minute if per_minute else 0.0
@@ -354,7 +365,7 @@ def _read(question: Question, reply: Reply) -> Answer:
 
 
 def _complaint(reply: Reply, fault: str) -> list[dict[str, str]]:
-    """What is said after a faulty answer. Only the last one is shown, so that questions do not grow."""
+    """Return the messages that tell the model what is wrong with its last answer; earlier ones are not repeated."""
     return [
         {"role": "assistant", "content": (reply.text or reply.refusal)[:_QUOTED]},
         {
@@ -364,11 +375,11 @@ def _complaint(reply: Reply, fault: str) -> list[dict[str, str]]:
     ]
 
 
-def as_file(questions: Sequence[Question], answers: Answers, *, name: str, about: str) -> str:
-    """A description file of complete answers, in the order of the questions; it has been read back.
+def to_yaml(questions: Sequence[Question], answers: Answers, *, name: str, about: str) -> str:
+    """Return a description file of complete answers, in the order of the questions; it is read back as a check.
 
     Raises:
-        KeyError: an answer is missing.
+        KeyError: An answer is missing.
     """
     found: dict[str, dict[str, list[Any]]] = {}
     for question in questions:

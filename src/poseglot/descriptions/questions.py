@@ -1,12 +1,11 @@
-"""The paper's three questions about a class (figure 5), and what counts as an answer.
+"""The paper's three questions about a class (figure 5), and the checks of their answers.
 
     paragraph   Describe a person "put on a shoe" in details.
     synonyms    Suggest 10 synonyms for "put on a shoe".
     parts       Describing following body parts actions when "put on a shoe": head, hand, arm, hip, leg, foot.
 
-Each asks for JSON of a given schema. An answer is checked before it counts: its structure, and whether its texts are ones that a text
-encoder should read - short, plain, one sentence a part, no other class's name. What is wrong is said in words, for the model that is
-asked again.
+Each asks for JSON of a given schema. The checks look at the structure of an answer and at its texts, which should be short and plain,
+with one sentence per part and without another class's name. Faults are described in words, for the model that is asked again.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError, SettingError
 from poseglot.skeletons.layout import PARTS
 
 PARAGRAPH, SYNONYMS, PARTS_OF_BODY = "paragraph", "synonyms", "parts"
 _SYSTEM = (
-    "You describe human actions for a system that sees nothing but moving skeletons. Say how the body moves; leave out colours, faces, "
+    "You describe human actions for a system that sees nothing but moving skeletons. Say how the body moves; leave out colors, faces, "
     "thoughts, and what objects look like. Answer with JSON only, in plain words: no Markdown, no remarks."
 )
 _FORMS = {
@@ -32,17 +31,19 @@ _FORMS = {
     + ", ".join(f'"{part}": "..."' for part in PARTS[1:])
     + "}}}}",
 }
-_WORDS = {PARAGRAPH: (8, 200), SYNONYMS: (1, 12), PARTS_OF_BODY: (2, 40)}  # fewest and most
+_WORDS = {PARAGRAPH: (8, 200), SYNONYMS: (1, 12), PARTS_OF_BODY: (2, 40)}  # minimum and maximum
 _MARKDOWN = re.compile(r"\*\*|__|`|^\s*(#|[-*•]\s|\d+[.)]\s)|\]\(|</?[a-z]+>", re.M)
 _FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.S)
 _TWO_SENTENCES = re.compile(r"[.!?]\s+\S")
 _SHOWN = 60
+# The usual size of an answer, for estimates.
+_ANSWER_TOKENS = {PARAGRAPH: 120, SYNONYMS: 80, PARTS_OF_BODY: 150}
 
 Answer = str | list[str] | dict[str, str]
 
 
 class FaultyAnswerError(Exception):
-    """An answer that cannot be used; the message says why, `kind` for counting."""
+    """An answer that cannot be used. The message says why; `kind` is for counting."""
 
     def __init__(self, message: str, kind: str = "faulty answer") -> None:
         super().__init__(message)
@@ -51,12 +52,12 @@ class FaultyAnswerError(Exception):
 
 @dataclass(frozen=True)
 class Form:
-    """What is asked for.
+    """The contents of the questions.
 
     Attributes:
-        synonyms: how many at least.
-        samples: how many paragraphs, and how many sets of sentences for the parts.
-        context: what the model should know besides, such as "one person, seated, seen by a Kinect".
+        synonyms: The minimum number of synonyms.
+        samples: The number of paragraphs, and of sets of sentences for the parts.
+        context: Further information for the model, such as "one person, seated, seen by a Kinect".
     """
 
     synonyms: int = 10
@@ -66,20 +67,20 @@ class Form:
     def __post_init__(self) -> None:
         for name in ("synonyms", "samples"):
             if getattr(self, name) < 1:
-                raise PoseglotError(f"--{name} takes a number from 1, not {getattr(self, name)}.")
+                raise SettingError(f"--{name} takes a number from 1, not {getattr(self, name)}.")
 
 
 @dataclass(frozen=True)
 class Question:
-    """One question about a class.
+    """A question about a class.
 
     Attributes:
-        label: the class name.
+        label: The class name.
         kind: `paragraph`, `synonyms` or `parts`.
-        sample: which of several answers to the same question, from 0.
-        text: the whole question.
-        synonyms: how many are asked for at least.
-        others: all class names, which no answer may use for this one.
+        sample: The number, from 0, of this answer among several to the same question.
+        text: The whole question.
+        synonyms: The minimum number of synonyms.
+        others: All class names, which no answer may use for another class.
     """
 
     label: str
@@ -91,12 +92,12 @@ class Question:
 
     @property
     def messages(self) -> list[dict[str, str]]:
-        """What is sent."""
+        """The messages to send."""
         return [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": self.text}]
 
     @property
     def schema(self) -> dict[str, Any]:
-        """The JSON schema of an answer (only what every server with structured output knows; the rest is for `read`)."""
+        """The JSON schema of an answer, with only what every server with structured output supports; `check` does the rest."""
         text = {"type": "string"}
         if self.kind == PARAGRAPH:
             return _object({self.kind: text})
@@ -105,26 +106,26 @@ class Question:
         return _object({self.kind: _object(dict.fromkeys(PARTS, text))})
 
     def read(self, text: str) -> Answer:
-        """The answer in a model's reply, checked.
+        """Parse and check a model's reply.
 
         Raises:
-            FaultyAnswerError: everything that is wrong with it.
+            FaultyAnswerError: The reply has faults, which are all listed.
         """
         fenced = _FENCE.fullmatch(text)
         try:
             found = json.loads(fenced[1] if fenced else text)
         except (ValueError, RecursionError) as error:
-            said = _short(text) if text.strip() else "it is empty"
-            raise FaultyAnswerError(f"it is not valid JSON ({said})", "no JSON") from error
+            shown = _short(text) if text.strip() else "it is empty"
+            raise FaultyAnswerError(f"it is not valid JSON ({shown})", "no JSON") from error
         if not isinstance(found, dict) or set(found) != {self.kind}:
             raise FaultyAnswerError(f'it must be a JSON object with the key "{self.kind}" and no other')
         return self.check(found[self.kind])
 
     def check(self, value: Any) -> Answer:
-        """An answer that has been read, checked and tidied (white space; the full stop after a part's sentence, which commas follow).
+        """Check an answer and normalise its white space; the full stop after a part's sentence is removed, as commas follow it.
 
         Raises:
-            FaultyAnswerError: everything that is wrong with it.
+            FaultyAnswerError: The answer has faults, which are all listed.
         """
         if self.kind == PARAGRAPH:
             faults, answer = self._paragraph(value)
@@ -155,7 +156,7 @@ class Question:
                 faults.append(f"{_short(str(each))} {found[0]}")
             else:
                 kept[text.casefold()] = text
-        if len(kept) >= self.synonyms:  # of a long list, what is good is good
+        if len(kept) >= self.synonyms:  # a long list may have some bad entries
             return [], list(kept.values())
         return [f"there are {len(kept)} usable synonyms, but {self.synonyms} are needed", *faults[:5]], []
 
@@ -178,8 +179,8 @@ class Question:
         return faults, answer
 
     def _text_faults(self, value: Any, text: str) -> list[str]:
-        """What is wrong with one text; the first thing only."""
-        fewest, most = _WORDS[self.kind]
+        """Return the first fault of a text."""
+        min_words, max_words = _WORDS[self.kind]
         words = len(text.split())
         if not isinstance(value, str):
             return ["is not a text"]
@@ -191,13 +192,13 @@ class Question:
             return ["is the name of another class"]
         if self.kind != SYNONYMS and text.casefold() == self.label.casefold():
             return ["is only the name of the class"]
-        if not fewest <= words <= most or len(text) > 12 * most:
-            return [f"has {words} words and {len(text)} characters; {fewest} to {most} words are wanted"]
+        if not min_words <= words <= max_words or len(text) > 12 * max_words:
+            return [f"has {words} words and {len(text)} characters; {min_words} to {max_words} words are wanted"]
         return []
 
 
 def make_questions(labels: Sequence[str], form: Form) -> list[Question]:
-    """All questions about these classes, class by class."""
+    """Return all questions about some classes, class by class."""
     others = frozenset(label.casefold() for label in labels)
     questions = []
     for label in labels:
@@ -209,17 +210,23 @@ def make_questions(labels: Sequence[str], form: Form) -> list[Question]:
         for kind, question in asked.items():
             context = [f"What is seen: {form.context}."] if form.context else []
             text = "\n".join([question, *context, _FORMS[kind].format(synonyms=form.synonyms)])
-            # Several synonyms come in one answer; of the others every sample is an answer.
+            # One answer has all synonyms; for the other kinds every sample is an answer.
             for sample in range(1 if kind == SYNONYMS else form.samples):
                 questions.append(Question(label, kind, sample, text, form.synonyms, others))
     return questions
 
 
+def estimate_tokens(questions: Sequence[Question]) -> tuple[int, int]:
+    """Estimate the tokens of questions and of their answers, four characters being a token."""
+    characters = sum(len(message["content"]) for question in questions for message in question.messages)
+    return characters // 4, sum(_ANSWER_TOKENS[question.kind] for question in questions)
+
+
 def read_labels(text: str, *, origin: str) -> list[str]:
-    """Class names, one a line; empty lines and lines that begin with # do not count.
+    """Read class names, one per line; empty lines and lines that begin with # are ignored.
 
     Raises:
-        PoseglotError: there are none, or one appears twice.
+        FileError: There are no names, or one appears twice.
     """
     lines: dict[str, int] = {}
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
@@ -227,24 +234,22 @@ def read_labels(text: str, *, origin: str) -> list[str]:
         if not label or label.startswith("#"):
             continue
         if label in lines:
-            raise PoseglotError(
-                f"{origin}: {label!r} stands in lines {lines[label]} and {number}; each class needs a name of its own."
-            )
+            raise FileError(f"{origin}: {label!r} is in lines {lines[label]} and {number}; each class needs its own name.")
         lines[label] = number
     if not lines:
-        raise PoseglotError(f"{origin} has no class names; it takes one a line.")
+        raise FileError(f"{origin} has no class names; expected one per line.")
     return list(lines)
 
 
 def as_entry(
     label: str, synonyms: Sequence[str], paragraphs: Sequence[str], parts: Sequence[Mapping[str, str]]
 ) -> dict[str, Any]:
-    """A class of a description file; samples that equal an earlier one are left out.
+    """Return a class of a description file without repeated samples.
 
-    Samples of the parts stay whole, so a part's list may have a text twice.
+    Samples of the parts stay whole, so a part's list may contain a text twice.
     """
     paragraphs = list(dict.fromkeys(paragraphs))
-    distinct = [parts[place] for place in range(len(parts)) if parts[place] not in parts[:place]]
+    distinct = [sample for index, sample in enumerate(parts) if sample not in parts[:index]]
     return {
         "label": label,
         "synonyms": list(synonyms),
@@ -254,9 +259,9 @@ def as_entry(
 
 
 def template(labels: Iterable[str], *, synonyms: int) -> str:
-    """A description file to fill by hand; unfilled it is refused, with what is missing, class by class."""
+    """Return a description file to fill in by hand; unfilled it is refused with a list of what is missing."""
     lines = [
-        "# Fill in every text (docs/words.md says what they are for); a paragraph or a part may also be a list of texts.",
+        "# Fill in every text (docs/text.md says what they are for); a paragraph or a part may also be a list of texts.",
         "format: poseglot-descriptions/1",
         "name: my-actions",
         'about: ""  # how these were written, by whom, when',

@@ -1,1 +1,1 @@
-"""Evaluation: numbers in, numbers out. Knows nobody of ours."""
+"""Evaluation: metrics, calibration, comparisons, ensembles and zero-shot results. Numbers in, numbers out."""

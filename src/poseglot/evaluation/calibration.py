@@ -1,11 +1,12 @@
-"""Calibration: whether a probability means what it says, and the temperature that makes it.
+"""Calibration: how far probabilities agree with accuracy, and the temperature that improves them.
 
-A recognizer is calibrated if, of the clips that it is p sure of, the share p is right. Dividing all logits by one number, the temperature,
-changes no answer and often repairs most of it (Guo et al., ICML 2017). It is fitted by the likelihood of clips that were not learned from.
+A recognizer is calibrated if it is right on a share p of the clips to which it gives the top probability p. Temperature scaling divides
+all logits by one number. It changes no prediction and often removes most of the error (Guo et al., ICML 2017). The temperature
+minimises the negative log-likelihood (NLL) of clips that were not trained on.
 
-The expected calibration error (ECE) puts clips into equal-width bins of the top probability and is the mean, over clips, of each bin's
-|accuracy - mean probability|. Its value depends on the number of bins (15 here, as in that paper), and for few clips it is biased
-upwards: beside it stands the negative log-likelihood, which needs no bins.
+The expected calibration error (ECE) sorts clips into bins of equal width by their top probability. It is the mean over clips of their
+bin's |accuracy - mean probability|. It depends on the number of bins (15, as in that paper) and is biased upwards for few clips. The
+NLL, which needs no bins, is reported beside it.
 """
 
 from __future__ import annotations
@@ -15,32 +16,40 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import brentq
+from scipy.special import log_softmax, softmax
 
-from poseglot.evaluation.metrics import Count, Hits, Labels, Scores, hits
+from poseglot.evaluation.metrics import Accuracy, Correct, Labels, Scores, correct
 
 Array = npt.NDArray[np.float64]
 BINS = 15
-# Temperatures beyond these say that the logits are without meaning, or the clips without mistakes.
-COLDEST, HOTTEST = 0.05, 20.0
+# A temperature at these limits means that the logits carry no information, or that no clip is wrong.
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Clips whose top probability is in (low, high]: how many, their mean top probability, and how many are right."""
+    """The clips whose top probability is in (low, high].
+
+    Attributes:
+        confidence: Their mean top probability; NaN without clips.
+        accuracy: How many of them are correct.
+    """
 
     low: float
     high: float
     confidence: float
-    count: Count
+    accuracy: Accuracy
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """What probabilities at some temperature are worth.
+    """The quality of the probabilities at a temperature.
 
     Attributes:
-        ece: expected calibration error, 0..1. nll: mean negative log-likelihood of the true class, in nats.
-        bins: the table it is from; an empty bin has confidence NaN.
+        ece: The expected calibration error, from 0 to 1.
+        nll: The mean negative log-likelihood of the true class, in nats.
+        bins: The bins that the ECE is computed from.
     """
 
     ece: float
@@ -48,73 +57,73 @@ class Reliability:
     bins: tuple[Bin, ...]
 
 
-def log_probabilities(logits: Scores, temperature: float = 1.0) -> Array:
-    """(N, classes) -> log softmax of logits / temperature, in double precision."""
-    scaled = np.asarray(logits, dtype=np.float64) / temperature
-    scaled = scaled - scaled.max(axis=1, keepdims=True)
-    result: Array = scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True))
-    return result
-
-
 def negative_log_likelihood(logits: Scores, labels: Labels, temperature: float = 1.0) -> float:
-    """The mean over clips, in nats."""
-    return float(-log_probabilities(logits, temperature)[np.arange(len(labels)), labels].mean())
+    """Return the mean over clips of -log softmax(logits / temperature)[label], in nats."""
+    logs = log_softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=1)
+    return float(-logs[np.arange(len(labels)), labels].mean())
 
 
 def fit_temperature(logits: Scores, labels: Labels) -> float:
-    """The temperature with the smallest negative log-likelihood, between `COLDEST` and `HOTTEST`.
+    """Return the temperature with the smallest negative log-likelihood, from `MIN_TEMPERATURE` to `MAX_TEMPERATURE`.
 
-    In b = 1 / temperature the likelihood is convex, and its slope, the mean of E[z] - z_label under softmax(b z), can only rise: bisection
-    finds where it is zero, to the last digit, or the end of the range that it does not reach.
+    The likelihood is convex in b = 1 / temperature. Its slope is the mean of E[z] - z_label under softmax(b z) and never falls, so its
+    zero is the minimum. If there is no zero in the range, the nearer limit is returned.
 
     Args:
-        logits: (N, classes), N >= 1. labels: (N,).
+        logits: (N, classes), N >= 1.
+        labels: (N,).
     """
     z = np.asarray(logits, dtype=np.float64)
     own = z[np.arange(len(labels)), labels]
 
     def slope(b: float) -> float:
-        probabilities = np.exp(log_probabilities(z, 1 / b))
-        return float(((probabilities * z).sum(axis=1) - own).mean())
+        return float(((softmax(b * z, axis=1) * z).sum(axis=1) - own).mean())
 
-    low, high = 1 / HOTTEST, 1 / COLDEST
+    low, high = 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE
     if slope(low) >= 0:
-        return HOTTEST
+        return MAX_TEMPERATURE
     if slope(high) <= 0:
-        return COLDEST
-    while (middle := math.sqrt(low * high)) not in (low, high) and high / low > 1 + 1e-12:
-        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
-    return 1 / math.sqrt(low * high)
+        return MIN_TEMPERATURE
+    return 1 / float(brentq(slope, low, high, xtol=1e-13, rtol=1e-13))
 
 
 def reliability(logits: Scores, labels: Labels, temperature: float = 1.0, *, bins: int = BINS) -> Reliability:
-    """What probabilities at a temperature are worth.
+    """Measure the probabilities at a temperature.
 
     Args:
-        logits: (N, classes), N >= 1. labels: (N,). bins: of equal width.
+        logits: (N, classes), N >= 1.
+        labels: (N,).
+        bins: The number of bins of equal width.
     """
-    confidence, right = confidences(logits, temperature), hits(logits, labels)
-    # (low, high]: a probability of exactly 1 is in the last bin.
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    confidence, right = confidences(logits, temperature), correct(logits, labels)
+    # A bin is (low, high], so that a probability of exactly 1 is in the last one.
+    bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     table, error = [], 0.0
     for number in range(bins):
-        inside = place == number
-        count = Count(int(right[inside].sum()), int(inside.sum()))
-        mean = float(confidence[inside].mean()) if count.total else math.nan
-        table.append(Bin(number / bins, (number + 1) / bins, mean, count))
-        if count.total:
-            error += count.total / len(labels) * abs(count.correct / count.total - mean)
+        inside = bin_of == number
+        accuracy = Accuracy(int(right[inside].sum()), int(inside.sum()))
+        mean = float(confidence[inside].mean()) if accuracy.total else math.nan
+        table.append(Bin(number / bins, (number + 1) / bins, mean, accuracy))
+        if accuracy.total:
+            error += accuracy.total / len(labels) * abs(accuracy.correct / accuracy.total - mean)
     return Reliability(error, negative_log_likelihood(logits, labels, temperature), tuple(table))
 
 
 def confidences(logits: Scores, temperature: float = 1.0) -> Array:
-    """(N,) the top probability of each clip."""
-    top: Array = np.exp(log_probabilities(logits, temperature).max(axis=1))
+    """Return the top probability of each clip, (N,)."""
+    top: Array = softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=1).max(axis=1)
     return top
 
 
-def answered(confidence: Array, right: Hits, below: float) -> tuple[Count, Count]:
-    """When every clip whose top probability is below a threshold is answered "unknown": how many of all are answered, and how many of
-    those rightly."""
-    sure = confidence >= below
-    return Count(int(sure.sum()), len(sure)), Count(int(right[sure].sum()), int(sure.sum()))
+def coverage(confidence: Array, right: Correct, threshold: float) -> tuple[Accuracy, Accuracy]:
+    """Count answered clips when those with a top probability below a threshold are answered "unknown".
+
+    Args:
+        confidence: (N,) top probabilities.
+        right: (N,) whether each clip is correct.
+
+    Returns:
+        The answered clips out of all, and the correct ones out of the answered.
+    """
+    answered = confidence >= threshold
+    return Accuracy(int(answered.sum()), len(answered)), Accuracy(int(right[answered].sum()), int(answered.sum()))

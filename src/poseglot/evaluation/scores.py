@@ -1,4 +1,4 @@
-"""Scores on disk: what a recognizer said of every clip of a test side; ensembles and comparisons are made of these."""
+"""Scores on disk: the logits of a recognizer for every evaluated clip. Ensembles, comparisons and reports are made from them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError
 from poseglot.evaluation.metrics import Labels, Scores
 from poseglot.files import write_atomically
 
@@ -18,24 +18,35 @@ TEST = "test"
 
 @dataclass(frozen=True, eq=False)
 class SavedScores:
-    """Attributes:
-    names: of the clips (N). labels: (N,). logits: (N, classes).
-    classes: their names. stream: that was looked at. dataset, split: where the clips are from.
-    side: of the split: `test`, or a held-out fold of the training side (`fold 2/5`).
+    """The logits of N clips, and what they are of.
+
+    Attributes:
+        names: The names of the clips.
+        labels: (N,) true classes.
+        logits: (N, classes).
+        classes: The class names.
+        modality: The modality that was evaluated.
+        dataset, split: Where the clips are from.
+        subset: `test`, or a held-out fold of the training set (`fold 2/5`).
     """
 
     names: tuple[str, ...]
     labels: Labels
     logits: Scores
     classes: tuple[str, ...]
-    stream: str
+    modality: str
     dataset: str
     split: str
-    side: str = TEST
+    subset: str = TEST
+
+    @property
+    def subset_text(self) -> str:
+        """The subset in words: `test set` or `fold 2/5 of the training set`."""
+        return "test set" if self.subset == TEST else f"{self.subset} of the training set"
 
 
-def what_differs(one: SavedScores, other: SavedScores) -> str:
-    """In words, why two files are not about the same clips in the same order with the same classes; empty if they are."""
+def difference_of(one: SavedScores, other: SavedScores) -> str:
+    """Say why two scores are not of the same clips in the same order with the same classes; empty if they are."""
     if one.classes != other.classes:
         return f"the classes differ: {_first_difference(one.classes, other.classes)}"
     if one.names != other.names:
@@ -45,22 +56,22 @@ def what_differs(one: SavedScores, other: SavedScores) -> str:
     if unlike := np.flatnonzero(one.labels != other.labels).tolist():
         first = unlike[0]
         labels = f"{one.classes[one.labels[first]]} and {one.classes[other.labels[first]]}"
-        return f"the labels of {len(unlike)} clips differ, first that of {one.names[first]}: {labels}"
+        return f"the labels of {len(unlike)} clips differ; the first is {one.names[first]}: {labels}"
     return ""
 
 
 def _first_difference(one: Sequence[str], other: Sequence[str]) -> str:
     if len(one) != len(other):
-        return f"{len(one)} and {len(other)} of them"
-    place = next(place for place, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
-    return f"number {place + 1} is {one[place]} and {other[place]}"
+        return f"there are {len(one)} and {len(other)}"
+    index = next(index for index, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
+    return f"number {index + 1} is {one[index]} and {other[index]}"
 
 
-def save_scores(scores: SavedScores, path: Path) -> None:
-    """Write a .npz file, atomically.
+def save_scores(scores: SavedScores, path: str | Path) -> None:
+    """Write scores to a .npz file, atomically.
 
     Raises:
-        PoseglotError: the disk refused.
+        FileError: The file could not be written.
     """
     buffer = io.BytesIO()
     np.savez_compressed(
@@ -69,33 +80,33 @@ def save_scores(scores: SavedScores, path: Path) -> None:
         labels=scores.labels,
         logits=scores.logits,
         classes=np.array(scores.classes),
-        about=np.array([scores.stream, scores.dataset, scores.split, scores.side]),
+        about=np.array([scores.modality, scores.dataset, scores.split, scores.subset]),
     )
-    write_atomically(path, buffer.getvalue())
+    write_atomically(Path(path), buffer.getvalue())
 
 
-def load_scores(path: Path) -> SavedScores:
-    """Read what `save_scores` wrote.
+def load_scores(path: str | Path) -> SavedScores:
+    """Read scores that `save_scores` wrote.
 
     Raises:
-        PoseglotError: not there, or not such a file.
+        FileError: The file is missing, or is not a scores file.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            stream, dataset, split, *side = map(str, arrays["about"])
+            modality, dataset, split, *subset = map(str, arrays["about"])
             return SavedScores(
                 names=tuple(map(str, arrays["names"])),
                 labels=arrays["labels"],
                 logits=arrays["logits"],
                 classes=tuple(map(str, arrays["classes"])),
-                stream=stream,
+                modality=modality,
                 dataset=dataset,
                 split=split,
-                side=side[0] if side else TEST,  # files of version 0.1.0 have none
+                subset=subset[0] if subset else TEST,  # the first files had none
             )
     except FileNotFoundError as error:
-        raise PoseglotError(f"{path} does not exist; `poseglot evaluate RUN` writes it.") from error
+        raise FileError(f"{path} does not exist; `poseglot evaluate RUN` writes it.") from error
     except Exception as error:  # numpy raises many kinds for a damaged file
-        raise PoseglotError(
+        raise FileError(
             f"{path} is not a scores file ({type(error).__name__}: {error}); write it again with `poseglot evaluate`."
         ) from error

@@ -1,8 +1,8 @@
-"""Recognizers as ONNX files, for ONNX Runtime and whatever else reads them; and such files as recognizers.
+"""ONNX export of recognizers, and inference with the exported files in ONNX Runtime.
 
-The frozen form is exported: clips (N, M, T, V, C) named `clips` in, logits (N, classes) named `logits` out; the number of clips, people and
-frames is free. The file's metadata holds, under `poseglot`, what the recognizer says of itself (classes, layout, how clips are to be
-prepared), so that the file alone is enough to predict. Nothing is kept that was not compared with torch before.
+The fused form is exported: input `clips` (N, M, T, V, C), output `logits` (N, classes), with a free number of clips, people and frames. The
+metadata key `poseglot` holds the spec (classes, layout, pipeline, ...), so that the file alone is enough to predict. A file is written only
+if its logits equal torch's.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,22 +23,23 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import DeviceError, FileError, MissingPackageError, PoseglotError, SettingError
 from poseglot.files import write_atomically
-from poseglot.models.frozen import FrozenRecognizer, freeze
+from poseglot.models.fuse import FusedRecognizer, fuse
 from poseglot.models.recognizer import Recognizer, described, spec_of
 from poseglot.skeletons.layout import load_layout
 
 Int8 = Literal["none", "dynamic", "static"]
 OPSET = 18
-# How far logits may be from torch's, as a share of the largest: single precision, added up in another order.
-BOUND = 1e-4
-_FRAMES = 52  # of the example that is traced; any number would do
+EXPORTED_FILE = "recognizer.onnx"  # the default name, beside the recognizer
+# The largest accepted difference from torch's logits, relative to the largest logit: float32 in another order of summation.
+MAX_DIFFERENCE = 1e-4
+_FRAMES = 52  # of the traced example; any number would do
 
 
 def export_onnx(
     recognizer: Recognizer,
-    path: Path,
+    path: str | PathLike[str],
     *,
     opset: int = OPSET,
     int8: Int8 = "none",
@@ -45,46 +47,47 @@ def export_onnx(
     made_from: str = "",
     temperature: float | None = None,
 ) -> float:
-    """Write a recognizer as an ONNX file, if ONNX Runtime gives torch's answers with it.
+    """Write a recognizer as an ONNX file, if ONNX Runtime reproduces torch's logits with it.
 
     Args:
-        recognizer: in single precision.
-        path: of the file.
-        opset: ONNX's version of its operations.
-        int8: `dynamic` has weights of eight bits and finds the scale of what flows as it runs; `static` has it from the calibration.
-            The comparison with torch is made before the weights are rounded; what rounding does to the accuracy must be measured.
-        calibration: batches (N, M, T, V, C) of views, of the training side.
-        made_from: the SHA-256 of the recognizer's own file, by which a run's folder knows that the file beside it says the same.
-        temperature: by which logits are divided to make probabilities, if that is known; the logits are written as they are.
+        recognizer: The recognizer, in single precision.
+        path: The file to write.
+        opset: The ONNX opset version.
+        int8: `dynamic` quantizes the weights and finds the scales of activations at run time; `static` takes them from `calibration`. The
+            comparison with torch precedes quantization, whose effect on accuracy must be measured.
+        calibration: Batches of evaluation inputs (N, M, T, V, C) of the training set.
+        made_from: The SHA-256 of the recognizer's file; tells whether an export beside it is up to date.
+        temperature: The temperature of the run, if it was calibrated. It is stored; the logits are not divided by it.
 
     Returns:
-        The largest difference from torch's logits, as a share of the largest logit, before rounding.
+        The largest difference from torch's logits, relative to the largest logit, before quantization.
 
     Raises:
-        PoseglotError: a package is missing, the exporter failed, the answers differ, or there is nothing to calibrate by.
+        MissingPackageError: onnx, onnxscript or onnxruntime is not installed.
+        SettingError: `static` without calibration.
+        PoseglotError: The exporter failed, or the logits differ.
     """
     onnx = _package("onnx")
     _package("onnxscript")
     if int8 == "static" and not len(calibration):
-        raise PoseglotError("static int8 needs clips to calibrate by; none were given. Name a store, or take dynamic.")
-    frozen = freeze(recognizer.float().cpu())
+        raise SettingError("static int8 needs clips for calibration, and none were given; name a store, or take dynamic.")
+    fused = fuse(recognizer.float().cpu())
     with tempfile.TemporaryDirectory(prefix="poseglot-export-") as folder:
         made = Path(folder) / "recognizer.onnx"
-        _write(frozen, made, opset)
-        difference = _compare(frozen, made)
+        _write(fused, made, opset)
+        difference = _compare(fused, made)
         if int8 != "none":
-            made = _rounded(made, int8, calibration)
+            made = _quantize(made, int8, calibration)
         model = onnx.load(made)
-        _forget(model)
-        said = {"int8": int8, "made_from": made_from, "temperature": temperature}
-        table = json.dumps({**described(frozen.spec, frozen.layout), **said})
-        onnx.helper.set_model_props(model, {"poseglot": table})
-        write_atomically(path, model.SerializeToString())
+        _strip_notes(model)
+        table = {**described(fused.spec, fused.layout), "int8": int8, "made_from": made_from, "temperature": temperature}
+        onnx.helper.set_model_props(model, {"poseglot": json.dumps(table)})
+        write_atomically(Path(path), model.SerializeToString())
     return difference
 
 
-def _forget(model: Any) -> None:
-    """Leave out the exporter's notes: they hold lines of source and paths of this machine."""
+def _strip_notes(model: Any) -> None:
+    """Remove the exporter's notes, which hold source lines and local paths."""
     graph = model.graph
     for each in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         each.ClearField("doc_string")
@@ -92,34 +95,37 @@ def _forget(model: Any) -> None:
 
 
 class ExportedRecognizer:
-    """An exported recognizer in ONNX Runtime: clips (N, M, T, V, C) -> logits (N, classes), tensors on the CPU.
+    """An exported recognizer in ONNX Runtime: inputs (N, M, T, V, C) -> logits (N, classes), tensors on the CPU.
 
     Args:
-        path: of the .onnx file.
-        device: None or `cpu`, or `cuda` if ONNX Runtime was installed with it.
+        path: The .onnx file.
+        device: None or `cpu`, or `cuda` if ONNX Runtime supports it here.
 
     Attributes:
-        spec, layout: of the recognizer.
-        int8, made_from, temperature: as they were given to `export_onnx`.
+        spec, layout: The recognizer's.
+        int8, made_from, temperature: As given to `export_onnx`.
 
     Raises:
-        PoseglotError: no ONNX Runtime here, or not our file.
+        MissingPackageError: onnxruntime is not installed.
+        DeviceError: ONNX Runtime cannot run on the device.
+        FileError: The file is missing, or `poseglot export` did not write it.
     """
 
-    def __init__(self, path: Path, *, device: str | None = None) -> None:
+    def __init__(self, path: str | PathLike[str], *, device: str | None = None) -> None:
+        path = Path(path)
         if not path.exists():
-            raise PoseglotError(f"{path} does not exist; `poseglot export` writes such files.")
+            raise FileError(f"{path} does not exist; `poseglot export` writes such files.")
         runtime = _package("onnxruntime")
         provider = {None: "CPUExecutionProvider", "cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(device)
         if provider not in runtime.get_available_providers():
-            raise PoseglotError(f"ONNX Runtime cannot run on device {device!r} here. Try cpu.")
+            raise DeviceError(f"ONNX Runtime cannot run on device {device!r} here. Try cpu.")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         try:
             self._session = runtime.InferenceSession(str(path), options, providers=[provider])
             table = json.loads(self._session.get_modelmeta().custom_metadata_map.get("poseglot", "{}"))
-        except Exception as error:  # ONNX Runtime's errors have no common class
-            raise PoseglotError(f"ONNX Runtime cannot read {path}: {str(error).splitlines()[0]}") from error
+        except Exception as error:  # ONNX Runtime's errors share no base class
+            raise FileError(f"ONNX Runtime cannot read {path}: {str(error).splitlines()[0]}") from error
         self.int8 = str(table.pop("int8", "none"))
         self.made_from = str(table.pop("made_from", ""))
         temperature = table.pop("temperature", None)
@@ -132,28 +138,28 @@ class ExportedRecognizer:
         return torch.from_numpy(logits)
 
 
-def _write(frozen: FrozenRecognizer, path: Path, opset: int) -> None:
-    spec = frozen.spec
-    example = torch.zeros(2, spec.people, _FRAMES, len(frozen.layout), spec.channels)
+def _write(fused: FusedRecognizer, path: Path, opset: int) -> None:
+    spec = fused.spec
+    example = torch.zeros(2, spec.num_persons, _FRAMES, len(fused.layout), spec.channels)
     free: dict[int, Any] = {0: torch.export.Dim("count"), 2: torch.export.Dim("frames")}
-    if spec.people > 1:
-        free[1] = torch.export.Dim("people", max=spec.people)
+    if spec.num_persons > 1:
+        free[1] = torch.export.Dim("people", max=spec.num_persons)
     try:
         with _quiet():
             program = torch.onnx.export(
-                frozen, (example,), dynamo=True, dynamic_shapes=(free,), input_names=["clips"], output_names=["logits"],
+                fused, (example,), dynamo=True, dynamic_shapes=(free,), input_names=["clips"], output_names=["logits"],
                 opset_version=opset, verbose=False,
             )  # fmt: skip
         assert program is not None
         program.save(str(path))
-    except Exception as error:  # the exporter's errors have no common class, and say much
-        said = str(error).strip().splitlines() or ["nothing was said"]
-        raise PoseglotError(f"torch could not export this recognizer (opset {opset}): {said[0]}") from error
+    except Exception as error:  # the exporter's errors share no base class and have many lines
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise PoseglotError(f"torch could not export this recognizer (opset {opset}): {lines[0]}") from error
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter speaks of packages that it does not need here."""
+    """Silence the exporter, which warns about packages that are not needed here."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -165,58 +171,59 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _compare(frozen: FrozenRecognizer, path: Path) -> float:
-    """The largest difference from torch over batches of all kinds, as a share of the largest logit.
+def _compare(fused: FusedRecognizer, path: Path) -> float:
+    """Return the largest difference from torch over batches of several shapes, relative to the largest logit.
 
     Raises:
-        PoseglotError: it is larger than it should be.
+        PoseglotError: It is above `MAX_DIFFERENCE`.
     """
     session = _package("onnxruntime").InferenceSession(str(path), providers=["CPUExecutionProvider"])
     generator = torch.Generator().manual_seed(0)
     worst = 0.0
-    for count, people, frames in [(1, 1, _FRAMES), (1, frozen.spec.people, 64), (3, frozen.spec.people, 31), (2, 1, 1)]:
-        x = torch.randn(count, people, frames, len(frozen.layout), frozen.spec.channels, generator=generator)
+    persons = fused.spec.num_persons
+    for shape in [(1, 1, _FRAMES), (1, persons, 64), (3, persons, 31), (2, 1, 1)]:
+        x = torch.randn(*shape, len(fused.layout), fused.spec.channels, generator=generator)
         with torch.no_grad():
-            wanted = frozen(x)
-        got = torch.from_numpy(session.run(["logits"], {"clips": x.numpy()})[0])
-        worst = max(worst, float((got - wanted).abs().max() / wanted.abs().max().clamp_min(1e-30)))
-    if not worst <= BOUND:
+            expected = fused(x)
+        logits = torch.from_numpy(session.run(["logits"], {"clips": x.numpy()})[0])
+        worst = max(worst, float((logits - expected).abs().max() / expected.abs().max().clamp_min(1e-30)))
+    if not worst <= MAX_DIFFERENCE:
         raise PoseglotError(
-            f"the exported file was not kept: its logits differ from torch's by {worst:.1e} of the largest, and {BOUND:.0e} is accepted."
+            f"nothing was written: the exported logits differ from torch's by {worst:.1e} of the largest; accepted is {MAX_DIFFERENCE:.0e}."
         )
     return worst
 
 
-def _rounded(path: Path, int8: Int8, calibration: Sequence[npt.NDArray[np.float32]]) -> Path:
-    """The file with weights of eight bits, beside it."""
+def _quantize(path: Path, int8: Int8, calibration: Sequence[npt.NDArray[np.float32]]) -> Path:
+    """Write the quantized file beside the given one and return its path."""
     quantization = _package("onnxruntime.quantization")
-    quiet = logging.getLogger()
-    level = quiet.level
-    quiet.setLevel(logging.ERROR)
+    logger = logging.getLogger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
-        prepared, rounded = path.with_name("prepared.onnx"), path.with_name("rounded.onnx")
+        prepared, quantized = path.with_name("prepared.onnx"), path.with_name("quantized.onnx")
         importlib.import_module("onnxruntime.quantization.shape_inference").quant_pre_process(
             str(path), str(prepared), skip_symbolic_shape=True
         )
         if int8 == "dynamic":
-            # Unsigned: convolutions with signed dynamic weights are missing in ONNX Runtime for CPUs.
+            # Unsigned: ONNX Runtime has no CPU convolutions with signed dynamic weights.
             quantization.quantize_dynamic(
-                str(prepared), str(rounded), op_types_to_quantize=["Conv", "Gemm"], weight_type=quantization.QuantType.QUInt8
+                str(prepared), str(quantized), op_types_to_quantize=["Conv", "Gemm"], weight_type=quantization.QuantType.QUInt8
             )
         else:
             quantization.quantize_static(
-                str(prepared), str(rounded), _Calibration(calibration), quant_format=quantization.QuantFormat.QDQ,
+                str(prepared), str(quantized), _Calibration(calibration), quant_format=quantization.QuantFormat.QDQ,
                 op_types_to_quantize=["Conv"], per_channel=True, activation_type=quantization.QuantType.QUInt8,
                 weight_type=quantization.QuantType.QInt8,
-                reduce_range=True,  # seven bits of a weight: two products of eight overflow where a CPU adds them up in sixteen
+                reduce_range=True,  # 7-bit weights: two 8-bit products overflow on CPUs that accumulate in 16 bits
             )  # fmt: skip
     finally:
-        quiet.setLevel(level)
-    return rounded
+        logger.setLevel(level)
+    return quantized
 
 
 class _Calibration:
-    """Batches as ONNX Runtime asks for them."""
+    """Calibration batches in the form that ONNX Runtime reads."""
 
     def __init__(self, batches: Sequence[npt.NDArray[np.float32]]) -> None:
         self._batches = iter(batches)
@@ -230,7 +237,6 @@ def _package(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise PoseglotError(
-            f"ONNX files need the package {error.name!r}, which is not installed. In the source folder of Poseglot: "
-            "pip install '.[export]'"
+        raise MissingPackageError(
+            f"ONNX files need the package {error.name!r}, which is not installed: pip install 'poseglot[export]'."
         ) from error

@@ -1,56 +1,60 @@
 """The predictor: clips in, actions with probabilities out.
 
-What a clip goes through: its file is read; its joints become those of the recognizer, by name, where they are others
-(`skeletons.mapping`); the view that the recognizer was trained on is made; torch or ONNX Runtime gives logits; these, divided by the
-run's temperature if it was calibrated, become probabilities; and below a threshold that the caller names, the answer is "unknown".
+A clip is read, mapped to the recognizer's joints and passed through its pipeline (`inputs`). torch or ONNX Runtime computes logits. The
+softmax of the logits, divided by the run's temperature if it was calibrated, gives the probabilities.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from poseglot.errors import PoseglotError
-from poseglot.files import sha256_of
-from poseglot.inference.calibration import temperature_of
-from poseglot.inference.tracking import together, tracks_of
-from poseglot.inference.windows import most_moving
-from poseglot.models.frozen import FrozenRecognizer, RowsRecognizer, prepare
-from poseglot.models.recognizer import RECOGNIZER_FILE, Recognizer, RecognizerSpec, load_recognizer
-from poseglot.skeletons.clip import Clip, Joints, check_joints
-from poseglot.skeletons.formats import clip_files, is_video, layout_of, read_clip
-from poseglot.skeletons.formats.poses import ENDING as POSES
-from poseglot.skeletons.formats.poses import Poses, read_poses
+from poseglot.data.dataset import ClipDataset
+from poseglot.errors import InputError, PoseglotError, SettingError
+from poseglot.evaluation.temperature import temperature_of
+from poseglot.inference.inputs import ClipLike, ClipLoader, LoadedClip, channels_remedy, describe_channels, list_clips
+from poseglot.inference.loading import Engine, check_engine, find_export, load_on_device, recognizer_file
+from poseglot.models.fuse import FusedRecognizer, fuse
+from poseglot.models.recognizer import RecognizerSpec
 from poseglot.skeletons.layout import GLOBAL, Layout, as_layout
-from poseglot.skeletons.mapping import LayoutMapping, map_layout
-from poseglot.skeletons.transforms import test_view
-from poseglot.skeletons.views import Views
+from poseglot.skeletons.mapping import LayoutMapping
 
 if TYPE_CHECKING:
-    from poseglot.inference.export import ExportedRecognizer
-    from poseglot.inference.video.estimator import PoseEstimator
-    from poseglot.skeletons.store import PackedStore
+    from poseglot.data.store import PackedStore
+    from poseglot.inference.video.person import PoseEstimator
 
-Engine = Literal["auto", "torch", "onnx"]
-ENGINES: tuple[Engine, ...] = ("auto", "torch", "onnx")
-# What `poseglot export` calls its file in the folder of a run.
-EXPORTED_FILE = "recognizer.onnx"
 UNKNOWN = "unknown"
-# What can be recognised: a file, a folder of files, a clip, or an array of joints.
-Recognisable = Clip | npt.ArrayLike | str | Path
+
+
+class Classifier(Protocol):
+    """Classifies evaluation inputs among classes of its own: zero-shot, for example.
+
+    Attributes:
+        classes: The class names.
+    """
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    def logits(self, inputs: torch.Tensor) -> npt.NDArray[np.floating]:
+        """Return the logits (N, classes) of inputs (N, M, T, V, C)."""
+        ...
+
+
+Floats = npt.NDArray[np.float32]
+Probabilities = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One candidate: a class name and its probability."""
+class ClassScore:
+    """A class and its probability."""
 
     action: str
     probability: float
@@ -58,468 +62,320 @@ class Answer:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a clip shows.
+    """The classes of a clip.
 
     Attributes:
-        name: of the clip.
-        answers: the most probable classes, best first.
-        unknown: whether even the first is less probable than the predictor was told to answer.
-        features: part -> (F,) mean features of the encoder, if they were asked for; `global` is the whole body.
-        mapping: how the joints came about, if they were those of another layout.
+        name: The clip's.
+        scores: The most probable classes, best first.
+        unknown: Whether even the first is below the predictor's threshold.
+        mapping: How the joints were made from those of another layout; None if they were the recognizer's.
     """
 
     name: str
-    answers: tuple[Answer, ...]
+    scores: tuple[ClassScore, ...]
     unknown: bool = False
-    features: Mapping[str, npt.NDArray[np.float32]] | None = None
     mapping: LayoutMapping | None = None
 
     @property
     def action(self) -> str:
-        """The answer: the most probable class, or `unknown`."""
-        return UNKNOWN if self.unknown else self.answers[0].action
+        """The most probable class, or `unknown`."""
+        return UNKNOWN if self.unknown else self.scores[0].action
+
+    @property
+    def probability(self) -> float:
+        """The probability of the most probable class."""
+        return self.scores[0].probability
 
 
 class Predictor:
     """A trained recognizer, ready for clips.
 
     Args:
-        path: a run's folder, a recognizer's .safetensors file, or what `poseglot export` made of it, an .onnx file.
-        device: where to run; by default a GPU if there is one.
-        engine: `torch`, `onnx` (ONNX Runtime, with the `recognizer.onnx` that `poseglot export` has put into the run's folder), or `auto`:
-            ONNX Runtime for an .onnx file, and for a run on a CPU that our own kernels cannot take (no compiler, another encoder) if it has
-            such a file, not rounded and of the same recognizer, and ONNX Runtime is installed; else torch. Both give the same answers.
-        unknown_below: a clip whose most probable action is less probable than this is answered "unknown"; 0 always answers.
+        path: A run's folder, a recognizer's .safetensors file, or an .onnx file of `poseglot export`.
+        device: The device to run on; by default a GPU if there is one.
+        engine: `torch`, `onnx`, or `auto`. `onnx` runs the `recognizer.onnx` beside the recognizer. `auto` takes ONNX Runtime for an .onnx
+            file, and on a CPU that our own kernels do not support if the export is there, not quantized and up to date; else torch.
+            Both give the same scores.
+        threshold: The lowest probability of an answer; a clip whose best class is below it is `unknown`. 0 always answers.
 
     Attributes:
-        spec, layout, classes: of the recognizer.
-        device: where it runs. engine: by what, `torch` or `onnx`.
-        temperature: by which logits are divided: of the run's `calibration.json`, or what the .onnx file has of it; None if there is none.
+        spec, layout, classes: The recognizer's.
+        device: The device it runs on.
+        engine: The engine it runs with, `torch` or `onnx`.
+        temperature: The divisor of the logits, of `calibration.json` or the .onnx file; None if the run was not calibrated.
+        threshold: See above.
 
     Raises:
-        PoseglotError: no recognizer there, it is damaged, or its calibration is that of another one.
+        FileError: There is no recognizer, it is damaged, or its calibration belongs to another one.
+        SettingError: The engine, device or threshold is not acceptable.
     """
 
     def __init__(
-        self, path: str | Path, *, device: str | None = None, engine: Engine = "auto", unknown_below: float = 0.0
+        self,
+        path: str | PathLike[str],
+        *,
+        device: str | None = None,
+        engine: Engine = "auto",
+        threshold: float = 0.0,
     ) -> None:
         path = Path(path)
-        if engine not in ENGINES:
-            raise PoseglotError(f"there is no engine {engine!r}; accepted are {', '.join(ENGINES)}.")
-        if not 0 <= unknown_below <= 1:
-            raise PoseglotError(f"the threshold for unknown is a probability from 0 to 1, not {unknown_below}.")
-        self.unknown_below = unknown_below
+        check_engine(engine, path)
+        if not 0 <= threshold <= 1:
+            raise SettingError(f"threshold is a probability from 0 to 1, not {threshold}.")
+        self.path, self.threshold = path, threshold
+        self.engine, self.device = "torch", torch.device("cpu")
         self.spec: RecognizerSpec
         self.layout: Layout
-        self.device: torch.device
-        self.temperature: float | None
-        # (N, M, T, V, C), on the device -> (N, classes).
-        self._logits: Callable[[torch.Tensor], torch.Tensor]
-        self._frozen: FrozenRecognizer | RowsRecognizer | None = None
-        exported, recognizer = None, None
-        if engine == "torch" and path.suffix == ".onnx":
-            raise PoseglotError(f"torch cannot run {path}; give the run's folder, or its {RECOGNIZER_FILE}.")
+        self._logits: Callable[[torch.Tensor], torch.Tensor]  # (N, M, T, V, C), on the device -> (N, classes)
+        self._fused: FusedRecognizer | None = None
+        exported = recognizer = None
         if engine == "torch" or (engine == "auto" and path.suffix != ".onnx"):
-            recognizer = recognizer_at(path, device)
-            self._frozen = prepare(recognizer.without_words())
-        if engine != "torch" and not isinstance(self._frozen, RowsRecognizer):
-            exported = _exported(path, device, engine)
+            recognizer = load_on_device(path, device)
+            self._fused = fuse(recognizer.drop_heads())
+        if engine != "torch" and not (self._fused is not None and self._fused.has_kernels):
+            exported = find_export(path, device, engine)
         if exported is not None:
-            self._frozen = None
-            self.spec, self.layout, self.device, self._logits = exported.spec, exported.layout, torch.device("cpu"), exported
-            self.engine = "onnx"
+            self._fused, self.engine = None, "onnx"
+            self.spec, self.layout, self._logits = exported.spec, exported.layout, exported
         else:
-            assert recognizer is not None and self._frozen is not None
-            self.spec, self.layout, self.device = recognizer.spec, recognizer.layout, recognizer.classifier.weight.device
-            self._logits, self.engine = self._frozen, "torch"
+            assert recognizer is not None and self._fused is not None
+            self.spec, self.layout, self._logits = recognizer.spec, recognizer.layout, self._fused
+            self.device = recognizer.classifier.weight.device
+        self.temperature: float | None
         if exported is not None and path.suffix == ".onnx":
             self.temperature = exported.temperature
         else:
             self.temperature = temperature_of(recognizer_file(path))
-        self.classes = self.spec.classes
-        self._mappings: dict[str, LayoutMapping] = {}
-        self._estimators: dict[str, PoseEstimator] = {}
+        self._loader = ClipLoader(self.spec, self.layout, self.device.type)
+
+    def __repr__(self) -> str:
+        spec = self.spec
+        return (
+            f"Predictor({str(self.path)!r}: {spec.encoder}, {len(spec.classes)} classes, {self.layout.name}, {spec.modality}, "
+            f"{self.engine} on {self.device})"
+        )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names, in the order of the probabilities."""
+        return self.spec.classes
+
+    @property
+    def num_dims(self) -> int:
+        """Number of coordinates per joint, 2 or 3."""
+        return self._loader.num_dims
+
+    @property
+    def levels(self) -> dict[str, tuple[int, ...]]:
+        """The levels of `features` -> joint indices: the alignment's, or else the whole body and the six parts."""
+        if self.spec.levels:
+            return dict(self.spec.levels)
+        parts = {
+            part: tuple(map(self.layout.index.__getitem__, joints)) for part, joints in self.layout.parts.items() if joints
+        }
+        return {GLOBAL: tuple(range(len(self.layout))), **parts}
 
     def predict(
         self,
-        clips: Recognisable | Sequence[Recognisable],
+        clips: ClipLike | Sequence[ClipLike],
         *,
         top: int = 5,
         batch_size: int = 64,
-        layout: str | Path | Layout | None = None,
-        features: bool = False,
+        layout: str | PathLike[str] | Layout | None = None,
         pose: str | PoseEstimator = "auto",
+        classifier: Classifier | None = None,
     ) -> list[Prediction]:
-        """The most probable actions of each clip.
+        """Return the most probable classes of each clip.
 
         Args:
-            clips: one or a list of: files of any format we read; folders, of which every file that ends as a clip does is taken, sorted,
-                and a warning names the others; `Clip`s; arrays of joints (M, T, V, C) or (T, V, C). An array of five axes
-                (N, M, T, V, C) is N clips. People may differ in number; absent ones are zero. Of a video, and of the poses of one (.npz),
-                those who move most are taken, as many as the recognizer knows.
-            top: how many answers each.
-            layout: which joints the clips have, if not the recognizer's: they are mapped by name (`skeletons.mapping`). Files whose
-                format has a layout of its own (`.skeleton`; `.json` with 20 joints) are mapped without it.
-            features: give the encoder's mean features, too: of the parts that the recognizer was aligned with, or else of the six parts.
-            pose: what finds the people in videos (`poseglot.inference.video.estimator`), or its name.
+            clips: One of the following, or a list of them: a file of any format we read; a folder, whose clips are taken in sorted order
+                (a warning names its other files); a `Clip`; an array of joints (M, T, V, C) or (T, V, C). An array (N, M, T, V, C) is N
+                clips. Clips may differ in their number of persons; absent persons are zero. Of a video, and of the poses of one (.npz), the
+                persons who move most are taken, as many as the recognizer has.
+            top: The number of classes to return for each clip.
+            batch_size: The number of clips that are computed at once.
+            layout: The layout of the clips, if it is not the recognizer's; joints are mapped by name (`skeletons.mapping`). Formats with
+                a layout of their own (`.skeleton`, `.json` with 20 joints) are mapped without it.
+            pose: The pose estimator for videos (`poseglot.inference.video.estimator`), or its name.
+            classifier: Classifies instead of the recognizer, among other classes (zero-shot).
 
         Returns:
-            A prediction for each clip, in their order; also of a single clip a list, of one.
+            A prediction for each clip, in order; a list of one for a single clip.
 
         Raises:
-            PoseglotError: a clip is not acceptable (the message names it), a joint of the recognizer cannot be made of the layout's, or
-                features are asked of ONNX Runtime.
+            PoseglotError: A clip is not acceptable. The message names it.
         """
-        if top < 1:
-            raise PoseglotError(f"at least one answer must be asked for, not {top}.")
-        if features and self._frozen is None:
-            raise PoseglotError(
-                'an exported file gives logits only, no features; load the run or its recognizer.safetensors with engine="torch".'
-            )
+        check_top(top)
         predictions = []
-        for some, views in self.views(clips, batch_size=batch_size, layout=layout, pose=pose):
-            joints, logits = self._features_and_logits(views) if features else (None, self.logits(views))
-            for place, ((name, mapping), row) in enumerate(zip(some, logits, strict=True)):
-                parts = None if joints is None else self._parts(joints[place])
-                predictions.append(replace(self._prediction(name, row, mapping, top), features=parts))
+        for loaded, inputs in self.inputs(clips, batch_size=batch_size, layout=layout, pose=pose):
+            if classifier is None:
+                rows, classes = self.probabilities(self.logits(inputs)), self.classes
+            else:
+                rows, classes = _softmax(classifier.logits(inputs)), classifier.classes
+            predictions += [self._prediction(one, row, classes, top) for one, row in zip(loaded, rows, strict=True)]
         return predictions
 
-    def predict_each(
-        self, clips: Sequence[Recognisable], *, top: int = 5, layout: str | Path | Layout | None = None
-    ) -> list[Prediction | PoseglotError]:
-        """As `predict`, of clips that go through the network at once; one that is not acceptable has its error in its place."""
-        given = None if layout is None else as_layout(layout)
-        errors: dict[int, PoseglotError] = {}
-        seen: list[tuple[str, LayoutMapping | None]] = []
-        views: list[Joints] = []
-        for number, clip in enumerate(clips):
-            try:
-                checked, mapping = self._clip(clip, number, given, "auto")
-                views.append(self._view(checked))
-                seen.append((checked.name, mapping))
-            except PoseglotError as error:
-                errors[number] = error
-        logits = self.logits(torch.from_numpy(np.stack(views))) if views else ()
-        answered = (self._prediction(name, row, mapping, top) for (name, mapping), row in zip(seen, logits, strict=True))
-        return [errors[number] if number in errors else next(answered) for number in range(len(clips))]
-
-    def views(
+    def predict_proba(
         self,
-        clips: Recognisable | Sequence[Recognisable],
+        clips: ClipLike | Sequence[ClipLike],
         *,
         batch_size: int = 64,
-        layout: str | Path | Layout | None = None,
+        layout: str | PathLike[str] | Layout | None = None,
         pose: str | PoseEstimator = "auto",
-    ) -> Iterator[tuple[list[tuple[str, LayoutMapping | None]], torch.Tensor]]:
-        """What the recognizer is shown of clips, as `predict` takes them, batch by batch.
+    ) -> Probabilities:
+        """Return the probabilities (N, classes) of all classes; arguments and errors as in `predict`."""
+        rows = [np.zeros((0, len(self.classes)))]
+        for _, inputs in self.inputs(clips, batch_size=batch_size, layout=layout, pose=pose):
+            rows.append(self.probabilities(self.logits(inputs)))
+        return np.concatenate(rows)
 
-        Yields:
-            For each clip its name and how its joints came about, and their views (N, M, T, V, C).
-
-        Raises:
-            PoseglotError: a clip is not acceptable (the message names it).
-        """
-        given = None if layout is None else as_layout(layout)
-        checked = [self._clip(clip, number, given, pose) for number, clip in enumerate(_listed(clips))]
-        for start in range(0, len(checked), batch_size):
-            some = checked[start : start + batch_size]
-            yield (
-                [(clip.name, mapping) for clip, mapping in some],
-                torch.from_numpy(np.stack([self._view(clip) for clip, _ in some])),
-            )
-
-    def logits(self, views: torch.Tensor) -> npt.NDArray[np.float32]:
-        """(N, M, T, V, C) views -> (N, classes)."""
-        with torch.inference_mode():
-            result: npt.NDArray[np.float32] = self._logits(views.to(self.device)).cpu().numpy()
-        return result
-
-    def logits_of(self, views: Views, *, batch_size: int = 64) -> Iterator[npt.NDArray[np.float32]]:
-        """The logits of every clip of a side of a store, batch by batch.
-
-        Raises:
-            PoseglotError: as `check_store`.
-        """
-        self.check_store(views.store)
-        for view in views.test_views(batch_size, self.device):
-            yield self.logits(view)
-
-    def check_store(self, store: PackedStore) -> None:
-        """See that a store's clips have what this recognizer was trained on.
-
-        Raises:
-            PoseglotError: the store's clips have scores and the recognizer knows none, or the other way round.
-        """
-        info, channels = store.info, store.joints.shape[-1]
-        if (channels, info.scored) != (self.spec.channels, self.spec.scored):
-            raise PoseglotError(
-                f"the clips of {info.name} have {_numbers(channels, info.scored)} per joint, but the recognizer was trained on "
-                f"{_numbers(self.spec.channels, self.spec.scored)}. {_remedy(info.scored, self.spec.scored)}"
-            )
-
-    @property
-    def axes(self) -> int:
-        """How many coordinates of a joint the recognizer knows, 2 or 3."""
-        return self.spec.channels - self.spec.scored
-
-    @property
-    def parts(self) -> dict[str, tuple[int, ...]]:
-        """What `features` are of -> places along V: the levels of the alignment, or without words the whole body and the six parts."""
-        if self.spec.levels:
-            return dict(self.spec.levels)
-        six = {
-            part: tuple(self.layout.index[joint] for joint in joints) for part, joints in self.layout.parts.items() if joints
-        }
-        return {GLOBAL: tuple(range(len(self.layout))), **six}
-
-    def mapping(self, layout: Layout) -> LayoutMapping | None:
-        """How clips of a layout are taken; None if they are of the recognizer's joints, in its order.
-
-        Raises:
-            PoseglotError: a joint cannot be made.
-        """
-        if layout.joints == self.layout.joints:
-            return None
-        known = self._mappings.get(layout.name)
-        if known is None or known.source != layout:
-            known = self._mappings[layout.name] = map_layout(layout, self.layout)
-        return known
-
-    def _features_and_logits(self, views: torch.Tensor) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """(N, M, T, V, C) views -> (N, V, F) mean features of the joints, (N, classes) logits, both from one pass."""
-        assert self._frozen is not None
-        with torch.inference_mode():
-            joints = self._frozen.joint_features(views.to(self.device))
-            logits = self._frozen.classify(joints.mean(dim=1))
-        return joints.cpu().numpy(), logits.cpu().numpy()
-
-    def _prediction(self, name: str, logits: npt.NDArray[np.float32], mapping: LayoutMapping | None, top: int) -> Prediction:
-        """What a clip's logits (classes,) say."""
-        answers = best_answers(logits / (self.temperature or 1), self.classes, top)
-        return Prediction(name, answers, unknown=answers[0].probability < self.unknown_below, mapping=mapping)
-
-    def _parts(self, joints: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
-        """(V, F) -> part -> (F,)."""
-        return {part: joints[list(places)].mean(axis=0) for part, places in self.parts.items()}
-
-    def recording(
-        self, path: str | Path, *, pose: str | PoseEstimator = "auto"
-    ) -> tuple[Clip, LayoutMapping | None, float | None]:
-        """Everybody in a file, in the recognizer's joints: what `segment_recording` takes.
-
-        Args:
-            path: a file that `predict` takes.
-            pose: as in `predict`.
+    def features(
+        self,
+        clips: ClipLike | Sequence[ClipLike],
+        *,
+        batch_size: int = 64,
+        layout: str | PathLike[str] | Layout | None = None,
+        pose: str | PoseEstimator = "auto",
+    ) -> dict[str, Floats]:
+        """Return the encoder's mean features of each level; arguments and errors as in `predict`.
 
         Returns:
-            The clip, with as many people as there are; how its joints came about; and frames in a second, if the file says.
+            Level -> (N, F); empty without clips. `global` is the whole body; see `levels`.
 
         Raises:
-            PoseglotError: as `predict`.
+            SettingError: The engine is ONNX Runtime, which computes logits only.
         """
-        clip, layout, fps = self._read(Path(path), None, pose)
-        return *self._mapped(clip, layout, str(path)), fps
+        if self._fused is None:
+            raise SettingError('an exported file gives no features; load the run with engine="torch".')
+        rows: dict[str, list[Floats]] = {level: [] for level in self.levels}
+        for _, inputs in self.inputs(clips, batch_size=batch_size, layout=layout, pose=pose):
+            with torch.inference_mode():
+                joints = self._fused.joint_features(inputs.to(self.device)).cpu().numpy()  # (N, V, F)
+            for level, indices in self.levels.items():
+                rows[level].append(joints[:, list(indices)].mean(axis=1))
+        return {level: np.concatenate(some) for level, some in rows.items() if some}
 
-    def _clip(
-        self, clip: Recognisable, number: int, layout: Layout | None, pose: str | PoseEstimator
-    ) -> tuple[Clip, LayoutMapping | None]:
-        """A checked clip of the recognizer's joints, and how they came about.
+    def predict_each(
+        self, clips: Sequence[ClipLike], *, top: int = 5, layout: str | PathLike[str] | Layout | None = None
+    ) -> list[Prediction | PoseglotError]:
+        """Predict one batch of clips; a clip that is not acceptable has its error in its place."""
+        given = None if layout is None else as_layout(layout)
+        results: list[Prediction | PoseglotError | None] = [None] * len(clips)
+        loaded: dict[int, LoadedClip] = {}
+        inputs = []
+        for number, clip in enumerate(clips):
+            try:
+                one = self._loader.load(clip, number, layout=given)
+                inputs.append(self._loader.input(one.clip))
+                loaded[number] = one
+            except PoseglotError as error:
+                results[number] = error
+        rows = self.probabilities(self.logits(torch.from_numpy(np.stack(inputs)))) if inputs else ()
+        for (number, one), row in zip(loaded.items(), rows, strict=True):
+            results[number] = self._prediction(one, row, self.classes, top)
+        return [result for result in results if result is not None]
 
-        An array, and a .npy file, does not say whether its last channel is a score: it is as in training.
+    def inputs(
+        self,
+        clips: ClipLike | Sequence[ClipLike],
+        *,
+        batch_size: int = 64,
+        layout: str | PathLike[str] | Layout | None = None,
+        pose: str | PoseEstimator = "auto",
+    ) -> Iterator[tuple[list[LoadedClip], torch.Tensor]]:
+        """Yield the evaluation inputs of clips in batches; arguments and errors as in `predict`.
+
+        Yields:
+            The clips of a batch, and their inputs (N, M, T, V, C).
         """
-        origin = ""
-        if isinstance(clip, (str, Path)):
-            origin = str(clip)
-            clip, layout, fps = self._read(Path(clip), layout, pose)
-            if fps is not None:
-                clip = self._most_moving(clip, origin)
-        if not isinstance(clip, Clip):
-            scored, name = self.spec.scored, f"clip {number}"
-            clip = Clip(check_joints(clip, scored=scored, origin=name), name=name, scored=scored)
-        return self._mapped(clip, layout, origin or clip.name)
+        given = None if layout is None else as_layout(layout)
+        loaded = [self._loader.load(clip, number, layout=given, pose=pose) for number, clip in enumerate(list_clips(clips))]
+        for start in range(0, len(loaded), batch_size):
+            batch = loaded[start : start + batch_size]
+            yield batch, torch.from_numpy(np.stack([self._loader.input(one.clip) for one in batch]))
 
-    def _mapped(self, clip: Clip, layout: Layout | None, origin: str) -> tuple[Clip, LayoutMapping | None]:
-        """A clip checked, and of the recognizer's joints."""
-        source = layout or self.layout
-        joints = check_joints(clip.joints, joint_count=len(source), scored=clip.scored, origin=origin)
-        checked = Clip(joints, name=clip.name, scored=clip.scored)
-        mapping = self.mapping(source)
-        if mapping is None:
-            return checked, None
-        return replace(checked, joints=mapping.apply(joints, scored=clip.scored)), mapping
+    def inputs_of_joints(self, joints: Floats, lengths: npt.NDArray[np.int64]) -> torch.Tensor:
+        """Return the evaluation inputs of padded clips (N, M, T, V, C) of the recognizer's joints; see `ClipLoader.inputs`."""
+        return self._loader.inputs(joints, lengths)
 
-    def _read(self, path: Path, layout: Layout | None, pose: str | PoseEstimator) -> tuple[Clip, Layout | None, float | None]:
-        """A file's clip, its layout if it is not the recognizer's, and frames in a second of poses, who may be any number of people."""
-        if is_video(path) or path.suffix.lower() == POSES:
-            poses = self._poses(path, pose) if is_video(path) else read_poses(path)
-            scored = self.spec.scored
-            joints = poses.joints(axes=self.axes, scored=scored)
-            return Clip(joints, name=path.stem, scored=scored), poses.layout, poses.fps
-        if layout is None and (own := layout_of(path)) is not None:
-            clip = read_clip(path, scored=self.spec.scored)
-            # NW-UCLA's JSON is also written with other joints; as many as the recognizer has are taken for those.
-            is_own = path.suffix.lower() == ".skeleton" or clip.joints.shape[2] != len(self.layout)
-            return clip, own if is_own and clip.joints.shape[2] == len(own) else None, None
-        return read_clip(path, layout=layout or self.layout, scored=self.spec.scored), layout, None
+    def read(self, path: str | PathLike[str], *, pose: str | PoseEstimator = "auto") -> LoadedClip:
+        """Read everybody in a file, in the recognizer's joints: the input of `segment_recording`.
 
-    def _poses(self, path: Path, pose: str | PoseEstimator) -> Poses:
-        """The people in a video."""
-        from poseglot.inference.video.estimator import load_estimator
-        from poseglot.inference.video.extract import poses_of_video
+        Args:
+            path: A file that `predict` takes.
+            pose: As in `predict`.
 
-        if isinstance(pose, str):
-            if pose not in self._estimators:
-                try:
-                    self._estimators[pose] = load_estimator(pose, axes=self.axes, device=self.device.type)
-                except PoseglotError as error:
-                    raise PoseglotError(f"{path}: {error}") from error
-            pose = self._estimators[pose]
-        self.mapping(pose.layout)  # better refused now than when the video has been gone through
-        return poses_of_video(path, pose, progress=True)
+        Raises:
+            PoseglotError: As `predict`.
+        """
+        return self._loader.read(path, pose=pose)
 
-    def _most_moving(self, clip: Clip, origin: str) -> Clip:
-        """As many of a video's people as the recognizer knows, in the frames in which any of them is there."""
-        chosen_clip, found = people_of_video(clip, self.spec.people)
-        if (count := len(chosen_clip.joints)) < found:
-            chosen = "the one who moves" if count == 1 else f"the {count} who move"
-            warnings.warn(
-                f"{origin}: {found} people, or one who was out of sight; recognised: {chosen} most. `poseglot segment` recognises "
-                "everybody.",
-                stacklevel=2,
+    def mapping(self, layout: Layout) -> LayoutMapping | None:
+        """Return the mapping from a layout to the recognizer's; None if their joints are the same.
+
+        Raises:
+            PoseglotError: A joint of the recognizer cannot be made.
+        """
+        return self._loader.mapping(layout)
+
+    def logits(self, inputs: torch.Tensor) -> Floats:
+        """Return the logits (N, classes) of inputs (N, M, T, V, C), before the temperature."""
+        with torch.inference_mode():
+            result: Floats = self._logits(inputs.to(self.device)).cpu().numpy()
+        return result
+
+    def probabilities(self, logits: Floats) -> Probabilities:
+        """Return the calibrated probabilities of logits (..., classes)."""
+        return _softmax(logits / np.float32(self.temperature or 1))
+
+    def logits_of(self, dataset: ClipDataset, *, batch_size: int = 64) -> Iterator[Floats]:
+        """Yield the logits of a dataset's clips, batch by batch, in order.
+
+        Raises:
+            InputError: As `check_store`.
+        """
+        self.check_store(dataset.store)
+        for inputs in dataset.eval_inputs(batch_size, self.device):
+            yield self.logits(inputs)
+
+    def check_store(self, store: PackedStore) -> None:
+        """Check that a store's clips have the channels that the recognizer was trained on.
+
+        Raises:
+            InputError: They have not.
+        """
+        info, channels = store.info, store.joints.shape[-1]
+        if (channels, info.has_scores) != (self.spec.channels, self.spec.has_scores):
+            raise InputError(
+                f"the clips of {info.name} have {describe_channels(channels, info.has_scores)} per joint; the recognizer was trained on "
+                f"{describe_channels(self.spec.channels, self.spec.has_scores)}. "
+                f"{channels_remedy(info.has_scores, self.spec.has_scores)}"
             )
-        return chosen_clip
 
-    def _view(self, clip: Clip) -> Joints:
-        spec = self.spec
-        people, channels = clip.joints.shape[0], clip.joints.shape[3]
-        if people > spec.people or (channels, clip.scored) != (spec.channels, spec.scored):
-            raise PoseglotError(
-                f"{clip.name}: {people} people with {_numbers(channels, clip.scored)} per joint, but the recognizer was trained on at "
-                f"most {spec.people} people with {_numbers(spec.channels, spec.scored)}. {_remedy(clip.scored, spec.scored)}"
-            )
-        view = test_view(clip.joints, protocol=spec.protocol, stream=spec.stream, layout=self.layout, scored=spec.scored)
-        absent = spec.people - len(view)
-        return np.pad(view, [(0, absent)] + [(0, 0)] * 3)
+    def _prediction(self, loaded: LoadedClip, probabilities: Probabilities, classes: Sequence[str], top: int) -> Prediction:
+        scores = top_scores(probabilities, classes, top)
+        return Prediction(loaded.clip.name, scores, scores[0].probability < self.threshold, loaded.mapping)
 
 
-def people_of_video(clip: Clip, count: int) -> tuple[Clip, int]:
-    """The people of a video who move most, at most so many, in the frames in which any of them is there; and how many were found."""
-    tracks = tracks_of(clip.joints)
-    joints = most_moving(together(tracks, clip.joints.shape[1]), count)
-    return replace(clip, joints=joints[:, (joints != 0).any(axis=(0, 2, 3))]), len(tracks)
+def _softmax(logits: npt.NDArray[np.floating]) -> Probabilities:
+    result: Probabilities = torch.from_numpy(logits).double().softmax(dim=-1).numpy()
+    return result
 
 
-def best_answers(logits: npt.NDArray[np.floating], classes: Sequence[str], top: int) -> tuple[Answer, ...]:
-    """The most probable classes, best first: (classes,) logits and their names."""
-    return answers_of(torch.from_numpy(logits).double().softmax(dim=0).numpy(), classes, top)
+def check_top(top: int) -> None:
+    """Refuse a number of classes below one.
+
+    Raises:
+        SettingError: It is.
+    """
+    if top < 1:
+        raise SettingError(f"top is the number of classes to return, at least 1, not {top}.")
 
 
-def answers_of(probabilities: npt.NDArray[np.float64], classes: Sequence[str], top: int) -> tuple[Answer, ...]:
-    """The most probable classes, best first: (classes,) probabilities and their names."""
+def top_scores(probabilities: Probabilities, classes: Sequence[str], top: int) -> tuple[ClassScore, ...]:
+    """Return the most probable classes, best first, of probabilities (classes,)."""
     best = torch.from_numpy(probabilities).topk(min(top, len(classes)))
     return tuple(
-        Answer(classes[place], probability)
-        for probability, place in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        ClassScore(classes[index], probability)
+        for probability, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
     )
-
-
-def _listed(clips: Recognisable | Sequence[Recognisable]) -> list[Recognisable]:
-    """One clip as a list of one, an array of many as a list of arrays, folders as the files in them."""
-    is_one = isinstance(clips, (str, Path, Clip)) or (isinstance(clips, (np.ndarray, torch.Tensor)) and clips.ndim < 5)
-    listed: list[Recognisable] = []
-    for clip in cast("Sequence[Recognisable]", [clips] if is_one else clips):
-        if isinstance(clip, (str, Path)) and Path(clip).is_dir():
-            listed += _files_in(Path(clip))
-        else:
-            listed.append(clip)
-    return listed
-
-
-def _files_in(folder: Path) -> list[Path]:
-    """The clips of a folder.
-
-    Raises:
-        PoseglotError: there are none.
-    """
-    found, others = clip_files(folder)
-    if not found:
-        raise PoseglotError(f"{folder} holds no file that ends as a clip does, and {len(others)} others.")
-    if others:
-        names = ", ".join(str(path.relative_to(folder)) for path in others[:5])
-        warnings.warn(
-            f"{len(others)} files of {folder} are no clips: {names}{', ...' if len(others) > 5 else ''}", stacklevel=4
-        )
-    return found
-
-
-def recognizer_file(path: Path) -> Path:
-    """The recognizer's file of a run's folder, or that file itself.
-
-    Raises:
-        PoseglotError: the folder has none.
-    """
-    if path.is_dir():
-        if not (path / RECOGNIZER_FILE).exists():
-            raise PoseglotError(
-                f"{path} holds no {RECOGNIZER_FILE}. It takes the folder of a run whose training has ended; one that was stopped "
-                "goes on by --resume."
-            )
-        return path / RECOGNIZER_FILE
-    return path
-
-
-def _exported(path: Path, device: str | None, engine: Engine) -> ExportedRecognizer | None:
-    """The exported recognizer to run, if it is to be one.
-
-    Raises:
-        PoseglotError: `onnx` was asked for and cannot be.
-    """
-    if path.suffix == ".onnx":
-        from poseglot.inference.export import ExportedRecognizer
-
-        return ExportedRecognizer(path, device=device)
-    file = recognizer_file(path)
-    beside = file.with_name(EXPORTED_FILE)
-    asked = engine == "onnx"
-    if not asked:
-        # On a GPU torch is the better one, and what is not there or cannot be run is not chosen.
-        on_cpu = device == "cpu" or (device is None and not torch.cuda.is_available())
-        if not (on_cpu and beside.exists() and importlib.util.find_spec("onnxruntime")):
-            return None
-    elif not beside.exists():
-        raise PoseglotError(f"there is no {beside}; `poseglot export {path}` writes it.")
-    from poseglot.inference.export import ExportedRecognizer
-
-    exported = ExportedRecognizer(beside, device=device)
-    if exported.made_from == sha256_of(file) and (asked or exported.int8 == "none"):
-        return exported
-    if asked:
-        raise PoseglotError(f"{beside} was made from another recognizer than {file} is now; delete it and export again.")
-    return None
-
-
-def recognizer_at(path: Path, device: str | None) -> Recognizer:
-    """What is saved in a run's folder or a file, on a device, by default a GPU if there is one.
-
-    Raises:
-        PoseglotError: nothing is, or there is no such device.
-    """
-    recognizer = load_recognizer(recognizer_file(path))
-    try:
-        return recognizer.to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
-    except (RuntimeError, AssertionError) as error:  # torch's: no such kind of device; none of it here
-        raise PoseglotError(
-            f"cannot run on device {device!r}: {str(error).splitlines()[0].split('Expected one of')[0].rstrip('. ')}. Try cpu."
-        ) from error
-
-
-def _numbers(channels: int, scored: bool) -> str:
-    return f"{channels - scored} coordinates{' and a score' if scored else ''}"
-
-
-def _remedy(scored: bool, wanted: bool) -> str:
-    if scored and not wanted:
-        return "Leave out the last channel, the confidence in each joint, or train on clips that have it."
-    if wanted and not scored:
-        return "Give the confidence in each joint as the last channel (1 where nothing is known), or train without it."
-    return "Choose people or coordinates, or train on such clips."

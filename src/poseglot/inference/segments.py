@@ -1,7 +1,6 @@
-"""Segments - start, end, action, score, person - as files: CSV and JSON (read again, too), WebVTT for players, ELAN for annotators.
+"""Segment files: CSV and JSON (written and read), WebVTT for players, ELAN `.eaf` 3.0 for annotators (one tier per person).
 
-WebVTT is the W3C's; an `.eaf` file is of version 3.0 of ELAN's format (Max Planck Institute for Psycholinguistics), with one tier for each
-person, to be laid over a video of the same recording. Times in files are seconds, or whole milliseconds in `.vtt` and `.eaf`.
+Times are seconds, or whole milliseconds in `.vtt` and `.eaf`.
 """
 
 from __future__ import annotations
@@ -15,10 +14,11 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError, SettingError
 from poseglot.files import write_atomically
 
 UNKNOWN = "unknown"
@@ -26,19 +26,19 @@ FORMAT = "poseglot-segments-1"
 _COLUMNS = ("start", "end", "action", "score", "person")
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
-# What XML 1.0 cannot hold, however it is escaped.
+# Characters that XML 1.0 cannot hold, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Somebody does something from `start` to `end`.
+    """An action of a person from `start` to `end`.
 
     Attributes:
-        start, end: in seconds from the beginning of the recording.
-        action: a class name, or `unknown`.
-        score: its probability.
-        person: counted from 1; 0 for all together.
+        start, end: Seconds from the beginning of the recording.
+        action: A class name, or `unknown`.
+        score: Its probability.
+        person: Counted from 1; 0 for all together.
     """
 
     start: float
@@ -48,56 +48,66 @@ class Segment:
     person: int = 1
 
 
-def write_segments(segments: Sequence[Segment], path: Path) -> None:
-    """Write a file whose ending says its form: .csv, .json, .vtt or .eaf.
+def check_segments_name(path: str | PathLike[str]) -> None:
+    """Check that `write_segments` supports a file's ending.
 
     Raises:
-        PoseglotError: another ending, or the disk refused.
+        SettingError: It does not.
     """
-    ending = path.suffix.lower()
-    if ending not in WRITERS:
-        raise PoseglotError(f"{path}: segments are written as {', '.join(WRITERS)}, not {ending or 'without an ending'}.")
-    write_atomically(path, WRITERS[ending](segments))
+    if (ending := Path(path).suffix.lower()) not in WRITERS:
+        raise SettingError(f"{path}: segments are written as {', '.join(WRITERS)}, not {ending or 'without an ending'}.")
 
 
-def read_segments(path: Path) -> list[Segment]:
-    """Segments from our .csv or .json, or from anybody's table with the columns start, end and action (score 1 and person 1 if not said).
+def write_segments(segments: Sequence[Segment], path: str | PathLike[str]) -> None:
+    """Write segments as .csv, .json, .vtt or .eaf, by the file's ending.
 
     Raises:
-        PoseglotError: not there, of another form, or a segment that ends before it begins.
+        SettingError: The file has another ending.
+        FileError: The file cannot be written.
     """
+    check_segments_name(path)
+    write_atomically(Path(path), WRITERS[Path(path).suffix.lower()](segments))
+
+
+def read_segments(path: str | PathLike[str]) -> list[Segment]:
+    """Read segments from .csv or .json: ours, or any table with columns start, end and action (score and person default to 1).
+
+    Raises:
+        FileError: The file is missing, of another format, or a segment ends before it begins.
+    """
+    path = Path(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise PoseglotError(f"could not read {path}: {error}.") from error
+        raise FileError(f"could not read {path}: {error}.") from error
     rows: list[Any]
     try:
         if path.suffix.lower() == ".json":
             table = json.loads(text)
             if table["format"] != FORMAT:
-                raise ValueError(f"it is of the format {table['format']!r}")
+                raise ValueError(f"its format is {table['format']!r}")
             rows = table["segments"]
         elif path.suffix.lower() == ".csv":
             rows = list(csv.DictReader(io.StringIO(text)))
         else:
-            raise PoseglotError(f"{path}: segments are read from .csv and .json.")
+            raise FileError(f"{path}: segments are read from .csv and .json.")
         return [_segment(row, number) for number, row in enumerate(rows, start=1)]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise PoseglotError(
-            f"{path} does not hold segments ({said}); expected are {', '.join(_COLUMNS)}, the last two may be left out."
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise FileError(
+            f"{path} does not hold segments ({reason}); expected are {', '.join(_COLUMNS)}, the last two are optional."
         ) from error
 
 
 def _segment(row: Any, number: int) -> Segment:
     start, end = float(row["start"]), float(row["end"])
     if not 0 <= start < end < float("inf"):
-        raise ValueError(f"segment {number} goes from {start} to {end}")
+        raise ValueError(f"segment {number} is from {start} to {end}")
     return Segment(start, end, str(row["action"]), float(row.get("score") or 1), int(row.get("person") or 1))
 
 
-def as_csv(segments: Sequence[Segment]) -> str:
-    """A header and a row for each."""
+def to_csv(segments: Sequence[Segment]) -> str:
+    """Return a CSV table with a header."""
     file = io.StringIO()
     rows = csv.writer(file, lineterminator="\n")
     rows.writerow(_COLUMNS)
@@ -105,30 +115,31 @@ def as_csv(segments: Sequence[Segment]) -> str:
     return file.getvalue()
 
 
-def as_json(segments: Sequence[Segment]) -> str:
-    """An object with `format` and `segments`."""
+def to_json(segments: Sequence[Segment]) -> str:
+    """Return a JSON object with `format` and `segments`."""
     rows = [{**asdict(s), "start": round(s.start, 3), "end": round(s.end, 3), "score": round(s.score, 4)} for s in segments]
     return json.dumps({"format": FORMAT, "segments": rows}, indent=1, ensure_ascii=False) + "\n"
 
 
-def as_vtt(segments: Sequence[Segment]) -> str:
-    """A cue for each, in the order of time, with the person as its voice."""
+def to_vtt(segments: Sequence[Segment]) -> str:
+    """Return WebVTT cues in order of time, with the person as the voice."""
     cues = ["WEBVTT\n"]
     for segment in sorted(segments, key=lambda s: (s.start, s.person)):
         start, end = _milliseconds(segment)
         # A line break would end the line, an empty line the cue.
-        said = html.escape(" ".join(segment.action.split()), quote=False)
-        cues.append(f"{_clock(start)} --> {_clock(end)}\n<v {_who(segment.person)}>{said} ({segment.score:.0%})\n")
+        text = html.escape(" ".join(segment.action.split()), quote=False)
+        cues.append(f"{_clock(start)} --> {_clock(end)}\n<v {_who(segment.person)}>{text} ({segment.score:.0%})\n")
     return "\n".join(cues)
 
 
-def as_eaf(segments: Sequence[Segment], *, made: datetime | None = None) -> str:
-    """A document with a tier for each person; of one person, segments that overlap are refused by ELAN, and ours do not.
+def to_eaf(segments: Sequence[Segment], *, date: datetime | None = None) -> str:
+    """Return an ELAN document with a tier for each person. ELAN refuses overlapping segments of one person; ours do not overlap.
 
     Args:
-        made: what the document says of when it was made; by default now.
+        segments: The segments.
+        date: The date of the document; by default now.
     """
-    when = (made or datetime.now(UTC)).isoformat(timespec="seconds")
+    when = (date or datetime.now(UTC)).isoformat(timespec="seconds")
     ET.register_namespace("xsi", _XSI)
     document = ET.Element(
         "ANNOTATION_DOCUMENT",
@@ -154,7 +165,7 @@ def as_eaf(segments: Sequence[Segment], *, made: datetime | None = None) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(document, encoding="unicode") + "\n"
 
 
-WRITERS = {".csv": as_csv, ".json": as_json, ".vtt": as_vtt, ".eaf": as_eaf}
+WRITERS = {".csv": to_csv, ".json": to_json, ".vtt": to_vtt, ".eaf": to_eaf}
 
 
 def _who(person: int) -> str:
@@ -162,7 +173,7 @@ def _who(person: int) -> str:
 
 
 def _milliseconds(segment: Segment) -> tuple[int, int]:
-    """Start and end; the end is later, as players and annotators want it."""
+    """Return start and end; players and annotators require a later end."""
     start = round(segment.start * 1000)
     return start, max(start + 1, round(segment.end * 1000))
 

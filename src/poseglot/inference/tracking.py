@@ -1,22 +1,22 @@
-"""Who is who: people found in each frame, in any order and with gaps, become tracks.
+"""Tracking: people found in each frame, in any order and with gaps, become tracks.
 
-Frame by frame, the people found are given to the tracks that are still alive, so that the distances between poses are smallest in sum; the
-assignment is exact (the Hungarian algorithm). A pair further apart than `reach` is none: such a person begins a track. A track that
-nobody was given to for more than `gap` frames has ended; shorter gaps are filled in a straight line. The distance of two poses is the
-mean distance of the joints that both have; `reach` is measured in body sizes, so that it holds for metres and for pixels.
+In each frame the people are assigned to the open tracks so that the sum of the pose distances is smallest (exact, by scipy). A
+pair further apart than `max_distance` is not matched: the person begins a track. A track without a match for more than `max_gap` frames
+has ended; shorter gaps are interpolated linearly. The distance of two poses is the mean distance of the joints that both have, in body
+sizes, so that it holds for metres and pixels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from poseglot.skeletons.clip import Joints
+from poseglot.skeletons.clip import Clip, Joints
 
-REACH = 0.5
+MAX_DISTANCE = 0.5
 Matrix = npt.NDArray[np.float64]
 
 
@@ -29,121 +29,124 @@ class Track:
 
     @property
     def end(self) -> int:
-        """The frame behind the last."""
+        """The frame after the last."""
         return self.start + len(self.joints)
 
 
 @dataclass
-class _Open:
-    """A track that may go on: the frames in which it was seen, and the poses."""
+class _OpenTrack:
+    """A track that may continue: the frames in which it was seen, and the poses."""
 
     frames: list[int] = field(default_factory=list)
     poses: list[Joints] = field(default_factory=list)
 
 
 def detections(joints: Joints) -> list[Joints]:
-    """(M, T, V, C), zero where nobody is -> of each frame, the people in it (D, V, C)."""
+    """Return the people (D, V, C) of each frame of joints (M, T, V, C), which are zero where a person is absent."""
     return [joints[(joints[:, frame] != 0).any(axis=(1, 2)), frame] for frame in range(joints.shape[1])]
 
 
 def track_people(
     found: Sequence[Joints],
     *,
-    gap: int,
-    least: int = 1,
-    reach: float = REACH,
-    scored: bool = False,
-    axes: int | None = None,
+    max_gap: int,
+    min_length: int = 1,
+    max_distance: float = MAX_DISTANCE,
+    has_scores: bool = False,
+    num_dims: int | None = None,
 ) -> list[Track]:
-    """The tracks of a recording, in the order in which they begin.
+    """Return the tracks of a recording, in the order in which they begin.
 
     Args:
-        found: of each frame, the people in it, (D, V, C), in any order.
-        gap: the longest gap that is filled, in frames.
-        least: shorter tracks are left out (ghosts).
-        reach: how far a pose may be from the last one of its track, in body sizes (the diagonal of that one's bounding box).
-        scored: whether the last channel is the confidence in each joint; a joint of confidence 0, or at zero, is missing.
-        axes: how many channels, from the first on, say where a joint is; by default all but the score. The others are carried along.
+        found: The people (D, V, C) of each frame, in any order.
+        max_gap: The longest gap to fill, in frames.
+        min_length: Shorter tracks are dropped.
+        max_distance: The largest distance from the last pose of a track, in body sizes (the diagonal of that pose's bounding box).
+        has_scores: Whether the last channel is the confidence in each joint. A joint of confidence 0, or at zero, is missing.
+        num_dims: The number of leading channels that are coordinates; by default all but the score. The others are carried along.
     """
-    opened: list[_Open] = []
-    alive: list[_Open] = []
+    tracks: list[_OpenTrack] = []
+    open_tracks: list[_OpenTrack] = []
     for frame, people in enumerate(found):
-        alive = [track for track in alive if frame - track.frames[-1] <= gap + 1]
-        cost = np.array([[_distance(track.poses[-1], pose, scored, axes) for pose in people] for track in alive]) / reach
-        given = assign(np.minimum(cost.reshape(len(alive), len(people)), 1))
-        free = set(range(len(people)))
-        for place, other in given:
-            if cost[place, other] < 1:
-                alive[place].frames.append(frame)
-                alive[place].poses.append(people[other])
-                free.discard(other)
-        for other in sorted(free):
-            opened.append(_Open([frame], [people[other]]))
-            alive.append(opened[-1])
-    tracks = [Track(track.frames[0], _filled(track)) for track in opened]
-    return [track for track in tracks if len(track.joints) >= least]
+        open_tracks = [track for track in open_tracks if frame - track.frames[-1] <= max_gap + 1]
+        rows = [[_distance(track.poses[-1], pose, has_scores, num_dims) for pose in people] for track in open_tracks]
+        cost = np.array(rows).reshape(len(open_tracks), len(people)) / max_distance
+        unmatched = set(range(len(people)))
+        for row, column in assign(np.minimum(cost, 1)):
+            if cost[row, column] < 1:
+                open_tracks[row].frames.append(frame)
+                open_tracks[row].poses.append(people[column])
+                unmatched.discard(column)
+        begun = [_OpenTrack([frame], [people[column]]) for column in sorted(unmatched)]
+        tracks += begun
+        open_tracks += begun
+    filled = [Track(track.frames[0], _interpolate(track)) for track in tracks]
+    return [track for track in filled if len(track.joints) >= min_length]
 
 
-def tracks_of(joints: Joints) -> list[Track]:
-    """(M, T, V, C), zero where somebody is not there -> each stretch for which a place along M is taken, as a track."""
-    there = np.pad((joints != 0).any(axis=(2, 3)).astype(np.int8), [(0, 0), (1, 1)])
-    edges = [(row, *pair) for row, flags in enumerate(there) for pair in np.flatnonzero(np.diff(flags)).reshape(-1, 2).tolist()]
+def presence_tracks(joints: Joints) -> list[Track]:
+    """Return each stretch of frames in which a row of joints (M, T, V, C) is not zero, as a track."""
+    present = np.pad((joints != 0).any(axis=(2, 3)).astype(np.int8), [(0, 0), (1, 1)])
+    edges = [
+        (row, *pair) for row, flags in enumerate(present) for pair in np.flatnonzero(np.diff(flags)).reshape(-1, 2).tolist()
+    ]
     return [Track(start, joints[row, start:end]) for row, start, end in sorted(edges, key=lambda edge: edge[1])]
 
 
-def together(tracks: Sequence[Track], frames: int) -> Joints:
-    """Tracks as one array (M, T, V, C), zero where somebody is not there."""
-    first = tracks[0].joints
-    result = np.zeros((len(tracks), frames, *first.shape[1:]), dtype=np.float32)
+def stack_tracks(tracks: Sequence[Track], frames: int) -> Joints:
+    """Return tracks as one array (M, T, V, C), zero where a person is absent."""
+    result = np.zeros((len(tracks), frames, *tracks[0].joints.shape[1:]), dtype=np.float32)
     for row, track in zip(result, tracks, strict=True):
         row[track.start : track.end] = track.joints
     return result
 
 
+def most_moving(joints: Joints, count: int) -> Joints:
+    """Return at most `count` of the people in (M, T, V, C): those who move most, in falling order of motion.
+
+    Motion is NTU RGB+D's measure: the variance of every coordinate over the frames and joints of a present person, added up.
+    """
+    if len(joints) <= count:
+        return joints
+    motion = [_motion(person) for person in joints]
+    return joints[np.argsort(np.negative(motion), kind="stable")[:count]]
+
+
+def select_people(clip: Clip, count: int) -> tuple[Clip, int]:
+    """Return a video's most moving people, in the frames in which any of them is present, and how many people were found."""
+    tracks = presence_tracks(clip.joints)
+    joints = most_moving(stack_tracks(tracks, clip.joints.shape[1]), count)
+    return replace(clip, joints=joints[:, (joints != 0).any(axis=(0, 2, 3))]), len(tracks)
+
+
 def assign(cost: Matrix) -> list[tuple[int, int]]:
-    """Pairs (row, column), as many as the shorter side has, of the smallest sum of costs (Kuhn 1955, with Munkres' potentials; cubic)."""
-    if cost.shape[0] > cost.shape[1]:
-        return sorted((row, column) for column, row in assign(cost.T))
-    rows, columns = cost.shape
-    # Potentials of rows and columns; row_of[j]: which row has column j (counted from 1; 0: none). Column 0 stands for the row in hand.
-    row_potential, column_potential = np.zeros(rows + 1), np.zeros(columns + 1)
-    row_of = np.zeros(columns + 1, dtype=np.int64)
-    for row in range(1, rows + 1):
-        row_of[0], column = row, 0
-        slack, before = np.full(columns + 1, np.inf), np.zeros(columns + 1, dtype=np.int64)
-        visited = np.zeros(columns + 1, dtype=bool)
-        while row_of[column]:
-            visited[column] = True
-            reduced = cost[row_of[column] - 1] - row_potential[row_of[column]] - column_potential[1:]
-            shorter = ~visited[1:] & (reduced < slack[1:])
-            slack[1:][shorter], before[1:][shorter] = reduced[shorter], column
-            nearest = 1 + int(np.where(visited[1:], np.inf, slack[1:]).argmin())
-            step = slack[nearest]
-            row_potential[row_of[visited]] += step
-            column_potential[visited] -= step
-            slack[~visited] -= step
-            column = nearest
-        while column:  # along the way that was found, every row takes the next column
-            row_of[column] = row_of[before[column]]
-            column = int(before[column])
-    return sorted((int(row_of[column]) - 1, column - 1) for column in range(1, columns + 1) if row_of[column])
+    """Return pairs (row, column), as many as the shorter side has, of the smallest sum of costs."""
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(cost)
+    return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
-def _distance(one: Joints, other: Joints, scored: bool, axes: int | None = None) -> float:
-    """The mean distance of the joints that both poses have, in body sizes of the first; infinite if they share none."""
-    axes = axes or one.shape[-1] - scored
-    tell = -1 if scored else slice(None)
-    ours, theirs = ((pose[:, tell] != 0).reshape(len(pose), -1).any(axis=1) for pose in (one, other))
-    both = ours & theirs
+def _distance(one: Joints, other: Joints, has_scores: bool, num_dims: int | None = None) -> float:
+    """Return the mean distance of the joints that both poses have, in body sizes of the first; infinite if they share none."""
+    num_dims = num_dims or one.shape[-1] - has_scores
+    channels = slice(-1, None) if has_scores else slice(None)
+    present, other_present = ((pose[:, channels] != 0).any(axis=1) for pose in (one, other))
+    both = present & other_present
     if not both.any():
         return np.inf
-    size = np.linalg.norm(np.ptp(one[ours, :axes], axis=0))
-    apart = np.linalg.norm(one[both, :axes] - other[both, :axes], axis=1).mean()
-    return float(apart / size) if size > 0 else np.inf
+    size = np.linalg.norm(np.ptp(one[present, :num_dims], axis=0))
+    distance = np.linalg.norm(one[both, :num_dims] - other[both, :num_dims], axis=1).mean()
+    return float(distance / size) if size > 0 else np.inf
 
 
-def _filled(track: _Open) -> Joints:
-    """(T, V, C): straight lines between the poses around a gap; a joint that one of them lacks stays missing."""
+def _motion(person: Joints) -> float:
+    present = person[(person != 0).any(axis=(1, 2))]
+    return float(present[..., :3].var(axis=(0, 1)).sum()) if len(present) else -1.0
+
+
+def _interpolate(track: _OpenTrack) -> Joints:
+    """Return (T, V, C) with gaps interpolated linearly; a joint that is missing on one side of a gap stays missing."""
     frames, poses = np.array(track.frames), np.stack(track.poses)
     wanted = np.arange(frames[0], frames[-1] + 1)
     after = np.searchsorted(frames, wanted)
@@ -151,6 +154,6 @@ def _filled(track: _Open) -> Joints:
     between = np.maximum(frames[after] - frames[before], 1)
     weight = ((wanted - frames[before]) / between)[:, None, None]
     filled = (1 - weight) * poses[before] + weight * poses[after]
-    there = (poses != 0).any(axis=-1, keepdims=True)
-    result: Joints = np.where(there[before] & there[after], filled, 0).astype(np.float32)
+    present = (poses != 0).any(axis=-1, keepdims=True)
+    result: Joints = np.where(present[before] & present[after], filled, 0).astype(np.float32)
     return result

@@ -1,8 +1,7 @@
-"""Sliding windows: what a recognizer says of stretches of a long recording, and of each frame.
+"""Sliding windows over a long recording: the probabilities of each window, and of each frame.
 
-A recognizer answers for a clip, however long; so a window is recognised as a clip is, prepared by the same protocol. Windows may have
-several lengths. A frame's probabilities are the mean of those of the windows that cover it, each weighted by how near the frame lies to
-the window's middle: 1 there, falling in a straight line to 0 just outside.
+A window is recognised as a clip is, through the same pipeline. Windows may have several lengths. A frame's probabilities are the weighted
+mean over the windows that cover it. The weight falls linearly from 1 at the middle of a window to 0 just outside.
 """
 
 from __future__ import annotations
@@ -15,89 +14,71 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import SettingError
+from poseglot.inference.tracking import most_moving
 from poseglot.skeletons.clip import Joints
-from poseglot.skeletons.transforms import make_view, protocol_named
 
 if TYPE_CHECKING:
     from poseglot.inference.predictor import Predictor
 
-# (W, 2): the first frame of each window, and the one behind its last.
+# (W, 2): the first frame of each window, and the one after its last.
 Windows = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
 
 
 def sliding_windows(frames: int, length: int, stride: int) -> Windows:
-    """Windows of one length over a recording: one every `stride` frames, and one that ends with the recording.
+    """Return the windows of one length over a recording: one every `stride` frames, and one that ends with the recording.
 
-    A recording that is shorter than a window is one window.
+    A recording shorter than a window is one window.
 
     Raises:
-        PoseglotError: a length or stride below one frame, or a stride that leaves frames between the windows.
+        SettingError: A length or stride is below one frame, or the stride is longer than a window.
     """
     if min(frames, length, stride) < 1 or stride > length:
-        raise PoseglotError(
-            f"windows of {length} frames every {stride} over {frames} frames: windows must be as long as their stride or longer, and "
-            "nothing may be shorter than a frame."
+        raise SettingError(
+            f"windows of {length} frames every {stride} over {frames} frames: each must be at least 1, and a window at least as long as "
+            "the stride."
         )
     last = max(0, frames - length)
     starts = np.unique(np.append(np.arange(0, last + 1, stride), last))
     return np.stack([starts, np.minimum(starts + length, frames)], axis=1)
 
 
+def all_windows(frames: int, lengths: Sequence[int], stride: int) -> Windows:
+    """Return the sliding windows of several lengths, without duplicates."""
+    return np.unique(np.concatenate([sliding_windows(frames, length, stride) for length in lengths]), axis=0)
+
+
 def window_probabilities(
     predictor: Predictor, joints: Joints, windows: Windows, *, batch_size: int = 64, progress: str | None = None
 ) -> Probabilities:
-    """What a recognizer says of each window.
+    """Return the probabilities (W, classes) of windows.
 
     Args:
-        joints: (M, T, V, C) of everybody, zero where somebody is not there. Where more people are there than the recognizer knows, it is
-            given those who move most within the window (`most_moving`).
-        windows: within the recording.
-        progress: says what is going on, on a bar; None shows none.
-
-    Returns:
-        (W, classes), rows that add up to 1.
+        predictor: The recognizer. The run's temperature is not applied.
+        joints: (M, T, V, C) of everybody, zero where a person is absent. Where more people are present than the recognizer takes, those who
+            move most within the window are taken.
+        windows: (W, 2), within the recording.
+        batch_size: The number of windows that are computed at once.
+        progress: The title of a progress bar; None shows none.
     """
-    spec, protocol = predictor.spec, protocol_named(predictor.spec.protocol)
-    # Windows of like length together, so that little is padded.
+    num_persons = predictor.spec.num_persons
+    # Sorted by length, so that little is padded.
     order = np.argsort(windows[:, 1] - windows[:, 0], kind="stable")
-    result = np.empty((len(windows), len(spec.classes)))
+    result = np.empty((len(windows), len(predictor.classes)))
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     for batch in tqdm(batches, desc=progress, unit="batch", disable=None if progress else True):
         lengths = windows[batch, 1] - windows[batch, 0]
-        # Behind its end a window repeats its last frame; the protocol does not look there.
-        frame = np.minimum(windows[batch, :1] + np.arange(lengths.max()), windows[batch, 1:] - 1)
-        cut = np.stack([most_moving(joints[:, row], spec.people) for row in frame])
-        views = make_view(
-            torch.from_numpy(cut), torch.from_numpy(lengths), torch.full((len(cut),), cut.shape[1]),
-            protocol=protocol, stream=spec.stream, layout=predictor.layout, scored=spec.scored,
-        )  # fmt: skip
-        absent = spec.people - cut.shape[1]
-        if absent:
-            views = torch.cat([views, views.new_zeros(len(cut), absent, *views.shape[2:])], dim=1)
-        result[batch] = torch.from_numpy(predictor.logits(views)).double().softmax(dim=1).numpy()
+        # Pad with the last frame; the pipeline ignores what lies behind a clip's end.
+        frames = np.minimum(windows[batch, :1] + np.arange(lengths.max()), windows[batch, 1:] - 1)
+        clips = np.stack([most_moving(joints[:, row], num_persons) for row in frames])
+        logits = predictor.logits(predictor.inputs_of_joints(clips, lengths))
+        result[batch] = torch.from_numpy(logits).double().softmax(dim=1).numpy()
     return result
 
 
-def most_moving(joints: Joints, count: int) -> Joints:
-    """At most so many of the people in (M, T, V, C), who move most, those first; the measure is NTU RGB+D's.
-
-    Motion is the variance of every coordinate over the frames and joints of a person who is there, added up.
-    """
-    if len(joints) <= count:
-        return joints
-    motion = [_motion(person) for person in joints]
-    return joints[np.argsort(np.negative(motion), kind="stable")[:count]]
-
-
-def _motion(person: Joints) -> float:
-    there = person[(person != 0).any(axis=(1, 2))]
-    return float(there[..., :3].var(axis=(0, 1)).sum()) if len(there) else -1.0
-
-
 def frame_probabilities(windows: Windows, probabilities: Probabilities, frames: int) -> Probabilities:
-    """(T, classes): of each frame, the weighted mean of the windows that cover it (see above). Every frame must be covered."""
+    """Return the probabilities (T, classes) of the frames, the weighted mean over windows that cover every frame (see above)."""
     sums, weights = np.zeros((frames, probabilities.shape[1])), np.zeros((frames, 1))
     for (start, end), row in zip(windows.tolist(), probabilities, strict=True):
         half = (end - start) / 2
@@ -105,8 +86,3 @@ def frame_probabilities(windows: Windows, probabilities: Probabilities, frames: 
         sums[start:end] += weight * row
         weights[start:end] += weight
     return sums / weights
-
-
-def all_windows(frames: int, lengths: Sequence[int], stride: int) -> Windows:
-    """The sliding windows of several lengths, no window twice."""
-    return np.unique(np.concatenate([sliding_windows(frames, length, stride) for length in lengths]), axis=0)

@@ -43,7 +43,8 @@ class RecognizerSpec:
         levels: alignment level -> the joints it pools; the whole body is `global`. None without text.
         embed_dim: width of the alignment features, that of the text encoder.
         input_transform: (V, V) applied to the joints first (matrix @ joints), or None. The authors' recipes have one.
-        pipeline, modality: of the input that it was trained on.
+        pipeline: of the input that it was trained on: the name of a packaged one, or a table (`Pipeline.described`).
+        modality: likewise.
         has_scores: whether the last channel of a clip is the confidence in each joint.
     """
 
@@ -56,7 +57,7 @@ class RecognizerSpec:
     levels: Mapping[str, tuple[int, ...]] | None = None
     embed_dim: int = 0
     input_transform: tuple[tuple[float, ...], ...] | None = None
-    pipeline: str = "nw-ucla"
+    pipeline: str | Mapping[str, Any] = "nw-ucla"
     modality: str = "joint"
     has_scores: bool = False
 

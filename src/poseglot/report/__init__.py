@@ -1,1 +1,1 @@
-"""Reports: pictures and pages made from runs."""
+"""Reports: plots and pages made from runs, stores and description sets."""

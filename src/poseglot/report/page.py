@@ -1,7 +1,7 @@
 """A report page: one HTML file about an evaluated run that needs no other file and no network.
 
-`sections` says what is shown, `templates/` how it looks; style and script are written into the page, and the page itself forbids the
-browser to fetch anything. Whatever comes from the run is escaped by the template engine.
+`sections` and `model_sections` compute the content, `templates/` lay it out. Style and script are inlined, and the page's policy forbids
+the browser to fetch anything. The template engine escapes everything that comes from the run.
 """
 
 from __future__ import annotations
@@ -15,55 +15,69 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from poseglot import __version__
+from poseglot.colors import PART_COLORS
+from poseglot.errors import PoseglotError
 from poseglot.files import write_atomically
-from poseglot.report import sections
-from poseglot.report.material import LeftOutError, Material, collect
-from poseglot.skeletons.colours import PART_COLOURS
-from poseglot.training.run import Run
+from poseglot.report import model_sections, sections
+from poseglot.training.run import Run, as_run
 
 
 @dataclass(frozen=True)
 class Page:
-    """What was written: its size, and why each section that is not there was left out."""
+    """A written page.
+
+    Attributes:
+        path, size: Its file, and its size in bytes.
+        left_out: The name of each section that is missing -> the reason.
+    """
 
     path: Path
     size: int
     left_out: Mapping[str, str]
 
 
-def write_page(run: Run, path: Path, *, layers: Sequence[int] | None = None, clips: int = 12) -> Page:
+def write_page(
+    run: Run | str | Path, path: str | Path | None = None, *, layers: Sequence[int] | None = None, clips: int = 12
+) -> Page:
     """Write the report page of an evaluated run.
 
     Args:
-        layers: whose topologies to show, from 1 on; by default the first, a middle one and the last.
-        clips: how many clips to show moving, at most.
+        run: A run, or its folder.
+        path: The file to write, by default `report.html` in the run's folder.
+        layers: The layers, from 1, whose topologies are shown; by default the first, a middle one and the last.
+        clips: How many clips are shown moving, at most.
 
     Raises:
-        PoseglotError: the run was not evaluated, there is no such layer, or the disk refused.
+        FileError: The run was not evaluated, or the file could not be written.
+        SettingError: There is no such layer.
     """
-    material = collect(run)
-    makers: dict[str, Callable[[Material], Any]] = {
+    run = as_run(run)
+    path = run.folder / "report.html" if path is None else Path(path)
+    makers: dict[str, Callable[[Run], Any]] = {
         "curves": sections.curves,
         "classes": sections.classes,
         "pairs": sections.pairs,
-        "alignment": sections.alignment,
-        "topologies": lambda material: sections.topologies(material, layers),
-        "clips": lambda material: sections.clips(material, clips),
+        "alignment": model_sections.alignment,
+        "topologies": lambda run: model_sections.topologies(run, layers),
+        "clips": lambda run: sections.clips(run, clips),
     }
     shown: dict[str, Any] = dict.fromkeys(makers)
     left_out: dict[str, str] = {}
+    head = sections.head(run)
     for name, make in makers.items():
         try:
-            shown[name] = make(material)
-        except LeftOutError as reason:
+            shown[name] = make(run)
+        except model_sections.NoSuchLayerError:
+            raise
+        except PoseglotError as reason:  # such as a store that was moved; the page says it in the section's place
             left_out[name] = str(reason)
-    html = render(sections.head(material), shown, left_out)
+    html = render(head, shown, left_out)
     write_atomically(path, html)
     return Page(path, len(html.encode()), left_out)
 
 
 def render(head: sections.Head, shown: Mapping[str, Any], left_out: Mapping[str, str]) -> str:
-    """The page as HTML; a section that is None in `shown` has its reason in `left_out`."""
+    """Return the page as HTML; a section that is None in `shown` has its reason in `left_out`."""
     environment = Environment(
         loader=PackageLoader("poseglot.report"),
         autoescape=True,
@@ -78,16 +92,16 @@ def render(head: sections.Head, shown: Mapping[str, Any], left_out: Mapping[str,
         head=head,
         shown=shown,
         left_out=left_out,
-        data=_for_script(shown),
+        data=_script_data(shown),
         style=style,
         script=script,
-        part_colours=PART_COLOURS,
+        part_colors=PART_COLORS,
         version=__version__,
     )
 
 
-def _for_script(shown: Mapping[str, Any]) -> dict[str, Any]:
-    """What the page's script reads, by the id of the element that it belongs to."""
+def _script_data(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the page's script reads, by the id of the element that it belongs to."""
     charts = shown["curves"].charts if shown["curves"] else []
     grids = [shown["classes"].grid]
     if shown["topologies"]:
@@ -95,5 +109,5 @@ def _for_script(shown: Mapping[str, Any]) -> dict[str, Any]:
     found = {"charts": {chart.id: chart.data for chart in charts}, "grids": {grid.id: grid.data for grid in grids}}
     if shown["clips"]:
         clips = shown["clips"]
-        found["clips"] = {"bones": clips.bones, "colours": clips.colours, "shown": [clip.data for clip in clips.clips]}
+        found["clips"] = {"bones": clips.bones, "colors": clips.colors, "shown": [clip.data for clip in clips.clips]}
     return found

@@ -1,1 +1,1 @@
-"""Skeletons: layouts and graphs, clips, the packed store, streams, transforms, readers, the synthetic set. Knows no other room."""
+"""Skeletons: layouts and their graphs, clips and batches of clips, mappings between layouts. Imports no other room."""

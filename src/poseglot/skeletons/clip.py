@@ -1,19 +1,21 @@
-"""A clip: one or more people's joints over time, checked once at the door.
+"""Clips: the joints of one or more people over time, validated when they are read.
 
-Array order is (M, T, V, C) = people, frames, joints, channels; float32; metres where the source has units. The channels are x, y
-or x, y, z, and for joints of a pose estimator often a last one, its confidence in each joint ("score"; 0 where it saw none).
+Array order is (M, T, V, C) = people, frames, joints, channels; float32; metres where the source has units. The channels are x, y or
+x, y, z. Joints of a pose estimator often have one more: the confidence in each joint ("score"; 0 where it was not detected).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import InputError
 
 Joints = npt.NDArray[np.float32]
+MIN_SCORE = 0.3  # a joint with a lower score counts as not seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,10 +24,10 @@ class Clip:
 
     Attributes:
         joints: (M, T, V, C) float32, finite.
-        name: what it is called in lists and reports (unique within a store).
-        label: class index, or -1 when unknown.
-        subject, camera, setup: who, seen from where, in which arrangement; 0 when unknown. Splits are made of these.
-        scored: whether the last channel is the confidence in each joint.
+        name: The name in lists and reports, unique within a store.
+        label: The class index, or -1 if unknown.
+        subject, camera, setup: The numbers of the person, the camera and the arrangement; 0 if unknown. Splits select by them.
+        has_scores: Whether the last channel is the confidence in each joint.
     """
 
     joints: Joints
@@ -34,23 +36,27 @@ class Clip:
     subject: int = 0
     camera: int = 0
     setup: int = 0
-    scored: bool = False
+    has_scores: bool = False
+
+    def __repr__(self) -> str:
+        scores = ", has_scores=True" if self.has_scores else ""
+        return f"Clip({self.name!r}, joints={self.joints.shape}, label={self.label}{scores})"
 
 
 def check_joints(
-    joints: npt.ArrayLike, *, joint_count: int | None = None, scored: bool = False, origin: str = "the clip"
+    joints: npt.ArrayLike, *, joint_count: int | None = None, has_scores: bool = False, origin: str = "the clip"
 ) -> Joints:
-    """`joints` as a checked (M, T, V, C) float32 array.
+    """Validate joints and return them as an (M, T, V, C) float32 array.
 
     Args:
         joints: (M, T, V, C), or (T, V, C) for a single person; any real dtype.
-        joint_count: the V that the layout asks for, if it is known.
-        scored: whether the last channel is the confidence in each joint.
-        origin: what the error message calls it (a file name, usually).
+        joint_count: The required V, if it is known.
+        has_scores: Whether the last channel is the confidence in each joint.
+        origin: What the error message calls the clip, usually a file name.
 
     Raises:
-        PoseglotError: not numbers, another number of axes, no frames, no people, the wrong V, or NaN or infinity (the first
-            place is named).
+        InputError: Not numbers, a wrong number of dimensions, no frames, no people, a wrong V, or NaN or infinity (the message names
+            the first one's position).
     """
     try:
         array = np.asarray(joints)
@@ -58,34 +64,57 @@ def check_joints(
             raise TypeError(f"they are of type {array.dtype}")
         array = array.astype(np.float32, copy=False)
     except (TypeError, ValueError, OverflowError) as error:
-        raise PoseglotError(
+        raise InputError(
             f"{origin}: the joints are not a regular array of numbers ({error}). Every frame must hold the same number of "
             "joints, and every joint the same number of coordinates."
         ) from error
     if array.ndim == 3:
         array = array[None]
     if array.ndim != 4:
-        raise PoseglotError(
+        raise InputError(
             f"{origin}: the joints have shape {array.shape}; accepted are (people, frames, joints, channels) or "
             "(frames, joints, channels)."
         )
-    people, frames, count, channels = array.shape
-    for size, what in ((people, "people"), (frames, "frames"), (count, "joints")):
+    num_persons, frames, count, channels = array.shape
+    for size, what in ((num_persons, "people"), (frames, "frames"), (count, "joints")):
         if size == 0:
-            raise PoseglotError(f"{origin}: there are no {what} in it (shape {array.shape}).")
+            raise InputError(f"{origin}: there are no {what} in it (shape {array.shape}).")
     if joint_count is not None and count != joint_count:
-        raise PoseglotError(
-            f"{origin}: {count} joints in a frame, but the layout has {joint_count}. Is the clip of another kind of skeleton?"
+        raise InputError(
+            f"{origin}: {count} joints in a frame, but the layout has {joint_count}. Does the clip have another kind of skeleton?"
         )
-    if channels - scored not in (2, 3):
-        score = " and a score" if scored else ", and with --scored one more for the confidence in the joint"
-        raise PoseglotError(f"{origin}: {channels} numbers per joint; accepted are 2 (x, y) or 3 (x, y, z){score}.")
+    if channels - has_scores not in (2, 3):
+        score = " and a score" if has_scores else ", and with --scored one more for the confidence in the joint"
+        raise InputError(f"{origin}: {channels} numbers per joint; accepted are 2 (x, y) or 3 (x, y, z){score}.")
     finite = np.isfinite(array)
     if not finite.all():
         person, frame, joint, _ = np.argwhere(~finite)[0]
-        raise PoseglotError(
+        raise InputError(
             f"{origin}: {np.count_nonzero(~finite)} coordinates are not finite (NaN or infinity), the first at person {person}, "
-            f"frame {frame}, joint {joint} (counted from 0). Repair or drop those frames; a joint that was not seen is written as zeros."
+            f"frame {frame}, joint {joint} (counted from 0). Repair or drop those frames; write a joint that was not seen as zeros."
         )
-    # Writable, because torch shares its memory; what came from a memory-mapped file is copied.
+    # torch shares the array's memory, so it must be writable. A memory-mapped array is copied here.
     return np.require(array, requirements=["C", "W"])
+
+
+def seen_joints(frames: npt.NDArray[Any], *, has_scores: bool) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Tell which joints of some frames are seen.
+
+    A joint is seen if its score is at least `MIN_SCORE` or, without scores, if its coordinates are not all 0. Joints that are not
+    finite are not seen.
+
+    Args:
+        frames: (R, V, C) frames in any order.
+        has_scores: Whether the last channel is the confidence in each joint.
+
+    Returns:
+        Coordinates (D, V, R) without the scores, and (V, R) bool. Frames come last so that operations over all frames run along the
+        memory.
+    """
+    columns = np.ascontiguousarray(frames.transpose(2, 1, 0), dtype=np.float32)
+    joints = columns[:-1] if has_scores else columns
+    seen = columns[-1] >= MIN_SCORE if has_scores else (joints != 0).any(axis=0)
+    if not np.isfinite(columns).all():
+        seen &= np.isfinite(joints).all(axis=0)
+        joints = np.where(seen, joints, np.float32(0))
+    return joints, seen

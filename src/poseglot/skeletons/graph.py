@@ -1,7 +1,7 @@
 """Graph matrices of a layout, for graph convolutions.
 
-`spatial_subsets` is the three-subset partition that CTR-GCN (ICCV 2021) and its kin start from: every joint with itself, with
-the neighbour towards the root (inward), and with those away from it (outward), each normalised by column.
+`spatial_subsets` is the three-subset partition of ST-GCN (AAAI 2018) with which CTR-GCN (ICCV 2021) and related networks start.
+Every joint is connected to itself, to its neighbour towards the root (inward), and to those away from it (outward).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Matrix = npt.NDArray[np.float32]
 
 
 def parent_matrix(layout: Layout) -> Matrix:
-    """(V, V), 1 at [child, parent]: `parent_matrix @ joints` puts each parent's position in its child's row."""
+    """Return (V, V) with 1 at [child, parent]. `parent_matrix @ joints` puts each parent's position in its child's row."""
     matrix = np.zeros((len(layout), len(layout)), dtype=np.float32)
     for child, parent in layout.bone_pairs:
         matrix[child, parent] = 1
@@ -23,9 +23,10 @@ def parent_matrix(layout: Layout) -> Matrix:
 
 
 def spatial_subsets(layout: Layout) -> Matrix:
-    """(3, V, V): self, inward and outward adjacency, A D^-1 (each column sums to 1, or to 0 where it has no entry).
+    """Return (3, V, V): self, inward and outward adjacency, normalised as A D^-1.
 
-    Row u collects from column v. Inward has its ones at [parent, child], outward at [child, parent].
+    Row u aggregates from column v. Inward has ones at [parent, child], outward at [child, parent]. Each column sums to 1, or to 0
+    where it has no entry.
     """
     outward = parent_matrix(layout)
     return np.stack([np.eye(len(layout), dtype=np.float32), _by_column(outward.T), _by_column(outward)])

@@ -1,8 +1,8 @@
-"""Layouts: what the V joints of a skeleton are, as a table by joint name.
+"""Layouts: a table of the V joints of a kind of skeleton, by joint name.
 
-A layout is a YAML file (`skeletons/layouts/*.yaml`, or a user's own): joints in their order, bones as child: parent, mirror
-pairs, the centre joint, and the six body parts. The coarser partitions of the paper's figure 3 are unions of those six,
-so a layout states each joint's part once. A store and a recognizer outlive a user's file, so they carry its whole table.
+A layout is a YAML file (`skeletons/layouts/*.yaml`, or a user's own). It lists the joints in array order, bones as child: parent,
+mirror pairs, the centre joint, and the six body parts. The coarser partitions of figure 3 of the paper are unions of those six, so a
+layout names each joint's part once. Stores and recognizers outlive a user's file, so they hold the whole table.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from os import PathLike, fspath
 from typing import Any
 
 import yaml
 
-from poseglot.errors import PoseglotError
-from poseglot.packaged import packaged_yaml
+from poseglot.errors import InputError, NotFoundError, PoseglotError
+from poseglot.files import packaged_yaml
 
-# The part, and the alignment level, that is the whole body.
+# The part, and the alignment level, of the whole body.
 GLOBAL = "global"
 PARTS = ("head", "hand", "arm", "hip", "leg", "foot")
 
-# Figure 3 of the paper: each part of a partition, and which of the six it is made of (it is described by their sentences).
+# Figure 3 of the paper: the parts of each partition, and the union of the six that each one is. Descriptions are joined likewise.
 PARTITIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "none": {},
     "global": {GLOBAL: PARTS},
@@ -39,15 +39,15 @@ class Layout:
 
     Attributes:
         name: `kinect20`, `ntu25`, or a user's own.
-        joints: the V joint names, in the order of the arrays.
-        bones: child -> parent; exactly one joint, the root, has no parent.
-        mirror: left -> right.
-        centre: the joint that the feeding protocols subtract.
-        parts: each of `PARTS` -> its joints; every joint is in exactly one. A part may have none (a body that ends at the waist), but
-            then it is in no partition that sets it apart.
+        joints: The V joint names, in array order.
+        bones: Child -> parent; exactly one joint, the root, has no parent.
+        mirror: Left -> right.
+        centre: The joint at which pipelines centre a clip.
+        parts: Each of `PARTS` -> its joints; every joint is in exactly one. A part may be empty (a body that ends at the waist), but
+            then partitions that use it alone are not available.
 
     Raises:
-        PoseglotError: the table contradicts itself; the message names every contradiction.
+        InputError: The table contradicts itself. The message names every contradiction.
     """
 
     name: str
@@ -58,80 +58,50 @@ class Layout:
     parts: Mapping[str, tuple[str, ...]]
 
     def __post_init__(self) -> None:
-        known = set(self.joints)
-        problems = []
-        if len(known) != len(self.joints):
-            twice = sorted(joint for joint, count in Counter(self.joints).items() if count > 1)
-            problems.append(f"a joint name appears twice: {', '.join(twice)}")
-        named = {
-            "bones": {*self.bones, *self.bones.values()},
-            "mirror": {*self.mirror, *self.mirror.values()},
-            "centre": {self.centre},
-            "parts": {joint for joints in self.parts.values() for joint in joints},
-        }
-        for where, names in named.items():
-            if names - known:
-                problems.append(f"{where} names unknown joints {sorted(names - known)}")
-        roots = [joint for joint in self.joints if joint not in self.bones]
-        if len(roots) != 1:
-            problems.append(f"exactly one joint must have no parent, found {roots}")
-        if set(self.parts) != set(PARTS):
-            problems.append(f"parts must be {list(PARTS)}, found {sorted(self.parts)}")
-        in_parts = Counter(joint for joints in self.parts.values() for joint in joints)
-        for missed, where in (
-            ([joint for joint in self.joints if not in_parts[joint]], "in none"),
-            ([joint for joint in self.joints if in_parts[joint] > 1], "more than once"),
-        ):
-            if missed:
-                problems.append(f"every joint must be in exactly one part, found {where}: {', '.join(missed)}")
-        if set(self.mirror) & set(self.mirror.values()):
-            problems.append("mirror must name each pair once, left: right")
-        for joint in self.joints:
-            seen = {joint}
-            while joint in self.bones and self.bones[joint] not in seen:
-                joint = self.bones[joint]
-                seen.add(joint)
-            if joint in self.bones:
-                problems.append(f"the bones run in a circle through {joint}")
-                break
-        if problems:
-            raise PoseglotError(f"layout {self.name}: {'; '.join(problems)}.")
+        if problems := _contradictions(self):
+            raise InputError(f"layout {self.name}: {'; '.join(problems)}.")
 
     def __len__(self) -> int:
         return len(self.joints)
 
+    def __repr__(self) -> str:
+        return f"Layout({self.name!r}, {len(self)} joints)"
+
     @cached_property
     def index(self) -> Mapping[str, int]:
-        """Joint name -> its place along V."""
-        return {joint: place for place, joint in enumerate(self.joints)}
+        """Joint name -> its index along V."""
+        return {joint: index for index, joint in enumerate(self.joints)}
 
     @cached_property
     def bone_pairs(self) -> tuple[tuple[int, int], ...]:
-        """(child, parent) as places along V, ordered by child."""
+        """(child, parent) as indices along V, ordered by child."""
         return tuple((self.index[c], self.index[self.bones[c]]) for c in self.joints if c in self.bones)
 
     @cached_property
     def parents(self) -> tuple[int, ...]:
-        """The parent's place of every joint; the root is its own parent."""
+        """The parent's index of every joint; the root is its own parent."""
         pairs = dict(self.bone_pairs)
-        return tuple(pairs.get(place, place) for place in range(len(self)))
+        return tuple(pairs.get(index, index) for index in range(len(self)))
 
     @property
     def centre_index(self) -> int:
+        """The index of the centre joint along V."""
         return self.index[self.centre]
 
-    def taking(self, joints: Sequence[str], *, name: str) -> Layout:
-        """The same body with some of its joints, or with all of them in another order: whose files begin with the head.
+    def select(self, joints: Sequence[str], *, name: str) -> Layout:
+        """Return the layout of some of the joints, or of all of them in another order.
 
-        A joint whose parent is not taken hangs on the nearest ancestor that is; where there is none, on the first joint without one.
+        A joint whose parent is not selected gets its nearest selected ancestor as parent. Without one, it gets the first joint that
+        has none either.
 
         Raises:
-            PoseglotError: a joint that is not there, or the centre is not taken.
+            NotFoundError: A joint is not in this layout.
+            InputError: The centre is not selected.
         """
-        unknown = [joint for joint in joints if joint not in self.index]
-        if unknown or self.centre not in joints:
-            wrong = f"has no joint {', '.join(unknown)}" if unknown else f"needs its centre, {self.centre}"
-            raise PoseglotError(f"layout {self.name} {wrong}; its joints are {', '.join(self.joints)}.")
+        if unknown := [joint for joint in joints if joint not in self.index]:
+            raise NotFoundError(unknown[0], self.joints, kind=f"joint of layout {self.name}")
+        if self.centre not in joints:
+            raise InputError(f"a selection of the joints of layout {self.name} needs its centre, {self.centre}.")
         bones, roots = {}, []
         for joint in joints:
             parent = self.bones.get(joint)
@@ -148,11 +118,11 @@ class Layout:
             bones=bones,
             mirror={left: right for left, right in self.mirror.items() if left in joints and right in joints},
             centre=self.centre,
-            parts={part: tuple(joint for joint in there if joint in joints) for part, there in self.parts.items()},
+            parts={part: tuple(joint for joint in members if joint in joints) for part, members in self.parts.items()},
         )
 
     def table(self) -> dict[str, Any]:
-        """All of it as plain dicts and lists, from which `load_layout` makes it again."""
+        """Return the layout as plain dicts and lists, which `load_layout` accepts."""
         return {
             "name": self.name,
             "joints": list(self.joints),
@@ -163,61 +133,106 @@ class Layout:
         }
 
     def described(self) -> str | dict[str, Any]:
-        """What to write down of it: its name if it is exactly a packaged layout, else the whole table."""
+        """Return what to save of the layout: its name if it equals a packaged layout, else the whole table."""
         return self.name if _packaged_layout(self.name) == self else self.table()
 
     def partition(self, name: str) -> dict[str, tuple[int, ...]]:
-        """The parts of a partition (`none`, `global`, `two`, `four`, `six`) -> places along V, ascending.
+        """Map each part of a partition (`none`, `global`, `two`, `four`, `six`) to its indices along V, ascending.
 
         Raises:
-            PoseglotError: no such partition, or a part of it has no joints in this layout.
+            NotFoundError: There is no such partition.
+            InputError: A part of it has no joints in this layout.
         """
         if name not in PARTITIONS:
-            raise PoseglotError(f"unknown partition {name!r}; there are {', '.join(PARTITIONS)}.")
+            raise NotFoundError(name, PARTITIONS, kind="partition")
         parts = {
             part: tuple(sorted(self.index[joint] for piece in pieces for joint in self.parts[piece]))
             for part, pieces in PARTITIONS[name].items()
         }
-        empty = [part for part, places in parts.items() if not places]
+        empty = [part for part, indices in parts.items() if not indices]
         if empty:
-            raise PoseglotError(
-                f"layout {self.name} has no joints for {', '.join(empty)} of the partition {name!r}. Take a coarser partition, or give "
-                "every part a joint (where a skeleton ends at the wrists and ankles, they serve as hands and feet)."
+            raise InputError(
+                f"layout {self.name} has no joints for {', '.join(empty)} of the partition {name!r}. Choose a coarser partition, or "
+                "give every part a joint (where a skeleton ends at the wrists and ankles, they serve as hands and feet)."
             )
         return parts
 
 
-def load_layout(source: str | Mapping[str, Any]) -> Layout:
-    """A packaged layout by name, or a user's own.
+def _contradictions(layout: Layout) -> list[str]:
+    """List everything by which a layout's table contradicts itself."""
+    known = set(layout.joints)
+    problems = []
+    if len(known) != len(layout.joints):
+        repeated = sorted(joint for joint, count in Counter(layout.joints).items() if count > 1)
+        problems.append(f"a joint name appears twice: {', '.join(repeated)}")
+    named = {
+        "bones": {*layout.bones, *layout.bones.values()},
+        "mirror": {*layout.mirror, *layout.mirror.values()},
+        "centre": {layout.centre},
+        "parts": {joint for joints in layout.parts.values() for joint in joints},
+    }
+    for where, names in named.items():
+        if names - known:
+            problems.append(f"{where} names unknown joints {sorted(names - known)}")
+    roots = [joint for joint in layout.joints if joint not in layout.bones]
+    if len(roots) != 1:
+        problems.append(f"exactly one joint must have no parent, found {roots}")
+    if set(layout.parts) != set(PARTS):
+        problems.append(f"parts must be {list(PARTS)}, found {sorted(layout.parts)}")
+    in_parts = Counter(joint for joints in layout.parts.values() for joint in joints)
+    for wrong, where in (
+        ([joint for joint in layout.joints if not in_parts[joint]], "in none"),
+        ([joint for joint in layout.joints if in_parts[joint] > 1], "more than once"),
+    ):
+        if wrong:
+            problems.append(f"every joint must be in exactly one part, found {where}: {', '.join(wrong)}")
+    if set(layout.mirror) & set(layout.mirror.values()):
+        problems.append("mirror must name each pair once, left: right")
+    for joint in layout.joints:
+        seen = {joint}
+        while joint in layout.bones and layout.bones[joint] not in seen:
+            joint = layout.bones[joint]
+            seen.add(joint)
+        if joint in layout.bones:
+            problems.append(f"the bones form a cycle through {joint}")
+            break
+    return problems
+
+
+def load_layout(source: str | PathLike[str] | Mapping[str, Any]) -> Layout:
+    """Return a packaged layout by name, or a user's own.
 
     Args:
-        source: a packaged name, a path ending in .yaml or .yml, or a table as `Layout.described` gives it. A file may not have the name
-            of a packaged layout and be another; a table that was written down may, because those that hold one do not go by its name.
+        source: A packaged name, a path ending in .yaml or .yml, or a table as `Layout.described` gives it. A file that has the name of
+            a packaged layout must equal it. A saved table need not, because what holds a table does not look it up by name.
 
     Raises:
-        PoseglotError: no such layout, or what is there is not one (the message says what is wrong with it).
+        NotFoundError: There is no packaged layout of that name.
+        FileError: The file cannot be read.
+        InputError: Its content is not a layout. The message says what is wrong with it.
     """
     if isinstance(source, Mapping):
         return _layout_from_table(source, "the layout table")
-    layout = _layout_from_yaml(packaged_yaml("poseglot.skeletons", "layouts", source, kind="layout"), source)
+    name = fspath(source)
+    layout = _layout_from_yaml(packaged_yaml("poseglot.skeletons", "layouts", name, kind="layout"), name)
     packaged = _packaged_layout(layout.name)
     if packaged and packaged.name == layout.name and packaged != layout:
-        raise PoseglotError(
-            f"{source} is named {layout.name}, as a packaged layout is, but differs from it. Give it a name of its own, or take the "
+        raise InputError(
+            f"{name} is named {layout.name}, like a packaged layout, but differs from it. Give it a name of its own, or use the "
             f"packaged one: {layout.name}."
         )
     return layout
 
 
-def as_layout(given: Layout | str | Path) -> Layout:
-    """A layout, or the one of that name or path (`load_layout`)."""
-    return given if isinstance(given, Layout) else load_layout(str(given))
+def as_layout(given: Layout | str | PathLike[str]) -> Layout:
+    """Return a layout unchanged, or load the one of that name or path."""
+    return given if isinstance(given, Layout) else load_layout(given)
 
 
 def _packaged_layout(name: str) -> Layout | None:
     try:
         return _layout_from_yaml(packaged_yaml("poseglot.skeletons", "layouts", name, kind="layout", own=False), name)
-    except (PoseglotError, OSError, ValueError):  # no such layout; a name that can be no file's
+    except (PoseglotError, OSError, ValueError):  # no such layout, or a name that no file can have
         return None
 
 
@@ -225,13 +240,13 @@ def _layout_from_yaml(text: str, origin: str) -> Layout:
     try:
         return _layout_from_table(yaml.safe_load(text), origin)
     except yaml.YAMLError as error:
-        raise PoseglotError(f"{origin} is not a layout: it is not YAML: {error}. {_FORM}") from error
+        raise InputError(f"{origin} is not a layout: it is not YAML: {error}. {_FORM}") from error
 
 
 def _layout_from_table(table: Any, origin: str) -> Layout:
-    """The layout of a table of any content; first its form is looked at, then what it says."""
-    problems, whole = _problems_of_form(table)
-    if whole:
+    """Return the layout of a table of any content. Its form is checked first, then its meaning."""
+    problems, complete = _problems_of_form(table)
+    if complete:
         try:
             layout = Layout(
                 name=str(table["name"]),
@@ -241,14 +256,14 @@ def _layout_from_table(table: Any, origin: str) -> Layout:
                 centre=str(table["centre"]),
                 parts={str(part): _names(joints) for part, joints in table["parts"].items()},
             )
-        except PoseglotError as error:
+        except InputError as error:
             if not problems:
                 raise
             problems.append(str(error).removesuffix("."))
         else:
             if not problems:
                 return layout
-    raise PoseglotError(f"{origin} is not a layout: {'; '.join(problems)}. {_FORM}")
+    raise InputError(f"{origin} is not a layout: {'; '.join(problems)}. {_FORM}")
 
 
 _FORM = (
@@ -259,7 +274,7 @@ _KEYS = ("name", "joints", "bones", "mirror", "centre", "parts")
 
 
 def _problems_of_form(table: Any) -> tuple[list[str], bool]:
-    """What is wrong with a table before one asks what its joints are, and whether one may ask."""
+    """List what is wrong with the form of a table, and tell whether it is complete enough to check its joints."""
     if not isinstance(table, Mapping):
         return [f"it holds {_kind(table)}, not a table"], False
     missing = [key for key in _KEYS if key not in table and key != "mirror"]
@@ -283,8 +298,8 @@ def _problems_of_form(table: Any) -> tuple[list[str], bool]:
             for part, joints in parts.items()
             if not _is_list_of_words(joints)
         ]
-    whole = not problems
-    return problems + ([f"unknown: {', '.join(unknown)}"] if unknown else []), whole
+    complete = not problems
+    return problems + ([f"unknown: {', '.join(unknown)}"] if unknown else []), complete
 
 
 def _is_table(value: Any) -> bool:
@@ -292,7 +307,7 @@ def _is_table(value: Any) -> bool:
 
 
 def _is_word(value: Any) -> bool:
-    """Whatever YAML makes of a word: it reads some (1, no) as other things than text."""
+    """Tell whether a value may be a name. YAML reads some names (1, no) as other types than text."""
     return value is not None and not isinstance(value, (Mapping, list, tuple, set))
 
 
@@ -301,7 +316,7 @@ def _is_list_of_words(value: Any) -> bool:
 
 
 def _kind(value: Any) -> str:
-    """What a value is, for a message."""
+    """Describe a value for a message."""
     if value is None:
         return "nothing"
     if isinstance(value, Mapping):
@@ -312,7 +327,7 @@ def _kind(value: Any) -> str:
 
 
 def _names(listed: Any) -> tuple[str, ...]:
-    """Joint names as text; JSON would tell 1 and "1" apart."""
+    """Return joint names as text, so that 1 and "1" are the same after a round trip through JSON."""
     return tuple(map(str, listed))
 
 

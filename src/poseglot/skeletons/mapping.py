@@ -1,16 +1,16 @@
-"""From one layout's joints to another's, by joint name, so that a recognizer takes clips of other skeletons than it learned from.
+"""Mappings from one layout's joints to another's by joint name, so that a recognizer accepts clips of other skeletons.
 
-Each joint of the target is, in this order,
+Each joint of the target is, in this order of preference,
 
-    copied        from the joint of the same name, or of another name that means the same place (`SAME`)
-    computed      as the mean of the joints around it (`BETWEEN`)
-    approximated  by a neighbour that moves nearly as it does (`NEAR`: a hand by its wrist), or the mean of such
-    missing       nothing of the kind is there; the mapping is refused, for zeros would be taken for a place
+    copied        from the joint of the same name, or of a name for the same joint (`SYNONYMS`)
+    computed      as the mean of the joints around it (`MIDPOINTS`)
+    approximated  by a neighbour that moves almost alike (`SUBSTITUTES`: a hand by its wrist), or by a mean of such
+    missing       and the mapping is refused, because zeros would be read as a position
 
-`left_` and `right_` are never exchanged. Every joint is a weighted mean of joints of the source, so units and origin stay what they are.
+`left_` and `right_` are never exchanged. Every joint is a weighted mean of source joints, so units and origin are unchanged.
 
-A mapped skeleton was still measured by another sensor: a Kinect does not put the hips where a pose estimator does. A mapping makes an
-answer possible; how good it is must be measured.
+A mapped skeleton still comes from another sensor: a Kinect does not place the hips where a pose estimator does. A mapping makes a
+prediction possible; its accuracy must be measured.
 """
 
 from __future__ import annotations
@@ -21,15 +21,14 @@ from typing import Literal
 
 import numpy as np
 
-from poseglot.errors import PoseglotError
-from poseglot.skeletons.clip import Joints
+from poseglot.errors import InputError
+from poseglot.skeletons.clip import Joints, seen_joints
 from poseglot.skeletons.layout import Layout
-from poseglot.skeletons.measures import seen_joints
 
 How = Literal["copied", "computed", "approximated"]
 
-# Names of the packaged layouts -> the name below for the place they mean.
-SAME: Mapping[str, str] = {
+# A name in the packaged layouts -> the name of the same joint in the tables below.
+SYNONYMS: Mapping[str, str] = {
     "spine_base": "hip_centre",
     "pelvis": "hip_centre",
     "hip": "hip_centre",
@@ -37,8 +36,8 @@ SAME: Mapping[str, str] = {
     "spine_shoulder": "shoulder_centre",
     "thorax": "shoulder_centre",
 }
-# What a name means in one layout only (see the layout's file).
-MEANT: Mapping[str, Mapping[str, str]] = {
+# Synonyms in one layout only (see the layout's file).
+LAYOUT_SYNONYMS: Mapping[str, Mapping[str, str]] = {
     "h36m17": {"neck": "nose", "head": "head_top"},
     "halpe26": {"head": "head_top"},
     "openpose18": {"neck": "shoulder_centre"},
@@ -46,7 +45,7 @@ MEANT: Mapping[str, Mapping[str, str]] = {
 
 
 def _both(table: Mapping[str, tuple[tuple[str, ...], ...]]) -> dict[str, tuple[tuple[str, ...], ...]]:
-    """The table for the left side and for the right one; `-` stands in front of joints that both sides share."""
+    """Expand a table to the left and the right side. `-` marks joints that both sides share."""
     return {
         f"{side}_{joint}": tuple(
             tuple(other[1:] if other.startswith("-") else f"{side}_{other}" for other in others) for others in groups
@@ -56,8 +55,8 @@ def _both(table: Mapping[str, tuple[tuple[str, ...], ...]]) -> dict[str, tuple[t
     }
 
 
-# Joint -> joints that it is in the middle of; the first group that is whole is taken, and its members may be made, too.
-BETWEEN: Mapping[str, tuple[tuple[str, ...], ...]] = {
+# Joint -> groups of joints whose mean it is. The first complete group is used; its members may be computed, too.
+MIDPOINTS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "hip_centre": (("left_hip", "right_hip"),),
     "shoulder_centre": (("left_shoulder", "right_shoulder"),),
     "spine": (("hip_centre", "shoulder_centre"),),
@@ -65,8 +64,8 @@ BETWEEN: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "head": (("left_ear", "right_ear"),),
     **_both({"eye": (("eye_inner", "eye_outer"),), "hand": (("index", "pinky"),)}),
 }
-# Joint -> what stands in for it, the nearest first.
-NEAR: Mapping[str, tuple[tuple[str, ...], ...]] = {
+# Joint -> groups of joints that replace it, the nearest first.
+SUBSTITUTES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "head": (("left_eye", "right_eye"), ("nose",), ("head_top",)),
     "head_top": (("head",), ("nose",)),
     "nose": (("left_eye", "right_eye"), ("head",), ("head_top",)),
@@ -97,142 +96,151 @@ NEAR: Mapping[str, tuple[tuple[str, ...], ...]] = {
 
 
 @dataclass(frozen=True)
-class Made:
-    """How a joint comes about: its name in the target, in which way, and the shares of the source's joints (they sum to 1)."""
+class MappedJoint:
+    """How a target joint is made.
+
+    Attributes:
+        joint: Its name in the target.
+        how: `copied`, `computed` or `approximated`.
+        weights: Source joint -> its weight in the mean; the weights sum to 1.
+    """
 
     joint: str
     how: How
-    shares: Mapping[str, float]
+    weights: Mapping[str, float]
 
     def __str__(self) -> str:
-        names = ", ".join(self.shares)
-        return f"{self.joint} = {names if len(self.shares) == 1 else f'mean of {names}'}"
+        names = ", ".join(self.weights)
+        return f"{self.joint} = {names if len(self.weights) == 1 else f'mean of {names}'}"
 
 
 @dataclass(frozen=True)
 class LayoutMapping:
-    """Every joint of the target out of joints of the source.
+    """A mapping of every target joint to joints of the source.
 
     Attributes:
-        source, target: the layouts.
-        made: of each joint of the target, in its order.
+        source, target: The layouts.
+        joints: How each joint of the target is made, in its order.
     """
 
     source: Layout
     target: Layout
-    made: tuple[Made, ...]
+    joints: tuple[MappedJoint, ...]
+
+    def __repr__(self) -> str:
+        return f"LayoutMapping({self.source.name!r} -> {self.target.name!r})"
 
     @property
-    def is_same(self) -> bool:
-        """Whether nothing changes: the same names in the same order."""
+    def is_identity(self) -> bool:
+        """Whether both layouts have the same names in the same order."""
         return self.source.joints == self.target.joints
 
-    def apply(self, joints: Joints, *, scored: bool = False) -> Joints:
-        """Joints (M, T, V of the source, C) -> (M, T, V of the target, C).
+    def apply(self, joints: Joints, *, has_scores: bool = False) -> Joints:
+        """Map joints (M, T, V of the source, C) to (M, T, V of the target, C).
 
-        A joint that was not seen is zero, and what is computed of it would be a place nobody was at: it is zero ("not seen"), too. A score
-        is the smallest of those a joint is made of.
+        A joint that was not seen is zero. A mean over such a joint would be a wrong position, so it is zero ("not seen"), too. The
+        score of a mean is the smallest of its joints' scores.
 
         Args:
-            scored: whether the last channel is the confidence in each joint.
+            joints: The joints in the source layout.
+            has_scores: Whether the last channel is the confidence in each joint.
         """
         m, t, v, c = joints.shape
         assert v == len(self.source)
-        _, seen = seen_joints(joints.reshape(m * t, v, c), scored=scored)  # (V, M * T)
-        if not scored:
-            # One joint alone at zero is the one that the others were centred on.
+        _, seen = seen_joints(joints.reshape(m * t, v, c), has_scores=has_scores)  # (V, M * T)
+        if not has_scores:
+            # If only one joint is zero, it is the joint at which the frame was centred.
             seen = seen | (np.count_nonzero(seen, axis=0) == v - 1)
-        made = np.zeros((m, t, len(self.target), c), dtype=np.float32)
-        for place, joint in enumerate(self.made):
-            places = [self.source.index[name] for name in joint.shares]
-            if len(places) == 1:
-                made[:, :, place] = joints[:, :, places[0]]
+        mapped = np.zeros((m, t, len(self.target), c), dtype=np.float32)
+        for index, joint in enumerate(self.joints):
+            sources = [self.source.index[name] for name in joint.weights]
+            if len(sources) == 1:
+                mapped[:, :, index] = joints[:, :, sources[0]]
                 continue
-            shares = np.array(list(joint.shares.values()), dtype=np.float64)
-            mean = np.tensordot(joints[:, :, places].astype(np.float64), shares, axes=([2], [0]))
-            if scored:
-                mean[..., -1] = joints[:, :, places, -1].min(axis=2)
-            made[:, :, place] = mean * seen[places].all(axis=0).reshape(m, t, 1)
-        return made
+            weights = np.array(list(joint.weights.values()), dtype=np.float64)
+            mean = np.tensordot(joints[:, :, sources].astype(np.float64), weights, axes=([2], [0]))
+            if has_scores:
+                mean[..., -1] = joints[:, :, sources, -1].min(axis=2)
+            mapped[:, :, index] = mean * seen[sources].all(axis=0).reshape(m, t, 1)
+        return mapped
 
     def report(self) -> str:
-        """In one line: what was copied, what was computed, what was approximated, and what is left out."""
-        pieces = []
-        copied = sum(joint.how == "copied" for joint in self.made)
-        pieces.append(f"{copied} of {len(self.made)} joints copied")
+        """Describe in one line what is copied, computed, approximated and not used."""
+        copied = sum(joint.how == "copied" for joint in self.joints)
+        pieces = [f"{copied} of {len(self.joints)} joints copied"]
         for how in ("computed", "approximated"):
-            joints = [str(joint) for joint in self.made if joint.how == how]
+            joints = [str(joint) for joint in self.joints if joint.how == how]
             if joints:
                 pieces.append(f"{len(joints)} {how} ({'; '.join(joints)})")
-        used = {name for joint in self.made for name in joint.shares}
+        used = {name for joint in self.joints for name in joint.weights}
         if unused := [name for name in self.source.joints if name not in used]:
             pieces.append(f"not used: {', '.join(unused)}")
         return f"{self.source.name} as {self.target.name}: {'; '.join(pieces)}"
 
 
 def map_layout(source: Layout, target: Layout) -> LayoutMapping:
-    """How every joint of `target` comes out of those of `source`.
+    """Find how every joint of `target` is made from those of `source`.
 
     Raises:
-        PoseglotError: some cannot; the message names them.
+        InputError: A joint cannot be made. The message names all such joints.
     """
-    have = {_meaning(source, joint): joint for joint in reversed(source.joints)}
-    # An exact name goes before one that only means the same.
-    have |= {joint: joint for joint in source.joints if _meaning(source, joint) == joint}
-    made, missing = [], []
+    available = {_canonical(source, joint): joint for joint in reversed(source.joints)}
+    # An exact name takes precedence over a synonym.
+    available |= {joint: joint for joint in source.joints if _canonical(source, joint) == joint}
+    joints, missing = [], []
     for joint in target.joints:
-        found = _made_of(_meaning(target, joint), have)
+        found = _derive(_canonical(target, joint), available)
         if found is None:
             missing.append(joint)
         else:
-            made.append(Made(joint, *found))
+            joints.append(MappedJoint(joint, *found))
     if missing:
-        raise PoseglotError(
+        raise InputError(
             f"clips of layout {source.name} cannot be mapped to {target.name}: there is nothing to make {', '.join(missing)} of. "
-            f"{source.name} has {', '.join(source.joints)}. If one of these means the same place, give the layout's file the name "
-            f"that {target.name} has for it."
+            f"{source.name} has {', '.join(source.joints)}. If one of these is the same joint, give it in the layout's file the name "
+            f"that it has in {target.name}."
         )
-    return LayoutMapping(source, target, tuple(made))
+    return LayoutMapping(source, target, tuple(joints))
 
 
-def _meaning(layout: Layout, joint: str) -> str:
-    return MEANT.get(layout.name, {}).get(joint) or SAME.get(joint, joint)
+def _canonical(layout: Layout, joint: str) -> str:
+    return LAYOUT_SYNONYMS.get(layout.name, {}).get(joint) or SYNONYMS.get(joint, joint)
 
 
-def _made_of(joint: str, have: Mapping[str, str]) -> tuple[How, dict[str, float]] | None:
-    """The shares of a joint, by the best way there is; `have`: meaning -> joint of the source."""
-    if joint in have:
-        return "copied", {have[joint]: 1.0}
-    if (shares := _between(joint, have)) is not None:
-        return "computed", shares
-    for group in NEAR.get(joint, ()):
-        if (shares := _mean_of([_exactly(other, have) for other in group])) is not None:
-            return "approximated", shares
-    # The middle of joints of which one had to be approximated.
-    for group in BETWEEN.get(joint, ()):
-        found = [_made_of(other, have) for other in group]
-        if (shares := _mean_of([one[1] if one else None for one in found])) is not None:
-            return "approximated", shares
+def _derive(joint: str, available: Mapping[str, str]) -> tuple[How, dict[str, float]] | None:
+    """Find the best way to make a joint; `available` maps canonical names to source joints."""
+    if joint in available:
+        return "copied", {available[joint]: 1.0}
+    if (weights := _midpoint(joint, available)) is not None:
+        return "computed", weights
+    for group in SUBSTITUTES.get(joint, ()):
+        if (weights := _mean_of([_exactly(other, available) for other in group])) is not None:
+            return "approximated", weights
+    # A midpoint of joints of which at least one is approximated.
+    for group in MIDPOINTS.get(joint, ()):
+        found = [_derive(other, available) for other in group]
+        if (weights := _mean_of([one[1] if one else None for one in found])) is not None:
+            return "approximated", weights
     return None
 
 
-def _exactly(joint: str, have: Mapping[str, str]) -> dict[str, float] | None:
-    return {have[joint]: 1.0} if joint in have else _between(joint, have)
+def _exactly(joint: str, available: Mapping[str, str]) -> dict[str, float] | None:
+    return {available[joint]: 1.0} if joint in available else _midpoint(joint, available)
 
 
-def _between(joint: str, have: Mapping[str, str]) -> dict[str, float] | None:
-    for group in BETWEEN.get(joint, ()):
-        if (shares := _mean_of([_exactly(other, have) for other in group])) is not None:
-            return shares
+def _midpoint(joint: str, available: Mapping[str, str]) -> dict[str, float] | None:
+    for group in MIDPOINTS.get(joint, ()):
+        if (weights := _mean_of([_exactly(other, available) for other in group])) is not None:
+            return weights
     return None
 
 
-def _mean_of(shares: list[dict[str, float] | None]) -> dict[str, float] | None:
-    """The mean of what is made of joints; None if one of them cannot be made."""
+def _mean_of(joints: list[dict[str, float] | None]) -> dict[str, float] | None:
+    """Return the mean of some weights; None if one of the joints cannot be made."""
     mean: dict[str, float] = {}
-    for one in shares:
-        if one is None:
+    for weights in joints:
+        if weights is None:
             return None
-        for joint, share in one.items():
-            mean[joint] = mean.get(joint, 0.0) + share / len(shares)
+        for joint, weight in weights.items():
+            mean[joint] = mean.get(joint, 0.0) + weight / len(joints)
     return mean

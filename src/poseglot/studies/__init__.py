@@ -1,1 +1,1 @@
-"""Studies: grids of recipes that are trained, evaluated and put into a table, without anybody copying a number."""
+"""Studies: grids of recipes that are trained, evaluated and summarised in a table."""

@@ -1,7 +1,7 @@
-"""Cells as jobs of a cluster, by submitit (which is used nowhere else): SLURM, or local jobs in the same way, to try it out.
+"""Cells as jobs of a cluster, by submitit: SLURM, or local jobs to try it out.
 
-A job does what `LocalWork` does. It may be stopped and started again at any time, by preemption or at its time limit, because the
-training inside goes on from its checkpoint.
+A job runs a `LocalWork`. It may be stopped and restarted at any time, by preemption or at its time limit, because the training continues
+from its checkpoint.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 import submitit
 from submitit.helpers import DelayedSubmission
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import SettingError
 from poseglot.studies.runner import LocalWork, stop
 from poseglot.studies.study import Cell
 
-# submitit's parameters that every kind of cluster has; all others are SLURM's own.
+# submitit's parameters for every kind of cluster; all others are SLURM's own.
 _GENERAL = (
     "name",
     "timeout_min",
@@ -29,12 +29,22 @@ _GENERAL = (
     "tasks_per_node",
     "stderr_to_stdout",
 )
-_WEEK = 7 * 24 * 60  # minutes; submitit stops local jobs after a few otherwise
-_PATIENCE = 10  # seconds for a cancelled job to end
+_WEEK = 7 * 24 * 60  # minutes; submitit's default for local jobs is a few
+_STOP_TIMEOUT = 10  # seconds for a cancelled job to end
 
 
 class Cluster:
-    """Where to submit to."""
+    """A cluster to submit cells to.
+
+    Args:
+        kind: `slurm` or `local`.
+        folder: The folder for submitit's own files.
+        parameters: The parameters of the jobs, by submitit's names or SLURM's (`partition`, `time`, `gpus_per_node`, ...).
+        threads: The threads of each process, unless OMP_NUM_THREADS is set.
+
+    Raises:
+        SettingError: There is no such cluster here, or it does not accept these parameters.
+    """
 
     def __init__(
         self,
@@ -43,16 +53,6 @@ class Cluster:
         parameters: Mapping[str, str],
         threads: int | None = None,
     ) -> None:
-        """
-        Args:
-            kind: slurm or local.
-            folder: for submitit's own files.
-            parameters: of the jobs, by submitit's names or SLURM's (`partition`, `time`, `gpus_per_node`, ...).
-            threads: of each process, unless OMP_NUM_THREADS says it.
-
-        Raises:
-            PoseglotError: there is no such cluster here, or it does not have these parameters.
-        """
         self.threads = threads
         given = {_name(name): _value(text) for name, text in parameters.items()}
         usual = {"name": "poseglot", **({"timeout_min": _WEEK} if kind == "local" else {})}
@@ -60,14 +60,15 @@ class Cluster:
             self.executor = submitit.AutoExecutor(folder=folder, cluster=kind)
             self.executor.update_parameters(**{**usual, **given})
         except (RuntimeError, ValueError, NameError, AssertionError, TypeError) as error:
-            raise PoseglotError(f"cannot submit to {kind} with {dict(parameters) or 'no parameters'}: {error}") from error
+            raise SettingError(f"cannot submit to {kind} with {dict(parameters) or 'no parameters'}: {error}") from error
 
     def start(self, cell: Cell) -> SubmittedWork:
+        """Submit a job for a cell."""
         return SubmittedWork(cell, self.executor.submit(_Job(), cell, self.threads))
 
 
 class SubmittedWork:
-    """A cell worked on by a job."""
+    """The work on a cell in a job."""
 
     def __init__(self, cell: Cell, job: submitit.Job[str]) -> None:
         self.cell, self.failure, self.job = cell, "", job
@@ -77,24 +78,24 @@ class SubmittedWork:
             return False
         try:
             self.failure = self.job.result()
-        except Exception as error:  # whatever became of the job: cancelled, out of memory, ...
-            self.failure = f"job {self.job.job_id} did not end well: {error}"
+        except Exception as error:  # cancelled, out of memory, ...
+            self.failure = f"job {self.job.job_id} failed: {error}"
         return True
 
     def stop(self) -> None:
         self.job.cancel(check=False)
 
     def wait(self) -> None:
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + _STOP_TIMEOUT
         while not self.job.done() and time.monotonic() < until:
             time.sleep(0.1)
 
 
 class _Job:
-    """What runs in the job; returns what went wrong, or nothing."""
+    """The function of a job; returns what went wrong, or an empty text."""
 
     def checkpoint(self, cell: Cell, threads: int | None) -> DelayedSubmission:
-        """What submitit submits when it has to stop the job: the same again."""
+        """Return what submitit submits after it had to stop the job: the same job."""
         return DelayedSubmission(self, cell, threads)
 
     def __call__(self, cell: Cell, threads: int | None) -> str:
@@ -112,7 +113,7 @@ def _name(name: str) -> str:
 
 
 def _value(text: str) -> Any:
-    """A parameter as submitit wants it: numbers as numbers."""
+    """Return a parameter for submitit, with numbers as numbers."""
     for kind in (int, float):
         try:
             return kind(text)

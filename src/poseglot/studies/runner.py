@@ -1,14 +1,13 @@
-"""Working through cells: each is trained and then evaluated by the command line itself, in processes of its own, several at once.
+"""Running cells: each is trained and then evaluated by the command line in its own processes, several at once.
 
-One thread watches them all. Stopped by Ctrl-C or a kill, it stops them; killed so that it cannot, Linux kills them. Either way the next
-call goes on from the checkpoints.
+One thread watches all of them. Ctrl-C and SIGTERM stop them. If this process is killed, Linux kills them. The next call continues from
+the checkpoints.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import os
 import shlex
 import signal
@@ -20,30 +19,34 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Protocol
 
+from poseglot.files import try_lock
 from poseglot.studies.state import commands_left
 from poseglot.studies.study import Cell
 
 _PROGRAM = (sys.executable, "-m", "poseglot")
-_LOOK_EVERY = 0.2  # seconds
-_PATIENCE = 10  # seconds that a process has to end before it is killed
+_POLL_EVERY = 0.2  # seconds
+_STOP_TIMEOUT = 10  # seconds that a process has to end before it is killed
 _LINES_OF_A_FAILURE = 10
 
 
 class Work(Protocol):
-    """A cell that is being worked on, here or on a cluster."""
+    """A cell that is being run, here or on a cluster.
+
+    Attributes:
+        failure: What went wrong, once the work has ended; empty if nothing did.
+    """
 
     cell: Cell
-    # What went wrong, once it has ended; empty if nothing did.
     failure: str
 
     def ended(self) -> bool:
-        """Look how it is going."""
+        """Tell whether the work has ended, and continue it if not."""
 
     def stop(self) -> None:
-        """Ask it to end, without waiting."""
+        """Ask the work to end, without waiting."""
 
     def wait(self) -> None:
-        """See that it has ended after `stop`."""
+        """Wait until the work has ended after `stop`."""
 
 
 def run_cells(
@@ -53,13 +56,15 @@ def run_cells(
     jobs: int,
     started: Callable[[Work], None],
     ended: Callable[[Work, float], None],
-    look: Callable[[Sequence[Work]], None],
+    progress: Callable[[Sequence[Work]], None],
 ) -> list[Work]:
-    """Work through cells, `jobs` at once; one that fails does not stop the others.
+    """Run cells, `jobs` at once; one that fails does not stop the others.
 
     Args:
-        start: begins the work on a cell.
-        started, ended, look: told of every beginning, of every end with its seconds, and several times a second of all running.
+        start: Starts the work on a cell.
+        started: Called for each work that was started.
+        ended: Called for each work that has ended, with its seconds.
+        progress: Called several times a second with all running work.
 
     Returns:
         The work that failed.
@@ -72,21 +77,21 @@ def run_cells(
                     work = start(waiting.popleft())
                     running[id(work)] = work, time.monotonic()
                     started(work)
-                look([work for work, _ in running.values()])
+                progress([work for work, _ in running.values()])
                 for work, since in list(running.values()):
                     if work.ended():
                         del running[id(work)]
                         failed += [work] if work.failure else []
                         ended(work, time.monotonic() - since)
                 if running:
-                    time.sleep(_LOOK_EVERY)
+                    time.sleep(_POLL_EVERY)
         finally:
             stop([work for work, _ in running.values()])
     return failed
 
 
 def stop(running: Sequence[Work]) -> None:
-    """End all of them, at the same time."""
+    """Stop several works at the same time."""
     for work in running:
         work.stop()
     for work in running:
@@ -94,35 +99,38 @@ def stop(running: Sequence[Work]) -> None:
 
 
 class LocalWork:
-    """A cell worked on by processes of this machine, which write to the cell's log.
+    """The work on a cell in processes of this machine, which write to the cell's log.
 
-    The log is locked as long as one of them lives: two studies never write to one run, and the second finds it done.
+    The log stays locked until the work has ended, so that two studies never write to one run; the second finds it done.
+
+    Args:
+        cell: The cell.
+        threads: The threads of each process, unless OMP_NUM_THREADS is set.
     """
 
     def __init__(self, cell: Cell, threads: int | None = None) -> None:
-        """Begin; `threads` of each process unless OMP_NUM_THREADS already says it."""
         self.cell, self.failure = cell, ""
         self._environment = dict(os.environ)
         if threads is not None:
             self._environment.setdefault("OMP_NUM_THREADS", str(threads))
         cell.log.parent.mkdir(parents=True, exist_ok=True)
         self._log = cell.log.open("ab")
-        self._begun_at: int | None = None
+        self._started_at: int | None = None
         self._left: list[list[str]] = []
         self._process: subprocess.Popen[bytes] | None = None
 
     def ended(self) -> bool:
-        if self._begun_at is None:
-            if not self._lock():
+        if self._started_at is None:
+            if not try_lock(self._log):
                 return False
-            self._begun_at = self._log.seek(0, os.SEEK_END)
+            self._started_at = self._log.seek(0, os.SEEK_END)
             self._left = commands_left(self.cell)
         if self._process is not None:
             status = self._process.poll()
             if status is None:
                 return False
             if status:
-                self.failure = self._said(status)
+                self.failure = self._failure_text(status)
                 self._left = []
         if not self._left:
             self._log.close()
@@ -137,18 +145,11 @@ class LocalWork:
     def wait(self) -> None:
         if self._process is not None:
             try:
-                self._process.wait(_PATIENCE)
+                self._process.wait(_STOP_TIMEOUT)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
         self._log.close()
-
-    def _lock(self) -> bool:
-        try:
-            fcntl.flock(self._log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
 
     def _start(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         self._log.write(f"$ {as_command(arguments)}\n".encode())
@@ -159,31 +160,31 @@ class LocalWork:
             stdout=self._log,
             stderr=self._log,
             env=self._environment,
-            # A Ctrl-C is for the study, which then stops its processes.
+            # Ctrl-C goes to the study, which then stops its processes.
             start_new_session=True,
             preexec_fn=_dies_with_its_parent(),
         )
 
-    def _said(self, status: int) -> str:
+    def _failure_text(self, status: int) -> str:
         with self.cell.log.open("rb") as log:
-            log.seek(self._begun_at or 0)
+            log.seek(self._started_at or 0)
             lines = log.read().decode(errors="replace").rstrip().split("\n")
         ending = f"killed by signal {-status}" if status < 0 else f"ended with status {status}"
         return "\n".join([f"{ending}; the end of {self.cell.log}:", *(f"  {line}" for line in lines[-_LINES_OF_A_FAILURE:])])
 
 
 def as_command(arguments: Sequence[str]) -> str:
-    """What a person types."""
+    """Return the command line of some arguments."""
     return shlex.join(["poseglot", *arguments])
 
 
 def cores() -> int:
-    """That this process may use."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _dies_with_its_parent() -> Callable[[], None] | None:
-    """For a new process on Linux: the kernel kills it when this one is gone, however that came about."""
+    """Return a function for a new process that makes Linux kill it when this process is gone."""
     if sys.platform != "linux":
         return None
     set_death_signal = 1  # PR_SET_PDEATHSIG of linux/prctl.h
@@ -199,7 +200,7 @@ def _dies_with_its_parent() -> Callable[[], None] | None:
 
 @contextlib.contextmanager
 def _stopped_by_kill() -> Iterator[None]:
-    """A SIGTERM ends what we do as Ctrl-C does."""
+    """Treat SIGTERM as Ctrl-C."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""A mapping of a YAML file, taken apart key by key: whatever is wrong is refused with its place and what is accepted."""
+"""Checked access to a mapping of a YAML file. Errors name the place, what was found and what is accepted."""
 
 from __future__ import annotations
 
@@ -9,38 +9,45 @@ from typing import Any
 
 import yaml
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError, SettingError
 
 
 class Section:
-    """Attributes:
-    where: what messages call it, for example "studies/x.yaml, table 2".
+    """A mapping of a YAML file.
+
+    Args:
+        content: What YAML gave.
+        where: The place for messages, for example "studies/x.yaml, table 2".
+        keys: The accepted keys.
+
+    Raises:
+        SettingError: The content is not a mapping, or has an unknown key.
     """
 
     def __init__(self, content: Any, where: str, keys: Sequence[str]) -> None:
         self.where = where
         if not isinstance(content, dict):
-            raise PoseglotError(f"{where}: expected a mapping with the keys {', '.join(keys)}; found {content!r:.80}.")
+            raise SettingError(f"{where}: expected a mapping with the keys {', '.join(keys)}; found {content!r:.80}.")
         for key in content:
             if key not in keys:
                 close = get_close_matches(str(key), keys, n=1)
                 meant = f" Did you mean {close[0]}?" if close else ""
-                raise PoseglotError(f"{where} has an unknown key: {key}.{meant} There are {', '.join(keys)}.")
+                raise SettingError(f"{where} has an unknown key: {key}.{meant} There are {', '.join(keys)}.")
         self._content: dict[str, Any] = content
 
     def __contains__(self, key: str) -> bool:
         return key in self._content
 
     def raw(self, key: str) -> Any:
-        """The value as YAML gave it; None if it is not there."""
+        """Return the value as YAML gave it; None if it is missing."""
         return self._content.get(key)
 
-    def refuse(self, key: str, accepted: str) -> PoseglotError:
-        """The error to raise for a value that is not what is accepted."""
-        return PoseglotError(f"{self.where}: {key} takes {accepted}; found {self._content.get(key)!r:.80}.")
+    def refuse(self, key: str, accepted: str) -> SettingError:
+        """Return the error for a value that is not acceptable."""
+        return SettingError(f"{self.where}: {key} takes {accepted}; found {self._content.get(key)!r:.80}.")
 
     def text(self, key: str, default: str | None = None) -> str:
-        """A text, not empty; required where there is no default."""
+        """Return a text that is not empty; it is required if there is no default."""
         if key not in self._content and default is not None:
             return default
         value = self._required(key)
@@ -49,41 +56,42 @@ class Section:
         return value.strip()
 
     def flag(self, key: str) -> bool:
-        """True or false; false if it is not there."""
+        """Return true or false; false if it is missing."""
         value = self._content.get(key, False)
         if not isinstance(value, bool):
             raise self.refuse(key, "true or false")
         return value
 
     def entries(self, key: str) -> list[Any]:
-        """A list, not empty."""
+        """Return a list that is not empty."""
         value = self._required(key)
         if not isinstance(value, list) or not value:
             raise self.refuse(key, "a list, not empty")
         return value
 
     def names(self, key: str, known: Sequence[str]) -> tuple[str, ...]:
-        """A list of some of the known names, each once."""
+        """Return a list of known names, each at most once."""
         value = self.entries(key)
         if not all(name in known for name in value) or repeated(value) is not None:
             raise self.refuse(key, f"a list of {', '.join(known)}, each at most once")
         return tuple(value)
 
     def whole_numbers(self, key: str) -> tuple[int, ...]:
-        """A list of different whole numbers from 0."""
+        """Return a list of different whole numbers from 0."""
         value = self.entries(key)
         if not all(_is_whole(number) and number >= 0 for number in value) or repeated(value) is not None:
             raise self.refuse(key, "a list of different whole numbers from 0")
         return tuple(value)
 
     def whole_number(self, key: str, default: int) -> int:
+        """Return a whole number."""
         value = self._content.get(key, default)
         if not _is_whole(value):
             raise self.refuse(key, "a whole number")
         return int(value)
 
     def mapping(self, key: str) -> Mapping[str, Any]:
-        """A mapping with texts as keys; empty if it is not there."""
+        """Return a mapping with texts as keys; empty if it is missing."""
         value = self._content.get(key, {})
         if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
             raise self.refuse(key, "a mapping")
@@ -91,22 +99,22 @@ class Section:
 
     def _required(self, key: str) -> Any:
         if key not in self._content:
-            raise PoseglotError(f"{self.where} has no {key}.")
+            raise SettingError(f"{self.where} has no {key}.")
         return self._content[key]
 
 
 def read_yaml(path: Path, kind: str) -> Any:
-    """What a YAML file holds.
+    """Read a YAML file.
 
     Raises:
-        PoseglotError: it cannot be read.
+        FileError: The file cannot be read.
     """
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise PoseglotError(f"could not read the {kind} {path}: {error}.") from error
+        raise FileError(f"could not read the {kind} {path}: {error}.") from error
     except yaml.YAMLError as error:
-        raise PoseglotError(f"the {kind} {path} is not valid YAML: {error}") from error
+        raise FileError(f"the {kind} {path} is not valid YAML: {error}") from error
 
 
 def is_number(value: Any) -> bool:
@@ -114,7 +122,7 @@ def is_number(value: Any) -> bool:
 
 
 def repeated(values: Iterable[Hashable]) -> Any:
-    """The first value that appears a second time, or None."""
+    """Return the first value that appears a second time, or None."""
     seen = set()
     for value in values:
         if value in seen:

@@ -1,29 +1,28 @@
-"""A study: one YAML file that is a table of experiments. Read here, checked to its last recipe, and spread out into cells.
+"""A study: a YAML file that is a table of experiments. It is read, checked with all its recipes, and expanded into cells.
 
-    format: poseglot-study/1
+    format: poseglot-study/2
     title: What helps on the demo set
     about: a paragraph for the table's page
-    base: ../recipes/demo/demo.yaml    # relative to this file
-    settings: {optim.epochs: 12}       # of every run, on top of the base recipe
-    streams: [joint]
+    base: demo                         # a packaged recipe, or the path of a recipe, relative to this file
+    settings: {optim.epochs: 12}       # for every run, on top of the base recipe
+    modalities: [joint]
     seeds: [0, 1, 2]
-    folds: 0                           # 5: every run becomes five, by cross-validation on the training side
+    folds: 0                           # 5: every run becomes five, in cross-validation on the training set
     tables:
       - title: Partition strategies
-        paper: NTU-120 X-Sub, joint    # what the paper's figures were measured on
-        compare_with: none             # the row that the others of this table are compared with
+        paper: NTU-120 X-Sub, joint    # what the paper's numbers were measured on
+        compare_with: none             # the row that the others are compared with
         rows:
-          - {name: none, settings: {words.prompt: none}, paper: 84.6}
-          - {name: four parts, settings: {words.partition: four}, paper: 85.4, note: as in figure 3}
-          - {name: four streams, streams: [joint, bone], fuse: true, paper: {joint: 94.0, bone: 95.3, fused: 96.1}}
-          - {name: another recipe, base: ../recipes/nw-ucla/official.yaml}
+          - {name: none, settings: {text.prompt: none}, paper: 84.6}
+          - {name: four parts, settings: {text.partition: four}, paper: 85.4, note: as in figure 3}
+          - {name: four modalities, modalities: [joint, bone], fuse: true, paper: {joint: 94.0, bone: 95.3, fused: 96.1}}
+          - {name: another recipe, base: nw-ucla/official}
       - title: lambda
-        grid: {loss.weight: [1.0, 0.8]}    # instead of rows; `paper: [85.0, 85.5]` then gives the figures in this order
+        grid: {loss.alignment_weight: [1.0, 0.8]}    # instead of rows; `paper: [85.0, 85.5]` gives its numbers in this order
 
-Instead of `tables` there may be `tables_of: other.yaml`: the tables of another study in the same folder, on this one's base.
+`tables_of: other.yaml` instead of `tables` takes the tables of another study in the same folder, on this one's base.
 
-A cell is one recipe: what one training makes. What it is, is its recipe and nothing else: rows (of any table) that come to the same
-recipe share one run, and a run that is there already is never trained again.
+A cell is one recipe, and so one training. Rows of any table with the same recipe share one run, and a run that exists is not trained again.
 """
 
 from __future__ import annotations
@@ -36,31 +35,32 @@ from itertools import product
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import PoseglotError, SettingError
+from poseglot.files import find_yaml, packaged_names
 from poseglot.studies.section import Section, is_number, read_yaml, repeated
 from poseglot.training.recipe import DataRecipe, Recipe
-from poseglot.training.recipe_file import parse_recipe
+from poseglot.training.recipe_io import parse_recipe
 
-FORMAT = "poseglot-study/1"
+FORMAT = "poseglot-study/2"
 FUSED = "fused"
 
-_STUDY_KEYS = ("format", "title", "about", "base", "settings", "streams", "seeds", "folds", "tables", "tables_of")
+_STUDY_KEYS = ("format", "title", "about", "base", "settings", "modalities", "seeds", "folds", "tables", "tables_of")
 _TABLE_KEYS = ("title", "paper", "compare_with", "rows", "grid")
-_ROW_KEYS = ("name", "base", "settings", "streams", "fuse", "paper", "note")
-_STREAMS: tuple[str, ...] = get_args(get_type_hints(DataRecipe)["stream"])
-# What the study itself gives to every run, and the key that says it.
-_OWN = {"config": "base", "seed": "seeds", "data.stream": "streams", "data.folds": "folds", "data.fold": "folds"}
+_ROW_KEYS = ("name", "base", "settings", "modalities", "fuse", "paper", "note")
+_MODALITIES: tuple[str, ...] = get_args(get_type_hints(DataRecipe)["modality"])
+# Settings that the study sets itself, and the key for them.
+_OWN = {"config": "base", "seed": "seeds", "data.modality": "modalities", "data.folds": "folds", "data.fold": "folds"}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One recipe and the run that it becomes.
+    """A recipe and its run.
 
     Attributes:
-        recipe: what is wanted.
-        config, settings: the recipe's file and what is set on top of it, as on a command line.
-        folder: of the run.
-        accelerator: to train on.
+        recipe: The whole recipe.
+        config, settings: The recipe's file or packaged name, and the settings on top of it, as on a command line.
+        folder: The run's folder.
+        accelerator: What to train on.
     """
 
     recipe: Recipe
@@ -71,19 +71,19 @@ class Cell:
 
     @property
     def log(self) -> Path:
-        """What training and evaluation print; beside the folder, which may not be there yet."""
+        """The file for the output of training and evaluation, beside the folder."""
         return self.folder.with_name(f"{self.folder.name}.log")
 
     @property
     def train(self) -> list[str]:
-        """The arguments of `poseglot` that train it."""
+        """The arguments of `poseglot` that train the cell."""
         machine = [] if self.accelerator == "auto" else ["--accelerator", self.accelerator]
-        start = ["train", "--config", str(self.config), "--out", str(self.folder), "--resume", *machine]
+        start = ["train", "--config", self.config.as_posix(), "--out", str(self.folder), "--resume", *machine]
         return [*start, *_as_arguments(self.settings)]
 
     @property
     def evaluate(self) -> list[str]:
-        """The arguments of `poseglot` that write its scores."""
+        """The arguments of `poseglot` that write the cell's scores."""
         return ["evaluate", str(self.folder)]
 
 
@@ -92,13 +92,14 @@ class Row:
     """A row of a table.
 
     Attributes:
-        streams: in the table's order. fuse: their ensemble, too.
-        paper: the paper's figures in percent, by stream or `fused`.
-        cells: of every stream, seed and fold.
+        modalities: In the table's order.
+        fuse: Whether there is a line for their ensemble, too.
+        paper: The paper's numbers in percent, by modality or `fused`.
+        cells: The cells of every modality, seed and fold.
     """
 
     name: str
-    streams: tuple[str, ...]
+    modalities: tuple[str, ...]
     fuse: bool
     paper: Mapping[str, float]
     note: str
@@ -106,22 +107,25 @@ class Row:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What the table has a line for: every stream, then perhaps `fused`."""
-        return (*self.streams, FUSED) if self.fuse else self.streams
+        """The lines of the row: every modality, then perhaps `fused`."""
+        return (*self.modalities, FUSED) if self.fuse else self.modalities
 
     def cells_of(self, line: str, seed: int) -> list[list[Cell]]:
-        """The cells behind a line and a seed: fold by fold, those whose scores are added (one, or every stream's)."""
-        streams = self.streams if line == FUSED else (line,)
+        """Return the cells of a line and a seed: for each fold those whose scores are fused (one, or one per modality)."""
+        modalities = self.modalities if line == FUSED else (line,)
         cells: dict[tuple[str, int], Cell] = {
-            (cell.recipe.data.stream, cell.recipe.data.fold): cell for cell in self.cells if cell.recipe.seed == seed
+            (cell.recipe.data.modality, cell.recipe.data.fold): cell for cell in self.cells if cell.recipe.seed == seed
         }
-        return [[cells[stream, fold] for stream in streams] for fold in sorted({fold for _, fold in cells})]
+        return [[cells[modality, fold] for modality in modalities] for fold in sorted({fold for _, fold in cells})]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Attributes:
-    paper: what the paper's figures were measured on, or empty. compare_with: a row's name, or None.
+    """A table of a study.
+
+    Attributes:
+        paper: What the paper's numbers were measured on, or empty.
+        compare_with: The name of the row that the others are compared with, or None.
     """
 
     title: str
@@ -137,9 +141,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Study:
-    """Attributes:
-    runs: the folder of its runs.
-    command: the arguments of `poseglot` that make it again.
+    """A study, expanded into cells.
+
+    Attributes:
+        runs: The folder of its runs.
+        command: The arguments of `poseglot` that run it.
     """
 
     title: str
@@ -151,24 +157,41 @@ class Study:
 
     @property
     def cells(self) -> list[Cell]:
-        """Every distinct cell, in the order to run them: all rows have their first seed before any has its second."""
+        """All distinct cells in the order to run them: the first seed of all rows comes before the second of any."""
         cells = {cell.folder: cell for table in self.tables for row in table.rows for cell in row.cells}
         return sorted(cells.values(), key=lambda cell: self.seeds.index(cell.recipe.seed))
 
 
-def load_study(path: Path, *, runs: Path | None = None, settings: Sequence[str] = (), accelerator: str = "auto") -> Study:
-    """Read a study and spread it out. Every recipe in it is read, so that nothing wrong is found out after hours.
+def list_studies() -> list[str]:
+    """List the names of the packaged studies."""
+    return packaged_names("poseglot.studies", "library")
 
-    Args:
-        runs: the folder of the runs, by default runs/STUDY.
-        settings: of every run, as on a command line (`--optim.epochs 2`); they win over the study's.
+
+def find_study(name_or_path: str | Path) -> Path:
+    """Find a packaged study by its name, such as nw-ucla-ablation, or a study of one's own by its path, which ends in .yaml or .yml.
 
     Raises:
-        PoseglotError: what is wrong with the file, and where.
+        PoseglotError: no packaged study has this name; the message lists those there are.
     """
+    return find_yaml("poseglot.studies", "library", str(name_or_path), kind="study")
+
+
+def load_study(path: str | Path, *, runs: Path | None = None, settings: Sequence[str] = (), accelerator: str = "auto") -> Study:
+    """Read a study and expand it. All of its recipes are read, so that errors are found before anything runs.
+
+    Args:
+        path: The study's file, or the name of a packaged study.
+        runs: The folder of the runs, by default runs/STUDY.
+        settings: Settings for every run, as on a command line (`--optim.epochs 2`); they override the study's.
+        accelerator: What every run trains on.
+
+    Raises:
+        PoseglotError: The file has an error; the message names the place.
+    """
+    name, path = str(path), find_study(path)
     content = read_yaml(path, "study")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise PoseglotError(f"{path} is not a study: it must begin with 'format: {FORMAT}'.")
+        raise SettingError(f"{path} is not a study: it must begin with 'format: {FORMAT}'.")
     file = Section(content, str(path), _STUDY_KEYS)
     usual = Path("runs") / path.stem
     overrides = _from_arguments(settings)
@@ -177,38 +200,39 @@ def load_study(path: Path, *, runs: Path | None = None, settings: Sequence[str] 
         plan.table(table, f"{where}, table {number}") for number, (where, table) in enumerate(_tables(file, path), 1)
     )
     if (twice := repeated(table.title for table in tables)) is not None:
-        raise PoseglotError(f"{path} has two tables with the title {twice!r}; give each its own.")
-    command = ["study", str(_as_typed(path)), *_as_arguments(overrides)]
+        raise SettingError(f"{path} has two tables with the title {twice!r}; give each its own.")
+    typed = name if name in list_studies() else str(_as_typed(path))
+    command = ["study", typed, *_as_arguments(overrides)]
     command += ["--runs", str(plan.runs)] if plan.runs != usual else []
     command += ["--accelerator", accelerator] if accelerator != "auto" else []
     return Study(file.text("title"), file.text("about", ""), plan.seeds, tables, plan.runs, tuple(command))
 
 
 def _tables(file: Section, path: Path) -> list[tuple[str, Any]]:
-    """Every table as it is written, and the file that it is written in."""
+    """Return every table as YAML gave it, and the file that it is in."""
     if "tables_of" not in file:
         return [(str(path), table) for table in file.entries("tables")]
     if "tables" in file:
-        raise PoseglotError(f"{path} must have either tables or tables_of.")
+        raise SettingError(f"{path} must have either tables or tables_of.")
     other = path.parent / file.text("tables_of")
     content = read_yaml(other, "study")
     if not isinstance(content, dict) or content.get("format") != FORMAT or "tables" not in content:
-        raise PoseglotError(f"{other}, which {path} takes its tables of, is not a study with tables.")
+        raise SettingError(f"{other}, named by tables_of in {path}, is not a study with tables.")
     return [(str(other), table) for table in Section(content, str(other), _STUDY_KEYS).entries("tables")]
 
 
 class _Plan:
-    """What a study's tables share, and the cells that they have come to so far."""
+    """What the tables of a study share, and the cells made so far."""
 
     def __init__(self, file: Section, folder: Path, runs: Path, overrides: Mapping[str, str], accelerator: str) -> None:
         self.folder, self.runs, self.overrides, self.accelerator = folder, runs, overrides, accelerator
         self.base = file.text("base")
         self.settings = _settings(file)
-        self.streams = file.names("streams", _STREAMS) if "streams" in file else ("joint",)
+        self.modalities = file.names("modalities", _MODALITIES) if "modalities" in file else ("joint",)
         self.seeds = file.whole_numbers("seeds")
         self.folds = file.whole_number("folds", 0)
         if self.folds == 1 or self.folds < 0:
-            raise file.refuse("folds", "0 (look at the test side), or the number of folds from 2")
+            raise file.refuse("folds", "0 (evaluate on the test set), or a number of folds from 2")
         self.cells: list[Cell] = []
 
     def table(self, content: Any, where: str) -> Table:
@@ -216,16 +240,16 @@ class _Plan:
         title = section.text("title")
         section.where += f" ({title})"
         if ("rows" in section) == ("grid" in section):
-            raise PoseglotError(f"{section.where} must have either rows or a grid.")
+            raise SettingError(f"{section.where} must have either rows or a grid.")
         described = _grid_rows(section) if "grid" in section else section.entries("rows")
         rows = tuple(self.row(row, f"{section.where}, row {number}", title) for number, row in enumerate(described, 1))
         names = [row.name for row in rows]
         if (twice := repeated(names)) is not None:
-            raise PoseglotError(f"{section.where} has two rows named {twice!r}; give each its own name.")
+            raise SettingError(f"{section.where} has two rows named {twice!r}; give each its own name.")
         compare_with = section.text("compare_with") if "compare_with" in section else None
         if compare_with is not None and compare_with not in names:
             raise section.refuse("compare_with", f"the name of one of the table's rows ({', '.join(names)})")
-        # The figures of a grid stand in `paper` too, as a list.
+        # In a grid, `paper` may also be the list of numbers.
         paper = section.text("paper", "") if not isinstance(section.raw("paper"), list) or "grid" not in section else ""
         return Table(title, paper, compare_with, rows)
 
@@ -233,39 +257,40 @@ class _Plan:
         section = Section(content, where, _ROW_KEYS)
         name = section.text("name")
         section.where += f" ({name})"
-        streams = section.names("streams", _STREAMS) if "streams" in section else self.streams
+        modalities = section.names("modalities", _MODALITIES) if "modalities" in section else self.modalities
         fuse = section.flag("fuse")
-        if fuse and len(streams) < 2:
-            raise PoseglotError(f"{section.where}: fuse needs at least two streams; there is {streams[0]}.")
-        config = _as_typed(self.folder / section.text("base", self.base))
+        if fuse and len(modalities) < 2:
+            raise SettingError(f"{section.where}: fuse needs at least two modalities; there is {modalities[0]}.")
+        base = section.text("base", self.base)
+        config = _as_typed(self.folder / base) if base.endswith((".yaml", ".yml")) else Path(base)
         settings = {**self.settings, **_settings(section), **self.overrides}
         try:
-            recipe = parse_recipe(["--config", str(config), *_as_arguments(settings)])
+            recipe = parse_recipe(["--config", config.as_posix(), *_as_arguments(settings)])
             cells = tuple(
-                self.cell(recipe, config, settings, stream, seed, fold, (name, table))
+                self.cell(recipe, config, settings, modality, seed, fold, (name, table))
                 for seed in self.seeds
-                for stream in streams
+                for modality in modalities
                 for fold in (range(1, self.folds + 1) if self.folds else [0])
             )
         except PoseglotError as error:
-            raise PoseglotError(f"{section.where}: {error}") from error
+            raise SettingError(f"{section.where}: {error}") from error
         note = section.text("note", "")
-        return Row(name, streams, fuse, _paper(section, (*streams, FUSED) if fuse else streams), note, cells)
+        return Row(name, modalities, fuse, _paper(section, (*modalities, FUSED) if fuse else modalities), note, cells)
 
     def cell(
         self,
         recipe: Recipe,
         config: Path,
         settings: Mapping[str, str],
-        stream: Any,
+        modality: Any,
         seed: int,
         fold: int,
         names: tuple[str, str],
     ) -> Cell:
-        """The cell of one stream, seed and fold of a row; the one made before, if it has the same recipe."""
-        data = replace(recipe.data, stream=stream)
-        settings = {**settings, "data.stream": stream, "seed": str(seed)}
-        name = f"{stream}-seed{seed}"
+        """Return the cell of a modality, seed and fold of a row; an existing one if the recipe is the same."""
+        data = replace(recipe.data, modality=modality)
+        settings = {**settings, "data.modality": modality, "seed": str(seed)}
+        name = f"{modality}-seed{seed}"
         if self.folds:
             data = replace(data, folds=self.folds, fold=fold)
             settings |= {"data.folds": str(self.folds), "data.fold": str(fold)}
@@ -278,13 +303,15 @@ class _Plan:
         taken = {cell.folder for cell in self.cells}
         free = [folder for folder in (self.runs / f"{row}-{name}", self.runs / f"{table}-{row}-{name}") if folder not in taken]
         if not free:
-            raise PoseglotError(f"its runs would be called like those of another row ({row}-{name}); name it differently.")
+            raise SettingError(
+                f"its runs would have the same folders as those of another row ({row}-{name}); name it differently."
+            )
         self.cells.append(Cell(recipe, config, settings, free[0], self.accelerator))
         return self.cells[-1]
 
 
 def _grid_rows(section: Section) -> list[dict[str, Any]]:
-    """Every combination of a grid as a row."""
+    """Return every combination of a grid as a row."""
     grid = section.mapping("grid")
     if not grid or not all(isinstance(values, list) and values for values in grid.values()):
         raise section.refuse("grid", "settings, each with the list of its values")
@@ -292,29 +319,29 @@ def _grid_rows(section: Section) -> list[dict[str, Any]]:
     for values in product(*grid.values()):
         settings = dict(zip(grid, values, strict=True))
         rows.append({"name": ", ".join(f"{key} {_as_text(value)}" for key, value in settings.items()), "settings": settings})
-    figures = section.raw("paper")
-    if isinstance(figures, list):
-        if len(figures) != len(rows):
-            raise section.refuse("paper", f"a figure for each of the {len(rows)} rows of the grid, or a text")
-        for row, figure in zip(rows, figures, strict=True):
-            row["paper"] = figure
+    numbers = section.raw("paper")
+    if isinstance(numbers, list):
+        if len(numbers) != len(rows):
+            raise section.refuse("paper", f"a number for each of the {len(rows)} rows of the grid, or a text")
+        for row, number in zip(rows, numbers, strict=True):
+            row["paper"] = number
     return rows
 
 
 def _paper(section: Section, lines: Sequence[str]) -> Mapping[str, float]:
-    figures = section.raw("paper")
-    if figures is None:
+    numbers = section.raw("paper")
+    if numbers is None:
         return {}
-    if is_number(figures) and len(lines) == 1:
-        return {lines[0]: float(figures)}
-    if isinstance(figures, dict) and all(key in lines and is_number(value) for key, value in figures.items()):
-        return {key: float(value) for key, value in figures.items()}
-    accepted = "a figure in percent" if len(lines) == 1 else f"figures in percent by name ({', '.join(lines)})"
+    if is_number(numbers) and len(lines) == 1:
+        return {lines[0]: float(numbers)}
+    if isinstance(numbers, dict) and all(key in lines and is_number(value) for key, value in numbers.items()):
+        return {key: float(value) for key, value in numbers.items()}
+    accepted = "a number in percent" if len(lines) == 1 else f"numbers in percent by name ({', '.join(lines)})"
     raise section.refuse("paper", accepted)
 
 
 def _settings(section: Section) -> dict[str, str]:
-    """A section's settings as texts for a command line."""
+    """Return a section's settings as texts for a command line."""
     settings = section.mapping("settings")
     try:
         texts = {name: _as_text(value) for name, value in settings.items()}
@@ -325,51 +352,51 @@ def _settings(section: Section) -> dict[str, str]:
 
 
 def _refuse_own(names: Sequence[str] | Mapping[str, Any], where: str) -> None:
-    """Refuse settings that are the study's own matter, and whole sections."""
+    """Refuse settings that the study sets itself, and whole sections."""
     sections = {name for name, kind in get_type_hints(Recipe).items() if is_dataclass(kind)}
     for name in names:
         if name in _OWN:
-            raise PoseglotError(f"{where}: {name} is no setting of a study's runs; the study's file says it as {_OWN[name]}.")
+            raise SettingError(f"{where}: {name} cannot be set here; a study sets it with its key {_OWN[name]}.")
         if name in sections:
-            raise PoseglotError(f"{where}: {name} is a whole section; give its settings one by one, like optim.epochs: 12.")
+            raise SettingError(f"{where}: {name} is a whole section; give single settings, like optim.epochs: 12.")
 
 
 def _as_text(value: Any) -> str:
-    """A value as it stands on a command line, where it is read as YAML."""
+    """Return a value as it is on a command line, where it is read as YAML."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def _as_arguments(settings: Mapping[str, str]) -> list[str]:
     arguments = []
     for name, value in settings.items():
-        # A value that looks like an option must hang on its name.
+        # A value that looks like an option needs an equals sign.
         arguments += [f"--{name}={value}"] if value.startswith("-") else [f"--{name}", value]
     return arguments
 
 
 def _from_arguments(arguments: Sequence[str]) -> dict[str, str]:
-    """Settings from a command line.
+    """Parse settings from a command line.
 
     Raises:
-        PoseglotError: a name without a value, or a value without a name.
+        SettingError: A name has no value, or a value has no name.
     """
     settings: dict[str, str] = {}
     left = list(arguments)
     while left:
         name, equals, value = left.pop(0).partition("=")
         if not name.startswith("--") or not (equals or (left and not left[0].startswith("--"))):
-            raise PoseglotError(f"cannot use {name!r}: settings are given as a name and a value, like --optim.epochs 2.")
+            raise SettingError(f"cannot use {name!r}: settings are given as a name and a value, like --optim.epochs 2.")
         settings[name.removeprefix("--")] = value if equals else left.pop(0)
     _refuse_own(settings, "the command line")
     return settings
 
 
 def _as_typed(path: Path) -> Path:
-    """A path as a person in this folder would type it."""
+    """Return a path relative to the current folder, if it is inside."""
     whole, here = path.resolve(), Path.cwd().resolve()
     return whole.relative_to(here) if whole.is_relative_to(here) else whole
 
 
 def _slug(name: str) -> str:
-    """A name as a part of a folder's name."""
+    """Return a name that can be part of a folder's name."""
     return re.sub(r"[^\w.]+", "-", name.lower()).strip("-.") or "row"

@@ -1,10 +1,9 @@
-"""What a study came to, as a page to read (Markdown) and as a file to compute with (CSV): made of the runs' scores, never by hand."""
+"""The results of a study as a page (Markdown) and as data (CSV), made from the runs' scores."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import shlex
 from collections import Counter
@@ -14,70 +13,71 @@ from pathlib import Path
 
 import numpy as np
 
-from poseglot.evaluation.comparison import mean_and_deviation, paired_difference, verdict
+from poseglot.evaluation.comparison import paired_difference
 from poseglot.evaluation.ensemble import GAP_WEIGHTS, fuse
-from poseglot.evaluation.metrics import Count, Hits, hits
+from poseglot.evaluation.metrics import Accuracy, Correct, correct, mean_and_deviation
 from poseglot.evaluation.scores import SavedScores, load_scores
 from poseglot.files import write_atomically
 from poseglot.studies.runner import as_command
 from poseglot.studies.state import is_done
 from poseglot.studies.study import FUSED, Cell, Row, Study, Table
-from poseglot.training.run import Run
+from poseglot.training.run_folder import RunFolder
 
-COLUMNS = ("table", "row", "stream", "seed", "fold", "correct", "total", "percent", "paper", "run", "command")
+COLUMNS = ("table", "row", "modality", "seed", "fold", "correct", "total", "percent", "paper", "run", "command")
 _NOTHING = "-"
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a line of a table says of one seed and fold, clip by clip."""
+    """The results behind a line of a table for one seed or fold, clip by clip."""
 
     names: tuple[str, ...]
-    correct: Hits
+    correct: Correct
 
     @property
-    def count(self) -> Count:
-        return Count(int(self.correct.sum()), len(self.correct))
+    def accuracy(self) -> Accuracy:
+        """The top-1 accuracy."""
+        return Accuracy(int(self.correct.sum()), len(self.correct))
 
 
 class Results:
-    """The scores of the cells that are done, each read once."""
+    """The scores of the cells that are done; each file is read once."""
 
     def __init__(self, cells: Iterable[Cell]) -> None:
         self._scores: dict[Path, SavedScores] = {
-            cell.folder: load_scores(Run(cell.folder).scores) for cell in cells if is_done(cell)
+            cell.folder: load_scores(RunFolder(cell.folder).scores) for cell in cells if is_done(cell)
         }
 
     def of(self, cells: Sequence[Cell]) -> Outcome | None:
-        """Of one cell, or of several streams' ensemble with GAP's fixed weights; None unless all are done."""
+        """Return the outcome of a cell, or of several modalities' ensemble with GAP's fixed weights; None unless all are done."""
         found = [self._scores.get(cell.folder) for cell in cells]
         scores = [each for each in found if each is not None]
         if len(scores) < len(cells):
             return None
         first, logits = scores[0], scores[0].logits
         if len(scores) > 1:
-            logits = fuse([each.logits for each in scores], [GAP_WEIGHTS[cell.recipe.data.stream] for cell in cells])
-        return Outcome(first.names, hits(logits, first.labels))
+            logits = fuse([each.logits for each in scores], [GAP_WEIGHTS[cell.recipe.data.modality] for cell in cells])
+        return Outcome(first.names, correct(logits, first.labels))
 
     def of_seed(self, row: Row, line: str, seed: int) -> Outcome | None:
-        """All folds of a seed together; None unless all are done."""
+        """Return the outcome of all folds of a seed together; None unless all are done."""
         folds = [self.of(cells) for cells in row.cells_of(line, seed)]
-        there = [fold for fold in folds if fold is not None]
-        if len(there) < len(folds):
+        done = [fold for fold in folds if fold is not None]
+        if len(done) < len(folds):
             return None
-        names = tuple(name for fold in there for name in fold.names)
-        return Outcome(names, np.concatenate([fold.correct for fold in there]))
+        names = tuple(name for fold in done for name in fold.names)
+        return Outcome(names, np.concatenate([fold.correct for fold in done]))
 
     def data_set(self) -> str:
-        """What the scores say they are of."""
+        """Return the data sets and splits of the scores."""
         return " and ".join(sorted({f"{scores.dataset}, split {scores.split}" for scores in self._scores.values()}))
 
 
 def write_tables(study: Study, folder: Path) -> tuple[Path, Path]:
-    """Write table.md and table.csv of what is done so far; whoever reads them meanwhile sees the old ones or the new.
+    """Write table.md and table.csv of what is done so far, atomically.
 
     Raises:
-        PoseglotError: the disk refused.
+        FileError: The files could not be written.
     """
     results = Results(study.cells)
     page, numbers = folder / "table.md", folder / "table.csv"
@@ -87,7 +87,7 @@ def write_tables(study: Study, folder: Path) -> tuple[Path, Path]:
 
 
 def long_form(study: Study, results: Results) -> str:
-    """CSV, a line for every table, row, stream (or `fused`), seed and fold; correct, total and percent are empty until it is done."""
+    """Return CSV with a line per table, row, modality (or `fused`), seed and fold; results are empty until they are there."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -99,7 +99,7 @@ def long_form(study: Study, results: Results) -> str:
                         outcome = results.of(cells)
                         numbers: list[object] = ["", "", ""]
                         if outcome is not None:
-                            numbers = [outcome.count.correct, outcome.count.total, f"{outcome.count.percent:.4f}"]
+                            numbers = [outcome.accuracy.correct, outcome.accuracy.total, f"{outcome.accuracy.percent:.4f}"]
                         about = [table.title, row.name, line, seed, cells[0].recipe.data.fold]
                         folders = shlex.join(str(cell.folder) for cell in cells)
                         writer.writerow([*about, *numbers, row.paper.get(line, ""), folders, _command(line, cells)])
@@ -107,49 +107,49 @@ def long_form(study: Study, results: Results) -> str:
 
 
 def markdown(study: Study, results: Results) -> str:
-    """The page."""
+    """Return the page."""
     several_seeds = "; ± is the standard deviation between seeds" if len(study.seeds) > 1 else ""
     parts = [
         f"# {study.title}",
         *([study.about] if study.about else []),
-        f"Accuracy (top-1) of the last epoch on {_side(study, results)}, with the clips that were right, seed by seed{several_seeds}. "
+        f"Accuracy (top-1) of the last epoch on {_subset(study, results)}, with the correct clips of each seed{several_seeds}. "
         "`poseglot study` made this page from the runs' scores.",
     ]
     for table in study.tables:
         parts += [f"## {table.title}", _table(study, table, results)]
         if table.compare_with is not None:
             parts.append(
-                f"The difference is that of the means, row (B) minus {table.compare_with} (A), in points, with its 95 % interval: a "
-                "bootstrap over clips and, where there are several, seeds, paired by both; clips of one person are taken for independent."
+                f"The difference is the mean of a row (B) minus that of {table.compare_with} (A), in points, with its 95 % interval: a "
+                "bootstrap over clips and, if there are several, seeds, paired by both; clips of one person are treated as independent."
             )
     parts += ["## Commands", _commands(study), _machines(study.cells)]
     return "\n\n".join(parts) + "\n"
 
 
-def _side(study: Study, results: Results) -> str:
+def _subset(study: Study, results: Results) -> str:
     folds = sorted({cell.recipe.data.folds for cell in study.cells})
-    sides = [
-        "the test side" if not n else f"the held-out folds of the training side ({n}-fold cross-validation)" for n in folds
+    subsets = [
+        "the test set" if not n else f"the held-out folds of the training set ({n}-fold cross-validation)" for n in folds
     ]
     data = results.data_set()
-    return " or ".join(sides) + (f" ({data})" if data else "")
+    return " or ".join(subsets) + (f" ({data})" if data else "")
 
 
 def _table(study: Study, table: Table, results: Results) -> str:
-    """One table; columns that would be empty in every row are left out."""
+    """Return a table without columns that are empty in every row."""
     reference = table.reference
     lines = [(row, line) for row in table.rows for line in row.lines]
     measured_on = f" ({table.paper})" if table.paper else ""
     columns: dict[str, list[str]] = {
         "row": [row.name for row, _ in lines],
-        "stream": [line for _, line in lines],
+        "modality": [line for _, line in lines],
         "accuracy": [_accuracy([results.of_seed(row, line, seed) for seed in study.seeds]) for row, line in lines],
         f"paper{measured_on}": [f"{row.paper[line]:g} %" if line in row.paper else _NOTHING for row, line in lines],
         f"difference to {table.compare_with}": [_difference(study.seeds, results, reference, row, line) for row, line in lines],
         "note": [row.note or _NOTHING for row, _ in lines],
     }
     if len({line for _, line in lines}) == 1:
-        del columns["stream"]
+        del columns["modality"]
     if not any(row.paper for row in table.rows):
         del columns[f"paper{measured_on}"]
     if reference is None:
@@ -161,8 +161,8 @@ def _table(study: Study, table: Table, results: Results) -> str:
 
 
 def _accuracy(outcomes: Sequence[Outcome | None]) -> str:
-    """`84.61 ± 0.52 % (244/288, 240/288; 2 of 3 seeds)`."""
-    counts = [outcome.count for outcome in outcomes if outcome is not None]
+    """Return an accuracy as `84.61 ± 0.52 % (244/288, 240/288; 2 of 3 seeds)`."""
+    counts = [outcome.accuracy for outcome in outcomes if outcome is not None]
     if not counts:
         return _NOTHING
     mean, deviation = mean_and_deviation(counts)
@@ -172,11 +172,11 @@ def _accuracy(outcomes: Sequence[Outcome | None]) -> str:
 
 
 def _difference(seeds: Sequence[int], results: Results, reference: Row | None, row: Row, line: str) -> str:
-    """Of a row to the one that it is compared with, by the seeds that both have."""
+    """Return the difference of a row to the one that it is compared with, over the seeds that both have."""
     if reference is None or row is reference:
         return _NOTHING
     if line not in reference.lines:
-        return f"- (no {line} there)"
+        return f"- (no {line} in it)"
     if all(row.cells_of(line, seed) == reference.cells_of(line, seed) for seed in seeds):
         return "the same runs"
     both = [(results.of_seed(reference, line, seed), results.of_seed(row, line, seed)) for seed in seeds]
@@ -185,14 +185,14 @@ def _difference(seeds: Sequence[int], results: Results, reference: Row | None, r
         return _NOTHING
     if len({outcome.names for pair in pairs for outcome in pair}) > 1:
         return "other clips"
-    a, b = (np.stack([pair[side].correct for pair in pairs]) for side in (0, 1))
+    a, b = (np.stack([pair[subset].correct for pair in pairs]) for subset in (0, 1))
     found = paired_difference(a, b, paired_runs=True)
     seen = f"; {len(pairs)} of {len(seeds)} seeds" if len(pairs) < len(seeds) else ""
-    return f"{found.points:+.2f} [{found.low:+.2f}, {found.high:+.2f}{seen}]: {verdict(found)}"
+    return f"{found.points:+.2f} [{found.low:+.2f}, {found.high:+.2f}{seen}]: {found.verdict}"
 
 
 def _commands(study: Study) -> str:
-    """The study's own command, and those behind every number, line by line of the tables."""
+    """Return the study's own command, and those behind every number."""
     every: list[str] = []
     seen: set[Path] = set()
     for table in study.tables:
@@ -218,12 +218,12 @@ def _commands(study: Study) -> str:
 
 
 def _from_folds(row: Row) -> bool:
-    """Whether a row's numbers are put together from folds."""
+    """Tell whether a row's numbers are joined from folds."""
     return any(cell.recipe.data.folds for cell in row.cells)
 
 
 def _commands_of(study: Study, row: Row, line: str, seen: set[Path]) -> list[str]:
-    """The commands behind one line of a table; of a run that another line has had, its folder."""
+    """Return the commands behind a line of a table; of a run that was listed before, only its folder."""
     commands = []
     for cells in (cells for seed in study.seeds for cells in row.cells_of(line, seed)):
         if line == FUSED:
@@ -237,13 +237,15 @@ def _commands_of(study: Study, row: Row, line: str, seen: set[Path]) -> list[str
 
 
 def _comparison(study: Study, reference: Row, row: Row, line: str) -> str:
-    """The command behind a difference."""
-    a, b = ([str(cell.folder) for seed in study.seeds for (cell,) in side.cells_of(line, seed)] for side in (reference, row))
-    return as_command(["compare", *a, "--against", *b])
+    """Return the command behind a difference."""
+    a, b = (
+        [str(cell.folder) for seed in study.seeds for (cell,) in subset.cells_of(line, seed)] for subset in (reference, row)
+    )
+    return as_command(["compare", *b, "--baseline", *a])
 
 
 def _command(line: str, cells: Sequence[Cell]) -> str:
-    """What makes a number of the table from nothing, or - of an ensemble - from its runs."""
+    """Return the command that makes a number from nothing, or that of an ensemble from its runs."""
     if line == FUSED:
         return as_command(["ensemble", *(str(cell.folder) for cell in cells)])
     (cell,) = cells
@@ -251,14 +253,13 @@ def _command(line: str, cells: Sequence[Cell]) -> str:
 
 
 def _machines(cells: Sequence[Cell]) -> str:
-    """What the runs that are done ran on, with which versions, for how long."""
+    """Return a table of the machines, versions and training times of the runs that are done."""
     runs: Counter[tuple[str, ...]] = Counter()
     seconds: Counter[tuple[str, ...]] = Counter()
     names = ("poseglot", "commit", "torch", "python", "system", "device", "processes", "threads")
     for cell in cells:
-        run = Run(cell.folder)
-        if is_done(cell) and run.machine.exists():
-            machine = json.loads(run.machine.read_text())
+        run = RunFolder(cell.folder)
+        if is_done(cell) and (machine := run.read_machine()):
             key = tuple(str(machine.get(name) or _NOTHING) for name in names)
             runs[key] += 1
             seconds[key] += round(sum(entry["seconds"] for entry in run.read_log()))
@@ -270,5 +271,5 @@ def _machines(cells: Sequence[Cell]) -> str:
 
 
 def _in_a_cell(text: str) -> str:
-    """A text that does not break a Markdown table."""
+    """Return a text that does not break a Markdown table."""
     return " ".join(text.replace("|", "\\|").split())

@@ -1,13 +1,18 @@
-"""From a recipe to the things it names: data, model, words. Checked against each other before anything is trained."""
+"""From a recipe to the things it names: data, model and texts, checked against each other before anything is trained."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
+from poseglot.data.dataset import ClipDataset
+from poseglot.data.store import PackedStore, open_store
 from poseglot.descriptions import (
     Description,
     PromptTable,
@@ -16,18 +21,16 @@ from poseglot.descriptions import (
     make_prompts,
     nearest_states,
 )
-from poseglot.errors import PoseglotError
-from poseglot.models.official import hop_transform, official_parts
+from poseglot.errors import SettingError
+from poseglot.models.convert import input_transform, official_parts
 from poseglot.models.recognizer import RecognizerSpec, new_recognizer
 from poseglot.models.text import TextEncoder, load_text_encoder
-from poseglot.models.text.context import ContextEncoder
+from poseglot.models.text.prompt_learner import PromptLearner
 from poseglot.skeletons.layout import GLOBAL, Layout, load_layout
-from poseglot.skeletons.store import PackedStore, open_store
-from poseglot.skeletons.transforms import protocol_named
-from poseglot.skeletons.views import Views
-from poseglot.training.recipe import Recipe, WordsRecipe
-from poseglot.training.sides import divided, numbers_of, sides
-from poseglot.training.task import Task, TextBank
+from poseglot.training.gap import GAP, TextFeatures, balance
+from poseglot.training.recipe import Recipe, TextRecipe
+from poseglot.training.subsets import class_mapping, class_split, subsets
+from poseglot.transforms import Pipeline, load_pipeline
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,14 +38,14 @@ class Built:
     """Everything a recipe names.
 
     Attributes:
-        train, test: the clips to learn from and those to look at (see `poseglot.training.sides`), of the classes that are seen.
-        task: model and loss, on the CPU.
-        prompts: None without words.
+        train, test: The clips for training and validation (see `poseglot.training.subsets`), of the classes that are seen.
+        task: The model with its loss, on the CPU.
+        prompts: None without text.
     """
 
-    train: Views
-    test: Views
-    task: Task
+    train: ClipDataset
+    test: ClipDataset
+    task: GAP
     prompts: PromptTable | None
 
 
@@ -50,66 +53,108 @@ def build(recipe: Recipe) -> Built:
     """Open the data and build the model, with weights drawn from the recipe's seed.
 
     Raises:
-        PoseglotError: something the recipe names is missing or does not fit.
+        PoseglotError: Something the recipe names is missing or does not fit.
     """
     store = open_store(Path(recipe.data.store))
     layout = load_layout(store.info.layout)
-    protocol = protocol_named(recipe.data.protocol or store.info.protocol)
-    protocol.check(effective_scale=recipe.data.effective_scale)
-    seen = divided(recipe.data, store).seen
-    prompts, bank = build_words(recipe, seen) if recipe.with_words else (None, None)
-    spec = _recognizer_spec(recipe, store, seen, layout, prompts, bank)
+    pipeline = load_pipeline(recipe.data.pipeline or store.info.pipeline)
+    seen = class_split(recipe.data, store).seen
+    prompts, bank = build_text(recipe, seen) if recipe.with_text else (None, None)
+    spec = _recognizer_spec(recipe, store, seen, layout, pipeline, prompts, bank)
     recognizer = new_recognizer(spec, seed=recipe.seed)
-    numbers = numbers_of(seen, store)
-    train, test = (Views(store, places, protocol, spec.stream, layout, numbers) for places in sides(recipe.data, store))
+    numbers = class_mapping(seen, store)
+    pipelines = _augmented(pipeline, recipe.data.augment, seen), pipeline
+    train, test = (
+        ClipDataset(store, indices, transform=partial(each, modality=spec.modality), class_mapping=numbers)
+        for each, indices in zip(pipelines, subsets(recipe.data, store), strict=True)
+    )
     if recipe.optim.drop_last and len(train) * recipe.data.repeat < recipe.optim.batch_size:
-        raise PoseglotError(
+        raise SettingError(
             f"an epoch has {len(train) * recipe.data.repeat} samples, fewer than one batch of {recipe.optim.batch_size}, and "
             "optim.drop_last would leave them all out. Lower optim.batch_size, raise data.repeat, or set optim.drop_last false."
         )
-    clips = train.labels.bincount(minlength=len(seen))
-    return Built(train, test, Task(recognizer, recipe.loss, bank=bank, clips=clips), prompts)
+    loss = recipe.loss
+    task = GAP(
+        recognizer,
+        bank=bank,
+        alignment_weight=loss.alignment_weight,
+        learn_alignment_weight=loss.learn_alignment_weight,
+        logit_scale=loss.logit_scale,
+        learn_logit_scale=loss.learn_logit_scale,
+        target=loss.target,
+        sentences=_numbers(prompts.sentences) if prompts is not None and loss.positives == "text" else None,
+        label_smoothing=loss.label_smoothing,
+        class_weights=balance(train.labels.bincount(minlength=len(seen))) if loss.balanced else None,
+    )
+    return Built(train, test, task, prompts)
 
 
-def build_words(recipe: Recipe, classes: Sequence[str]) -> tuple[PromptTable, TextBank]:
-    """What is read, and what reads it, for a recipe with words.
+def _augmented(pipeline: Pipeline, augment: Sequence[Any], classes: Sequence[str]) -> Pipeline:
+    """Return a pipeline with further transforms behind it.
 
     Raises:
-        PoseglotError: a class is not described, or the text encoder cannot be had.
+        SettingError: Mirrored clips would be of another class.
+        PipelineError: A transform is unknown or refuses its settings.
     """
-    words = recipe.words
-    descriptions = load_descriptions(words.descriptions).of(classes)
-    encoder = load_text_encoder(words.encoder)
-    prompts = prompts_of(words, descriptions, encoder)
+    if not augment:
+        return pipeline
+    names = [next(iter(entry)) if isinstance(entry, Mapping) else entry for entry in augment]
+    sided = [label for label in classes if {"left", "right"} & set(label.lower().split())]
+    if "mirror" in names and sided:
+        raise SettingError(
+            f"data.augment has mirror, which swaps left and right, but there are classes that name a side: {', '.join(sided)}. "
+            "Leave mirror out."
+        )
+    return load_pipeline({**pipeline.table(), "transforms": [*pipeline.table()["transforms"], *augment]})
+
+
+def _numbers(names: Sequence[str]) -> Tensor:
+    """Number names, equal ones alike."""
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return torch.tensor([numbers[name] for name in names])
+
+
+def build_text(recipe: Recipe, classes: Sequence[str]) -> tuple[PromptTable, TextFeatures]:
+    """Make the texts and their encoder, for a recipe with text.
+
+    Raises:
+        PoseglotError: A class is not described, or the text encoder cannot be had.
+    """
+    text = recipe.text
+    descriptions = load_descriptions(text.descriptions).of(classes)
+    encoder = load_text_encoder(text.encoder)
+    prompts = prompts_of(text, descriptions, encoder)
     context = None
-    if words.prompt == "learned":
-        context = ContextEncoder(encoder, length=words.context, seed=recipe.seed)
-    return prompts, TextBank(prompts.texts, encoder, context=context, frozen=words.learning == "frozen")
+    if text.prompt == "learned":
+        context = PromptLearner(encoder, length=text.context_length, seed=recipe.seed)
+    return prompts, TextFeatures(prompts.texts, encoder, context=context, frozen=text.freeze, train_layers=text.train_layers)
 
 
-def prompts_of(words: WordsRecipe, descriptions: Sequence[Description], encoder: TextEncoder) -> PromptTable:
-    """The texts of some classes as a recipe has them.
+def prompts_of(text: TextRecipe, descriptions: Sequence[Description], encoder: TextEncoder | None) -> PromptTable:
+    """Return the texts of some classes as a recipe has them.
 
     Args:
-        encoder: pre-trained, as it was before it learned (the prompt `states` asks it which states are near).
+        encoder: The text encoder as it was before the training. Only the prompt `states` needs it, to find the nearest states.
     """
+    assert encoder is not None or text.prompt != "states"
     return make_prompts(
         descriptions,
-        prompt=words.prompt,
-        partition=words.partition,
-        states=_states(descriptions, words, encoder) if words.prompt == "states" else (),
-        official_format=words.official_format,
+        prompt=text.prompt,
+        partition=text.partition,
+        states=_states(descriptions, text, encoder) if encoder is not None and text.prompt == "states" else (),
+        official_format=text.official_format,
+        name_parts=text.name_parts,
     )
 
 
-def _states(descriptions: Sequence[Description], words: WordsRecipe, encoder: TextEncoder) -> list[list[str]]:
-    """The part states nearest to each class name, as the pre-trained text encoder sees them."""
-    vocabulary = load_vocabulary(words.vocabulary)
+def _states(descriptions: Sequence[Description], text: TextRecipe, encoder: TextEncoder) -> list[list[str]]:
+    """Find the part states nearest to each class name in the pre-trained text encoder's space."""
+    vocabulary = load_vocabulary(text.vocabulary)
     encoder.eval()
     with torch.no_grad():
         labels = encoder(encoder.tokenize([description.label for description in descriptions]))
         states = encoder(encoder.tokenize(vocabulary))
-    return [[vocabulary[place] for place in nearest] for nearest in nearest_states(labels, states, words.states)]
+    return [[vocabulary[index] for index in nearest] for nearest in nearest_states(labels, states, text.states)]
 
 
 def _recognizer_spec(
@@ -117,32 +162,33 @@ def _recognizer_spec(
     store: PackedStore,
     classes: tuple[str, ...],
     layout: Layout,
+    pipeline: Pipeline,
     prompts: PromptTable | None,
-    bank: TextBank | None,
+    bank: TextFeatures | None,
 ) -> RecognizerSpec:
-    stream: str = recipe.data.stream
+    modality: str = recipe.data.modality
     levels: dict[str, tuple[int, ...]] = {}
     if recipe.with_levels:
-        partition = official_parts(layout, stream) if recipe.words.official_parts else layout.partition(recipe.words.partition)
+        partition = official_parts(layout, modality) if recipe.text.official_parts else layout.partition(recipe.text.partition)
         everything = tuple(range(len(layout)))
         names = prompts.levels if prompts is not None else tuple(partition)
         levels = {level: everything if level == GLOBAL else tuple(partition[level]) for level in names}
     transform = None
     if recipe.model.official_input_transform:
-        transform = tuple(map(tuple, hop_transform(layout, stream).tolist()))
+        transform = tuple(map(tuple, input_transform(layout, modality).tolist()))
         # The authors' network makes its bones itself, from joints.
-        stream = stream.replace("bone", "joint")
+        modality = modality.replace("bone", "joint")
     return RecognizerSpec(
         layout=layout.described(),
         classes=classes,
-        people=store.people,
+        num_persons=store.max_persons,
         channels=store.joints.shape[-1],
         encoder=recipe.model.encoder,
-        options={"width": recipe.model.width, **recipe.model.options},
+        encoder_kwargs={"base_channels": recipe.model.base_channels, **recipe.model.encoder_kwargs},
         levels=levels or None,
-        text_width=bank.width if bank is not None else len(classes) if levels else 0,
+        embed_dim=bank.embed_dim if bank is not None else len(classes) if levels else 0,
         input_transform=transform,
-        protocol=recipe.data.protocol or store.info.protocol,
-        stream=stream,
-        scored=store.info.scored,
+        pipeline=pipeline.described(),
+        modality=modality,
+        has_scores=store.info.has_scores,
     )

@@ -13,31 +13,38 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.autograd.function import Function
+from torch.distributed.nn.functional import all_reduce
 
 
 def world_size() -> int:
+    """Return the number of processes; 1 where there is no process group."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
+    """Return this process's number, from 0."""
     return dist.get_rank() if world_size() > 1 else 0
 
 
 def shares(count: int) -> list[int]:
-    """How many of `count` consecutive things each process takes; they differ by one at most."""
+    """Divide `count` consecutive things among processes: how many each takes. They differ by one at most."""
     world = world_size()
     return [count // world + (place < count % world) for place in range(world)]
 
 
 def own_share(count: int) -> slice:
-    """Which of `count` consecutive things this process takes."""
+    """Return those of `count` consecutive things that this process takes."""
     sizes = shares(count)
     start = sum(sizes[: rank()])
     return slice(start, start + sizes[rank()])
 
 
 def gather(features: Tensor, count: int, *, dim: int = 0) -> Tensor:
-    """This process's share of `count` things along `dim` -> all of them, with gradients. See `own_share`."""
+    """Gather the processes' shares of `count` things along `dim`, with gradients. See `own_share`.
+
+    torch's own gathering with gradients (`torch.distributed.nn`) sends gradients back, to add up what is the same in every process here.
+    This one multiplies instead and sends nothing.
+    """
     if world_size() == 1:
         return features
     gathered: Tensor = _Gather.apply(features.movedim(dim, 0).contiguous(), shares(count))  # type: ignore[no-untyped-call]
@@ -45,6 +52,8 @@ def gather(features: Tensor, count: int, *, dim: int = 0) -> Tensor:
 
 
 class _Gather(Function):
+    """all_gather, whose gradient is that of a loss which all processes compute alike."""
+
     @staticmethod
     def forward(ctx: Any, own: Tensor, sizes: list[int]) -> Tensor:
         ctx.sizes = sizes
@@ -62,22 +71,6 @@ class _Gather(Function):
         return own * world_size(), None
 
 
-class _AllSum(Function):
-    """Sum over processes, in both directions."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        total = x.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        total = gradients[0].clone()
-        dist.all_reduce(total)
-        return total
-
-
 class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
     """BatchNorm with the statistics of all processes' batches, on any device (torch's own refuses CPU tensors)."""
 
@@ -91,11 +84,11 @@ class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
         shape = [1, -1] + [1] * (x.ndim - 2)
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         count = wide.new_full((1,), wide.numel() / wide.shape[1])
-        sums: Tensor = _AllSum.apply(torch.cat([wide.sum(dims), count]))  # type: ignore[no-untyped-call]
+        sums: Tensor = all_reduce(torch.cat([wide.sum(dims), count]))
         total = sums[-1].detach()
         mean = sums[:-1] / total
         centred = wide - mean.view(shape)
-        variance: Tensor = _AllSum.apply(centred.square().sum(dims)) / total  # type: ignore[no-untyped-call]
+        variance: Tensor = all_reduce(centred.square().sum(dims)) / total
         self._remember(mean.detach(), variance.detach() * total / (total - 1))
         scale = torch.rsqrt(variance + self.eps) * self.weight
         return (centred * scale.view(shape) + self.bias.view(shape)).to(x.dtype)

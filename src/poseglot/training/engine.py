@@ -1,7 +1,7 @@
-"""The engine: runs a recipe, on whatever Lightning Fabric finds (CPU, a GPU, many, many machines). Fabric stays in this file.
+"""The engine: trains a recipe on whatever Lightning Fabric finds (CPU, a GPU, many, many machines). Fabric stays in this file.
 
-An epoch's order, its augmentation and its texts follow from (seed, epoch, sample), so a run that was stopped and resumed, and one
-spread over several processes, compute the same. The batch size is that of all processes together.
+An epoch's order, its augmentation, its texts and its learning rates follow from (seed, epoch, step, sample), so a run that was stopped and
+resumed, and one spread over several processes, compute the same. The batch size is that of all processes together.
 
 Within a step nothing waits for a GPU: what has to be known (labels, texts, their lengths) is known on the CPU, and sums stay on the device
 until somebody looks.
@@ -10,11 +10,12 @@ until somebody looks.
 from __future__ import annotations
 
 import json
+import logging
 import math
+import os
 import platform
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,194 +25,241 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
 from poseglot import __version__
-from poseglot.devices import to_device
-from poseglot.errors import PoseglotError
-from poseglot.evaluation.metrics import Count, top_k
+from poseglot.data.quality.checks import check_subsets
+from poseglot.errors import DeviceError, FileError, PoseglotError, SettingError
+from poseglot.evaluation.metrics import Accuracy, top_k
 from poseglot.files import write_atomically
 from poseglot.models.recognizer import save_recognizer
-from poseglot.skeletons.doubts import doubts_of_sides
-from poseglot.skeletons.transforms import Augmentation
+from poseglot.training.average import WeightAverage
+from poseglot.training.batches import TrainingBatches
 from poseglot.training.build import Built, build
+from poseglot.training.callbacks import Callback, FitState, Result
 from poseglot.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from poseglot.training.compiling import as_it_is, compile_in_place, naming_the_way_out, wanted
+from poseglot.training.compiling import as_it_is, compile_in_place, explain_compile_errors, wanted
 from poseglot.training.distributed import own_share, synchronise_batch_norm, world_size
+from poseglot.training.loggers import LogLines, create_loggers
+from poseglot.training.optimizers import create_optimizer
+from poseglot.training.provenance import source_commit
 from poseglot.training.recipe import Recipe
-from poseglot.training.recipe_file import recipe_yaml
-from poseglot.training.run import Run
-from poseglot.training.schedule import learning_rate
-from poseglot.training.sides import names_hash, side_name
-from poseglot.training.source import source_commit
+from poseglot.training.recipe_io import read_recipe, recipe_yaml
+from poseglot.training.run_folder import RunFolder
+from poseglot.training.schedule import create_schedule
+from poseglot.training.subsets import names_hash, subset_name
+
+_logger = logging.getLogger("poseglot.training")
 
 
 @dataclass(frozen=True)
-class Machine:
-    """What to run on.
+class Runtime:
+    """The hardware to run on, and where numbers are logged.
 
     Attributes:
-        accelerator: auto, cpu, cuda, mps.
-        devices: how many (processes), or auto.
-        nodes: machines; start the command on each, through torchrun or SLURM.
-        compile: the skeleton encoder by torch.compile: auto (on a GPU), on or off.
+        accelerator: One of auto, cpu, cuda and mps.
+        devices: The number of devices (and processes), or auto.
+        nodes: The number of machines; start the command on each, through torchrun or SLURM.
+        compile: Whether torch.compile compiles the skeleton encoder: auto (on a GPU), on or off.
+        loggers: Names (see `poseglot.training.loggers`), or objects with `log_metrics(metrics, step)`.
     """
 
     accelerator: str = "auto"
     devices: str = "1"
     nodes: int = 1
     compile: str = "auto"
+    loggers: Sequence[Any] = ("tensorboard",)
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a training came to: the last epoch, and beside it the best epoch as seen on the test side."""
-
-    last: Count
-    best_on_test: tuple[int, int]
-
-
-def train(recipe: Recipe, out: Path, *, resume: bool = False, machine: Machine | None = None) -> Result:
+def train(
+    recipe: Recipe | str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    resume: bool = False,
+    runtime: Runtime | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> Result:
     """Train a recipe into a folder.
 
     Args:
-        recipe: the experiment.
-        out: the run's folder; see `poseglot.training.run`.
-        resume: go on from its checkpoint, if there is one.
-        machine: one device of any kind by default.
+        recipe: The experiment; or the name of a packaged recipe, or a path ending in .yaml.
+        out: The run's folder; see `poseglot.training.run_folder`.
+        resume: Go on from its checkpoint, if there is one.
+        runtime: One device of any kind by default.
+        callbacks: See `poseglot.training.callbacks`.
 
     Raises:
-        PoseglotError: the recipe cannot be run, the folder holds another run, or the disk refused.
+        PoseglotError: The recipe cannot be run, the folder holds another run, or the disk refused.
     """
-    machine = machine or Machine()
-    run = Run(out)
-    if out.exists() and not out.is_dir():
-        raise PoseglotError(f"{out} is a file; --out takes a folder for the run.")
+    runtime, run = runtime or Runtime(), RunFolder(Path(out))
+    if not isinstance(recipe, Recipe):
+        recipe = read_recipe(Path(recipe) if isinstance(recipe, os.PathLike) else recipe)
+    if run.folder.exists() and not run.folder.is_dir():
+        raise FileError(f"{out} is a file; --out takes a folder for the run.")
     if not (resume and run.checkpoint.exists()):
         run.refuse_to_overwrite(resume=resume)
-    fabric = _fabric(machine, recipe.precision)
-    compiled = wanted(machine.compile, fabric.device)
+    every = [LogLines(), *create_loggers(runtime.loggers), *callbacks]
+    fabric = _fabric(runtime, recipe.precision)
+    compiled = wanted(runtime.compile, fabric.device)
     fabric.launch()
-    return _Training(fabric, recipe, build(recipe), run, compiled=compiled).go(resume)
+    return Trainer(fabric, recipe, build(recipe), run, compiled=compiled, callbacks=every).fit(resume=resume)
 
 
-# Seconds between two looks of the progress bar at numbers on the device: each look waits for it.
-_LOOK_EVERY = 0.5
-
-
-def _fabric(machine: Machine, precision: Any) -> Fabric:
-    if machine.nodes < 1 or not (machine.devices == "auto" or (machine.devices.isdecimal() and int(machine.devices) > 0)):
-        raise PoseglotError(
-            f"--devices takes a number from 1, or auto, and --nodes a number from 1; not {machine.devices!r} and {machine.nodes}."
+def _fabric(runtime: Runtime, precision: Any) -> Fabric:
+    if runtime.nodes < 1 or not (runtime.devices == "auto" or (runtime.devices.isdecimal() and int(runtime.devices) > 0)):
+        raise DeviceError(
+            f"--devices takes a number from 1, or auto, and --nodes a number from 1; not {runtime.devices!r} and {runtime.nodes}."
         )
-    several = machine.nodes > 1 or machine.devices != "1"
+    several = runtime.nodes > 1 or runtime.devices != "1"
     try:
         return Fabric(
-            accelerator=machine.accelerator,
-            devices=machine.devices if machine.devices == "auto" else int(machine.devices),
-            num_nodes=machine.nodes,
+            accelerator=runtime.accelerator,
+            devices=runtime.devices if runtime.devices == "auto" else int(runtime.devices),
+            num_nodes=runtime.nodes,
             strategy="ddp" if several else "auto",
             precision=precision,
         )
     except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
-        raise PoseglotError(
-            f"cannot run on accelerator {machine.accelerator!r} with {machine.devices} devices: {error} "
+        raise DeviceError(
+            f"cannot run on accelerator {runtime.accelerator!r} with {runtime.devices} devices: {error} "
             "Accelerators are auto, cpu, cuda and mps."
         ) from error
 
 
-class _Training:
-    """One process's part of a run."""
+class Trainer:
+    """One process's part of a training.
 
-    def __init__(self, fabric: Fabric, recipe: Recipe, built: Built, run: Run, *, compiled: bool = False) -> None:
+    Args:
+        fabric: A Fabric that is launched.
+        recipe: The experiment.
+        built: The data and the model, from `poseglot.training.build`.
+        run: The folder of the run.
+        compiled: Run the skeleton encoder by torch.compile.
+        callbacks: See `poseglot.training.callbacks`.
+
+    Raises:
+        SettingError: The recipe cannot be run on this device, or with so many processes.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        recipe: Recipe,
+        built: Built,
+        run: RunFolder,
+        *,
+        compiled: bool = False,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
         self.fabric, self.recipe, self.built, self.run, self.compiled = fabric, recipe, built, run, compiled
-        self.task = built.task
+        self.task, self.callbacks = built.task, callbacks
         if recipe.precision == "16-mixed" and fabric.device.type == "cpu":
-            raise PoseglotError("precision 16-mixed needs a GPU; on a CPU use --precision bf16-mixed or --precision 32-true.")
+            raise SettingError("precision 16-mixed needs a GPU; on a CPU use --precision bf16-mixed or --precision 32-true.")
         if fabric.world_size > recipe.optim.batch_size:
-            raise PoseglotError(f"{fabric.world_size} processes cannot share a batch of {recipe.optim.batch_size}.")
+            raise SettingError(f"{fabric.world_size} processes cannot share a batch of {recipe.optim.batch_size}.")
         if fabric.world_size > 1:
             synchronise_batch_norm(self.task.recognizer)
         if compiled:
             compile_in_place(self.task.recognizer.encoder)
-        optim = recipe.optim
-        self.optimizer = torch.optim.SGD(
-            self.task.parameter_groups(lr=optim.lr, text_lr_scale=recipe.words.lr_scale),
+        data, optim = recipe.data, recipe.optim
+        self.batches = TrainingBatches(
+            built.train,
+            built.prompts,
+            seed=recipe.seed,
+            batch_size=optim.batch_size,
+            drop_last=optim.drop_last,
+            repeat=data.repeat,
+            repeated_augmentation=data.official_repeated_augmentation,
+            mixup=data.mixup,
+            part_swap=data.part_swap,
+        )
+        self.schedule = create_schedule(
+            optim.schedule,
             lr=optim.lr,
-            momentum=optim.momentum,
-            nesterov=optim.nesterov,
+            epochs=optim.epochs,
+            steps_per_epoch=self.batches.steps_per_epoch,
+            warmup_epochs=optim.warmup_epochs,
+            milestones=optim.milestones,
+            gamma=optim.gamma,
+            final_lr=optim.final_lr,
+        )
+        self.optimizer = create_optimizer(
+            optim.name,
+            self.task.parameter_groups(lr=optim.lr, text_lr_scale=recipe.text.lr_scale, decay_all=optim.decay_all),
+            lr=optim.lr,
             weight_decay=optim.weight_decay,
-            # All parameters in one kernel, which also takes 16-mixed's scale without asking for it; elsewhere torch's own choice.
-            fused=True if fabric.device.type == "cuda" else None,
+            kwargs=optim.kwargs,
+            device=fabric.device,
         )
         self.wrapped, self.wrapped_optimizer = fabric.setup(self.task, self.optimizer)
-        self.labels = built.train.labels
+        self.average = WeightAverage(self.task, optim.ema_decay) if optim.ema_decay else None
+        self.state = FitState(recipe, run, self.task, fabric.is_global_zero, self.batches.samples_per_epoch)
 
-    def go(self, resume: bool) -> Result:
+    def fit(self, *, resume: bool = False) -> Result:
         """Train from where the run stands to the last epoch."""
-        progress = Progress()
+        progress, state, epochs = Progress(), self.state, self.recipe.optim.epochs
         if resume and self.run.checkpoint.exists():
-            progress = load_checkpoint(self.run.checkpoint, self.task, self.optimizer, self.recipe)
+            progress = load_checkpoint(self.run.checkpoint, self.task, self.optimizer, self.recipe, self.average)
             self.fabric.strategy.precision.load_state_dict(progress.scaler)
-        if self.fabric.is_global_zero:
+        state.first_epoch = progress.epochs
+        if state.is_main:
             write_atomically(self.run.recipe, recipe_yaml(self.recipe))
             write_atomically(self.run.machine, json.dumps(self._machine(), indent=1) + "\n")
-            self.run.forget_log_after(progress.epochs)
-            self._announce(progress, resume)
+            self.run.truncate_log(progress.epochs)
+            self._announce(resume)
         self.fabric.barrier()
-        epochs = self.recipe.optim.epochs
-        last = self.test() if progress.epochs == epochs else None
-        with self._bar(progress.epochs) as bar, self._tensorboard(progress.epochs) as board:
+        result = None
+        try:
+            self._tell("on_fit_start")
+            last = self.validate() if progress.epochs == epochs else None
             for epoch in range(progress.epochs, epochs):
-                entry = self.train_epoch(epoch, bar)
+                entry = self.train_epoch(epoch)
                 if (epoch + 1) % self.recipe.evaluate_every == 0 or epoch + 1 == epochs:
-                    last = self.test()
+                    last = self.validate()
                     progress = replace(progress, best_on_test=_better(progress.best_on_test, (last.correct, epoch + 1)))
                     entry["test"] = asdict(last)
                 progress = replace(progress, epochs=epoch + 1)
-                if board is not None:
-                    self._report(entry, bar, board)
+                if state.is_main:
+                    self.run.add_to_log(entry)
+                self._tell("on_epoch_end", entry)
                 if (epoch + 1) % self.recipe.checkpoint_every == 0 or epoch + 1 == epochs:
                     self._save(progress)
-        if self.fabric.is_global_zero:
-            save_recognizer(self.task.recognizer, self.run.recognizer)
-        self.fabric.barrier()
-        assert last is not None and progress.best_on_test is not None
-        return Result(last, progress.best_on_test)
+            if state.is_main:
+                with self._averaged():
+                    save_recognizer(self.task.recognizer, self.run.recognizer)
+            self.fabric.barrier()
+            assert last is not None and progress.best_on_test is not None
+            result = Result(last, progress.best_on_test)
+        finally:
+            self._tell("on_fit_end", result)
+        return result
 
-    def train_epoch(self, epoch: int, bar: tqdm[Any]) -> dict[str, Any]:
-        """One epoch; returns its line of the log."""
-        rate = learning_rate(self.recipe.optim, epoch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["lr_scale"]
+    def train_epoch(self, epoch: int) -> dict[str, Any]:
+        """Train one epoch, counted from 0; return its line of the log."""
+        state, device = self.state, self.fabric.device
+        state.epoch, state.clips, state.sums = epoch + 1, 0, torch.zeros(4, device=device)
         self.wrapped.train()
-        started = time.monotonic()
-        # Sums over the epoch, kept on the device: loss, classification, alignment (weighted by clips), correct.
-        sums = torch.zeros(4, device=self.fabric.device)
-        clips, look = 0, started
-        for index in self._batches(epoch):
+        started, rate = time.monotonic(), 0.0
+        first = epoch * self.batches.steps_per_epoch
+        for number, index in enumerate(self.batches.order(epoch)):
+            rate = self.schedule(first + number)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate * group["lr_scale"]
             losses = self.step(index, epoch)
             own = own_share(len(index))
-            hits = (losses["logits"].argmax(dim=1) == losses["labels"][own]).sum()
+            correct = (losses["logits"].argmax(dim=1) == losses["labels"][own]).sum()
             # The mean over processes is the batch's, also where their shares differ in size.
             parts = torch.stack([losses["loss"].detach(), losses["classification"], losses["alignment"]])
             parts = parts * (len(index) / world_size())
-            sums += torch.cat([parts.float(), hits[None].float()])
-            clips += len(losses["logits"])
-            bar.update(len(index))
-            if not bar.disable and time.monotonic() >= look:
-                loss, *_, correct = sums.tolist()
-                bar.set_postfix_str(
-                    f"epoch {epoch + 1}, loss {loss / clips:.3f}, accuracy {correct / clips:.1%}", refresh=False
-                )
-                look = time.monotonic() + _LOOK_EVERY
-        sums = torch.cat([sums, sums.new_tensor([clips])])
+            state.sums += torch.cat([parts.float(), correct[None].float()])
+            state.clips += len(losses["logits"])
+            state.step = first + number + 1
+            self._tell("on_step_end", losses)
+        sums = torch.cat([state.sums, state.sums.new_tensor([state.clips])])
         sums = torch.as_tensor(self.fabric.all_reduce(sums, reduce_op="sum"))
         loss, classification, alignment, correct, clips = sums.tolist()
         if not math.isfinite(loss):
             raise PoseglotError(
-                f"the loss of epoch {epoch + 1} is not a finite number: the training has diverged. Lower optim.lr (or words.lr_scale) "
+                f"the loss of epoch {epoch + 1} is not a finite number: the training has diverged. Lower optim.lr (or text.lr_scale) "
                 "and train into another folder; the last checkpoint is from before."
             )
         seconds = time.monotonic() - started
@@ -229,73 +277,71 @@ class _Training:
             entry["weight"] = self.task.weight
         return entry
 
-    def step(self, index: Tensor, epoch: int) -> Any:
-        """One optimiser step on the samples `index` (of all processes together), on the CPU; returns the task's losses and `labels`."""
-        recipe, train = self.recipe, self.built.train
-        same_views = recipe.data.official_repeated_augmentation
-        augmentation = Augmentation(recipe.seed, 0 if same_views else epoch, recipe.data.effective_scale, batch=int(index[0]))
-        device = self.fabric.device
-        view = train.view(index[own_share(len(index))], augmentation, device)
-        labels = self.labels[index % len(self.labels)]
-        places = None
-        if self.built.prompts is not None:
-            places = self.built.prompts.draw(labels, seed=recipe.seed, epoch=epoch, index=index).numpy()
-        labels = to_device(labels, device)
-        with naming_the_way_out(self.compiled):
-            losses = self.wrapped(view, labels, places)
+    def step(self, index: Tensor, epoch: int) -> Mapping[str, Tensor]:
+        """Take one optimizer step.
+
+        Args:
+            index: The sample indices of all processes together, on the CPU.
+            epoch: The epoch, counted from 0.
+
+        Returns:
+            The task's losses, and `labels`.
+        """
+        batch = self.batches.load(index, epoch, self.fabric.device)
+        with explain_compile_errors(self.compiled):
+            losses = self.wrapped(batch.inputs, batch.labels, batch.texts, batch.mix)
             self.wrapped_optimizer.zero_grad()
             self.fabric.backward(losses["loss"])
         self.wrapped_optimizer.step()
-        return {**losses, "labels": labels}
+        if self.average is not None:
+            self.average.update()
+        return {**losses, "labels": batch.labels}
 
-    def test(self) -> Count:
-        """Top-1 on the test side, in the weights' own precision, with each process taking its share."""
+    def validate(self) -> Accuracy:
+        """Count the correct clips of the test set, in the weights' own precision, with each process taking its share.
+
+        The weights are the averaged ones where the recipe averages.
+        """
         self.wrapped.eval()
-        views = self.built.test
-        share = torch.arange(len(views))[own_share(len(views))]
+        clips = self.built.test
+        share = torch.arange(len(clips))[own_share(len(clips))]
         logits = []
-        with torch.inference_mode(), as_it_is(self.compiled):
+        with self._averaged(), torch.inference_mode(), as_it_is(self.compiled):
             for index in share.split(self.recipe.optim.batch_size):
-                view = views.view(index, None, self.fabric.device).to(self.task.recognizer.classifier.weight.dtype)
-                logits.append(self.task.recognizer(view)["logits"])
+                x = clips.inputs(index, None, self.fabric.device).to(self.task.recognizer.classifier.weight.dtype)
+                logits.append(self.task.recognizer(x)["logits"])
         # Looked at when all are there: until then the device need not be waited for.
-        own = top_k(torch.cat(logits).cpu().numpy(), views.labels[share].numpy(), 1).correct if logits else 0
+        own = top_k(torch.cat(logits).cpu().numpy(), clips.labels[share].numpy(), 1).correct if logits else 0
         correct = torch.as_tensor(self.fabric.all_reduce(torch.tensor([own], device=self.fabric.device), reduce_op="sum"))
-        return Count(int(correct), len(views))
+        accuracy = Accuracy(int(correct), len(clips))
+        self._tell("on_validate_end", accuracy)
+        return accuracy
 
-    def _batches(self, epoch: int) -> Iterator[Tensor]:
-        """Sample numbers of each step, in an order that follows from (seed, epoch)."""
-        optim = self.recipe.optim
-        generator = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + epoch)
-        order = torch.randperm(self._samples(), generator=generator)
-        for index in order.split(optim.batch_size):
-            # A remainder smaller than the number of processes cannot be shared.
-            if len(index) == optim.batch_size or (not optim.drop_last and len(index) >= self.fabric.world_size):
-                yield index
+    def _averaged(self) -> AbstractContextManager[None]:
+        """Put the averaged weights in place, where the recipe averages."""
+        return nullcontext() if self.average is None else self.average.applied()
 
-    def _samples(self) -> int:
-        return len(self.built.train) * self.recipe.data.repeat
+    def _tell(self, event: str, *what: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self.state, *what)
 
-    def _announce(self, progress: Progress, resume: bool) -> None:
-        built, optim = self.built, self.recipe.optim
-        words = f"{len(built.prompts.texts)} texts" if built.prompts is not None else "no words"
+    def _announce(self, resume: bool) -> None:
+        built, recipe, state = self.built, self.recipe, self.state
+        texts = f"{len(built.prompts.texts)} texts" if built.prompts is not None else "no text"
         if self.task.levels and built.prompts is None:
-            words += f" but a classifier on each of {', '.join(self.task.levels)}"
-        print(
-            f"{built.train.store.info.name}, {self.recipe.data.stream} stream: {len(built.train):,} training clips, {len(built.test):,} "
-            f"{side_name(self.recipe.data)} clips, {words}; {optim.epochs} epochs of {self._samples():,} samples, "
+            texts += f" but a classifier on each of {', '.join(self.task.levels)}"
+        _logger.info(
+            f"{built.train.store.info.name}, {recipe.data.modality} modality: {len(built.train):,} training clips, {len(built.test):,} "
+            f"{subset_name(recipe.data)} clips, {texts}; {recipe.optim.epochs} epochs of {self.batches.samples:,} samples, "
             f"{self.fabric.world_size} x {self.fabric.device.type}"
         )
-        train, test, balanced = built.train.places, built.test.places, self.recipe.loss.balanced
-        for note in doubts_of_sides(built.train.store, train, test, balanced=balanced):
-            print(f"note: {note}")
-        if resume:
-            print(
-                f"going on after epoch {progress.epochs}"
-                if progress.epochs
-                else f"no checkpoint in {self.run.folder}; starting anew"
-            )
-        sys.stdout.flush()
+        train, test = built.train.indices, built.test.indices
+        for note in check_subsets(built.train.store, train, test, balanced=recipe.loss.balanced):
+            _logger.info(f"note: {note}")
+        if resume and state.first_epoch:
+            _logger.info(f"going on after epoch {state.first_epoch}")
+        elif resume:
+            _logger.info(f"no checkpoint in {self.run.folder}; starting anew")
 
     def _machine(self) -> dict[str, Any]:
         device = self.fabric.device
@@ -309,50 +355,14 @@ class _Training:
             "processes": self.fabric.world_size,
             "threads": torch.get_num_threads(),
             "compiled": self.compiled,
-            "learned_from": names_hash(self.built.train.store, self.built.train.places),
+            "learned_from": names_hash(self.built.train.store, self.built.train.indices),
         }
 
     def _save(self, progress: Progress) -> None:
-        if self.fabric.is_global_zero:
+        if self.state.is_main:
             progress = replace(progress, scaler=self.fabric.strategy.precision.state_dict())
-            save_checkpoint(self.run.checkpoint, self.task, self.optimizer, progress, self.recipe)
-
-    def _report(self, entry: dict[str, Any], bar: tqdm[Any], board: SummaryWriter) -> None:
-        self.run.add_to_log(entry)
-        line = f"epoch {entry['epoch']}/{self.recipe.optim.epochs}  loss {entry['loss']:.4f}"
-        if self.task.levels:
-            beside = "alignment" if self.built.prompts is not None else "part classes"
-            line += f" (classification {entry['classification']:.4f}, {beside} {entry['alignment']:.4f})"
-        if "weight" in entry:
-            line += f"  lambda {entry['weight']:.3f}"
-            board.add_scalar("train/lambda", entry["weight"], entry["epoch"])
-        line += f"  train {Count(**entry['train'])}  {entry['clips_per_second']:.1f} clips/s"
-        for name in ("lr", "loss", "classification", "alignment", "clips_per_second"):
-            board.add_scalar(f"train/{name}", entry[name], entry["epoch"])
-        board.add_scalar("train/accuracy", Count(**entry["train"]).percent, entry["epoch"])
-        if "test" in entry:
-            line += f"  {side_name(self.recipe.data)} {Count(**entry['test'])}"
-            board.add_scalar("test/accuracy", Count(**entry["test"]).percent, entry["epoch"])
-        bar.write(line, file=sys.stdout)
-        sys.stdout.flush()
-
-    def _bar(self, epochs_done: int) -> tqdm[Any]:
-        optim = self.recipe.optim
-        per_epoch = self._samples() - (self._samples() % optim.batch_size if optim.drop_last else 0)
-        return tqdm(
-            total=per_epoch * optim.epochs,
-            initial=per_epoch * epochs_done,
-            unit="clip",
-            smoothing=0.05,
-            dynamic_ncols=True,
-            # A bar is for people at a terminal; a file or a pipe gets the epoch lines.
-            disable=not (self.fabric.is_global_zero and sys.stderr.isatty()),
-        )
-
-    def _tensorboard(self, epochs_done: int) -> AbstractContextManager[SummaryWriter | None]:
-        if not self.fabric.is_global_zero:
-            return nullcontext()
-        return SummaryWriter(str(self.run.tensorboard), purge_step=epochs_done + 1 if epochs_done else None)
+            save_checkpoint(self.run.checkpoint, self.task, self.optimizer, progress, self.recipe, self.average)
+        self._tell("on_checkpoint")
 
 
 def _processor() -> str:

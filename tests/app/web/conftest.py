@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from poseglot.app.web.limits import Limits
-from poseglot.app.web.served import Served
+from poseglot.app.web.service import ModelService
+from poseglot.data.synthetic import ACTIONS
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, save_recognizer
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.synthetic import ACTIONS
-from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, WordsRecipe
-from poseglot.training.recipe_file import recipe_yaml
+from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TextRecipe
+from poseglot.training.recipe_io import recipe_yaml
 from poseglot.training.run import Run
 
 pytest.importorskip("fastapi")
@@ -29,19 +29,22 @@ def write_run(
 ) -> Path:
     """A run's folder: with words if there is a text encoder (whose width is 24), with a store if its clips are there."""
     torch.manual_seed(seed)
-    levels = load_layout(layout).partition("four") if tiny_bert else None
-    spec = RecognizerSpec(layout, ACTIONS, people=people, options={"width": 8}, levels=levels, text_width=24 if levels else 0)
+    joints = load_layout(layout)
+    levels = {"global": tuple(range(len(joints))), **joints.partition("four")} if tiny_bert else None
+    spec = RecognizerSpec(
+        layout, ACTIONS, num_persons=people, encoder_kwargs={"base_channels": 8}, levels=levels, embed_dim=24 if levels else 0
+    )
     run = Run(folder)
     save_recognizer(Recognizer(spec).eval(), run.recognizer)
     words = (
-        WordsRecipe(prompt="parts", partition="four", descriptions="demo", encoder=str(tiny_bert), learning="frozen")
+        TextRecipe(prompt="parts", partition="four", descriptions="demo", encoder=str(tiny_bert), freeze=True)
         if tiny_bert
-        else WordsRecipe(prompt="none")
+        else TextRecipe(prompt="none")
     )
     recipe = Recipe(
         data=DataRecipe(store=str(store or folder / "gone"), split="cross-person"),
-        model=ModelRecipe(width=8),
-        words=words,
+        model=ModelRecipe(base_channels=8),
+        text=words,
         optim=OptimRecipe(epochs=1),
     )
     run.recipe.write_text(recipe_yaml(recipe))
@@ -81,10 +84,10 @@ def client(worded: Path) -> Iterator[Client]:
     with ExitStack() as stack:
 
         def make(*runs: Path, limits: Limits = UNLIMITED, token: str | None = None, read: bool = True, **options: Any) -> Any:
-            models = [Served(run, id=run.name, limits=limits) for run in runs or (worded,)]
+            models = [ModelService(run, id=run.name, limits=limits) for run in runs or (worded,)]
             if read:
                 for model in models:
-                    model.load_words()
+                    model.load_texts()
             app = create_app(models, limits=limits, token=token)
             return stack.enter_context(TestClient(app, base_url="http://localhost", **options))
 

@@ -53,7 +53,7 @@ def open_page(tmp_path: Path) -> Iterator[Open]:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         driver = webdriver.Chrome(options=options, service=Service(DRIVER))
         running.append(driver)
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        metrics = {"base_channels": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         # No window has the focus here; without it no element gets the event.
         driver.execute_cdp_cmd("Emulation.setFocusEmulationEnabled", {"enabled": True})
@@ -92,7 +92,7 @@ def send(driver: Any, path: Path) -> None:
 
 
 def pixels(driver: Any) -> int:
-    """How many different colours the canvas shows, roughly."""
+    """How many different colors the canvas shows, roughly."""
     return int(
         driver.execute_script(
             """const from = document.getElementById("canvas"), to = document.createElement("canvas");
@@ -106,7 +106,7 @@ def pixels(driver: Any) -> int:
     )
 
 
-# The box around everything that has a part's colour (strong colours, that is), in 160 x 120 squares of the canvas.
+# The box around everything that has a part's color (strong colors, that is), in 160 x 120 squares of the canvas.
 INK = """const from = document.getElementById("canvas"), to = document.createElement("canvas");
 [to.width, to.height] = [160, 120];
 poseglot.player.drawing.redraw();

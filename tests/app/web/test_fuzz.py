@@ -39,12 +39,12 @@ KEYS = st.sampled_from(["joints", "model", "top", "path"])
 def post(worded: Path) -> Any:
     from fastapi.testclient import TestClient
 
-    from poseglot.app.web.served import Served
     from poseglot.app.web.server import create_app
+    from poseglot.app.web.service import ModelService
     from tests.app.web.conftest import UNLIMITED
 
-    model = Served(worded, id="worded", limits=UNLIMITED)
-    model.load_words()
+    model = ModelService(worded, id="worded", limits=UNLIMITED)
+    model.load_texts()
     with TestClient(create_app([model], limits=UNLIMITED), base_url="http://localhost") as app:
         yield app.post
 
@@ -55,7 +55,7 @@ Post = Callable[..., Any]
 def check(answer: Any) -> None:
     assert answer.status_code in (200, 400, 404, 413, 422)
     body = json.loads(answer.content, parse_constant=lambda name: pytest.fail(name))
-    assert ("answers" in body or "seen" in body) if answer.status_code == 200 else body["error"]
+    assert ("scores" in body or "results" in body) if answer.status_code == 200 else body["error"]
 
 
 def fitting(schema: Any) -> st.SearchStrategy[Any]:

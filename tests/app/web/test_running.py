@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from poseglot.app.web.running import is_loopback
-from tests.app.conftest import Said
+from tests.app.conftest import Outcome
 from tests.app.web.test_server import as_npy, clip
 
 
@@ -74,14 +74,14 @@ def test_what_is_in_flight_is_answered_before_the_server_stops(served: tuple[sub
     process.send_signal(signal.SIGTERM)
     for connection in connections:
         answer = connection.getresponse()
-        assert answer.status == 200 and json.load(answer)["seen"][0]["answers"]
+        assert answer.status == 200 and json.load(answer)["results"][0]["scores"]
     assert process.wait(60) in (0, -signal.SIGTERM)
     assert "Traceback" not in process.communicate()[1]
     with pytest.raises(OSError, match="refused"):
         ask(address, "healthz")
 
 
-def test_a_stranger_is_not_served_without_a_token(poseglot: Callable[..., Said], pairs: Path) -> None:
+def test_a_stranger_is_not_served_without_a_token(poseglot: Callable[..., Outcome], pairs: Path) -> None:
     said = poseglot("serve", pairs, "--host", "0.0.0.0", "--port", 0)
     assert said.status == 1 and "token" in said.error
 
@@ -113,7 +113,7 @@ def test_a_slow_body_is_given_up(pairs: Path) -> None:
         process.communicate()
 
 
-def test_a_port_that_is_taken_is_said(poseglot: Callable[..., Said], pairs: Path) -> None:
+def test_a_port_that_is_taken_is_said(poseglot: Callable[..., Outcome], pairs: Path) -> None:
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -122,7 +122,7 @@ def test_a_port_that_is_taken_is_said(poseglot: Callable[..., Said], pairs: Path
 
 
 def test_without_a_run_the_demo_says_what_to_do(
-    poseglot: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    poseglot: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     said = poseglot("demo", "--no-browser")

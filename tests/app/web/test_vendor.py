@@ -27,8 +27,8 @@ def test_what_the_page_takes_of_three_is_bundled() -> None:
 
 
 def test_parts_have_the_reports_colours() -> None:
-    from poseglot.skeletons.colours import PART_COLOURS
+    from poseglot.colors import PART_COLORS
 
     page = (STATIC / "page.js").read_text()
-    for part, colour in PART_COLOURS.items():
-        assert f'{part}: "{colour}"' in page
+    for part, color in PART_COLORS.items():
+        assert f'{part}: "{color}"' in page

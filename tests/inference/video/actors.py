@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from poseglot.inference.video.estimator import Person
 from poseglot.inference.video.frames import Image
+from poseglot.inference.video.person import Person
 from poseglot.skeletons.clip import Joints
 from poseglot.skeletons.layout import load_layout
 
@@ -21,10 +21,10 @@ SIDE = 24
 
 def picture(actors: Sequence[Actor], frame: int) -> Image:
     image: Image = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
-    for colour, actor in enumerate(actors):
+    for color, actor in enumerate(actors):
         if (at := actor(frame)) is not None:
             left, top = map(round, at)
-            image[top : top + SIDE, left : left + SIDE, colour] = 255
+            image[top : top + SIDE, left : left + SIDE, color] = 255
     return image
 
 
@@ -73,8 +73,8 @@ class Squares:
     def __call__(self, image: Image) -> list[Person]:
         self.seen += 1
         people = []
-        for colour in (0, 1):
-            rows, columns = np.nonzero((image[..., colour] > 128) & (image[..., 1 - colour] < 128))
+        for color in (0, 1):
+            rows, columns = np.nonzero((image[..., color] > 128) & (image[..., 1 - color] < 128))
             if len(rows) < SIDE * SIDE / 4:
                 continue
             corner = np.array([columns.min(), rows.min()], dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Drawings: every joint and bone in the colour of its part, what is not seen left out, text that can be read."""
+"""Drawings: every joint and bone in the color of its part, what is not seen left out, text that can be read."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poseglot.errors import PoseglotError
+from poseglot.colors import PART_COLORS
+from poseglot.errors import SettingError
 from poseglot.inference.video import drawing
 from poseglot.inference.video.drawing import draw_poses, draw_video, name_parts, write_lines
 from poseglot.inference.video.extract import poses_of_video
 from poseglot.inference.video.frames import VideoFile
-from poseglot.skeletons.colours import PART_COLOURS
 from poseglot.skeletons.layout import load_layout
 from tests.inference.video.actors import Squares, film, walker
 
 cv2 = pytest.importorskip("cv2")
 
 
-def rgb(colour: str) -> list[int]:
-    return list(bytes.fromhex(colour[1:]))
+def rgb(color: str) -> list[int]:
+    return list(bytes.fromhex(color[1:]))
 
 
 @pytest.mark.parametrize("name", ["coco17", "mediapipe33", "halpe26"])
@@ -36,7 +36,7 @@ def test_joints_and_bones_have_the_colours_of_their_parts(name: str) -> None:
     for place, joint in enumerate(layout.joints):
         column, row = pixels[0, place].round().astype(int)
         (part,) = (part for part, joints in layout.parts.items() if joint in joints)
-        assert picture[row, column].tolist() == (rgb(PART_COLOURS[part]) if place != 3 else [128, 128, 128]), joint
+        assert picture[row, column].tolist() == (rgb(PART_COLORS[part]) if place != 3 else [128, 128, 128]), joint
     nobody = draw_poses(ground, pixels[:0], sure[:0], layout)
     np.testing.assert_array_equal(nobody, ground)
     np.testing.assert_array_equal(draw_poses(ground, pixels, np.zeros_like(sure), layout), ground)
@@ -62,7 +62,7 @@ def test_text_stays_within_the_picture(box: tuple[float, float, float, float] | 
 
 
 def test_letters_that_opencv_lacks_are_replaced() -> None:
-    assert drawing._plain("Hände öffnen, 挥手") == "Hande offnen, ??"
+    assert drawing._to_ascii("Hände öffnen, 挥手") == "Hande offnen, ??"
 
 
 def test_a_video_and_a_picture_are_drawn(tmp_path: Path) -> None:
@@ -73,13 +73,13 @@ def test_a_video_and_a_picture_are_drawn(tmp_path: Path) -> None:
     assert len(frames) == 20
     for number in (0, 10, 19):
         column, row = poses.pixels[0, number, 16].round().astype(int)  # the right ankle, drawn last
-        foot = np.abs(frames[number].image[row - 1 : row + 2, column - 1 : column + 2].astype(int) - rgb(PART_COLOURS["foot"]))
-        assert foot.max(axis=2).min() < 80  # as far as so small a video has colours
+        foot = np.abs(frames[number].image[row - 1 : row + 2, column - 1 : column + 2].astype(int) - rgb(PART_COLORS["foot"]))
+        assert foot.max(axis=2).min() < 80  # as far as so small a video has colors
     for at, number in ((0.8, 10), (99.0, 19), (None, None)):
         draw_video(path, poses, tmp_path / "one.png", at=at)
         image = cv2.imread(str(tmp_path / "one.png"))[..., ::-1]
         if number is not None:
             column, row = poses.pixels[0, number, 16].round().astype(int)  # the right ankle, drawn last
-            assert image[row, column].tolist() == rgb(PART_COLOURS["foot"])
-    with pytest.raises(PoseglotError, match=r"drawn are videos .*and pictures \(\.png, \.jpg\), not \.gif"):
+            assert image[row, column].tolist() == rgb(PART_COLORS["foot"])
+    with pytest.raises(SettingError):
         draw_video(path, poses, tmp_path / "a.gif")

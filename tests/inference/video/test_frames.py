@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from poseglot.errors import PoseglotError
+from poseglot.data.readers import is_video
+from poseglot.errors import DeviceError, FileError, MissingPackageError, SettingError
 from poseglot.inference.video import frames
-from poseglot.inference.video.frames import Camera, Frame, VideoFile, VideoWriter, Window, steady, write_picture
-from poseglot.skeletons.formats import is_video
+from poseglot.inference.video.frames import Camera, Frame, VideoFile, VideoWriter, Window, resample_fps, write_picture
 from tests.inference.video.actors import FPS, HEIGHT, WIDTH, film, picture, walker, write_video
 
 cv2 = pytest.importorskip("cv2")
@@ -55,14 +55,14 @@ def test_a_video_that_was_filmed_upright_is_turned(tmp_path: Path) -> None:
 
 
 def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PoseglotError, match="does not exist"):
+    with pytest.raises(FileError):
         VideoFile(tmp_path / "none.mp4")
     (tmp_path / "text.mp4").write_text("no video")
-    with pytest.raises(PoseglotError, match=r"text\.mp4 is not a video that OpenCV can read"):
+    with pytest.raises(FileError, match=r"text\.mp4"):
         VideoFile(tmp_path / "text.mp4")
     content = film(tmp_path / "whole.mp4", [walker], 20).read_bytes()
     (tmp_path / "half.mp4").write_bytes(content[: len(content) // 2])  # the index is at the end
-    with pytest.raises(PoseglotError, match="cut short before its index"):
+    with pytest.raises(FileError):
         VideoFile(tmp_path / "half.mp4")
     assert is_video(Path("a.MP4")) and is_video(Path("a.webm")) and not is_video(Path("a.npy"))
 
@@ -94,7 +94,7 @@ def test_a_frame_rate_that_cannot_be_is_measured(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(cv2, "VideoCapture", Odd)
     video = VideoFile(path)
     assert video.fps == pytest.approx(FPS) and len(list(video)) == 20
-    with pytest.raises(PoseglotError, match=r"still\.mp4 does not say how many frames it has in a second"):
+    with pytest.raises(FileError, match=r"still\.mp4"):
         VideoFile(still)
 
 
@@ -112,7 +112,7 @@ def test_steady_frames_are_the_nearest_in_time(fps: float, kind: str) -> None:
         "unsteady": np.cumsum(np.r_[0, rng.choice([0.01, 0.1, 0.7], size=20) + rng.uniform(0, 1e-3, 20)]).tolist(),
         "one": [0.0],
     }[kind]
-    made = list(steady([Frame(blank(number), at) for number, at in enumerate(times)], fps))
+    made = list(resample_fps([Frame(blank(number), at) for number, at in enumerate(times)], fps))
     assert [frame.time for frame in made] == pytest.approx([tick / fps for tick in range(len(made))])
     assert [int(frame.image[0, 0, 0]) for frame in made] == [nearest(times, frame.time) for frame in made]
     assert abs(made[-1].time - times[-1]) <= 0.5 / fps + 1e-9
@@ -146,9 +146,9 @@ def test_a_writer_that_fails_leaves_nothing_and_one_that_is_stopped_leaves_what_
     with pytest.raises(KeyboardInterrupt):
         interrupted(tmp_path / "stopped.mp4", KeyboardInterrupt)
     assert len(list(VideoFile(tmp_path / "stopped.mp4"))) == 1
-    with pytest.raises(PoseglotError, match=r"written as \.mp4, \.webm, \.avi, not \.gif"):
+    with pytest.raises(SettingError):
         VideoWriter(tmp_path / "out.gif", 10)
-    with pytest.raises(PoseglotError, match="could not write"):
+    with pytest.raises(FileError):
         interrupted(tmp_path / "stopped.mp4" / "below.mp4", ZeroDivisionError)
 
 
@@ -184,9 +184,9 @@ def test_a_camera_gives_its_newest_frame_and_is_let_go(monkeypatch: pytest.Monke
     shades = [int(frame.image[0, 0, 0]) for frame in read]
     assert shades == sorted(set(shades)) and shades[-1] == 50 and cameras[0].released  # none twice, the last one seen
     assert [frame.time for frame in read] == sorted(frame.time for frame in read)
-    with pytest.raises(PoseglotError, match="camera 1 gives no picture"):
+    with pytest.raises(DeviceError):
         list(Camera(1))
-    with pytest.raises(PoseglotError, match="camera 2 cannot be opened: there is none, or another program has it"):
+    with pytest.raises(DeviceError):
         Camera(2)
 
 
@@ -194,7 +194,7 @@ def test_a_window_without_a_display_is_refused(monkeypatch: pytest.MonkeyPatch) 
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(frames.sys, "platform", "linux")
-    with pytest.raises(PoseglotError, match=r"no window can be shown .*--save out\.mp4 or --text"):
+    with pytest.raises(DeviceError, match="--save"):
         Window("poseglot")
 
 
@@ -219,5 +219,5 @@ def test_a_window_keeps_the_time_and_is_closed_by_a_key(monkeypatch: pytest.Monk
 def test_without_opencv_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", [blank(3)])
     monkeypatch.setitem(frames.sys.modules, "cv2", None)
-    with pytest.raises(PoseglotError, match=r"pip install '\.\[video\]'"):
+    with pytest.raises(MissingPackageError):
         VideoFile(path)

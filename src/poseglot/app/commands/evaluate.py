@@ -1,155 +1,78 @@
-"""`poseglot evaluate`: what a run says of its test side."""
+"""`poseglot evaluate`: the accuracy of a run on its test set."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from poseglot.app.commands.register import AddCommand, check_run_folder
-from poseglot.errors import PoseglotError
+from poseglot.errors import SettingError
 
 if TYPE_CHECKING:
-    from poseglot.evaluation.scores import SavedScores
-    from poseglot.inference import Predictor
-    from poseglot.training.recipe import DataRecipe
+    from poseglot.training.evaluate import Evaluation
+
+_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def add(command: AddCommand) -> None:
-    evaluate = command("evaluate", run, "top-1 and top-5 of a run on its test side, and per class; writes scores")
+    evaluate = command("evaluate", run, "top-1 and top-5 of a run on its test set, and per class; writes scores")
     evaluate.add_argument("run", type=Path)
     evaluate.add_argument("--store", type=Path, help="another store of the same classes")
     evaluate.add_argument("--split", help="another split")
     evaluate.add_argument(
-        "--unknown-below",
+        "--threshold",
         type=float,
         metavar="P",
-        help="say how many clips are answered, and how well, if the others are unknown",
+        help='say how many clips are answered, and how well, if those less probable are answered "unknown"',
     )
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from poseglot.evaluation.metrics import per_class, top_k
-    from poseglot.evaluation.scores import TEST, save_scores
-    from poseglot.inference import Predictor
-    from poseglot.training.run import Run
+    from poseglot.training.evaluate import evaluate
+    from poseglot.training.run import open_run
 
     check_run_folder(parsed.run, "evaluate")
-    if parsed.unknown_below is not None and not 0 <= parsed.unknown_below <= 1:
-        raise PoseglotError(f"--unknown-below is a probability from 0 to 1, not {parsed.unknown_below}.")
-    predictor = Predictor(parsed.run)
-    scores, repeated = scores_and_repeated(predictor, parsed.run, parsed.store, parsed.split)
-    save_scores(scores, Run(parsed.run).scores)
-    counts = {f"top-{k}": top_k(scores.logits, scores.labels, k) for k in (1, 5) if k < len(scores.classes)}
-    looked_at = "" if scores.side == TEST else f", {scores.side} of the training side"
-    print(f"{parsed.run} on {scores.dataset}, split {scores.split}{looked_at}, stream {scores.stream}")
-    for name, count in counts.items():
-        print(f"  {name}  {count}")
-    if repeated.any():
-        rest = top_k(scores.logits[~repeated], scores.labels[~repeated], 1)
-        print(f"  top-1  {rest} without {repeated.sum()} clips that the training side holds too, under other names")
-    print_calibration(scores, predictor.temperature)
-    if parsed.unknown_below is not None:
-        print_unknown(scores, predictor.temperature or 1.0, parsed.unknown_below)
-    width = max(map(len, scores.classes))
-    for label, count in zip(scores.classes, per_class(scores.logits, scores.labels), strict=True):
-        print(f"    {label:{width}}  {count}")
-    print(f"scores: {Run(parsed.run).scores}")
-
-
-def print_calibration(scores: SavedScores, temperature: float | None) -> None:
-    """What the probabilities are worth, and what they were before the temperature."""
-    from poseglot.evaluation.calibration import BINS, reliability
-
-    before = reliability(scores.logits, scores.labels)
-    of = f"of {len(scores.labels)} clips (ECE: {BINS} bins of equal width)"
-    if temperature is None:
-        print(f"  ECE {before.ece:.2%}, NLL {before.nll:.4f} {of}; not calibrated")
-        return
-    after = reliability(scores.logits, scores.labels, temperature)
-    print(
-        f"  ECE {before.ece:.2%} -> {after.ece:.2%}, NLL {before.nll:.4f} -> {after.nll:.4f} {of}; temperature {temperature:.4f}"
-    )
-
-
-THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-
-
-def print_unknown(scores: SavedScores, temperature: float, below: float) -> None:
-    """For a threshold, and for some others: how many clips are answered, and how many of those rightly."""
-    from poseglot.evaluation.calibration import answered, confidences
-    from poseglot.evaluation.metrics import hits
-
-    confidence, right = confidences(scores.logits, temperature), hits(scores.logits, scores.labels)
-    print("  unknown below   answered                 right of these")
-    for threshold in sorted({*THRESHOLDS, below}):
-        some, correct = answered(confidence, right, threshold)
-        mark = "  <- --unknown-below" if threshold == below else ""
-        print(f"      {threshold:<12g}{some!s:<25}{correct}{mark}")
-
-
-def scores_and_repeated(
-    predictor: Predictor, run: Path, store_path: Path | None, split: str | None
-) -> tuple[SavedScores, npt.NDArray[np.bool_]]:
-    """Run the recognizer of a run over the clips that its recipe looks at, or over the test side of another store or split.
-
-    Returns:
-        The scores, and which of their clips are equal to clips that were learned from.
-    """
-    from poseglot.evaluation.scores import SavedScores
-    from poseglot.skeletons.layout import load_layout
-    from poseglot.skeletons.store import open_store
-    from poseglot.skeletons.transforms import protocol_named
-    from poseglot.skeletons.views import Views
-    from poseglot.training.run import Run
-    from poseglot.training.sides import divided, names_hash, numbers_of, side_name, sides
-
-    data = data_of(run, store_path, split)
-    store, spec = open_store(Path(data.store)), predictor.spec
-    if divided(data, store).seen != spec.classes or store.info.layout != spec.layout:
-        raise PoseglotError(
-            f"{run} was trained on another data set than {data.store} ({store.info.name}): it knows {len(spec.classes)} classes "
-            f"({spec.classes[0]}, ...) in layout {predictor.layout.name}, the store has {len(store.info.classes)} "
-            f"({store.info.classes[0]}, ...) in {load_layout(store.info.layout).name}."
-        )
-    learned, places = sides(data, store)
-    if store_path is None and split is None and Run(run).learned_from() not in (None, names_hash(store, learned)):
+    if parsed.threshold is not None and not 0 <= parsed.threshold <= 1:
+        raise SettingError(f"--threshold is a probability from 0 to 1, not {parsed.threshold}.")
+    opened = open_run(parsed.run)
+    evaluation = evaluate(opened, parsed.store, parsed.split)
+    scores = evaluation.scores
+    evaluation.save(opened.files.scores)
+    print(f"{parsed.run} on {scores.dataset}, split {scores.split}, {scores.subset_text}, modality {scores.modality}")
+    for k in (1, 5):
+        if k < len(scores.classes):
+            print(f"  top-{k}  {evaluation.top_k(k)}")
+    if evaluation.in_training.any():
+        rest = evaluation.top1_without_training_clips
         print(
-            f"warning: {run} learned from other clips than are on the training side of {data.store} now (was it prepared anew?), so that "
-            "clips may be counted here that it has learned from",
-            file=sys.stderr,
+            f"  top-1  {rest} without {evaluation.in_training.sum()} clips that are in the training set too, under other names"
         )
-    numbers = numbers_of(spec.classes, store)
-    views = Views(store, places, protocol_named(spec.protocol), spec.stream, predictor.layout, numbers)
-    logits = np.concatenate(list(predictor.logits_of(views)))
-    scores = SavedScores(
-        names=tuple(views.names),
-        labels=views.labels.numpy(),
-        logits=logits,
-        classes=spec.classes,
-        stream=spec.stream,
-        dataset=store.info.name,
-        split=data.split,
-        side=side_name(data),
+    print(f"  {_calibration_line(evaluation)}")
+    if parsed.threshold is not None:
+        _print_coverage(evaluation, parsed.threshold)
+    width = max(map(len, scores.classes))
+    for label, accuracy in evaluation.per_class.items():
+        print(f"    {label:{width}}  {accuracy}")
+    print(f"scores: {opened.files.scores}")
+
+
+def _calibration_line(evaluation: Evaluation) -> str:
+    """Return the calibration errors without and with the run's temperature."""
+    before, after = evaluation.reliability, evaluation.calibrated
+    clips = f"on {len(evaluation.scores.labels)} clips (ECE: {len(before.bins)} bins of equal width)"
+    if after is None:
+        return f"ECE {before.ece:.2%}, NLL {before.nll:.4f} {clips}; not calibrated"
+    return (
+        f"ECE {before.ece:.2%} -> {after.ece:.2%}, NLL {before.nll:.4f} -> {after.nll:.4f} {clips}; "
+        f"temperature {evaluation.temperature:.4f}"
     )
-    return scores, np.isin(store.contents(places), store.contents(learned))
 
 
-def data_of(run: Path, store: Path | None, split: str | None) -> DataRecipe:
-    """What to look at: as the run's recipe has it, unless told otherwise; always the classes that it learned."""
-    from poseglot.training.recipe import DataRecipe
-    from poseglot.training.recipe_file import read_recipe
-    from poseglot.training.run import Run
-
-    if not Run(run).recipe.exists():
-        if store is not None and split is not None:
-            return DataRecipe(str(store), split)
-        raise PoseglotError(f"{run} has no recipe.yaml that names its data; say --store and --split.")
-    data = read_recipe(Run(run).recipe).data
-    if store is None and split is None:
-        return data
-    return DataRecipe(str(store or data.store), split or data.split, unseen=data.unseen, left_out=data.left_out)
+def _print_coverage(evaluation: Evaluation, threshold: float) -> None:
+    """Print how many clips are answered, and how many of these are correct, for some thresholds."""
+    print("  threshold       answered                 correct of these")
+    for each in sorted({*_THRESHOLDS, threshold}):
+        answered, right = evaluation.coverage(each)
+        mark = "  <- --threshold" if each == threshold else ""
+        print(f"      {each:<12g}{answered!s:<25}{right}{mark}")

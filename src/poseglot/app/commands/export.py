@@ -1,4 +1,4 @@
-"""`poseglot export`: a recognizer as an ONNX file, checked against torch before it is kept."""
+"""`poseglot export`: a recognizer as an ONNX file, checked against torch before it is written."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from poseglot.app.commands.register import AddCommand
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError, SettingError
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from poseglot.models.recognizer import Recognizer
-
-_BATCH = 16
+_BATCH_SIZE = 16
 
 
 def add(command: AddCommand) -> None:
@@ -24,85 +22,81 @@ def add(command: AddCommand) -> None:
     export.add_argument(
         "--out",
         type=Path,
-        help="the .onnx file; by default recognizer.onnx beside the recognizer, which `predict` then runs on a CPU",
+        help="the .onnx file (default: recognizer.onnx beside the recognizer, which `predict` runs on a CPU)",
     )
-    export.add_argument("--format", choices=["onnx"], default="onnx")
-    export.add_argument("--opset", type=int, default=18, help="ONNX's version of its operations (18)")
+    export.add_argument("--format", choices=["onnx"], default="onnx", help="onnx is the only format")
+    export.add_argument("--opset", type=int, default=18, help="the ONNX opset version (18)")
     export.add_argument(
         "--int8",
         choices=["none", "dynamic", "static"],
         default="none",
-        help="round weights to eight bits; static: what flows, too, by clips of the training side. Says the accuracy before and after",
+        help="quantize weights to 8 bits; static: activations, too, calibrated on training clips. Prints the accuracy before and after",
     )
-    export.add_argument("--store", type=Path, help="for --int8: where the run's clips are now")
-    export.add_argument("--calibrate-on", type=int, default=128, metavar="CLIPS", help="for static: how many clips (128)")
+    export.add_argument("--store", type=Path, help="with --int8: the store of the run's clips, if it has moved")
+    export.add_argument("--calibrate-on", type=int, default=128, metavar="CLIPS", help="with static: the number of clips (128)")
 
 
 def run(parsed: argparse.Namespace) -> None:
+    from poseglot.evaluation.temperature import temperature_of
     from poseglot.files import sha256_of
-    from poseglot.inference.calibration import temperature_of
-    from poseglot.inference.export import export_onnx
-    from poseglot.inference.predictor import EXPORTED_FILE
-    from poseglot.models.recognizer import RECOGNIZER_FILE, load_recognizer
+    from poseglot.inference.export import EXPORTED_FILE, export_onnx
+    from poseglot.inference.loading import recognizer_file
+    from poseglot.models.recognizer import load_recognizer
 
-    file = parsed.run / RECOGNIZER_FILE if parsed.run.is_dir() else parsed.run
+    file = recognizer_file(parsed.run)
     if parsed.out is None:
         if parsed.int8 != "none":
-            raise PoseglotError(
-                "--int8 changes the answers a little, so its file is not put beside the recognizer unasked: say --out."
-            )
+            raise SettingError("--int8 changes scores a little; name its file with --out.")
         parsed.out = file.with_name(EXPORTED_FILE)
     if parsed.out.suffix != ".onnx":
-        raise PoseglotError(f"--out names the file to write, which must end in .onnx; {parsed.out} does not.")
+        raise SettingError(f"--out must end in .onnx, not {parsed.out.name}.")
     if parsed.out.exists():
-        raise PoseglotError(f"{parsed.out} exists; choose another --out.")
-    measurable = parsed.run.is_dir() and ((parsed.run / "recipe.yaml").exists() or parsed.store is not None)
-    if parsed.int8 == "static" and not measurable:
-        raise PoseglotError(
-            "--int8 static calibrates on the clips that a run learned from: give a run's folder, whose recipe names them."
-        )
-    recognizer = load_recognizer(file).without_words()
-    calibration = _training_views(parsed.run, parsed.store, recognizer, parsed.calibrate_on) if parsed.int8 == "static" else []
+        raise FileError(f"{parsed.out} exists; choose another --out.")
+    has_data = parsed.run.is_dir() and ((parsed.run / "recipe.yaml").exists() or parsed.store is not None)
+    if parsed.int8 == "static" and not has_data:
+        raise SettingError("--int8 static calibrates on the training clips: give a run's folder, whose recipe names them.")
     difference = export_onnx(
-        recognizer, parsed.out, opset=parsed.opset, int8=parsed.int8, calibration=calibration, made_from=sha256_of(file),
+        load_recognizer(file).drop_heads(),
+        parsed.out,
+        opset=parsed.opset,
+        int8=parsed.int8,
+        calibration=_training_inputs(parsed) if parsed.int8 == "static" else [],
+        made_from=sha256_of(file),
         temperature=temperature_of(file),
-    )  # fmt: skip
+    )
+    quantized = "" if parsed.int8 == "none" else ", before quantization"
     size = parsed.out.stat().st_size / 2**20
-    print(f"{parsed.out}: {size:.1f} MiB; logits equal torch's to {difference:.0e} of the largest", end="")
-    print("" if parsed.int8 == "none" else ", before rounding")
-    if parsed.int8 == "none":
-        return
-    if not measurable:
-        print("accuracy: not measured; there is no recipe beside the recognizer that names its clips")
-        return
-    for name, path in (("before rounding", parsed.run), ("after", parsed.out)):
-        print(f"top-1 {name}: {_accuracy(path, parsed.run, parsed.store)}", flush=True)
+    print(f"{parsed.out}: {size:.1f} MiB; logits equal torch's to {difference:.0e} of the largest{quantized}")
+    if quantized and not has_data:
+        print("accuracy: not measured, since no recipe beside the recognizer names its clips")
+    elif quantized:
+        for name, path in (("before quantization", parsed.run), ("after", parsed.out)):
+            print(f"top-1 {name}: {_accuracy(path, parsed)}", flush=True)
 
 
-def _training_views(run: Path, store_path: Path | None, recognizer: Recognizer, count: int) -> list[npt.NDArray[np.float32]]:
-    """Views of so many clips that were learned from, evenly taken from the store's order; batches (N, M, T, V, C)."""
+def _training_inputs(parsed: argparse.Namespace) -> list[npt.NDArray[np.float32]]:
+    """Return evaluation inputs of training clips, evenly spaced over the store, in batches (N, M, T, V, C)."""
     import numpy as np
     import torch
 
-    from poseglot.app.commands.evaluate import data_of
-    from poseglot.skeletons.store import open_store
-    from poseglot.skeletons.transforms import protocol_named
-    from poseglot.skeletons.views import Views
-    from poseglot.training.sides import sides
+    from poseglot.data.store import open_store
+    from poseglot.training.run import open_run
+    from poseglot.training.subsets import subsets
 
-    data = data_of(run, store_path, None)
-    store, spec = open_store(Path(data.store)), recognizer.spec
-    learned, _ = sides(data, store)
-    places = learned[np.linspace(0, len(learned) - 1, min(count, len(learned))).astype(int)]
-    views = Views(store, places, protocol_named(spec.protocol), spec.stream, recognizer.layout)
-    return [view.numpy() for view in views.test_views(_BATCH, torch.device("cpu"))]
+    opened = open_run(parsed.run, device="cpu")
+    data = opened.data(parsed.store)
+    store = open_store(data.store)
+    train, _ = subsets(data, store)
+    indices = train[np.linspace(0, len(train) - 1, min(parsed.calibrate_on, len(train))).astype(int)]
+    dataset = opened.dataset(indices, store=store)
+    return [inputs.numpy() for inputs in dataset.eval_inputs(_BATCH_SIZE, torch.device("cpu"))]
 
 
-def _accuracy(recognizer: Path, run: Path, store: Path | None) -> str:
-    """n/N and percentage on what the run's recipe looks at."""
-    from poseglot.app.commands.evaluate import scores_and_repeated
-    from poseglot.evaluation.metrics import top_k
+def _accuracy(recognizer: Path, parsed: argparse.Namespace) -> str:
+    """Return n/N and percentage on the clips that the run's recipe evaluates."""
     from poseglot.inference import Predictor
+    from poseglot.training.evaluate import evaluate
+    from poseglot.training.run import open_run
 
-    scores, _ = scores_and_repeated(Predictor(recognizer, device="cpu"), run, store, None)
-    return str(top_k(scores.logits, scores.labels, 1))
+    logits = Predictor(recognizer, device="cpu").logits
+    return str(evaluate(open_run(parsed.run, device="cpu"), parsed.store, logits=logits).top1)

@@ -1,20 +1,21 @@
-"""`poseglot predict`: clips in, actions out. Loads no text encoder and nothing of training - unless classes are added by their words."""
+"""`poseglot predict`: clips in, actions out. Loads neither text encoders nor training, unless classes are added by their texts."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from poseglot.app.commands import predict_archive
-from poseglot.app.commands.register import AddCommand, add_pose, check_run_folder, missing_package, notes, pose_for
-from poseglot.errors import PoseglotError
+from poseglot.app.commands import predict_batch
+from poseglot.app.commands.register import AddCommand, add_pose, missing_package, notes, pose_for, print_mappings
+from poseglot.errors import MissingPackageError, PoseglotError
 
 if TYPE_CHECKING:
     from poseglot.inference.predictor import Prediction
-    from poseglot.inference.video.estimator import PoseEstimator
+    from poseglot.inference.video.person import PoseEstimator
 
 
 def add(command: AddCommand) -> None:
@@ -24,113 +25,97 @@ def add(command: AddCommand) -> None:
         "clips",
         type=Path,
         nargs="+",
-        help="files of any format we read, videos, or folders of them; of an archive also stores, and @FILE, a list of paths",
+        help="files of any format we read, videos, or folders; for a batch also stores, and @FILE, a list of paths",
     )
     add_pose(predict)
+    predict.add_argument("--layout", help="the layout of the clips, if not the recognizer's: a packaged name or a .yaml file")
     predict.add_argument(
-        "--layout",
-        help="which joints the clips have, if not the recognizer's: a packaged layout's name or a path ending in .yaml",
+        "--threshold", type=float, default=0.0, metavar="P", help='answer "unknown" where the best action is less probable'
     )
-    predict.add_argument(
-        "--unknown-below", type=float, default=0.0, metavar="P", help='answer "unknown" where the best action is less probable'
-    )
-    predict.add_argument("--top", type=int, default=5, help="how many answers (5)")
-    predict.add_argument("--device", help="cpu, cuda, ...; by default a GPU if there is one")
+    predict.add_argument("--top", type=int, default=5, help="the number of actions per clip (5)")
+    predict.add_argument("--device", help="cpu, cuda, ... (default: a GPU if there is one)")
     predict.add_argument(
         "--engine",
-        choices=["auto", "torch", "onnx", *predict_archive.ENGINES],
+        choices=["auto", "torch", "onnx", *predict_batch.ENGINES],
         default="auto",
-        help="by default ONNX Runtime where it is faster and ready; local and ray take an archive, also a store, into --out",
+        help="auto: ONNX Runtime if it is faster and available, else torch; local and ray: a batch, into --out",
     )
     predict.add_argument("--json", action="store_true", help="print JSON")
     predict.add_argument(
-        "--also",
-        action="append",
-        default=[],
-        metavar="ACTION",
-        help="a class that was not learned, by its name; may be given again",
+        "--add-class", action="append", default=[], metavar="ACTION", help="add an untrained class by its name; repeatable"
     )
     predict.add_argument(
-        "--also-words", type=Path, metavar="FILE.yaml", help="classes that were not learned, described as in docs/words.md"
+        "--add-class-descriptions", type=Path, metavar="FILE.yaml", help="add untrained classes by descriptions (docs/text.md)"
     )
     predict.add_argument(
-        "--also-bias",
+        "--add-class-bias",
         type=float,
         default=0.0,
         metavar="B",
-        help="added to the cosines of added classes (0); see docs/zero-shot.md",
+        help="add B to the cosines of added classes (docs/zero-shot.md)",
     )
-    predict_archive.add(predict)
+    predict_batch.add(predict)
 
 
 def run(parsed: argparse.Namespace) -> None:
-    if parsed.engine in predict_archive.ENGINES:
-        predict_archive.run(parsed, _files)
+    if parsed.engine in predict_batch.ENGINES:
+        predict_batch.run(parsed)
         return
-    predict_archive.check_none(parsed)
-    files = _files(parsed.clips)
+    predict_batch.refuse_batch_options(parsed)
     with notes():
-        if parsed.also or parsed.also_words:
-            predictions = _by_words(parsed, files)
-        else:
-            from poseglot.inference import Predictor
+        from poseglot.inference.inputs import files_in
 
-            predictor = Predictor(parsed.run, device=parsed.device, engine=parsed.engine, unknown_below=parsed.unknown_below)
-            pose = _pose(parsed, files, axes=predictor.axes)
-            predictions = predictor.predict(files, top=parsed.top, layout=parsed.layout, pose=pose)
-    for said in dict.fromkeys(prediction.mapping.report() for prediction in predictions if prediction.mapping is not None):
-        print(f"mapped: {said}", file=sys.stderr)
+        files = [file for path in parsed.clips for file in (files_in(path) if path.is_dir() else [path])]
+        predictions = (_zero_shot if parsed.add_class or parsed.add_class_descriptions else _predict)(parsed, files)
+    print_mappings(predictions)
     if parsed.json:
         rows = [
-            {
-                "file": str(path),
-                "action": prediction.action,
-                "unknown": prediction.unknown,
-                "answers": [{"action": a.action, "probability": a.probability} for a in prediction.answers],
-            }
-            for path, prediction in zip(files, predictions, strict=True)
+            {"file": str(path), "action": found.action, "unknown": found.unknown, "scores": [asdict(s) for s in found.scores]}
+            for path, found in zip(files, predictions, strict=True)
         ]
         print(json.dumps(rows, indent=1))
         return
-    for path, prediction in zip(files, predictions, strict=True):
+    for path, found in zip(files, predictions, strict=True):
         print(path)
-        if prediction.unknown:
-            print(f"  unknown: no action reaches {parsed.unknown_below:.1%}")
-        for answer in prediction.answers:
-            print(f"  {answer.probability:6.1%}  {answer.action}")
+        if found.unknown:
+            print(f"  unknown: no action reaches {parsed.threshold:.1%}")
+        for score in found.scores:
+            print(f"  {score.probability:6.1%}  {score.action}")
 
 
-def _files(given: list[Path]) -> list[Path]:
-    """Folders replaced by the clips in them; other files there are named on standard error.
+def _predict(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction]:
+    from poseglot.inference import Predictor
 
-    Raises:
-        PoseglotError: a folder holds no clip.
-    """
-    from poseglot.skeletons.formats import FORMATS, VIDEOS, clip_files
-
-    files: list[Path] = []
-    for path in given:
-        if not path.is_dir():
-            files.append(path)
-            continue
-        found, others = clip_files(path)
-        if not found:
-            raise PoseglotError(
-                f"{path} holds no file that ends as a clip or a video does. Accepted are {FORMATS}; {', '.join(VIDEOS)}."
-            )
-        if others:
-            names = ", ".join(str(other.relative_to(path)) for other in others[:5])
-            print(f"not clips: {len(others)} files of {path}: {names}{', ...' if len(others) > 5 else ''}", file=sys.stderr)
-        files += found
-    return files
+    predictor = Predictor(parsed.run, device=parsed.device, engine=parsed.engine, threshold=parsed.threshold)
+    pose = _pose(parsed, files, num_dims=predictor.num_dims)
+    return predictor.predict(files, top=parsed.top, layout=parsed.layout, pose=pose)
 
 
-def _pose(parsed: argparse.Namespace, files: list[Path], *, axes: int) -> str | PoseEstimator:
-    """As `pose_for`; but where none can be loaded, videos that lie in folders beside clips are left out of `files`, and it is said."""
-    from poseglot.skeletons.formats import is_video
+def _zero_shot(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction]:
+    """Recognise clips among the trained and the added classes, all by the cosines with their texts, which are on one scale."""
+    try:
+        from poseglot.descriptions import load_descriptions
+        from poseglot.training.run import open_run
+        from poseglot.training.zero_shot import ZeroShotRecognizer
+    except ImportError as error:
+        raise MissingPackageError(missing_package("encoding texts", error)) from error
+    from poseglot.inference import Predictor
+
+    predictor = Predictor(parsed.run, device=parsed.device, engine="torch", threshold=parsed.threshold)
+    described = parsed.add_class_descriptions and load_descriptions(str(parsed.add_class_descriptions)).classes.values()
+    classifier = ZeroShotRecognizer(open_run(parsed.run, device=predictor.device)).classifier(
+        descriptions=list(described or ()), labels=parsed.add_class, bias=parsed.add_class_bias
+    )
+    pose = _pose(parsed, files, num_dims=predictor.num_dims)
+    return predictor.predict(files, top=parsed.top, layout=parsed.layout, pose=pose, classifier=classifier)
+
+
+def _pose(parsed: argparse.Namespace, files: list[Path], *, num_dims: int) -> str | PoseEstimator:
+    """Return the pose estimator as `pose_for`; if none can be loaded, drop videos that only a folder named from `files`."""
+    from poseglot.data.readers import is_video
 
     try:
-        return pose_for(parsed, files, axes=axes)
+        return pose_for(parsed, files, num_dims=num_dims)
     except PoseglotError as error:
         kept = [path for path in files if not is_video(path)]
         if not kept or any(is_video(path) for path in parsed.clips):
@@ -138,44 +123,3 @@ def _pose(parsed: argparse.Namespace, files: list[Path], *, axes: int) -> str | 
         print(f"left out: {len(files) - len(kept)} videos. {error}", file=sys.stderr)
         files[:] = kept
         return str(parsed.pose)
-
-
-def _by_words(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction]:
-    """All classes, learned and added, by the cosines of their words: they are on one scale, which logits and cosines are not."""
-    try:
-        from poseglot.descriptions import load_descriptions
-        from poseglot.training.by_words import ByWords
-        from poseglot.training.run import Run
-    except ImportError as error:
-        raise PoseglotError(missing_package("reading words", error)) from error
-    import numpy as np
-
-    from poseglot.evaluation.zero_shot import cosines, fused
-    from poseglot.inference import Predictor
-    from poseglot.inference.predictor import Prediction, best_answers
-
-    check_run_folder(parsed.run, "predict --also")
-    if parsed.top < 1:
-        raise PoseglotError(f"at least one answer must be asked for, not {parsed.top}.")
-    predictor = Predictor(parsed.run, device=parsed.device, engine="torch")
-    by_words = ByWords(Run(parsed.run), device=predictor.device)
-    described = list(load_descriptions(str(parsed.also_words)).classes.values()) if parsed.also_words else []
-    classes = [*by_words.classes, *(each.label for each in described), *parsed.also]
-    if twice := sorted({label for label in classes if classes.count(label) > 1}):
-        raise PoseglotError(
-            f"{', '.join(map(repr, twice))} would be there twice: the run knows {', '.join(by_words.classes)}. Add classes that it does "
-            "not know, each once."
-        )
-    words = [by_words.described(by_words.classes)]
-    words += [by_words.of_descriptions(described)] if described else []
-    words += [by_words.by_label(parsed.also)] if parsed.also else []
-    of_all = np.concatenate(words, axis=1)
-    predictions = []
-    for some, views in predictor.views(files, layout=parsed.layout, pose=_pose(parsed, files, axes=predictor.axes)):
-        scores = fused(cosines(by_words.features(views), of_all))
-        scores[:, len(by_words.classes) :] += parsed.also_bias
-        for (name, mapping), row in zip(some, scores, strict=True):
-            answers = best_answers(by_words.scale * row, classes, parsed.top)
-            unknown = answers[0].probability < parsed.unknown_below
-            predictions.append(Prediction(name, answers, unknown=unknown, mapping=mapping))
-    return predictions

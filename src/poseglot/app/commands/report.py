@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 
 from poseglot.app.commands.register import AddCommand, check_run_folder, missing_package
-from poseglot.errors import PoseglotError
+from poseglot.errors import MissingPackageError, SettingError
 
 
 def add(command: AddCommand) -> None:
-    report = command("report", run, "one HTML page about an evaluated run, to look at and to hand on; it needs no network")
+    report = command("report", run, "write one HTML page about an evaluated run, which needs no network")
     report.add_argument("run", type=Path)
     report.add_argument("--out", type=Path, metavar="FILE.html", help="where to write it (RUN/report.html)")
     report.add_argument(
@@ -23,14 +23,12 @@ def run(parsed: argparse.Namespace) -> None:
     try:
         from poseglot.report.page import write_page
     except ImportError as error:
-        raise PoseglotError(missing_package("a report", error)) from error
-    from poseglot.training.run import Run
+        raise MissingPackageError(missing_package("a report", error)) from error
 
     check_run_folder(parsed.run, "report")
     if parsed.clips < 0:
-        raise PoseglotError(f"--clips takes a number from 0 on, not {parsed.clips}.")
-    out = parsed.out or parsed.run / "report.html"
-    page = write_page(Run(parsed.run), out, layers=parsed.layers, clips=parsed.clips)
+        raise SettingError(f"--clips takes a number from 0, not {parsed.clips}.")
+    page = write_page(parsed.run, parsed.out, layers=parsed.layers, clips=parsed.clips)
     print(f"{page.path} ({page.size / 1e6:.2f} MB)")
     for section, reason in page.left_out.items():
         print(f"  without {section}: {reason}")

@@ -1,4 +1,4 @@
-"""`poseglot stream`: frames in, the answer so far out, one line for each. Loads no text encoder and nothing of training."""
+"""`poseglot stream`: frames in, the running result out, one line each. Loads neither text encoders nor training."""
 
 from __future__ import annotations
 
@@ -7,33 +7,32 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from poseglot.app.commands.register import AddCommand
-from poseglot.errors import PoseglotError
+from poseglot.errors import InputError, PoseglotError, SettingError
+
+if TYPE_CHECKING:
+    from poseglot.inference import StreamingRecognizer
 
 STDIN = "-"
 
 
 def add(command: AddCommand) -> None:
-    stream = command("stream", run, "recognise frame by frame, while it happens")
+    stream = command("stream", run, "recognise frame by frame")
     stream.add_argument("run", type=Path, help="a run's folder, or a recognizer's .safetensors file")
     stream.add_argument(
         "source",
-        help="a file of any format we read; or -, for frames that another program writes, a line of JSON each: joints [[x, y, z], ...], or "
-        "of several people a list of those, or of nobody []; an empty line forgets everything so far",
+        help="a file of any format we read; or - for frames on standard input, one line of JSON each: joints [[x, y, z], ...], a list of "
+        "those for several people, or [] for nobody; an empty line resets the stream",
     )
     stream.add_argument(
-        "--json", action="store_true", help="a line of JSON for each frame: frame, and the top actions with their probabilities"
+        "--json", action="store_true", help="print a line of JSON for each frame: its number and the best actions"
     )
-    stream.add_argument("--top", type=int, default=3, help="how many answers each (3)")
-    stream.add_argument("--every", type=int, default=1, help="say something every so many frames (1)")
-    stream.add_argument(
-        "--layout", help="which joints the frames have, if not the recognizer's: a packaged layout, or a .yaml file"
-    )
-    stream.add_argument(
-        "--memory", type=int, metavar="FRAMES", help="about how many frames back answers remember (everything since the start)"
-    )
+    stream.add_argument("--top", type=int, default=3, help="the number of actions (3)")
+    stream.add_argument("--every", type=int, default=1, help="print every so many frames (1)")
+    stream.add_argument("--layout", help="the layout of the frames, if not the recognizer's: a packaged name or a .yaml file")
+    stream.add_argument("--memory", type=int, metavar="FRAMES", help="about how many frames back results remember (all)")
     stream.add_argument("--device", help="cpu (the default), cuda, ...")
 
 
@@ -41,50 +40,51 @@ def run(parsed: argparse.Namespace) -> None:
     from poseglot.inference import StreamingRecognizer
 
     if parsed.every < 1 or parsed.top < 1:
-        raise PoseglotError(f"--every and --top are at least 1, not {parsed.every} and {parsed.top}.")
+        raise SettingError(f"--every and --top are at least 1, not {parsed.every} and {parsed.top}.")
     recognizer = StreamingRecognizer(parsed.run, device=parsed.device, layout=parsed.layout, memory=parsed.memory)
     for difference in recognizer.differences:
         print(f"note: {difference}", file=sys.stderr)
-    if parsed.source == STDIN:
-        frames: Iterator[Any] = _lines()
-    else:
-        frames = _file(Path(parsed.source), recognizer, parsed.layout)
+    frames = _stdin() if parsed.source == STDIN else _file(Path(parsed.source), recognizer, parsed.layout)
     width = max(map(len, recognizer.classes))
-    for number, frame in enumerate(frames):
+    for line, frame in enumerate(frames, start=1):
         if frame is None:
             recognizer.reset()
             continue
         try:
             recognizer.step(frame)
         except PoseglotError as error:
-            raise PoseglotError(f"line {number + 1}: {error}" if parsed.source == STDIN else str(error)) from error
-        at = recognizer.state.frames - 1
-        if at % parsed.every:
+            if parsed.source == STDIN:
+                error.args = (f"line {line}: {error}",)
+            raise
+        number = recognizer.state.frames - 1
+        if number % parsed.every:
             continue
         best = recognizer.best(parsed.top)
         if parsed.json:
-            answers = [{"action": answer.action, "probability": round(answer.probability, 6)} for answer in best]
-            print(json.dumps({"frame": at, "answers": answers}), flush=True)
+            scores = [{"action": score.action, "probability": round(score.probability, 6)} for score in best]
+            print(json.dumps({"frame": number, "scores": scores}), flush=True)
         else:
-            print(f"{at:6}  " + "  ".join(f"{answer.action:{width}} {answer.probability:6.1%}" for answer in best), flush=True)
+            columns = "  ".join(f"{score.action:{width}} {score.probability:6.1%}" for score in best)
+            print(f"{number:6}  {columns}", flush=True)
 
 
-def _lines() -> Iterator[Any]:
-    """The frames of standard input; None for an empty line."""
+def _stdin() -> Iterator[Any]:
+    """Yield the frames of standard input; None for an empty line."""
     for number, line in enumerate(sys.stdin, start=1):
         try:
             frame = json.loads(line) if line.strip() else None
         except ValueError as error:
-            raise PoseglotError(f"line {number} of the input is not JSON ({error}); a frame is [[x, y, z], ...].") from error
-        if frame is None and line.strip():  # nobody seen is no reason to forget everything
-            raise PoseglotError(f"line {number} of the input is null; a frame is [[x, y, z], ...], of nobody [].")
+            raise InputError(f"line {number} of the input is not JSON ({error}); a frame is [[x, y, z], ...].") from error
+        if frame is None and line.strip():  # null is no reset
+            raise InputError(f"line {number} of the input is null; a frame is [[x, y, z], ...], or [] for nobody.")
         yield frame
 
 
-def _file(path: Path, recognizer: Any, layout: str | None) -> Iterator[Any]:
-    """The frames of a clip, (M, V, C) each."""
-    from poseglot.skeletons.formats import read_clip
+def _file(path: Path, recognizer: StreamingRecognizer, layout: str | None) -> Iterator[Any]:
+    """Yield the frames (M, V, C) of a clip."""
+    from poseglot.data.readers import read_clip
     from poseglot.skeletons.layout import load_layout
 
-    clip = read_clip(path, layout=load_layout(layout) if layout else recognizer.layout, scored=recognizer.spec.scored)
+    source = load_layout(layout) if layout else recognizer.layout
+    clip = read_clip(path, layout=source, has_scores=recognizer.spec.has_scores)
     return iter(clip.joints.swapaxes(0, 1))

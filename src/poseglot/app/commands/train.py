@@ -8,21 +8,24 @@ from pathlib import Path
 from poseglot.app.commands.register import AddCommand, missing_package
 from poseglot.errors import PoseglotError
 
-OWN_RECIPE = "recipe.yaml"  # as `poseglot new` calls it
-USAGE = """usage: poseglot train [--config RECIPE.yaml] [--out RUN] [--resume] [SETTING ...]
+OWN_RECIPE = "recipe.yaml"  # as `poseglot init` calls it
+USAGE = """usage: poseglot train [--config RECIPE] [--out RUN] [--resume] [SETTING ...]
                       [--accelerator auto] [--devices 1] [--nodes 1] [--compile auto]
 
 Trains a recipe into the folder RUN; the recognizer of its last epoch is the result.
 
-  --config RECIPE  a YAML file; in a folder that `poseglot new` made it is recipe.yaml, unless given
+  --config RECIPE  a packaged recipe by its name (nw-ucla/paper), or a YAML file; in a folder that `poseglot init` made it is
+                   recipe.yaml, unless given
   --out RUN        folder of the run (runs/RECIPE-STREAM-seedN, named after the recipe, unless given)
   --resume         go on from the run's last checkpoint; give the same settings, or --config RUN/recipe.yaml
   --accelerator    auto, cpu, cuda or mps
   --devices        how many processes, or auto; the batch is shared among them
   --nodes          how many machines; start the same command on each through torchrun or SLURM
   --compile        the skeleton encoder by torch.compile: auto (on a GPU), on or off
+  --loggers        where numbers go: tensorboard, csv, wandb, mlflow, trackio, several by commas
+  --plugin MODULE  import a module that registers encoders, transforms, ...; repeatable
 
-Every setting of the recipe can be given here, for example --data.stream bone --seed 3:
+Every setting of the recipe can be given here, for example --data.modality bone --seed 3:
 
 """
 
@@ -36,14 +39,16 @@ def add(command: AddCommand) -> None:
     train.add_argument("--devices", default="1")
     train.add_argument("--nodes", type=int, default=1)
     train.add_argument("--compile", default="auto")
+    train.add_argument("--loggers", default="tensorboard")
     train.add_argument("-h", "--help", action="store_true")
 
 
 def run(parsed: argparse.Namespace) -> None:
     try:
+        from poseglot.app.console import ConsoleCallback
         from poseglot.training.distributed import rank
-        from poseglot.training.engine import Machine, train
-        from poseglot.training.recipe_file import parse_recipe, recipe_help
+        from poseglot.training.engine import Runtime, train
+        from poseglot.training.recipe_io import parse_recipe, recipe_help
     except ImportError as error:
         raise PoseglotError(missing_package("training", error)) from error
 
@@ -55,14 +60,16 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.config is None:
         given = f", not {' '.join(parsed.rest)}" if parsed.rest else ""
         raise PoseglotError(
-            f"training needs a recipe: --config recipes/nw-ucla/paper.yaml{given} (see `poseglot train --help`); only in a folder that "
-            f"`poseglot new` made it is {OWN_RECIPE} without being said."
+            f"training needs a recipe: --config nw-ucla/paper{given} (see `poseglot train --help`); only in a folder that "
+            f"`poseglot init` made it is {OWN_RECIPE} without being said."
         )
-    recipe = parse_recipe(["--config", str(parsed.config), *parsed.rest])
-    name = "-".join(filter(None, (parsed.config.parent.name, parsed.config.stem, recipe.data.stream, f"seed{recipe.seed}")))
+    recipe = parse_recipe(["--config", parsed.config.as_posix(), *parsed.rest])
+    name = "-".join(filter(None, (parsed.config.parent.name, parsed.config.stem, recipe.data.modality, f"seed{recipe.seed}")))
     out = parsed.out or Path("runs") / name
-    machine = Machine(parsed.accelerator, parsed.devices, parsed.nodes, parsed.compile)
-    result = train(recipe, out, resume=parsed.resume, machine=machine)
+    runtime = Runtime(
+        parsed.accelerator, parsed.devices, parsed.nodes, parsed.compile, tuple(filter(None, parsed.loggers.split(",")))
+    )
+    result = train(recipe, out, resume=parsed.resume, runtime=runtime, callbacks=[ConsoleCallback()])
     if rank() != 0:
         return
     print(f"{out}: last epoch {result.last}")

@@ -1,38 +1,31 @@
-"""`poseglot zero-shot`: runs that learned some classes name clips of the others, by their words."""
+"""`poseglot zero-shot`: recognise classes that a run was not trained on by their texts."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
-from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from poseglot.app.commands.register import AddCommand, check_run_folder, missing_package
-from poseglot.errors import PoseglotError
-
-if TYPE_CHECKING:
-    from poseglot.app.commands.zero_shot_text import Shown
-    from poseglot.evaluation.metrics import Labels, Scores
-    from poseglot.skeletons.folds import Places
-    from poseglot.training.by_words import ByWords
+from poseglot.errors import MissingPackageError, SettingError
 
 
 def add(command: AddCommand) -> None:
-    zero_shot = command("zero-shot", run, "classes that a run never saw, recognised by their words; of several runs the mean")
-    zero_shot.add_argument("runs", type=Path, nargs="+", help="trained with data.unseen")
+    zero_shot = command(
+        "zero-shot", run, "recognise classes that a run was not trained on by their texts; of several runs the mean"
+    )
+    zero_shot.add_argument("runs", type=Path, nargs="+", help="trained with data.unseen_classes")
     bias = zero_shot.add_mutually_exclusive_group()
     bias.add_argument(
-        "--bias", type=float, default=0.0, help="taken from the cosines of seen classes, where all are compared (0)"
+        "--bias", type=float, default=0.0, help="subtracted from the cosines of seen classes, where all are compared (0)"
     )
     bias.add_argument(
         "--bias-from",
         type=Path,
         nargs="+",
         metavar="RUN",
-        help="find it on these runs, one for each: they never saw the unseen classes (data.left_out) and are looked at on training clips",
+        help="find the bias on these runs, one for each: trained without the unseen classes (data.excluded_classes) and evaluated on "
+        "training clips",
     )
     zero_shot.add_argument("--out", type=Path, help="a folder for table.md and table.json")
     zero_shot.add_argument("--device", help="cpu, cuda, ...; by default a GPU if there is one")
@@ -40,169 +33,38 @@ def add(command: AddCommand) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     try:
-        from poseglot.app.commands.zero_shot_text import page, paragraph, summary
+        from poseglot.app.text.zero_shot import page, paragraph, summary
+        from poseglot.training.run import open_run
+        from poseglot.training.zero_shot import evaluate_zero_shot
     except ImportError as error:
-        raise PoseglotError(missing_package("reading words", error)) from error
+        raise MissingPackageError(missing_package("encoding texts", error)) from error
     from poseglot.files import write_atomically
-    from poseglot.training.run import Run
 
     others: list[Path | None] = list(parsed.bias_from or [None] * len(parsed.runs))
     if len(others) != len(parsed.runs):
-        raise PoseglotError(f"--bias-from has {len(others)} runs for {len(parsed.runs)}; give one for each, in their order.")
-    shown: list[Shown] = []
+        raise SettingError(f"--bias-from has {len(others)} runs for {len(parsed.runs)}; give one for each, in their order.")
+    found = []
     for folder, other in zip(parsed.runs, others, strict=True):
         check_run_folder(folder, "zero-shot")
-        found = _judged(folder, parsed.bias, other, parsed.device)
-        write_atomically(Run(folder).zero_shot, json.dumps(asdict(found.without_recipe()), indent=1, default=str) + "\n")
-        print(paragraph(found), flush=True)
-        shown.append(found)
-    if len(shown) > 1:
-        print(summary(shown))
+        opened = open_run(folder, device=parsed.device)
+        bias_from = None if other is None else open_run(other, device=parsed.device)
+        evaluation = evaluate_zero_shot(opened, bias=parsed.bias, bias_from=bias_from)
+        write_atomically(opened.files.zero_shot, json.dumps(evaluation.table(), indent=1) + "\n")
+        print(paragraph(evaluation), flush=True)
+        found.append(evaluation)
+    if len(found) > 1:
+        print(summary(found))
     if parsed.out is not None:
-        command = " ".join(["poseglot", "zero-shot", *map(str, parsed.runs)])
-        if parsed.bias_from:
-            command += " ".join([" --bias-from", *map(str, parsed.bias_from)])
-        elif parsed.bias:
-            command += f" --bias {parsed.bias}"
-        write_atomically(parsed.out / "table.md", page(shown, command))
-        rows = [asdict(found.without_recipe()) for found in shown]
-        write_atomically(parsed.out / "table.json", json.dumps(rows, indent=1, default=str) + "\n")
+        write_atomically(parsed.out / "table.md", page(found, _command(parsed)))
+        rows = [evaluation.table() for evaluation in found]
+        write_atomically(parsed.out / "table.json", json.dumps(rows, indent=1) + "\n")
         print(f"written: {parsed.out / 'table.md'}, {parsed.out / 'table.json'}")
 
 
-def _judged(folder: Path, bias: float, bias_from: Path | None, device: str | None) -> Shown:
-    """One run, by its descriptions and by class names alone."""
-    from poseglot.app.commands.zero_shot_text import Shown
-    from poseglot.evaluation.zero_shot import best_bias, judge
-
-    looked = _Looked(folder, device)
-    if bias_from is not None:
-        other = _Looked(bias_from, device)
-        _refuse_looking_ahead(looked, other)
-    judged, biased = {}, {}
-    for words in ("descriptions", "labels"):
-        found = partial(
-            judge,
-            looked.scores(words),
-            looked.labels,
-            classes=looked.classes,
-            unseen=looked.unseen,
-            levels=looked.by_words.levels,
-        )
-        judged[words] = found()
-        if bias_from is not None:
-            bias = best_bias(other.scores(words), other.labels, classes=other.classes, unseen=other.unseen)
-        if bias or bias_from is not None:
-            biased[words] = found(bias=bias)
-    where = "given" if bias_from is None else f"found on {bias_from}"
-    data = looked.by_words.recipe.data
-    return Shown(
-        run=str(folder),
-        dataset=looked.store.info.name,
-        split=data.split,
-        side=looked.side,
-        stream=data.stream,
-        seen=looked.seen,
-        unseen=looked.unseen,
-        judged=judged,
-        biased=biased,
-        bias_is=where,
-        recipe=looked.by_words.recipe,
-    )
-
-
-class _Looked:
-    """A run on the clips that its recipe looks at, those of unseen classes included."""
-
-    def __init__(self, folder: Path, device: str | None) -> None:
-        import numpy as np
-        import torch
-
-        from poseglot.skeletons.store import open_store
-        from poseglot.skeletons.transforms import protocol_named
-        from poseglot.skeletons.views import Views
-        from poseglot.training.by_words import ByWords
-        from poseglot.training.run import Run
-        from poseglot.training.sides import divided, looked_at, names_hash, numbers_of, side_name, sides
-
-        self.folder = folder
-        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.by_words: ByWords = ByWords(Run(folder), device=chosen)
-        data = self.by_words.recipe.data
-        self.store = open_store(Path(data.store))
-        found = divided(data, self.store)
-        self.seen, self.unseen, self.side = found.seen, found.unseen, side_name(data)
-        if self.by_words.classes != self.seen:
-            raise PoseglotError(
-                f"{folder} learned {', '.join(self.by_words.classes)}, but its recipe says {', '.join(self.seen)}; this is not its recipe."
-            )
-        if len(self.unseen) < 2:
-            raise PoseglotError(
-                f"{folder} has {len(self.unseen)} unseen classes to tell apart; train with data.unseen and at least two of them, for "
-                "example --data.unseen 55-5 on NTU RGB+D 60, or --data.unseen '[drop trash, carry]'."
-            )
-        self.classes = (*self.seen, *self.unseen)
-        self.learned: Places = sides(data, self.store)[0]
-        self.places: Places = looked_at(data, self.store, self.classes)
-        _refuse_leaks(self)
-        if Run(folder).learned_from() not in (None, names_hash(self.store, self.learned)):
-            print(f"warning: {folder} learned from other clips than its recipe names in {data.store} now", file=sys.stderr)
-        spec = self.by_words.spec
-        views = Views(
-            self.store,
-            self.places,
-            protocol_named(spec.protocol),
-            spec.stream,
-            self.by_words.layout,
-            numbers_of(self.classes, self.store),
-        )
-        self.labels: Labels = views.labels.numpy()
-        batches = [self.by_words.features(view) for view in views.test_views(64, chosen)]
-        self._features = np.concatenate(batches, axis=1)
-
-    def scores(self, words: str) -> Scores:
-        """(levels, clips, classes): cosines with `descriptions`, or with `labels` alone."""
-        from poseglot.evaluation.zero_shot import cosines
-
-        read = self.by_words.described if words == "descriptions" else self.by_words.by_label
-        return cosines(self._features, read(self.classes))
-
-
-def _refuse_leaks(looked: _Looked) -> None:
-    """See that no clip of an unseen class was learned from, whatever it is called.
-
-    Raises:
-        PoseglotError: one was.
-    """
-    import numpy as np
-
-    store = looked.store
-    new = looked.places[np.isin(store.clips["label"][looked.places], [store.info.classes.index(c) for c in looked.unseen])]
-    if not len(new):
-        raise PoseglotError(f"{looked.folder} looks at no clip of the unseen classes {', '.join(looked.unseen)}.")
-    twins = np.isin(store.contents(new), store.contents(looked.learned))
-    if twins.any():
-        raise PoseglotError(
-            f"{twins.sum()} clips of unseen classes, {store.clips['name'][new][twins][0]} first, are also clips that {looked.folder} "
-            "learned from, under other names and classes; no number of it would be zero-shot."
-        )
-
-
-def _refuse_looking_ahead(looked: _Looked, other: _Looked) -> None:
-    """See that what a bias is found on has nothing of what is reported.
-
-    Raises:
-        PoseglotError: it has.
-    """
-    import numpy as np
-
-    if met := set(other.classes) & set(looked.unseen):
-        raise PoseglotError(
-            f"{other.folder} knows {', '.join(sorted(met))}, unseen by {looked.folder}; a bias would be chosen by the answer. Train it "
-            "with data.left_out as this one's data.unseen, and other classes unseen."
-        )
-    if np.isin(other.store.clips["name"][other.places], looked.store.clips["name"][looked.places]).any():
-        raise PoseglotError(
-            f"{other.folder} is looked at on clips that {looked.folder} is reported on; choose on the training side (data.folds, or "
-            "another split of it)."
-        )
+def _command(parsed: argparse.Namespace) -> str:
+    command = ["poseglot", "zero-shot", *map(str, parsed.runs)]
+    if parsed.bias_from:
+        command += ["--bias-from", *map(str, parsed.bias_from)]
+    elif parsed.bias:
+        command += ["--bias", str(parsed.bias)]
+    return " ".join(command)

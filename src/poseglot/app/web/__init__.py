@@ -1,14 +1,17 @@
-"""The web page, and the server behind it: clips in, actions out, and how close each part came to its words.
+"""The web page and its server: clips in, actions out, and how well each body part fits its text.
 
-    limits     what a request may be, and how many there may be
-    bodies     what goes in and comes out, as a schema
-    upload     a file from a request becomes a clip
-    drawing    a clip becomes what the page draws
-    served     a run as the page shows it: its answers, its answers over time, its words
-    worker     the threads that compute, and what happens when there is too much to compute
-    guard      everything that stands before the application: sizes, rates, tokens, headers, numbers
-    server     the application, and its start and end
-    static/    the page: plain modules of JavaScript, no build, three.js beside them
+    limits      what a request may be, and how many there may be
+    schemas     request and response bodies
+    upload      an uploaded file -> a clip
+    drawing     a clip -> what the page draws
+    examples    clips to look at without having one
+    service     a run behind the page: its scores, its scores over time, its texts
+    worker      the threads that compute, and their queue
+    middleware  host, token, rate, size and headers of every request
+    metrics     counters in Prometheus's form
+    server      the application
+    running     the start and end of the server
+    static/     the page: plain JavaScript modules without a build, and three.js
 
-Needs the extra `web` (FastAPI, uvicorn, python-multipart). Nothing here writes, but for a file of an upload that is gone when it is read.
+Needs the extra `web` (FastAPI, uvicorn, python-multipart). Nothing is written, except for uploads while they are read.
 """

@@ -1,10 +1,10 @@
-"""What the server accepts at most. Every refusal says which limit it was, and how large it is."""
+"""The limits of the server. Every refusal names the limit."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import InputError, SettingError
 
 
 @dataclass(frozen=True)
@@ -12,16 +12,16 @@ class Limits:
     """Limits of a server.
 
     Attributes:
-        body: bytes of a request (413 beyond).
-        unpacked: bytes that a packed file may unpack to (413).
-        frames, people: of a clip (413).
-        rate: requests that compute, a second, of one client, over time (429); 0 for no limit.
-        burst: how many of them at once, after a pause.
-        seconds: in which a request must have come in (408), and in which its answer must be there (504).
-        at_once: how many are computed at the same time.
-        waiting: how many more may wait for that (503 beyond).
-        connections: open at the same time, of all clients together (503).
-        windows: points of the curves over time.
+        body: Bytes of a request (413 beyond).
+        unpacked: Bytes that a packed file may unpack to (413).
+        frames, people: Of a clip (413).
+        rate: Computing requests per second and client, on average (429); 0 is unlimited.
+        burst: How many of them at once, after a pause.
+        seconds: The time to receive a request (408), and to answer it (504).
+        at_once: Requests that are computed at the same time.
+        waiting: Requests that may wait for that (503 beyond).
+        connections: Open connections of all clients together (503).
+        windows: Points of the curves over time.
     """
 
     body: int = 8 * 2**20
@@ -38,21 +38,21 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            least = 0 if name in ("rate", "waiting") else 1e-3 if name == "seconds" else 1
-            if not value >= least:
-                raise PoseglotError(f"the limit {name} is {value}; it must be at least {least:g}.")
+            minimum = 0 if name in ("rate", "waiting") else 1e-3 if name == "seconds" else 1
+            if not value >= minimum:
+                raise SettingError(f"the limit {name} must be at least {minimum:g}, not {value}.")
 
 
-class TooLargeError(PoseglotError):
-    """A clip is larger than the limits allow."""
+class TooLargeError(InputError):
+    """A clip exceeds the limits."""
 
 
 def check_size(limits: Limits, *, people: int, frames: int) -> None:
-    """See that a clip is within the limits.
+    """Check that a clip is within the limits.
 
     Raises:
-        TooLargeError: it is not.
+        TooLargeError: It is not.
     """
-    for what, found, most in (("people", people, limits.people), ("frames", frames, limits.frames)):
-        if found > most:
-            raise TooLargeError(f"the clip has {found:,} {what}; at most {most:,} are accepted here. Cut it into pieces.")
+    for what, found, limit in (("people", people, limits.people), ("frames", frames, limits.frames)):
+        if found > limit:
+            raise TooLargeError(f"the clip has {found:,} {what}; at most {limit:,} are accepted. Cut it into pieces.")

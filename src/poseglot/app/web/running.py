@@ -1,4 +1,4 @@
-"""The server's start and end: uvicorn on a socket of ours, so that the port is known before anybody is told of it."""
+"""Start and stop the server: uvicorn on our own socket, so that the port is known beforehand."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ import ipaddress
 import os
 import socket
 from collections.abc import Callable, Sequence
+from os import PathLike
 from pathlib import Path
 
 import torch
 import uvicorn
 
 from poseglot.app.web.limits import Limits
-from poseglot.app.web.served import Served
 from poseglot.app.web.server import LOOPBACK, create_app
-from poseglot.errors import PoseglotError
+from poseglot.app.web.service import ModelService
+from poseglot.errors import DeviceError, SettingError
 
-# Seconds that requests in flight get when the server is asked to stop; longer than one may take.
-_GRACE = 25
+_GRACE = 25  # seconds for requests in flight when the server stops; longer than one may take
 
 
-def load_models(paths: Sequence[Path], *, limits: Limits, device: str | None = None) -> list[Served]:
-    """The models of some runs, called by the names of their folders, or - where those are equal - with a number behind.
+def load_services(paths: Sequence[str | PathLike[str]], *, limits: Limits, device: str | None = None) -> list[ModelService]:
+    """Load runs; each is named after its folder, with a number if the name is taken.
 
     Raises:
-        PoseglotError: no recognizer there.
+        FileError: A path holds no recognizer.
     """
-    models: list[Served] = []
-    for path in paths:
+    services: list[ModelService] = []
+    for path in map(Path, paths):
         name = (path.resolve().name if path.is_dir() else path.stem) or "model"
-        taken = {model.id for model in models}
+        taken = {service.id for service in services}
         id = next(candidate for candidate in (name, *(f"{name}-{n}" for n in range(2, 99))) if candidate not in taken)
-        models.append(Served(path, id=id, limits=limits, device=device))
-    return models
+        services.append(ModelService(path, id=id, limits=limits, device=device))
+    return services
 
 
 def serve(
-    models: Sequence[Served],
+    services: Sequence[ModelService],
     *,
     limits: Limits,
     host: str = "127.0.0.1",
@@ -44,24 +44,27 @@ def serve(
     token: str | None = None,
     ready: Callable[[str], None] = lambda address: None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM; what is in flight then is answered first.
+    """Serve until SIGINT or SIGTERM; requests in flight are answered first.
 
     Args:
-        host, port: where to listen; port 0 takes a free one.
-        token: that requests must know; must be given if others than this machine can reach the host.
-        ready: called with the address when connections are taken.
+        services: The models.
+        limits: The limits of requests.
+        host, port: The address to listen on; port 0 takes a free one.
+        token: The token of requests; required if other machines can reach the host.
+        ready: Called with the address once connections are accepted.
 
     Raises:
-        PoseglotError: no token where one is needed, or the address cannot be had.
+        SettingError: A token is required.
+        DeviceError: The address cannot be used.
     """
     local = is_loopback(host)
     if not local and not token:
-        raise PoseglotError(
+        raise SettingError(
             f"{host} can be reached from other machines, so a token is needed: --token TOKEN, or the environment variable POSEGLOT_TOKEN. "
             "Without one, serve on 127.0.0.1."
         )
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // limits.at_once))
-    app = create_app(models, limits=limits, token=token, names=LOOPBACK if local else ())
+    app = create_app(services, limits=limits, token=token, hosts=LOOPBACK if local else ())
     listening = _listen(host, port)
     config = uvicorn.Config(
         app,
@@ -81,7 +84,7 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """Says when it listens."""
+    """Calls `ready` once it listens."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -94,7 +97,7 @@ class _Server(uvicorn.Server):
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it."""
+    """Tell whether only this machine can reach a host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -108,14 +111,14 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(found[4])
     except (OSError, OverflowError) as error:
-        raise PoseglotError(
+        raise DeviceError(
             f"cannot listen on {host}, port {port}: {getattr(error, 'strerror', None) or error}. Choose another --port; 0 takes a free one."
         ) from error
     return listening
 
 
 def _shown(host: str) -> str:
-    """The host in an address."""
+    """Return the host as it is written in an address."""
     if host in ("0.0.0.0", "::"):
         return "localhost"
     return f"[{host}]" if ":" in host else host

@@ -1,7 +1,7 @@
-"""A file from a request becomes a clip.
+"""An uploaded file becomes a clip.
 
-Of what the browser says only the ending of the name is used, if it is one of those below; the content lies for a moment in a folder of our
-own under a name of ours. No name from a request is ever opened, and nothing that is a pickle is ever read.
+Of the browser's file name only the ending is used, if it is one of those below. The content lies in a temporary folder under our own name
+while it is read. No name from a request is opened, and no pickle is read.
 """
 
 from __future__ import annotations
@@ -15,61 +15,63 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from poseglot.app.web.limits import Limits, TooLargeError, check_size
-from poseglot.errors import PoseglotError
-from poseglot.inference.predictor import people_of_video
-from poseglot.skeletons.arrays import load_array
+from poseglot.data.manifest import read_header
+from poseglot.data.readers import layout_of, read_clip
+from poseglot.data.readers.poses import read_poses
+from poseglot.errors import InputError, PoseglotError
+from poseglot.files import load_array
+from poseglot.inference.tracking import select_people
 from poseglot.skeletons.clip import Clip
-from poseglot.skeletons.formats import layout_of, read_clip
-from poseglot.skeletons.formats.listing import read_header
-from poseglot.skeletons.formats.poses import read_poses
 from poseglot.skeletons.layout import Layout
 
 ENDINGS = (".csv.gz", ".csv", ".json", ".npy", ".skeleton", ".bvh", ".npz")
+_PICKLES = (".pkl", ".pickle", ".pt")
 
 
 @dataclass(frozen=True)
-class Taker:
-    """What a model takes: joints, whether with scores, how many coordinates, and how many people."""
+class ClipFormat:
+    """The clips that a model takes: layout, scores, coordinates per joint, and persons."""
 
     layout: Layout
-    scored: bool
-    axes: int
-    people: int
+    has_scores: bool
+    num_dims: int
+    num_persons: int
 
 
-def read_upload(name: str, content: bytes, *, takers: Sequence[Taker], limits: Limits) -> tuple[Clip, Layout]:
-    """The clip in an uploaded file, and which joints it has.
+def read_upload(
+    name: str, content: bytes, *, formats: Sequence[ClipFormat], limits: Limits, layout: Layout | None = None
+) -> tuple[Clip, Layout]:
+    """Return the clip in an uploaded file, and its layout.
 
-    A format that says its joints has those; of others the joints are those of the first model that the file can be read for.
+    Without `layout`, it is that of the file's format, or else of the first model for which the file can be read.
 
     Args:
-        name: what the browser calls the file; only its ending counts.
-        takers: the models that are to look at it. Poses are given as the first takes them: of a video's people those who move most.
+        name: The browser's name of the file.
+        content: The file.
+        formats: The clips that the models take. Poses are read as the first takes them, with the people who move most.
+        limits: The limits of the server.
+        layout: The layout of the file's joints, if the user chose it.
 
     Raises:
-        TooLargeError: more people, frames or unpacked bytes than the limits allow.
-        PoseglotError: another kind of file, or not a valid clip.
+        TooLargeError: The clip has more people, frames or unpacked bytes than the limits allow.
+        InputError: The file is of another kind, or not a valid clip.
     """
     shown = shown_name(name)
     ending = next((ending for ending in ENDINGS if name.lower().endswith(ending)), None)
     if ending is None:
-        pickles = (
-            " Pickles are never read here, for they can hold programs."
-            if name.lower().endswith((".pkl", ".pickle", ".pt"))
-            else ""
-        )
-        raise PoseglotError(f"{shown}: no reader for such files; accepted are those ending in {', '.join(ENDINGS)}.{pickles}")
+        reason = " Pickles are never read, since they can hold programs." if name.lower().endswith(_PICKLES) else ""
+        raise InputError(f"{shown}: accepted are files ending in {', '.join(ENDINGS)}.{reason}")
     with tempfile.TemporaryDirectory(prefix="poseglot-upload-") as folder:
         path = Path(folder) / f"clip{ending.removesuffix('.gz')}"
         try:
             path.write_bytes(_unpacked(content, limits.unpacked) if ending.endswith(".gz") else content)
-            _check_claims(path, limits)
-            clip, layout = _read(path, takers, limits)
+            _check_declared_size(path, limits)
+            clip, layout = _read(path, formats, limits, layout)
         except TooLargeError:
             raise
         except (PoseglotError, RecursionError, MemoryError) as error:
-            raise PoseglotError(_said(error).replace(str(path), shown).replace(folder, "")) from error
-        except Exception as error:  # a defect of a reader: the file is refused all the same, and the log has it
+            raise InputError(_message(error).replace(str(path), shown).replace(folder, "")) from error
+        except Exception as error:  # a defect of a reader: refuse the file
             raise UnreadableError(f"{shown} cannot be read ({type(error).__name__}).") from error
         people, frames = clip.joints.shape[:2]
         check_size(limits, people=people, frames=frames)
@@ -77,63 +79,70 @@ def read_upload(name: str, content: bytes, *, takers: Sequence[Taker], limits: L
         return replace(clip, joints=clip.joints.copy(), name=name), layout
 
 
-def _read(path: Path, takers: Sequence[Taker], limits: Limits) -> tuple[Clip, Layout]:
-    first = takers[0]
+def _read(path: Path, formats: Sequence[ClipFormat], limits: Limits, layout: Layout | None) -> tuple[Clip, Layout]:
+    first = formats[0]
     if path.suffix == ".npz":
         poses = read_poses(path)
-        joints = poses.joints(axes=first.axes, scored=first.scored)
+        joints = poses.joints(num_dims=first.num_dims, has_scores=first.has_scores)
         check_size(limits, people=joints.shape[0], frames=joints.shape[1])
-        return people_of_video(Clip(joints, name=path.stem, scored=first.scored), first.people)[0], poses.layout
+        clip = Clip(joints, name=path.stem, has_scores=first.has_scores)
+        return select_people(clip, first.num_persons)[0], poses.layout
+    if layout is not None:
+        return read_clip(path, layout=layout, has_scores=first.has_scores), layout
     own = layout_of(path)
-    refused: PoseglotError | None = None
-    # As the Predictor: a `.skeleton` is NTU RGB+D's, but NW-UCLA's JSON is also written with other joints.
-    for taker in () if path.suffix == ".skeleton" else takers:
+    refusal: PoseglotError | None = None
+    # As in the predictor: `.skeleton` is NTU RGB+D's, but NW-UCLA's JSON is also written with other joints.
+    for format in () if path.suffix == ".skeleton" else formats:
         try:
-            return read_clip(path, layout=taker.layout, scored=taker.scored), taker.layout
+            return read_clip(path, layout=format.layout, has_scores=format.has_scores), format.layout
         except PoseglotError as error:
-            refused = refused or error
-    if own is not None:  # joints that no model has, but whose names are known: a model may take them by name
+            refusal = refusal or error
+    if own is not None:  # no model has these joints, but a model may map them by name
         try:
             return read_clip(path, layout=own), own
         except PoseglotError as error:
-            refused = refused or error
-    assert refused is not None
-    raise refused
+            refusal = refusal or error
+    assert refusal is not None
+    raise refusal
 
 
-class UnreadableError(PoseglotError):
-    """A file on which a reader failed otherwise than it should."""
+class UnreadableError(InputError):
+    """A file on which a reader failed in an unforeseen way."""
 
 
 def shown_name(name: str) -> str:
-    """A file's name as it may be shown: without folders and signs that mean something, and not long."""
+    """Return a file name that is safe to show: no folders, no special characters, not long."""
     last = re.split(r"[/\\]", name)[-1]
     return re.sub(r"[^\w.() -]", "_", last)[-80:] or "the file"
 
 
-def _said(error: BaseException) -> str:
-    return str(error) if isinstance(error, PoseglotError) else f"the file is too deep or too large ({type(error).__name__})."
+def _message(error: BaseException) -> str:
+    return (
+        str(error)
+        if isinstance(error, PoseglotError)
+        else f"the file is nested too deeply or too large ({type(error).__name__})."
+    )
 
 
-def _unpacked(content: bytes, most: int) -> bytes:
-    """What a gzip file holds, if that is not too much: a few kilobytes can unpack to gigabytes."""
+def _unpacked(content: bytes, limit: int) -> bytes:
+    """Return the content of a gzip file, up to a limit: a few kilobytes can unpack to gigabytes."""
     unpacker = zlib.decompressobj(wbits=31)
     try:
-        unpacked = unpacker.decompress(content, most)
+        unpacked = unpacker.decompress(content, limit)
     except zlib.error as error:
-        raise PoseglotError(f"the file is not a gzip file ({error}).") from error
+        raise InputError(f"the file is not a gzip file ({error}).") from error
     if unpacker.unconsumed_tail:
-        raise TooLargeError(f"the file unpacks to more than {most:,} bytes. Cut it into pieces.")
+        raise TooLargeError(f"the file unpacks to more than {limit:,} bytes. Cut it into pieces.")
     if not unpacker.eof:
-        raise PoseglotError("the gzip file is cut short.")
+        raise InputError("the gzip file is truncated.")
     return unpacked
 
 
-def _check_claims(path: Path, limits: Limits) -> None:
-    """Refuse a clip that says itself that it is too large, before room is made for it.
+def _check_declared_size(path: Path, limits: Limits) -> None:
+    """Refuse a clip whose file declares too large a size, before memory is allocated.
 
     Raises:
-        TooLargeError: it is.
+        TooLargeError: It does.
     """
     if path.suffix == ".npy":
         shape = load_array(path).shape
@@ -145,13 +154,11 @@ def _check_claims(path: Path, limits: Limits) -> None:
                 header, separator = read_header(next(file, ""), path.name)
                 rows = list(csv.reader(file, delimiter=separator, skipinitialspace=True))
         except (UnicodeDecodeError, csv.Error):
-            return  # the reader says it better
-        for column, most in (("frame", limits.frames), ("person", limits.people)):
+            return  # the reader has the better message
+        for column, limit in (("frame", limits.frames), ("person", limits.people)):
             if column in header:
-                place = header.index(column)
-                found = len({row[place] for row in rows if len(row) > place})
-                if found > most:
+                index = header.index(column)
+                found = len({row[index] for row in rows if len(row) > index})
+                if found > limit:
                     what = "frames" if column == "frame" else "people"
-                    raise TooLargeError(
-                        f"the table has {found:,} {what}; at most {most:,} are accepted here. Cut it into pieces."
-                    )
+                    raise TooLargeError(f"the table has {found:,} {what}; at most {limit:,} are accepted. Cut it into pieces.")

@@ -1,122 +1,128 @@
-"""A video's people: estimated frame by frame, tracked, and put together as `Poses`."""
+"""Extract the people of a video: estimate poses frame by frame, track them, and return them as `Poses`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from poseglot.errors import PoseglotError
+from poseglot.data.readers.poses import Poses
+from poseglot.errors import InputError, SettingError
 from poseglot.inference.tracking import Track, track_people
-from poseglot.inference.video.estimator import PoseEstimator, stacked, taken_apart
-from poseglot.inference.video.frames import Frame, VideoFile, steady
-from poseglot.skeletons.clip import Joints
-from poseglot.skeletons.formats.poses import Poses
+from poseglot.inference.video.frames import Frame, VideoFile, resample_fps
+from poseglot.inference.video.person import PoseEstimator, split_channels, stack_people
+from poseglot.skeletons.clip import MIN_SCORE, Joints
 from poseglot.skeletons.layout import Layout
-from poseglot.skeletons.measures import SEEN_FROM
 
-# For how long somebody may be unseen and is still the same, and how long somebody must be there to count, in seconds.
-GAP, LEAST = 0.5, 0.3
+# The longest gap in a track, and the shortest track, in seconds.
+MAX_GAP, MIN_DURATION = 0.5, 0.3
 
 
-def poses_of_video(path: Path, estimator: PoseEstimator, *, fps: float | None = None, progress: bool = False) -> Poses:
-    """Who is in a video, and how they move.
+def poses_of_video(
+    path: str | PathLike[str], estimator: PoseEstimator, *, fps: float | None = None, progress: bool = False
+) -> Poses:
+    """Return the tracked people of a video.
 
     Args:
-        path: the video.
-        estimator: sees the frames.
-        fps: how many frames in a second are looked at; by default as many as there are. Where they come unsteadily they are made
-            steady.
-        progress: show a bar.
+        path: The video.
+        estimator: The pose estimator.
+        fps: The frames per second to estimate; by default the video's. Frames at irregular times are resampled.
+        progress: Whether to show a progress bar.
 
     Raises:
-        PoseglotError: not a video that can be read, or nobody is in it.
+        FileError: The video cannot be read.
+        InputError: Nobody is seen in it.
     """
+    path = Path(path)
     video = VideoFile(path)
     rate = min(fps, video.fps) if fps else video.fps
     if not rate > 0:
-        raise PoseglotError(f"frames in a second must be above 0, not {fps}.")
+        raise SettingError(f"frames per second must be above 0, not {fps}.")
     estimator.restart()
     total = round(video.announced * rate / video.fps) or None
-    frames = tqdm(steady(video, rate), total=total, desc=path.name, unit="frame", disable=None if progress else True)
-    found, size = look(frames, estimator)
-    poses = put_together(found, layout=estimator.layout, fps=rate, size=size)
+    frames = tqdm(resample_fps(video, rate), total=total, desc=path.name, unit="frame", disable=None if progress else True)
+    found, size = estimate_frames(frames, estimator)
+    poses = track_poses(found, layout=estimator.layout, fps=rate, size=size)
     if poses is None:
-        raise PoseglotError(f"{path}: {estimator.name} sees nobody in its {len(found)} frames for {LEAST} s or longer.")
+        raise InputError(f"{path}: {estimator.name} sees nobody in its {len(found)} frames for {MIN_DURATION} s or longer.")
     return poses
 
 
-def look(frames: Iterable[Frame], estimator: PoseEstimator) -> tuple[list[Joints], tuple[int, int]]:
-    """Of each frame the people in it, as `stacked` has them; and width and height of the picture."""
+def estimate_frames(frames: Iterable[Frame], estimator: PoseEstimator) -> tuple[list[Joints], tuple[int, int]]:
+    """Return the people of each frame, as `stack_people` gives them, and the width and height of the picture."""
     found: list[Joints] = []
     last, size = None, (0, 0)
     for frame in frames:
-        if frame.image is last:  # made steady: the same picture once more
+        if frame.image is last:  # repeated by resampling
             found.append(found[-1])
             continue
         last, size = frame.image, (frame.image.shape[1], frame.image.shape[0])
-        found.append(stacked(estimator(frame.image), estimator.layout, estimator.has_world))
+        found.append(stack_people(estimator(frame.image), estimator.layout, estimator.has_world))
     return found, size
 
 
-def put_together(
-    found: Sequence[Joints], *, layout: Layout, fps: float, size: tuple[int, int], least: float = LEAST
+def track_poses(
+    found: Sequence[Joints], *, layout: Layout, fps: float, size: tuple[int, int], min_duration: float = MIN_DURATION
 ) -> Poses | None:
-    """The people of all frames as `Poses`; None if nobody is there for long enough.
+    """Track the people of all frames; return None if nobody is present for long enough.
 
     Args:
-        found: of each frame, people as `stacked` has them.
-        least: how long somebody must be there, in seconds.
+        found: The people of each frame, as `stack_people` gives them.
+        layout: The layout of the joints.
+        fps: Frames per second.
+        size: Width and height of the picture.
+        min_duration: The shortest track, in seconds.
     """
-    gap = round(GAP * fps)
-    tracks = track_people(found, gap=gap, least=max(1, round(least * fps)), scored=True, axes=2)
+    max_gap = round(MAX_GAP * fps)
+    tracks = track_people(found, max_gap=max_gap, min_length=max(1, round(min_duration * fps)), has_scores=True, num_dims=2)
     if not tracks:
         return None
-    rows = _rows(tracks, gap)
+    rows = _rows(tracks, max_gap)
     channels = tracks[0].joints.shape[-1]
     people = np.zeros((max(rows) + 1, len(found), len(layout), channels), dtype=np.float32)
     for row, track in zip(rows, tracks, strict=True):
         people[row, track.start : track.end] = track.joints
-        pixels, world, confidence = taken_apart(track.joints)
+        pixels, world, confidence = split_channels(track.joints)
         if world is not None:
-            people[row, track.start : track.end, :, 2:5] = placed(world, pixels, confidence, size)
-    pixels, world, confidence = taken_apart(people)
+            people[row, track.start : track.end, :, 2:5] = place_world(world, pixels, confidence, size)
+    pixels, world, confidence = split_channels(people)
     return Poses(layout, pixels, confidence, fps, size, world)
 
 
-def _rows(tracks: Sequence[Track], gap: int) -> list[int]:
-    """Which place along M each track gets: one that is free, and has been for so long that nobody takes the two for one person."""
+def _rows(tracks: Sequence[Track], max_gap: int) -> list[int]:
+    """Return the index along M of each track: one that has been free for longer than a gap, so that two people never look like one."""
     ends: list[int] = []
     rows = []
     for track in tracks:
-        row = next((place for place, end in enumerate(ends) if end + gap < track.start), len(ends))
+        row = next((index for index, end in enumerate(ends) if end + max_gap < track.start), len(ends))
         ends[row : row + 1] = [track.end]
         rows.append(row)
     return rows
 
 
-def placed(world: Joints, pixels: Joints, confidence: Joints, size: tuple[int, int]) -> Joints:
-    """World joints about the hips, moved to where the picture shows the person: the way sideways and up that such joints lack.
+def place_world(world: Joints, pixels: Joints, confidence: Joints, size: tuple[int, int]) -> Joints:
+    """Move hip-centred world joints sideways and up to where the picture shows the person.
 
-    It is taken for granted that somebody stays as far from the camera as on the whole (the median over the frames), and that the camera
-    stands still: pixels are then metres times one scale. What somebody does towards the camera and away from it stays lost.
+    Assumed are a fixed camera and a constant distance from it (the median over the frames), so that pixels are metres times one scale.
+    Motion towards the camera or away from it stays unknown.
 
     Args:
         world: (T, V, 3) of one person, x to the left of the picture, y up.
         pixels: (T, V, 2).
         confidence: (T, V).
-        size: of the picture; its middle becomes x = y = 0.
+        size: Width and height of the picture; its middle becomes x = y = 0.
     """
-    flat = -world[..., :2].astype(np.float64)  # to the right and down, as pixels
-    weight = (confidence >= SEEN_FROM).astype(np.float64)[..., None] + 1e-6
-    middle, centre = ((weight * at).sum(axis=1) / weight.sum(axis=1) for at in (flat, pixels))
-    ours, theirs = flat - middle[:, None], pixels - centre[:, None]
-    # In each frame the scale for which metres fit the pixels best (least squares).
-    scale = (weight * ours * theirs).sum(axis=(1, 2)) / np.maximum((weight * ours**2).sum(axis=(1, 2)), 1e-12)
-    good = scale > 0
-    if not good.any():
+    metres = -world[..., :2].astype(np.float64)  # right and down, as pixels
+    weight = (confidence >= MIN_SCORE).astype(np.float64)[..., None] + 1e-6
+    centre, pixel_centre = ((weight * at).sum(axis=1) / weight.sum(axis=1) for at in (metres, pixels))
+    offsets, pixel_offsets = metres - centre[:, None], pixels - pixel_centre[:, None]
+    # Least squares: the pixels per metre of each frame.
+    scale = (weight * offsets * pixel_offsets).sum(axis=(1, 2)) / np.maximum((weight * offsets**2).sum(axis=(1, 2)), 1e-12)
+    valid = scale > 0
+    if not valid.any():
         return world
-    away = (centre - np.array(size) / 2) / np.median(scale[good]) - middle
-    return np.concatenate([world[..., :2] - away[:, None], world[..., 2:]], axis=-1).astype(np.float32)
+    shift = (pixel_centre - np.array(size) / 2) / np.median(scale[valid]) - centre
+    return np.concatenate([world[..., :2] - shift[:, None], world[..., 2:]], axis=-1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Frames of a video file or a camera, a video to write, a window to show: what we take of OpenCV."""
+"""Video files, cameras, video writers and windows: everything that OpenCV does here."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -16,97 +17,92 @@ from typing import Any, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import DeviceError, FileError, MissingPackageError, SettingError
+from poseglot.files import write_atomically
 
-# (H, W, 3) uint8, red, green, blue.
+# (H, W, 3) uint8, RGB.
 Image = npt.NDArray[np.uint8]
-# Endings of videos we write -> OpenCV's name of the codec; all are in its wheels. Browsers play the .webm.
+# Endings of videos to write -> OpenCV's codec; all are in its wheels. Browsers play .webm.
 CODECS = {".mp4": "mp4v", ".webm": "VP80", ".avi": "MJPG"}
 
-# What more frames in a second than this are, is a mistake of the file; and how many frames tell how it is.
-_FASTEST, _MEASURED = 500.0, 100
-# The longer side of a window when it opens, in pixels; it can be drawn larger.
-_WIDEST = 1280
+# A higher frame rate is a mistake of the file; it is then measured over so many frames.
+_MAX_FPS, _MEASURED_FRAMES = 500.0, 100
+_WINDOW_SIZE = 1280  # the longer side of a new window, in pixels
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A picture, and when it was: in seconds since the first."""
+    """A picture and its time, in seconds since the first."""
 
     image: Image
     time: float
 
 
 def opencv() -> Any:
-    """The module cv2.
+    """Return the module cv2.
 
     Raises:
-        PoseglotError: it is not installed.
+        MissingPackageError: It cannot be imported.
     """
     try:
         import cv2
-    except ImportError as error:  # also a library of the system that it misses, which its own message names
-        raise PoseglotError(
-            f"videos are read by OpenCV, which cannot be loaded ({error}). In the source folder of Poseglot: pip install '.[video]'; on a "
-            "machine without a display pip install opencv-python-headless."
+    except ImportError as error:  # also for a missing system library, which the message names
+        raise MissingPackageError(
+            f"videos need OpenCV, which cannot be loaded ({error}): pip install 'poseglot[video]'; on a machine without a display "
+            "pip install opencv-python-headless."
         ) from error
     return cv2
 
 
 class VideoFile:
-    """The frames of a video file, in order; turned as the file says (a telephone held upright).
+    """The frames of a video file, in order, rotated as its metadata say.
 
     Args:
-        path: the file.
+        path: The file.
 
     Attributes:
-        fps: frames in a second, as the file says; where that cannot be (a browser's .webm says 1000), as its first frames come.
-        announced: how many frames the file says it has; 0 if it does not.
+        fps: Frames per second by the metadata; if they are implausible (a browser's .webm says 1000), measured over the first frames.
+        announced: The number of frames by the metadata; 0 if unknown.
 
     Raises:
-        PoseglotError: no such file, or not a video that can be read.
+        FileError: The file is missing or cannot be read as a video.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | PathLike[str]) -> None:
+        path = Path(path)
         if not path.is_file():
-            raise PoseglotError(f"{path} does not exist, or is not a file.")
+            raise FileError(f"{path} does not exist, or is not a file.")
         self.path = path
         capture = self._open()
         cv2 = opencv()
         self.fps = float(capture.get(cv2.CAP_PROP_FPS))
         self.announced = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
-        if not 0.1 < self.fps <= _FASTEST:
-            self.fps, self.announced = self._measured(capture), 0  # what is announced is time times that rate
+        if not 0.1 < self.fps <= _MAX_FPS:
+            self.fps, self.announced = self._measure_fps(capture), 0  # the announced number is computed from the wrong rate
         capture.release()
 
-    def _measured(self, capture: Any) -> float:
-        """Frames in a second by the times of the first.
-
-        Raises:
-            PoseglotError: there are no times either.
-        """
+    def _measure_fps(self, capture: Any) -> float:
+        """Return frames per second by the timestamps of the first frames."""
         cv2 = opencv()
-        times = [capture.get(cv2.CAP_PROP_POS_MSEC) for _ in range(_MEASURED) if capture.read()[0]]
+        times = [capture.get(cv2.CAP_PROP_POS_MSEC) for _ in range(_MEASURED_FRAMES) if capture.read()[0]]
         if len(times) < 2 or not times[-1] > times[0]:
-            raise PoseglotError(
-                f"{self.path} does not say how many frames it has in a second. Write it anew, by ffmpeg for example."
-            )
-        return float(min(_FASTEST, 1000 * (len(times) - 1) / (times[-1] - times[0])))
+            raise FileError(f"{self.path} has neither a frame rate nor timestamps. Convert it, for example with ffmpeg.")
+        return float(min(_MAX_FPS, 1000 * (len(times) - 1) / (times[-1] - times[0])))
 
     def _open(self) -> Any:
         cv2 = opencv()
         capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG)
         if not capture.isOpened():
-            raise PoseglotError(
-                f"{self.path} is not a video that OpenCV can read: it is damaged, cut short before its index, or of an unknown codec."
+            raise FileError(
+                f"{self.path} is not a video that OpenCV can read: it is damaged, truncated, or of an unknown codec."
             )
         return capture
 
     def __iter__(self) -> Iterator[Frame]:
-        """The frames; a warning where there are fewer than announced.
+        """Yield the frames; warn if there are fewer than announced.
 
         Raises:
-            PoseglotError: not even the first can be read.
+            FileError: No frame can be read.
         """
         cv2 = opencv()
         capture = self._open()
@@ -117,7 +113,7 @@ class VideoFile:
                 if not good:
                     break
                 now = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-                if not now > before:  # containers that have no times
+                if not now > before:  # a container without timestamps
                     now = before + 1 / self.fps
                 first = now if count == 0 else first
                 yield Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), now - first)
@@ -125,16 +121,16 @@ class VideoFile:
         finally:
             capture.release()
         if not count:
-            raise PoseglotError(f"{self.path}: no frame of it can be read; it is damaged, or of an unknown codec.")
+            raise FileError(f"{self.path}: no frame can be read; it is damaged, or of an unknown codec.")
         if count < 0.95 * self.announced:
             warnings.warn(
-                f"{self.path} ends early: {count} of {self.announced} frames could be read; it is damaged or cut short.",
+                f"{self.path} ends early: {count} of {self.announced} frames could be read; it is damaged or truncated.",
                 stacklevel=2,
             )
 
 
-def steady(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
-    """So many frames in a second, each the nearest in time: frames are left out or come twice where they do not come steadily."""
+def resample_fps(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
+    """Yield frames at a constant rate: for each tick the nearest in time, so that frames are dropped or repeated."""
     ticks, last = 0, None
     for frame in frames:
         while last is not None and ticks / fps < (last.time + frame.time) / 2:
@@ -147,29 +143,29 @@ def steady(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
 
 
 class Camera:
-    """The newest frame of a camera, whenever it is asked for: who is slower than the camera misses some, and does not fall behind.
+    """The newest frames of a camera. A slow consumer skips frames and does not fall behind.
 
     Args:
-        number: of the camera, from 0.
+        number: The camera's number, from 0.
 
     Raises:
-        PoseglotError: no such camera, or it gives no picture.
+        DeviceError: The camera cannot be opened.
     """
 
     def __init__(self, number: int) -> None:
         self._capture = opencv().VideoCapture(number)
         if not self._capture.isOpened():
-            raise PoseglotError(
-                f"camera {number} cannot be opened: there is none, or another program has it. Cameras are counted from 0; a file is "
-                "watched by --video."
+            raise DeviceError(
+                f"camera {number} cannot be opened: it does not exist, or another program uses it. Cameras are counted from 0; --video "
+                "reads a file."
             )
         self.number = number
 
     def __iter__(self) -> Iterator[Frame]:
-        """Until the camera gives no more.
+        """Yield frames until the camera ends.
 
         Raises:
-            PoseglotError: it gives no picture at all.
+            DeviceError: It gives no picture.
         """
         cv2 = opencv()
         newest: list[Frame] = []
@@ -205,29 +201,31 @@ class Camera:
             thread.join(timeout=2)
             self._capture.release()
         if not count:
-            raise PoseglotError(f"camera {self.number} gives no picture.")
+            raise DeviceError(f"camera {self.number} gives no picture.")
 
 
 class Sink(Protocol):
-    """Where pictures go, one after the other."""
+    """A consumer of pictures."""
 
     def show(self, image: Image, time: float) -> bool:
-        """Take a picture of a time in seconds; returns whether more are wanted."""
+        """Take a picture of a time in seconds, and return whether more are wanted."""
         ...
 
     def close(self) -> None: ...
 
 
 class VideoWriter:
-    """A video to write: .mp4, .webm (which browsers play) or .avi. It appears under its name when it is whole.
+    """Writes a video: .mp4, .webm (which browsers play) or .avi. It appears under its name when it is complete.
 
-    A picture stays until the time of the next, so that what comes slowly or unsteadily keeps its speed.
+    A picture is repeated until the time of the next, so that irregular frames keep their pace.
 
     Raises:
-        PoseglotError: another ending, or it cannot be written.
+        SettingError: The file has another ending.
+        FileError: It cannot be written.
     """
 
-    def __init__(self, path: Path, fps: float) -> None:
+    def __init__(self, path: str | PathLike[str], fps: float) -> None:
+        path = Path(path)
         check_video_name(path)
         self.path, self.fps = path, fps
         self._partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
@@ -241,13 +239,13 @@ class VideoWriter:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise PoseglotError(f"could not write {self.path}: {error.strerror or error}.") from error
+                raise FileError(f"could not write {self.path}: {error.strerror or error}.") from error
             codec = cv2.VideoWriter_fourcc(*CODECS[self.path.suffix.lower()])
             size = (image.shape[1], image.shape[0])
             self._writer = cv2.VideoWriter(str(self._partial), cv2.CAP_FFMPEG, codec, self.fps, size)
             if not self._writer.isOpened():
-                raise PoseglotError(
-                    f"OpenCV cannot write {self.path}; choose another ending of {', '.join(CODECS)}, or another place."
+                raise FileError(
+                    f"OpenCV cannot write {self.path}; choose another ending of {', '.join(CODECS)}, or another folder."
                 )
         while self._last is not None and self._written < round(time * self.fps):
             self._put(self._last)
@@ -280,10 +278,10 @@ class VideoWriter:
 
 
 class Window:
-    """A window that shows pictures, not faster than their times say; closed by q, Esc, or its own button.
+    """A window that shows pictures at their pace; q, Esc or its button closes it.
 
     Raises:
-        PoseglotError: there is no display.
+        DeviceError: There is no display.
     """
 
     def __init__(self, title: str) -> None:
@@ -296,16 +294,16 @@ class Window:
                 raise cv2.error("neither DISPLAY nor WAYLAND_DISPLAY is set")
             cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         except cv2.error as error:
-            raise PoseglotError(
-                f"no window can be shown ({str(error).strip().splitlines()[-1]}). Take --save out.mp4 or --text, or where there is a "
-                "display a build of OpenCV with windows (opencv-python, not -headless)."
+            raise DeviceError(
+                f"no window can be shown ({str(error).strip().splitlines()[-1]}). Use --save out.mp4 or --text, or, with a display, a "
+                "build of OpenCV with windows (opencv-python, not -headless)."
             ) from error
 
     def show(self, image: Image, time: float) -> bool:
         cv2 = opencv()
         if self._begin is None:
             self._begin = _now() - time
-            scale = min(1, _WIDEST / max(image.shape[:2]))
+            scale = min(1, _WINDOW_SIZE / max(image.shape[:2]))
             cv2.resizeWindow(self.title, round(scale * image.shape[1]), round(scale * image.shape[0]))
         cv2.imshow(self.title, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         key = cv2.waitKey(max(1, round(1000 * (self._begin + time - _now()))))
@@ -320,25 +318,23 @@ def _now() -> float:
 
 
 def check_video_name(path: Path) -> None:
-    """See that a video can be written under this name.
+    """Check that a video can be written under this name.
 
     Raises:
-        PoseglotError: another ending.
+        SettingError: It has another ending.
     """
     if path.suffix.lower() not in CODECS:
-        raise PoseglotError(f"{path}: videos are written as {', '.join(CODECS)}, not {path.suffix or 'without an ending'}.")
+        raise SettingError(f"{path}: videos are written as {', '.join(CODECS)}, not {path.suffix or 'without an ending'}.")
 
 
 def write_picture(image: Image, path: Path) -> None:
     """Write a PNG or JPEG.
 
     Raises:
-        PoseglotError: another ending, or the disk refused.
+        FileError: OpenCV cannot encode it, or the file cannot be written.
     """
-    from poseglot.files import write_atomically
-
     cv2 = opencv()
-    good, content = cv2.imencode(path.suffix.lower(), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    if not good:
-        raise PoseglotError(f"OpenCV cannot write {path}.")
+    encoded, content = cv2.imencode(path.suffix.lower(), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not encoded:
+        raise FileError(f"OpenCV cannot write {path}.")
     write_atomically(path, content.tobytes())

@@ -103,12 +103,13 @@ class TextEncoderNotFoundError(NotFoundError):
         )
 
 
-for _name, _source in {
+HUB_NAMES = {
     "clip-b32": "openai/clip-vit-base-patch32",
     "clip-b16": "openai/clip-vit-base-patch16",
     "clip-l14": "openai/clip-vit-large-patch14",
     "bert": "google-bert/bert-base-uncased",
-}.items():
+}
+for _name, _source in HUB_NAMES.items():
     TEXT_ENCODERS.add(_name, partial(_from_transformers, _source, asked_for=_name))
 
 

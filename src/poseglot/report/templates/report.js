@@ -57,7 +57,7 @@
     confusion: (grid, row, column, value) => {
       const of = grid.totals[row];
       const share = of ? ` of ${of} clips (${((100 * (value || 0)) / of).toFixed(1)} %)` : " clips (there are none of it)";
-      const what = row === column ? [" recognised: "] : [" recognised as ", [grid.columns[column]], ": "];
+      const what = row === column ? [" correct: "] : [" predicted as ", [grid.columns[column]], ": "];
       return [[grid.rows[row]], ...what, [String(value || 0)], share];
     },
     topology: (grid, row, column, value) => [
@@ -169,7 +169,7 @@
       };
       context.lineWidth = width / 70;
       for (const [child, parent] of data.clips.bones) {
-        context.strokeStyle = data.clips.colours[child];
+        context.strokeStyle = data.clips.colors[child];
         context.beginPath();
         context.moveTo(...place(parent));
         context.lineTo(...place(child));
@@ -177,8 +177,8 @@
       }
       context.lineWidth = width / 260;
       context.strokeStyle = styles.getPropertyValue("--joint-edge");
-      data.clips.colours.forEach((colour, joint) => {
-        context.fillStyle = colour;
+      data.clips.colors.forEach((color, joint) => {
+        context.fillStyle = color;
         context.beginPath();
         context.arc(...place(joint), width / 85, 0, 2 * Math.PI);
         context.fill();

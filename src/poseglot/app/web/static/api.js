@@ -1,11 +1,11 @@
-// What the page asks the server, with the token if there is one. Faults are `Error`s whose message may be shown.
+// Requests to the server, with the token if there is one. Failures are `Error`s whose message may be shown.
 
 const KEY = "poseglot-token";
 
 const given = new URLSearchParams(location.hash.slice(1)).get("token");
 if (given) {
   sessionStorage.setItem(KEY, given);
-  history.replaceState(null, "", location.pathname); // out of the address, and out of sight
+  history.replaceState(null, "", location.pathname); // remove it from the address
 }
 
 const askForToken = () => new Promise((resolve) => {
@@ -27,19 +27,20 @@ export async function ask(path, options = {}) {
     response = await fetch(path, { ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error("The server does not answer; is it still running?");
+    throw new Error("The server does not answer. Is it still running?");
   }
   if (response.status === 401) {
     await askForToken();
     return ask(path, options);
   }
-  const body = await response.json().catch(() => ({ error: `the server said ${response.status}.` }));
+  const body = await response.json().catch(() => ({ error: `The server answered with status ${response.status}.` }));
   if (!response.ok) throw new Error(body.error);
   return body;
 }
 
-export function upload(file, options = {}) {
+export function upload(file, layout, options = {}) {
   const form = new FormData();
   form.append("file", file, file.name);
+  form.append("layout", layout);
   return ask("/clips", { method: "POST", body: form, ...options });
 }

@@ -1,15 +1,15 @@
-// The skeleton on a plain canvas: the methods of scene.js without a graphics processor. Where WebGL is missing, or would itself be computed
-// by the processor, lines and circles in the right order are far quicker, and look nearly the same.
+// The skeleton on a 2D canvas: the interface of scene.js without a GPU. Where WebGL is missing or computed by the CPU, sorted lines and
+// circles are far faster and look nearly the same.
 
 import { Pose } from "./pose.js";
 
 const NEAR = 0.5;
-const GRID = 12; // half of its width, and lines to each side
+const GRID = 12; // lines to each side
 
 export class Flat {
-  constructor(canvas, colours) {
+  constructor(canvas, colors) {
     this.canvas = canvas;
-    this.colours = colours;
+    this.colors = colors;
     this.soft = true;
     this.context = canvas.getContext("2d");
     this.time = 0;
@@ -26,18 +26,21 @@ export class Flat {
     this.front();
   }
 
-  // Where the sensor stood, as in scene.js.
+  // From the front, as in scene.js: picture coordinates have x to the right, y up and z towards the viewer.
   front() {
     if (!this.clip) return;
     const high = Math.max(this.pose.high, 3);
-    this.round = this.clip.flat ? 0 : Math.PI + 0.27;
-    this.up = this.clip.flat ? 0 : 0.13;
+    const is2d = this.clip.num_dims === 2;
+    this.round = is2d ? 0 : 0.27;
+    this.up = is2d ? 0 : 0.13;
     const aspect = this.canvas.width / Math.max(this.canvas.height, 1);
     this.away = (Math.max(high, (11 / Math.max(aspect, 0.4)) * 0.62) * 0.66) / Math.tan((16 * Math.PI) / 180);
     this.redraw();
   }
 
+  // A 2D clip has no other side: it can be zoomed, not turned.
   turn(sideways, upwards, closer = 1) {
+    if (this.clip?.num_dims === 2) sideways = upwards = 0;
     this.round += sideways;
     this.up = Math.min(Math.max(this.up - upwards, -0.1), 1.45);
     this.away = Math.min(Math.max(this.away * closer, 3), 90);
@@ -74,7 +77,7 @@ export class Flat {
     const high = Math.max(pose.high, 3);
     const focus = height / 2 / Math.tan((16 * Math.PI) / 180);
     const [cos, sin, above, level] = [Math.cos(this.round), Math.sin(this.round), Math.sin(this.up), Math.cos(this.up)];
-    // A point of the world -> x, y on the canvas, its depth, and how many pixels a unit has there.
+    // A point -> x and y on the canvas, its depth, and the pixels per unit there.
     const project = (x, y, z) => {
       const back = x * sin + z * cos;
       const raised = y - high * 0.47;
@@ -84,21 +87,21 @@ export class Flat {
     };
     context.clearRect(0, 0, width, height);
     context.lineCap = "round";
-    if (!clip.flat) this.floor(project);
+    if (clip.num_dims === 3) this.floor(project);
 
     const thick = high * 0.013;
-    const things = []; // [depth, part, lit, person, then a ball's x, y, radius or a stick's x, y, x, y, width]
+    const shapes = []; // [depth, part, lit, person, then a circle's x, y, radius or a line's x, y, x, y, width]
     pose.move(time).forEach((at, person) => {
       const places = clip.parts.map((_, joint) => {
         const [x, y, z] = at.subarray(3 * joint, 3 * joint + 3);
-        return Number.isNaN(x) ? null : [project(x, y, z), clip.flat ? null : project(x, 0, z)];
+        return Number.isNaN(x) ? null : [project(x, y, z), clip.num_dims === 2 ? null : project(x, 0, z)];
       });
       const lit = (joint) => !this.joints || this.joints.has(joint);
       context.strokeStyle = this.css.shadow;
       for (const [child, parent] of clip.bones) {
         if (!places[child] || !places[parent]) continue;
         const [[one, below], [other, under]] = [places[child], places[parent]];
-        things.push([(one[2] + other[2]) / 2 + thick, clip.parts[child], lit(child), person, one[0], one[1], other[0], other[1], thick * (one[3] + other[3])]);
+        shapes.push([(one[2] + other[2]) / 2 + thick, clip.parts[child], lit(child), person, one[0], one[1], other[0], other[1], thick * (one[3] + other[3])]);
         if (!below) continue;
         context.lineWidth = thick * 2 * below[3];
         context.beginPath();
@@ -107,16 +110,16 @@ export class Flat {
         context.stroke();
       }
       places.forEach((place, joint) => {
-        if (place) things.push([place[0][2], clip.parts[joint], lit(joint), person, place[0][0], place[0][1], place[0][3] * thick * (joint === pose.head ? 3.6 : 1.55)]);
+        if (place) shapes.push([place[0][2], clip.parts[joint], lit(joint), person, place[0][0], place[0][1], place[0][3] * thick * (joint === pose.head ? 3.6 : 1.55)]);
       });
     });
-    things.sort((one, other) => other[0] - one[0]);
-    for (const [, part, lit, person, x, y, ...rest] of things) {
-      const colour = this.colours[part];
-      // Faded things are mixed with the ground, not seen through: joints would show in bones.
+    shapes.sort((one, other) => other[0] - one[0]);
+    for (const [, part, lit, person, x, y, ...rest] of shapes) {
+      const color = this.colors[part];
+      // Faded shapes are mixed with the background, not transparent: joints would show through bones.
       context.strokeStyle = context.fillStyle = lit
-        ? person % 2 ? `color-mix(in srgb, ${colour} 72%, #000)` : colour
-        : `color-mix(in srgb, ${colour} 20%, ${this.css.paper})`;
+        ? person % 2 ? `color-mix(in srgb, ${color} 72%, #000)` : color
+        : `color-mix(in srgb, ${color} 20%, ${this.css.paper})`;
       context.beginPath();
       if (rest.length === 1) {
         context.arc(x, y, rest[0], 0, 2 * Math.PI);
@@ -137,7 +140,7 @@ export class Flat {
     context.beginPath();
     const line = (...ends) => {
       const [one, other] = ends.map(([x, z]) => project(x, 0, z));
-      if (one[2] < NEAR || other[2] < NEAR) return; // behind the eye
+      if (one[2] < NEAR || other[2] < NEAR) return; // behind the camera
       context.moveTo(one[0], one[1]);
       context.lineTo(other[0], other[1]);
     };
@@ -150,7 +153,7 @@ export class Flat {
     context.stroke();
   }
 
-  // Dragging turns; two fingers, or the wheel, come closer.
+  // Dragging turns; two fingers or the wheel zoom.
   drag() {
     const { canvas } = this;
     const fingers = new Map();

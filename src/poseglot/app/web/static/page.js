@@ -1,4 +1,4 @@
-// The page: asks the server, and hands what it says to the player and the cards.
+// The page: requests results and passes them to the player and the cards.
 
 import { ask, upload } from "./api.js";
 import { Flat } from "./flat.js";
@@ -6,12 +6,12 @@ import { Player } from "./player.js";
 import { card, make, percent } from "./results.js";
 import { Scene } from "./scene.js";
 
-// The colours of the report (Okabe and Ito), told apart by people with any kind of colour vision.
-const COLOURS = { head: "#D55E00", hand: "#0072B2", arm: "#56B4E9", hip: "#CC79A7", leg: "#009E73", foot: "#E69F00" };
+// The colors of the report (Okabe and Ito), distinguishable with any kind of color vision.
+const COLORS = { head: "#D55E00", hand: "#0072B2", arm: "#56B4E9", hip: "#CC79A7", leg: "#009E73", foot: "#E69F00" };
 const byId = (id) => document.getElementById(id);
 
-// WebGL by a graphics processor, or none at all: without one, a browser may compute WebGL itself, at a few frames a second.
-// ?draw=3d and ?draw=flat in the address choose.
+// WebGL only with a GPU: without one, a browser may compute WebGL itself, at a few frames per second.
+// ?draw=3d and ?draw=flat in the address override the choice.
 function drawing() {
   const canvas = byId("canvas");
   const wanted = new URLSearchParams(location.search).get("draw");
@@ -20,17 +20,17 @@ function drawing() {
   const renderer = context ? String(context.getParameter(names ? names.UNMASKED_RENDERER_WEBGL : context.RENDERER)) : "";
   context?.getExtension("WEBGL_lose_context")?.loseContext();
   const soft = /swiftshader|llvmpipe|software|basic render/i.test(renderer);
-  if (context && (wanted === "3d" || !soft)) return new Scene(canvas, COLOURS, soft);
-  return new Flat(canvas, COLOURS);
+  if (context && (wanted === "3d" || !soft)) return new Scene(canvas, COLORS, soft);
+  return new Flat(canvas, COLORS);
 }
 
 let models = [];
 let limits = null;
 let cards = [];
 let running = null;
-let held = null; // the part whose button in the legend is pressed
+let held = null; // the joints of the part whose button in the legend is pressed
 const player = new Player(drawing(), (frame) => cards.forEach((one) => one.now(frame)));
-globalThis.poseglot = { player }; // for who measures, or wants to look
+globalThis.poseglot = { player }; // for measurements and debugging
 
 function light(joints) {
   player.drawing.lit(joints ?? held);
@@ -40,10 +40,10 @@ function legend(clip) {
   const box = document.querySelector(".legend");
   box.replaceChildren();
   held = null;
-  for (const [part, colour] of Object.entries(COLOURS)) {
+  for (const [part, color] of Object.entries(COLORS)) {
     const joints = clip.parts.flatMap((own, joint) => (own === part ? [joint] : []));
     if (!joints.length) continue;
-    const button = make("button", { type: "button", colour, "aria-pressed": "false" }, make("i", { className: "dot" }), part);
+    const button = make("button", { type: "button", color, "aria-pressed": "false" }, make("i", { className: "dot" }), part);
     button.addEventListener("click", () => {
       const on = button.getAttribute("aria-pressed") !== "true";
       box.querySelectorAll("button").forEach((other) => other.setAttribute("aria-pressed", "false"));
@@ -53,66 +53,69 @@ function legend(clip) {
     });
     box.append(button);
   }
-  if (clip.people.length > 1) box.append(make("span", { className: "note" }, `${clip.people.length} people; every second one in deeper colours`));
+  if (clip.people.length > 1) box.append(make("span", { className: "note" }, `${clip.people.length} people; every second one is darker`));
 }
 
-function show(looked, again) {
-  const { name, truth, clip, seen } = looked;
+function show(result, again) {
+  const { name, truth, clip, results } = result;
   byId("clip-name").textContent = name;
   const people = clip.people.length === 1 ? "one person" : `${clip.people.length} people`;
-  byId("clip-about").textContent = `${clip.frames} ${clip.frames === 1 ? "frame" : "frames"}, ${people}${clip.flat ? ", two coordinates" : ""}`;
+  byId("clip-about").textContent = `${clip.frames} ${clip.frames === 1 ? "frame" : "frames"}, ${people}, ${clip.num_dims}D`;
+  document.body.classList.toggle("is2d", clip.num_dims === 2);
   cards = [];
   if (!again) {
     player.show(clip);
     legend(clip);
   }
   const seek = (frame) => { player.set(false); player.go(frame); };
-  cards = seen.map((one) => card(one, models.find(({ id }) => id === one.model), clip, truth, { light, seek }));
+  cards = results.map((one) => card(one, models.find(({ id }) => id === one.model), clip, truth, { light, seek }));
   byId("results").replaceChildren(...cards.map(({ article }) => article));
   cards.forEach((one) => one.now(player.time));
-  document.querySelector(".work").classList.toggle("two", seen.length > 1);
+  document.querySelector(".work").classList.toggle("two", results.length > 1);
   if (again) return;
-  const said = seen.map((one) => {
-    const who = seen.length > 1 ? `${one.model}: ` : "";
-    return who + (one.error || one.answers.slice(0, 2).map(({ action, probability }) => `${action}, ${percent(probability)}`).join("; then "));
+  const lines = results.map((one) => {
+    const who = results.length > 1 ? `${one.model}: ` : "";
+    return who + (one.error || one.scores.slice(0, 2).map(({ action, probability }) => `${action}, ${percent(probability)}`).join("; then "));
   });
-  byId("said").textContent = `${name}. ${said.join(". ")}`;
+  byId("said").textContent = `${name}. ${lines.join(". ")}`;
 }
 
-// Ask for a clip and show it. A newer question makes an older one void; while words are being read, ask again for them.
-async function look(question, chosen = null) {
+// Request a clip's results and show them. A newer request cancels an older one; while texts are being encoded, request again.
+async function look(request, chosen = null) {
   running?.abort();
-  const mine = (running = new AbortController());
+  const own = (running = new AbortController());
   byId("fault").textContent = "";
   document.body.classList.add("busy");
   try {
-    let looked = await question(mine.signal);
-    if (mine.signal.aborted) return;
-    show(looked, false);
+    let result = await request(own.signal);
+    if (own.signal.aborted) return;
+    show(result, false);
     document.querySelectorAll("#examples li").forEach((item) => item.setAttribute("aria-current", String(item === chosen)));
     document.body.classList.remove("busy");
-    while (looked.seen.some(({ words }) => words?.state === "loading")) {
+    const isLoading = () => result.results.some(({ text }) => text?.state === "loading");
+    while (isLoading()) {
       await new Promise((resolve) => { setTimeout(resolve, 1500); });
-      if (mine.signal.aborted) return;
-      looked = await question(mine.signal);
-      if (mine.signal.aborted) return;
-      if (!looked.seen.some(({ words }) => words?.state === "loading")) show(looked, true);
+      if (own.signal.aborted) return;
+      result = await request(own.signal);
+      if (own.signal.aborted) return;
+      if (!isLoading()) show(result, true);
     }
   } catch (error) {
-    if (mine.signal.aborted) return;
+    if (own.signal.aborted) return;
     byId("fault").textContent = error.message;
   }
-  if (running === mine) document.body.classList.remove("busy");
+  if (running === own) document.body.classList.remove("busy");
 }
 
 function open(file) {
   if (!file) return;
   if (limits && file.size > limits.body) {
     running?.abort();
-    byId("fault").textContent = `${file.name} has ${(file.size / 1e6).toFixed(1)} MB; at most ${(limits.body / 1e6).toFixed(1)} MB are accepted here.`;
+    byId("fault").textContent = `${file.name} has ${(file.size / 1e6).toFixed(1)} MB; at most ${(limits.body / 1e6).toFixed(1)} MB are accepted.`;
     return;
   }
-  look((signal) => upload(file, { signal }));
+  const layout = byId("layout").value;
+  look((signal) => upload(file, layout, { signal }));
 }
 
 function listenForFiles() {
@@ -134,7 +137,10 @@ async function start() {
     models = await ask("/api/models");
     limits = await ask("/api/limits");
     byId("models").textContent = models.map(({ id, about, classes }) => `${id}: ${about}, ${classes.length} actions`).join(" · ");
+    const layouts = await ask("/api/layouts");
+    byId("layout").append(...layouts.map((name) => make("option", { value: name }, name)));
     const examples = await ask("/api/examples");
+    byId("synthetic").hidden = !examples.some(({ synthetic }) => synthetic);
     const list = document.querySelector("#examples ul");
     for (const example of examples) {
       const button = make("button", { type: "button", title: example.name }, example.label || example.name);

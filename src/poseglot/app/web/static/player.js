@@ -1,12 +1,12 @@
-// Plays a clip: time, keys, speed. It draws by what it was given (scene.js or flat.js), and only when something changes.
+// Plays a clip: time, keys, speed. It draws with scene.js or flat.js, and only when something changes.
 
 const PLAY = "M7 4.5v15l13-7.5z";
 const PAUSE = "M6 4.500h4.500v15h-4.500zM13.500 4.500h4.500v15h-4.500z";
-const PACE = 30; // frames a second; clips do not say
-const SHORTEST = 2; // seconds: shorter ones would be over before they are understood
-// Milliseconds between two looks at the time of what lies beside the picture (the marks of the curves), where the processor draws: a browser
-// puts together anew all that lies between two things that change, and that costs more than the skeleton does.
-const BESIDE = 200;
+const PACE = 30; // frames per second; clips do not state their own
+const MIN_DURATION = 2; // seconds; shorter clips are slowed down to be understood
+// Milliseconds between updates of the curves' marks while the CPU draws: the browser composes everything between two changing elements
+// again, which costs more than the skeleton.
+const MARK_INTERVAL = 200;
 
 export class Player {
   constructor(drawing, changed) {
@@ -15,9 +15,10 @@ export class Player {
     this.time = 0; // in frames
     this.frames = 0;
     this.playing = false;
-    this.drawn = 0; // how many times, for who measures
+    this.shown = null; // the frame of the label
+    this.drawn = 0; // drawings so far, for measurements
     this.last = null;
-    this.told = -Infinity; // when `changed` was
+    this.told = -Infinity; // the time of the last `changed`
     for (const id of ["play", "seek", "frame", "speed", "front", "canvas"]) this[id] = document.getElementById(id);
     this.play.addEventListener("click", () => this.set(!this.playing));
     this.seek.addEventListener("input", () => { this.set(false); this.go(Number(this.seek.value)); });
@@ -26,14 +27,16 @@ export class Player {
     document.addEventListener("keydown", (event) => this.key(event));
     new ResizeObserver(() => this.drawing.size()).observe(this.canvas);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.drawing.theme());
-    document.addEventListener("visibilitychange", () => { this.last = null; }); // hidden, it stands still
+    document.addEventListener("visibilitychange", () => { this.last = null; }); // hidden, it pauses
   }
 
   show(clip) {
     this.frames = clip.frames;
-    this.pace = Math.min(PACE, clip.frames / SHORTEST);
+    this.pace = Math.min(PACE, clip.frames / MIN_DURATION);
     this.seek.max = clip.frames - 1;
     this.seek.disabled = this.play.disabled = clip.frames < 2;
+    this.shown = null;
+    this.front.hidden = clip.num_dims === 2;
     this.drawing.show(clip);
     this.go(0);
     this.set(clip.frames > 1 && !matchMedia("(prefers-reduced-motion: reduce)").matches);
@@ -48,7 +51,7 @@ export class Player {
     if (this.playing && !this.waiting) this.wait();
   }
 
-  // Who listens, and who cannot see it, learn where it stands; while it plays, a screen reader would only stammer.
+  // Tell listeners and screen readers the time; not while it plays, when a screen reader would stutter.
   tell() {
     this.told = performance.now();
     this.seek.setAttribute("aria-valuetext", `frame ${Math.round(this.time) + 1} of ${this.frames}`);
@@ -58,20 +61,21 @@ export class Player {
   go(time) {
     this.time = Math.min(Math.max(time, 0), Math.max(this.frames - 1, 0));
     const frame = Math.round(this.time);
-    if (Number(this.seek.value) !== frame || this.time === 0) {
+    if (this.shown !== frame) {
+      this.shown = frame;
       this.seek.value = frame;
       this.frame.textContent = `${frame + 1} / ${this.frames}`;
     }
     this.drawing.draw(this.time);
     this.drawn += 1;
     if (!this.playing) this.tell();
-    else if (!this.drawing.soft || performance.now() - this.told >= BESIDE) {
+    else if (!this.drawing.soft || performance.now() - this.told >= MARK_INTERVAL) {
       this.told = performance.now();
       this.changed(this.time);
     }
   }
 
-  // By the clock: who draws slowly leaves frames out, and the clip takes as long as it does for others.
+  // By the clock: slow drawing skips frames and keeps the pace.
   wait() {
     this.waiting = true;
     requestAnimationFrame((now) => {
@@ -85,7 +89,7 @@ export class Player {
     });
   }
 
-  // Of the whole page; but a key means what it always means in fields and on buttons.
+  // Keys of the whole page, except in fields and on buttons.
   key(event) {
     if (event.altKey || event.ctrlKey || event.metaKey || document.querySelector("dialog[open]") || !this.frames) return;
     const inside = event.target.closest?.("button, a, select, input, summary, label");

@@ -1,10 +1,10 @@
-// Where the joints are at a moment between two frames; both ways of drawing go by it.
+// The positions of the joints at a time between two frames, for both ways of drawing.
 
 export class Pose {
   constructor(clip) {
     this.clip = clip;
     this.joints = clip.parts.length;
-    // Ten units are the clip's extent. NaN where nothing was seen.
+    // Ten units are the clip's extent. NaN where a joint was not seen.
     this.at = clip.people.map(() => new Float32Array(3 * this.joints));
     this.high = 0;
     for (const person of clip.people) {
@@ -12,7 +12,7 @@ export class Pose {
         if (flat) for (let k = 1; k < flat.length; k += 3) if (flat[k] !== null && flat[k] / 100 > this.high) this.high = flat[k] / 100;
       }
     }
-    // The one end of the head, where a skeleton has one, is drawn as a head.
+    // The end joint of the head, if there is exactly one, is drawn as a head.
     const parents = new Set(clip.bones.map(([, parent]) => parent));
     const ends = clip.parts.map((part, joint) => (part === "head" && !parents.has(joint) ? joint : -1)).filter((joint) => joint >= 0);
     this.head = ends.length === 1 ? ends[0] : -1;

@@ -1,11 +1,11 @@
-// What a model sees, as a card: its answers, its answers over time, and its words. Everything is written as text, never as HTML.
+// A model's result as a card: scores, scores over time, and the fit of the texts. Everything is inserted as text, never as HTML.
 
 import { chart } from "./chart.js";
 
 export function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
-    if (name === "colour") element.style.setProperty("--colour", value);
+    if (name === "color") element.style.setProperty("--color", value);
     else if (name in element) element[name] = value;
     else element.setAttribute(name, value);
   }
@@ -13,38 +13,39 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
+const TOUCH = matchMedia("(hover: none)").matches;
 export const percent = (share) => (share >= 0.9995 ? "100 %" : `${(100 * share).toFixed(1)} %`);
 const ordinal = (number) => number + (["th", "st", "nd", "rd"][number % 100 > 10 && number % 100 < 14 ? 0 : number % 10] ?? "th");
 const called = (level) => ({ global: "whole body", foot: "foot and leg", hand: "hand and arm", upper: "upper body", lower: "lower body" }[level] ?? level);
 
-// `light(joints or null)` lights them; `seek(frame)` goes there.
-export function card(seen, model, clip, truth, { light, seek }) {
+// `light(joints or null)` highlights joints; `seek(frame)` goes to a frame.
+export function card(result, model, clip, truth, { light, seek }) {
   const article = make("article", { "aria-label": `Model ${model.id}` });
   article.append(make("p", { className: "model" }, make("b", {}, model.id), make("span", {}, model.about)));
-  if (seen.error) {
-    article.append(make("p", { className: "fault" }, make("b", {}, "This model cannot take the clip. "), seen.error));
+  if (result.error) {
+    article.append(make("p", { className: "fault" }, make("b", {}, "This model cannot take the clip. "), result.error));
     return { article, now() {} };
   }
-  const [best] = seen.answers;
+  const [best] = result.scores;
   article.append(make("p", { className: "answer" }, best.action, " ", make("small", {}, percent(best.probability))));
   if (truth && model.classes.includes(truth)) {
     const right = truth === best.action;
-    article.append(make("p", { className: "verdict" }, right ? "✓ That is what was performed." : `✗ Performed was: ${truth}.`));
+    article.append(make("p", { className: "verdict" }, right ? "✓ Correct." : `✗ The performed action is: ${truth}.`));
   }
 
-  if (seen.mapped) {
-    article.append(make("details", { className: "mapped" }, make("summary", {}, "The clip has other joints than this model; they were found by name."), seen.mapped));
+  if (result.mapped) {
+    article.append(make("details", { className: "mapped" }, make("summary", {}, "The clip has another layout than this model; its joints were mapped by name."), result.mapped));
   }
 
-  const over = seen.over_time && chart(seen.over_time, seen.answers.map(({ action }) => action), clip.frames, seek);
-  const words = make("section");
+  const over = result.over_time && chart(result.over_time, result.scores.map(({ action }) => action), clip.frames, seek);
+  const text = make("section");
   const choose = (number) => {
-    bars.querySelectorAll("button").forEach((button, place) => button.setAttribute("aria-pressed", String(place === number)));
+    bars.querySelectorAll("button").forEach((button, index) => button.setAttribute("aria-pressed", String(index === number)));
     over?.choose(number);
-    showWords(words, seen.words, seen.answers[number].action, model, clip, light);
+    showText(text, result.text, result.scores[number].action, model, clip, light);
   };
-  const bars = make("ul", { className: "bars", "aria-label": "The most probable actions; press one to see its curve and its words" });
-  seen.answers.forEach(({ action, probability }, number) => {
+  const bars = make("ul", { className: "bars", "aria-label": "The most probable actions; press one to see its curve and its texts" });
+  result.scores.forEach(({ action, probability }, number) => {
     const bar = make("span", {});
     bar.style.width = `${100 * probability}%`;
     const button = make("button", { type: "button" }, swatch(number), make("span", { className: "name" }, action),
@@ -54,9 +55,12 @@ export function card(seen, model, clip, truth, { light, seek }) {
   });
   article.append(bars);
   const time = make("section", {}, make("h3", {}, "Over time"));
-  time.append(over ? over.svg : make("p", { className: "quiet" }, "The clip is too short to be asked stretch by stretch."));
-  if (over) time.append(make("p", { className: "quiet" }, `Each point is the answer to the ${seen.over_time.width} frames around it alone.`));
-  article.append(time, words);
+  time.append(over ? over.svg : make("p", { className: "quiet" }, "The clip is too short for results over time."));
+  if (over) {
+    const extra = over.extra.length ? ` Thin lines lead at some time, but not in the whole clip: ${over.extra.join(", ")}.` : "";
+    time.append(make("p", { className: "quiet" }, `Each point is the probability in the ${result.over_time.width} frames around it.${extra}`));
+  }
+  article.append(time, text);
   choose(0);
   return { article, now: (frame) => over?.now(frame) };
 }
@@ -72,36 +76,36 @@ function swatch(number) {
   return svg;
 }
 
-function showWords(section, words, action, model, clip, light) {
-  const heading = make("h3", {}, `Body and words: ${action}`);
+function showText(section, text, action, model, clip, light) {
+  const heading = make("h3", {}, `Body and text: ${action}`);
   section.replaceChildren(heading);
-  if (words.state !== "ready") {
-    const note = words.state === "loading" ? "The descriptions are being read …" : words.note;
+  if (text.state !== "ready") {
+    const note = text.state === "loading" ? "The descriptions are being encoded …" : text.note;
     section.append(make("p", { className: "quiet" }, note));
     return;
   }
-  section.append(make("p", { className: "quiet" }, "How close each part of the moving body is to its sentence (cosine; the mark is the closest other action's). Point at a part to light it."));
-  if (words.note) section.append(make("p", { className: "quiet" }, words.note));
+  section.append(make("p", { className: "quiet" }, `The cosine between each body part's features and its sentence: 1 is a perfect fit, 0 means unrelated. The mark is the best-fitting other action. ${TOUCH ? "Tap" : "Point at"} a part to highlight it.`));
+  if (text.note) section.append(make("p", { className: "quiet" }, text.note));
   const list = make("ul", { className: "levels" });
   const total = model.classes.length;
-  words.levels.forEach((level, place) => {
-    const close = words.classes[action][place];
+  text.levels.forEach((level, index) => {
+    const match = text.classes[action][index];
     const bar = make("span", {});
-    bar.style.width = `${100 * Math.max(close.cosine, 0)}%`;
-    const mark = make("i", { className: "rival" });
-    mark.style.left = `${100 * Math.min(Math.max(close.rival_cosine, 0), 1)}%`;
-    const nearest = close.rank === 1;
-    const rank = nearest
-      ? `closest of ${total} actions’ words; next: ${close.rival} (${close.rival_cosine.toFixed(2)})`
-      : `${ordinal(close.rank)} of ${total}; closest are the words of ${close.rival} (${close.rival_cosine.toFixed(2)})`;
-    const button = make("button", { type: "button", className: "level", colour: level.colour || "var(--ink)", "aria-pressed": "false" },
+    bar.style.width = `${100 * Math.max(match.cosine, 0)}%`;
+    const mark = make("i", { className: "other" });
+    mark.style.left = `${100 * Math.min(Math.max(match.other_cosine, 0), 1)}%`;
+    const isBest = match.rank === 1;
+    const rank = isBest
+      ? `best fit of ${total} actions; next: ${match.other} (${match.other_cosine.toFixed(2)})`
+      : `${ordinal(match.rank)} of ${total}; best fit: ${match.other} (${match.other_cosine.toFixed(2)})`;
+    const button = make("button", { type: "button", className: "level", color: level.color || "var(--ink)", "aria-pressed": "false" },
       make("span", { className: "head" }, make("span", {}, called(level.name)),
-        make("span", { className: "track", "aria-hidden": "true" }, bar, mark), make("span", { className: "value" }, close.cosine.toFixed(2))),
-      make("span", { className: "sentence" }, close.sentence),
-      make("span", { className: nearest ? "rank" : "rank far" }, rank));
+        make("span", { className: "track", "aria-hidden": "true" }, bar, mark), make("span", { className: "value" }, match.cosine.toFixed(2))),
+      make("span", { className: "sentence" }, match.sentence),
+      make("span", { className: isBest ? "rank" : "rank far" }, rank));
     const held = () => list.querySelector("[aria-pressed=true]");
     const on = () => light(level.joints);
-    const off = () => light(held() ? words.levels[[...list.querySelectorAll("button")].indexOf(held())].joints : null);
+    const off = () => light(held() ? text.levels[[...list.querySelectorAll("button")].indexOf(held())].joints : null);
     button.addEventListener("pointerenter", on);
     button.addEventListener("pointerleave", off);
     button.addEventListener("focus", on);

@@ -1,19 +1,19 @@
-// The skeleton in three dimensions, by three.js. Throws where there is no WebGL; the page then takes flat.js, which has the same methods.
+// The skeleton in 3D, by three.js. The constructor throws without WebGL; the page then takes flat.js, which has the same interface.
 
 import * as THREE from "./vendor/three.min.js";
 import { Pose } from "./pose.js";
 
 const UP = new THREE.Vector3(0, 1, 0);
 const NOWHERE = new THREE.Matrix4().makeScale(0, 0, 0);
-// To reckon with; made once, not for every frame.
+// Temporaries, allocated once.
 const [matrix, turned, size] = [new THREE.Matrix4(), new THREE.Quaternion(), new THREE.Vector3()];
 const [one, other, middle] = [new THREE.Vector3(), new THREE.Vector3(), new THREE.Vector3()];
 
 export class Scene {
-  // soft: WebGL is computed by the processor, to which pixels, smooth edges and corners are dear.
-  constructor(canvas, colours, soft) {
+  // soft: WebGL is computed by the CPU, for which pixels, antialiasing and vertices are expensive.
+  constructor(canvas, colors, soft) {
     this.canvas = canvas;
-    this.colours = colours;
+    this.colors = colors;
     this.soft = soft;
     this.renderer = new THREE.WebGLRenderer({ canvas, antialias: !soft, alpha: true });
     this.renderer.setPixelRatio(soft ? 1 : Math.min(devicePixelRatio, 2));
@@ -42,13 +42,13 @@ export class Scene {
       const mesh = new THREE.InstancedMesh(geometry, new THREE.MeshLambertMaterial(), count);
       mesh.frustumCulled = false;
       group.add(mesh);
-      // The shadow right below: the same things, pressed flat.
+      // The shadow: the same shapes, flattened.
       const shadow = new THREE.InstancedMesh(geometry, new THREE.MeshBasicMaterial(), count);
       shadow.instanceMatrix = mesh.instanceMatrix;
       shadow.scale.y = 0.0005;
       shadow.position.y = 0.004;
       shadow.frustumCulled = false;
-      shadow.visible = !clip.flat;
+      shadow.visible = clip.num_dims === 3;
       group.add(shadow);
       return [mesh, shadow];
     };
@@ -56,16 +56,17 @@ export class Scene {
     this.balls = solid(new THREE.SphereGeometry(1, round, down), people * joints);
     this.sticks = solid(new THREE.CylinderGeometry(1, 1, 1, this.soft ? 6 : 10, 1, true), people * bones);
     this.floor = new THREE.GridHelper(24, 24);
-    this.floor.visible = !clip.flat;
+    this.floor.visible = clip.num_dims === 3;
     group.add(this.floor);
     this.world.add(group);
     Object.assign(this, { clip, pose, thick, group });
+    this.controls.enableRotate = clip.num_dims === 3;
     this.lit(null);
     this.theme();
     this.front();
   }
 
-  // Where the sensor stood: it looks along z. A flat clip is looked at from the other side, where x runs to the right.
+  // From the front: picture coordinates have x to the right, y up and z towards the viewer.
   front() {
     const { clip, camera, controls } = this;
     if (!clip) return;
@@ -73,13 +74,16 @@ export class Scene {
     const fit = Math.max(high, 11 / Math.max(camera.aspect, 0.4) * 0.62);
     const away = (fit * 0.66) / Math.tan((camera.fov * Math.PI) / 360);
     controls.target.set(0, high * 0.47, 0);
-    camera.position.set(clip.flat ? 0 : -away * 0.28, high * (clip.flat ? 0.47 : 0.66), clip.flat ? away : -away);
-    this.light.position.set(-4, 12, clip.flat ? 9 : -9);
+    const is2d = clip.num_dims === 2;
+    camera.position.set(is2d ? 0 : away * 0.28, high * (is2d ? 0.47 : 0.66), away);
+    this.light.position.set(4, 12, 9);
     controls.update();
     this.redraw();
   }
 
+  // A 2D clip has no other side: it can be zoomed, not turned.
   turn(sideways, upwards, closer = 1) {
+    if (this.clip?.num_dims === 2) sideways = upwards = 0;
     const { camera, controls } = this;
     const from = camera.position.clone().sub(controls.target);
     const length = from.length() * closer;
@@ -91,21 +95,21 @@ export class Scene {
     this.redraw();
   }
 
-  // Joints to light; the others fade. null lights all.
+  // Highlight joints and fade the others; null highlights all.
   lit(joints) {
     if (!this.clip) return;
     const { clip } = this;
     const back = new THREE.Color(this.css("--paper"));
     const ink = new THREE.Color(this.css("--ink"));
     const lit = joints && new Set(joints);
-    const colour = (joint, person) => {
-      const own = new THREE.Color(this.colours[clip.parts[joint]]);
+    const color = (joint, person) => {
+      const own = new THREE.Color(this.colors[clip.parts[joint]]);
       if (person % 2) own.lerp(ink, 0.28);
       return lit && !lit.has(joint) ? own.lerp(back, 0.8) : own;
     };
     clip.people.forEach((_, person) => {
-      clip.parts.forEach((_, joint) => this.balls[0].setColorAt(person * clip.parts.length + joint, colour(joint, person)));
-      clip.bones.forEach(([child], place) => this.sticks[0].setColorAt(person * clip.bones.length + place, colour(child, person)));
+      clip.parts.forEach((_, joint) => this.balls[0].setColorAt(person * clip.parts.length + joint, color(joint, person)));
+      clip.bones.forEach(([child], place) => this.sticks[0].setColorAt(person * clip.bones.length + place, color(child, person)));
     });
     for (const [mesh] of [this.balls, this.sticks]) mesh.instanceColor.needsUpdate = true;
     this.joints = joints;
@@ -158,7 +162,7 @@ export class Scene {
         other.fromArray(at, 3 * parent);
         const place = person * clip.bones.length + bone;
         const length = one.distanceTo(other);
-        if (!(length > 0)) stick.setMatrixAt(place, NOWHERE); // not seen, or both at one place
+        if (!(length > 0)) stick.setMatrixAt(place, NOWHERE); // not seen, or of no length
         else {
           middle.addVectors(one, other).multiplyScalar(0.5);
           turned.setFromUnitVectors(UP, one.sub(other).divideScalar(length));

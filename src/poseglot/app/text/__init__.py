@@ -1,0 +1,1 @@
+"""Text for terminals and Markdown pages that commands print or write."""

@@ -1,0 +1,55 @@
+"""MATLAB files (.mat), one clip each: an array of joints in a variable.
+
+They are read by scipy, up to MATLAB's version 7.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from poseglot.data.quality.issues import ClipError
+
+
+def load_variable(path: Path, variable: str | None = None) -> npt.NDArray[Any]:
+    """A variable of a file.
+
+    Args:
+        variable: its name; None: the only array of numbers with at least two axes, both longer than one.
+
+    Raises:
+        ClipError: no MATLAB file that it reads, no such variable, or several that it may be.
+    """
+    from scipy.io import loadmat
+
+    try:
+        held = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
+    except OSError as error:
+        raise ClipError("unreadable", f"could not read {path}: {error.strerror or error}.") from error
+    except NotImplementedError as error:
+        raise ClipError("unreadable", f"{path} is of MATLAB's version 7.3; save it with -v7.") from error
+    except Exception as error:  # a damaged file makes scipy raise ValueError, TypeError, zlib.error, struct.error, ...
+        raise ClipError("unreadable", f"{path} is no whole MATLAB file ({' '.join(str(error).split())}).") from error
+    shown = ", ".join(f"{name} {np.shape(value)}" for name, value in held.items()) or "nothing"
+    if variable is not None:
+        if variable not in held:
+            raise ClipError("malformed", f"{path} has no variable {variable!r}; it holds {shown}.")
+        return _numbers(held[variable], f"{path}, {variable}")
+    likely = [name for name, value in held.items() if _is_numbers(value) and sum(size > 1 for size in np.shape(value)) >= 2]
+    if len(likely) != 1:
+        raise ClipError("malformed", f"{path}: which variable has the joints? It holds {shown}. Name it: --variable NAME.")
+    return _numbers(held[likely[0]], f"{path}, {likely[0]}")
+
+
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind in "fiu"
+
+
+def _numbers(value: Any, origin: str) -> npt.NDArray[Any]:
+    if not _is_numbers(value):
+        raise ClipError("malformed", f"{origin} holds no numbers.")
+    array: npt.NDArray[Any] = value
+    return array

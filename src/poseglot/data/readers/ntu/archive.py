@@ -1,0 +1,216 @@
+"""Recordings in the zips that people download, or in folders: which there are, and some of them read.
+
+Nothing is unpacked. The list of a zip's files is read once; a process that reads then goes straight to a file's place in the zip,
+as reading the list of 57,000 files again in every process would take longer than reading some hundred files.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from poseglot.data.manifest import clip_or_fault
+from poseglot.data.quality.issues import ClipError, ClipIssue
+from poseglot.data.readers.ntu import SUFFIX, parse_clip
+from poseglot.data.readers.ntu.names import fields_of, known_incomplete
+from poseglot.errors import PoseglotError
+from poseglot.skeletons.clip import Clip
+
+# No recording is nearly as large; what claims to be may be made to fill the memory.
+LARGEST = 16 * 2**20
+# What a file's own header in a zip ends with: the lengths of its name and of an extra field, which come before the content.
+_LOCAL_HEADER = struct.Struct("<26xHH")
+_ENCRYPTED = -1
+INCOMPLETE, OTHER_CLASSES = "known to be incomplete", "of other classes"
+
+
+@dataclass(frozen=True, order=True)
+class Member:
+    """A file to read.
+
+    Attributes:
+        name: of the recording.
+        source: the zip it lies in, or the file itself.
+        inner: its path in the zip; empty if it lies in a folder.
+        size: of the text, bytes.
+        offset, packed, method, mark: in the zip: where it begins, how many bytes it takes there, packed how, and its CRC-32. In a folder
+            the mark is the time of its last change.
+    """
+
+    name: str
+    source: str
+    inner: str
+    size: int
+    offset: int = 0
+    packed: int = 0
+    method: int = 0
+    mark: int = 0
+
+    @property
+    def origin(self) -> str:
+        return f"{self.source}:{self.inner}" if self.inner else self.source
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """What was found.
+
+    Attributes:
+        members: to be read, ordered by name.
+        skipped: why -> names of recordings that are left out on purpose.
+        faults: of zips and names.
+        fingerprint: of all that was found, wherever it lies; another one means other files.
+    """
+
+    members: tuple[Member, ...]
+    skipped: dict[str, list[str]] = field(default_factory=dict)
+    faults: tuple[ClipIssue, ...] = ()
+    fingerprint: str = ""
+
+
+def index_sources(sources: Sequence[Path], *, classes: int) -> Index:
+    """Every recording in these zips and folders, of the first `classes` actions, without those known to be incomplete.
+
+    Of a recording that is there several times, the first source's is taken.
+
+    Raises:
+        PoseglotError: a source does not exist, or nothing is left.
+    """
+    faults: list[ClipIssue] = []
+    found: list[tuple[Member, tuple[str, int, int]]] = []
+    # A source that is named twice is one source.
+    for source in {source.resolve(): source for source in reversed(sources)}.values():
+        if not source.exists():
+            raise PoseglotError(
+                f"{source} does not exist; --source takes the zips of NTU RGB+D's skeletons, or folders with {SUFFIX} files."
+            )
+        try:
+            listed = sorted(_files(source))
+        # zipfile says RuntimeError (NotImplementedError is one) of forms that it does not know.
+        except (zipfile.BadZipFile, ValueError, RuntimeError) as error:
+            message = f"{source} is not a whole zip file ({error}); fetch it again."
+            faults.append(ClipIssue(source.name, str(source), "unreadable", message))
+            continue
+        except OSError as error:
+            faults.append(
+                ClipIssue(source.name, str(source), "unreadable", f"could not read {source}: {error.strerror or error}.")
+            )
+            continue
+        if not listed:
+            faults.append(ClipIssue(source.name, str(source), "empty", f"{source} holds no {SUFFIX} file."))
+        # Where a source lies is no mark, so that a set may be moved.
+        marks = [(member.inner or os.path.relpath(member.source, source), member.size, member.mark) for member in listed]
+        found = [*zip(listed, marks, strict=True), *found]
+    found.sort(key=lambda pair: pair[0].name)
+    fingerprint = hashlib.sha256(repr([mark for _, mark in found]).encode()).hexdigest()
+    members, skipped, own_faults = _sift([member for member, _ in found], classes)
+    faults += own_faults
+    if not members:
+        details = "".join(f"\n  {fault.message}" for fault in faults[:5])
+        left_out = "".join(f"\n  {len(names):,} {why}" for why, names in skipped.items())
+        raise PoseglotError(f"there is no recording of {classes} classes in {', '.join(map(str, sources))}.{details}{left_out}")
+    return Index(tuple(members), skipped, tuple(faults), fingerprint)
+
+
+def _sift(found: Iterable[Member], classes: int) -> tuple[list[Member], dict[str, list[str]], list[ClipIssue]]:
+    incomplete = known_incomplete()
+    members: list[Member] = []
+    skipped: dict[str, list[str]] = {}
+    faults = []
+    before = None
+    for member in found:
+        fields = fields_of(member.name)
+        if not fields:
+            message = f"{member.origin} is not named like a recording (S001C001P001R001A001{SUFFIX})."
+            faults.append(ClipIssue(member.name, member.origin, "malformed", message))
+        elif before is not None and before.name == member.name:
+            # What is left out may be there as often as it likes.
+            if members and members[-1] is before:
+                message = f"{member.origin} is there twice; {before.origin} is taken."
+                faults.append(ClipIssue(member.name, member.origin, "duplicate", message))
+            continue
+        elif member.name in incomplete:
+            skipped.setdefault(INCOMPLETE, []).append(member.name)
+        elif fields["label"] >= classes:
+            skipped.setdefault(OTHER_CLASSES, []).append(member.name)
+        else:
+            members.append(member)
+        before = member
+    return members, skipped, faults
+
+
+def _files(source: Path) -> Iterator[Member]:
+    """Every file of a zip or a folder that ends as recordings do; or a file itself."""
+    if source.is_dir() or source.suffix == SUFFIX:
+        for path in source.rglob(f"*{SUFFIX}") if source.is_dir() else [source]:
+            if not path.name.startswith("._"):  # what macOS leaves beside files
+                # A link that leads nowhere is listed, too, and found out when it is read.
+                status = path.stat() if path.exists() else path.lstat()
+                yield Member(path.stem, str(path), "", status.st_size, mark=status.st_mtime_ns)
+        return
+    with zipfile.ZipFile(source) as archive:
+        for entry in archive.infolist():
+            inner = PurePosixPath(entry.filename)
+            if inner.suffix == SUFFIX and not inner.name.startswith("._"):
+                method = _ENCRYPTED if entry.flag_bits & 1 else entry.compress_type
+                place = (entry.file_size, entry.header_offset, entry.compress_size, method, entry.CRC)
+                yield Member(inner.stem, str(source), entry.filename, *place)
+
+
+def read_members(members: Sequence[Member]) -> list[Clip | ClipIssue]:
+    """These recordings after the whole chain, each a clip or what is wrong with it."""
+    return [clip_or_fault(partial(_clip, member), name=member.name, origin=member.origin) for member in members]
+
+
+def _clip(member: Member) -> Clip:
+    try:
+        return parse_clip(_content(member), name=member.name, origin=member.origin)
+    except OSError as error:
+        raise ClipError("unreadable", f"{member.origin} could not be read ({error}); fetch it again.") from error
+
+
+def _content(member: Member) -> bytes:
+    if member.size > LARGEST:
+        raise ClipError("unreadable", f"{member.origin} has {member.size:,} bytes, which no recording has.")
+    if not member.inner:
+        return Path(member.source).read_bytes()
+    if member.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        how = "is encrypted" if member.method == _ENCRYPTED else f"is packed by method {member.method}"
+        raise ClipError("unreadable", f"{member.origin} {how}, which cannot be read; pack it anew, or give its folder.")
+    if max(member.packed, member.offset) > Path(member.source).stat().st_size:
+        raise ClipError("unreadable", f"{member.origin} is not where the zip's list says; fetch it again.")
+    with open(member.source, "rb") as file:
+        file.seek(member.offset)
+        header = file.read(_LOCAL_HEADER.size)
+        if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\3\4"):
+            raise ClipError("unreadable", f"{member.origin} is not where the zip's list says; fetch it again.")
+        file.seek(sum(_LOCAL_HEADER.unpack(header)), 1)
+        content = file.read(member.packed)
+    library = _zlib()
+    try:
+        if member.method == zipfile.ZIP_DEFLATED:
+            content = library.decompressobj(-zlib.MAX_WBITS).decompress(content, member.size + 1)
+    except library.error as error:
+        raise ClipError("unreadable", f"{member.origin} is damaged ({error}); fetch it again.") from error
+    if len(content) != member.size or library.crc32(content) != member.mark:
+        raise ClipError("unreadable", f"{member.origin} is damaged (its checksum differs); fetch it again.")
+    return bytes(content)
+
+
+@functools.cache
+def _zlib() -> Any:
+    """Python's own zlib, or ISA-L's (the extra `fast`), which does the same in half the time."""
+    try:
+        return importlib.import_module("isal.isal_zlib")
+    except ImportError:
+        return zlib

@@ -1,0 +1,102 @@
+"""NW-UCLA as people download it: `all_sqe.zip`, or the folder in it, of JSON files `aXX_sYY_eZZ_vNN.json`.
+
+One file is one clip: `file_name`, `skeletons` (T x 20 x 3, Kinect v1 joints in metres, camera space) and `label` (1..10). Action
+numbers 1-6, 8, 9, 11 and 12 in the names are labels 1..10 in that order. v01 and v02 are for training, v03 is the test view.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from poseglot.data.manifest import clip_joints, clip_or_fault
+from poseglot.data.quality.issues import ClipError, ClipIssue
+from poseglot.errors import PoseglotError
+from poseglot.skeletons.clip import Clip
+
+JOINTS = 20
+_NAME = re.compile(r"a(?P<action>\d\d)_s(?P<subject>\d\d)_e(?P<take>\d\d)_v(?P<view>\d\d)")
+_ACTIONS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12)
+
+
+def read_source(source: Path) -> Iterator[Clip | ClipIssue]:
+    """Every clip of the zip or folder, ordered by name, or what is wrong with it.
+
+    Raises:
+        PoseglotError: not there, not a zip, cut short, or without clips.
+    """
+    found = False
+    for origin, stem, content in _files(source):
+        found = True
+        yield clip_or_fault(partial(_named_clip, content, origin, stem), name=stem, origin=origin)
+    if not found:
+        raise PoseglotError(f"{source} holds no file named like a01_s01_e00_v01.json; is it NW-UCLA's all_sqe.zip?")
+
+
+def parse_clip(content: bytes, *, origin: str, joint_count: int | None = None) -> Clip:
+    """A clip in NW-UCLA's JSON form, whatever its file is called and whatever joints it has.
+
+    Raises:
+        ClipError: not JSON, not of that form, or not a valid clip.
+    """
+    try:
+        table: Any = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        message = f"{origin} is not valid JSON ({error}); it may be cut short. Fetch or export it again."
+        raise ClipError("cut short", message) from error
+    if not isinstance(table, dict) or "skeletons" not in table:
+        raise ClipError(
+            "malformed",
+            f'{origin} is not a clip: expected an object with "skeletons" (frames x joints x 3) and no such key is there.',
+        )
+    joints = clip_joints(table["skeletons"], joint_count=joint_count, origin=origin)
+    label = table.get("label")
+    name = table.get("file_name")
+    return Clip(
+        joints,
+        name=name if isinstance(name, str) and name else Path(origin).stem,
+        label=label - 1 if isinstance(label, int) and not isinstance(label, bool) and label > 0 else -1,
+    )
+
+
+def _named_clip(content: bytes, origin: str, stem: str) -> Clip:
+    """A clip of the data set itself: name and label are checked against each other."""
+    match = _NAME.fullmatch(stem)
+    assert match is not None
+    clip = parse_clip(content, origin=origin, joint_count=JOINTS)
+    action = int(match["action"])
+    if action not in _ACTIONS or clip.label != _ACTIONS.index(action):
+        raise ClipError("malformed", f"{origin}: label {clip.label + 1} in the file does not fit action {action} in its name.")
+    return Clip(clip.joints, name=stem, label=clip.label, subject=int(match["subject"]), camera=int(match["view"]))
+
+
+def _files(source: Path) -> Iterator[tuple[str, str, bytes]]:
+    """(where, name without ending, content) of every file named like a clip, from a zip without unpacking it or from a folder."""
+    try:
+        if source.is_dir():
+            for path in sorted(source.rglob("*.json"), key=lambda path: path.name):
+                if _NAME.fullmatch(path.stem):
+                    yield str(path), path.stem, path.read_bytes()
+            return
+        with zipfile.ZipFile(source) as archive:
+            names = [
+                name for name in archive.namelist() if name.endswith(".json") and _NAME.fullmatch(PurePosixPath(name).stem)
+            ]
+            for name in sorted(names, key=lambda name: PurePosixPath(name).name):
+                yield f"{source}:{name}", PurePosixPath(name).stem, archive.read(name)
+    except FileNotFoundError as error:
+        raise PoseglotError(f"{source} does not exist; --source takes NW-UCLA's all_sqe.zip or the folder in it.") from error
+    except zipfile.BadZipFile as error:
+        raise PoseglotError(
+            f"{source} is not a whole zip file ({error}); the download may have been cut short. Fetch it again."
+        ) from error
+    except (zlib.error, EOFError, UnicodeDecodeError) as error:
+        raise PoseglotError(f"{source} is damaged ({type(error).__name__}: {error}). Fetch it again.") from error
+    except (OSError, RuntimeError) as error:  # zipfile says RuntimeError of what is encrypted or packed by an unknown method
+        raise PoseglotError(f"could not read {source}: {error}.") from error

@@ -1,0 +1,249 @@
+"""Read clips of every kind and turn them into a recognizer's evaluation input.
+
+file, array or video -> checked `Clip` -> the recognizer's joints, mapped by name -> its pipeline and modality
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from poseglot.data.readers import FORMATS, clip_files, is_video, layout_of, read_clip
+from poseglot.data.readers.poses import ENDING as POSES_ENDING
+from poseglot.data.readers.poses import Poses, read_poses
+from poseglot.errors import InputError, PoseglotError
+from poseglot.inference.tracking import select_people
+from poseglot.models.recognizer import RecognizerSpec
+from poseglot.skeletons.batch import ClipBatch
+from poseglot.skeletons.clip import Clip, Joints, check_joints
+from poseglot.skeletons.layout import Layout
+from poseglot.skeletons.mapping import LayoutMapping, map_layout
+from poseglot.transforms import load_pipeline
+
+if TYPE_CHECKING:
+    from poseglot.inference.video.person import PoseEstimator
+
+# A file, a folder of files, a clip, or an array of joints.
+ClipLike = Clip | npt.ArrayLike | str | PathLike[str]
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedClip:
+    """A checked clip with the recognizer's joints.
+
+    Attributes:
+        clip: The clip.
+        mapping: How its joints were made from those of another layout; None if it already had the recognizer's.
+        fps: Frames per second, if the file states it.
+    """
+
+    clip: Clip
+    mapping: LayoutMapping | None = None
+    fps: float | None = None
+
+
+class ClipLoader:
+    """Loads clips for one recognizer and builds its evaluation input.
+
+    Args:
+        spec: The recognizer's.
+        layout: The recognizer's.
+        device: The kind of device that pose estimators run on: cpu or cuda.
+    """
+
+    def __init__(self, spec: RecognizerSpec, layout: Layout, device: str = "cpu") -> None:
+        self.spec, self.layout, self.device = spec, layout, device
+        self._pipeline = load_pipeline(spec.pipeline)
+        self._mappings: dict[str, LayoutMapping] = {}
+        self._estimators: dict[str, PoseEstimator] = {}
+
+    @property
+    def num_dims(self) -> int:
+        """Number of coordinates per joint, 2 or 3."""
+        return self.spec.channels - self.spec.has_scores
+
+    def mapping(self, layout: Layout) -> LayoutMapping | None:
+        """Return the mapping from a layout to the recognizer's; None if their joints are the same.
+
+        Raises:
+            InputError: A joint of the recognizer cannot be made.
+        """
+        if layout.joints == self.layout.joints:
+            return None
+        known = self._mappings.get(layout.name)
+        if known is None or known.source != layout:
+            known = self._mappings[layout.name] = map_layout(layout, self.layout)
+        return known
+
+    def read(self, path: str | PathLike[str], *, pose: str | PoseEstimator = "auto") -> LoadedClip:
+        """Read everybody in a file, in the recognizer's joints.
+
+        Raises:
+            PoseglotError: As `load`.
+        """
+        clip, layout, fps = self._read(Path(path), None, pose)
+        return replace(self._mapped(clip, layout, str(path)), fps=fps)
+
+    def load(
+        self, clip: ClipLike, number: int = 0, *, layout: Layout | None = None, pose: str | PoseEstimator = "auto"
+    ) -> LoadedClip:
+        """Check one clip and map its joints; of a video's people, take those who move most.
+
+        Args:
+            clip: A file, a `Clip`, or an array. Neither an array nor a .npy file states whether its last channel is a score: it is taken
+                to be as in training.
+            number: The name of an array in messages: `clip 3`.
+            layout: The layout of the clip, if it is not the recognizer's.
+            pose: The pose estimator for videos, or its name.
+
+        Raises:
+            PoseglotError: The clip is not acceptable. The message names it.
+        """
+        origin = ""
+        if isinstance(clip, (str, PathLike)):
+            origin = str(clip)
+            clip, layout, fps = self._read(Path(clip), layout, pose)
+            if fps is not None:
+                clip = self._most_moving(clip, origin)
+        if not isinstance(clip, Clip):
+            has_scores, name = self.spec.has_scores, f"clip {number}"
+            clip = Clip(check_joints(clip, has_scores=has_scores, origin=name), name=name, has_scores=has_scores)
+        return self._mapped(clip, layout, origin or clip.name)
+
+    def input(self, clip: Clip) -> Joints:
+        """Return the evaluation input (M, T, V, C) of a clip of the recognizer's joints.
+
+        Raises:
+            InputError: The clip has too many persons or other channels than the recognizer was trained on.
+        """
+        spec = self.spec
+        persons, frames, _, channels = clip.joints.shape
+        if persons > spec.num_persons or (channels, clip.has_scores) != (spec.channels, spec.has_scores):
+            raise InputError(
+                f"{clip.name}: {persons} people with {describe_channels(channels, clip.has_scores)} per joint; the recognizer was trained "
+                f"on at most {spec.num_persons} people with {describe_channels(spec.channels, spec.has_scores)}. "
+                f"{channels_remedy(clip.has_scores, spec.has_scores)}"
+            )
+        inputs: Joints = self.inputs(clip.joints[None], np.array([frames]))[0].numpy()
+        return inputs
+
+    def inputs(self, joints: npt.NDArray[np.float32], lengths: npt.NDArray[np.int64]) -> torch.Tensor:
+        """Return the evaluation inputs of a batch: the only place where inference applies a pipeline.
+
+        Args:
+            joints: (N, M, T, V, C), with at most as many persons as the recognizer has.
+            lengths: (N,) frames of each clip; frames behind them are ignored.
+
+        Returns:
+            (N, num_persons, T', V, C); absent persons are zero.
+        """
+        num_persons = torch.full((len(joints),), joints.shape[1])
+        batch = ClipBatch(torch.from_numpy(joints), torch.from_numpy(lengths), num_persons, self.layout, self.spec.has_scores)
+        inputs = self._pipeline(batch, modality=self.spec.modality)
+        absent = self.spec.num_persons - inputs.shape[1]
+        return torch.nn.functional.pad(inputs, (0, 0) * 3 + (0, absent))
+
+    def _mapped(self, clip: Clip, layout: Layout | None, origin: str) -> LoadedClip:
+        source = layout or self.layout
+        joints = check_joints(clip.joints, joint_count=len(source), has_scores=clip.has_scores, origin=origin)
+        mapping = self.mapping(source)
+        if mapping is not None:
+            joints = mapping.apply(joints, has_scores=clip.has_scores)
+        return LoadedClip(Clip(joints, name=clip.name, has_scores=clip.has_scores), mapping)
+
+    def _read(self, path: Path, layout: Layout | None, pose: str | PoseEstimator) -> tuple[Clip, Layout | None, float | None]:
+        """Return a file's clip, its layout if that is not the recognizer's, and for poses the frames per second."""
+        has_scores = self.spec.has_scores
+        if is_video(path) or path.suffix.lower() == POSES_ENDING:
+            poses = self._estimate(path, pose) if is_video(path) else read_poses(path)
+            joints = poses.joints(num_dims=self.num_dims, has_scores=has_scores)
+            return Clip(joints, name=path.stem, has_scores=has_scores), poses.layout, poses.fps
+        if layout is None and (own := layout_of(path)) is not None:
+            clip = read_clip(path, has_scores=has_scores)
+            joint_count = clip.joints.shape[2]
+            # NW-UCLA's JSON is also written with other joints: a number that fits the recognizer is taken for its own.
+            is_own = path.suffix.lower() == ".skeleton" or joint_count != len(self.layout)
+            return clip, own if is_own and joint_count == len(own) else None, None
+        return read_clip(path, layout=layout or self.layout, has_scores=has_scores), layout, None
+
+    def _estimate(self, path: Path, pose: str | PoseEstimator) -> Poses:
+        """Return the poses of the people in a video."""
+        from poseglot.inference.video.estimator import load_estimator
+        from poseglot.inference.video.extract import poses_of_video
+
+        if isinstance(pose, str):
+            if pose not in self._estimators:
+                try:
+                    self._estimators[pose] = load_estimator(pose, num_dims=self.num_dims, device=self.device)
+                except PoseglotError as error:
+                    error.args = (f"{path}: {error}",)
+                    raise
+            pose = self._estimators[pose]
+        self.mapping(pose.layout)  # refuse before the video is processed, not after
+        return poses_of_video(path, pose, progress=True)
+
+    def _most_moving(self, clip: Clip, origin: str) -> Clip:
+        selected, found = select_people(clip, self.spec.num_persons)
+        if (count := len(selected.joints)) < found:
+            chosen = "the one who moves" if count == 1 else f"the {count} who move"
+            warnings.warn(
+                f"{origin}: {found} people, or one who was out of sight; recognised: {chosen} most. `poseglot segment` recognises "
+                "everybody.",
+                stacklevel=2,
+            )
+        return selected
+
+
+def describe_channels(channels: int, has_scores: bool) -> str:
+    """Return what a joint consists of, for messages."""
+    return f"{channels - has_scores} coordinates{' and a score' if has_scores else ''}"
+
+
+def channels_remedy(has_scores: bool, wanted: bool) -> str:
+    """Return what to do about channels that a recognizer was not trained on."""
+    if has_scores and not wanted:
+        return "Leave out the last channel, the confidence in each joint, or train on clips that have it."
+    if wanted and not has_scores:
+        return "Give the confidence in each joint as the last channel (1 if it is not known), or train without it."
+    return "Choose people or coordinates, or train on such clips."
+
+
+def list_clips(clips: ClipLike | Sequence[ClipLike]) -> list[ClipLike]:
+    """Return clips as a list: one clip as a list of one, an array of clips as arrays, a folder as its files.
+
+    Raises:
+        InputError: A folder holds no clip.
+    """
+    is_one = isinstance(clips, (str, PathLike, Clip)) or (isinstance(clips, (np.ndarray, torch.Tensor)) and clips.ndim < 5)
+    listed: list[ClipLike] = []
+    for clip in cast("Sequence[ClipLike]", [clips] if is_one else clips):
+        if isinstance(clip, (str, PathLike)) and Path(clip).is_dir():
+            listed += files_in(Path(clip))
+        else:
+            listed.append(clip)
+    return listed
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return the clips and videos in a folder and below it, sorted; warn of other files.
+
+    Raises:
+        InputError: There is no clip.
+    """
+    found, others = clip_files(folder)
+    if not found:
+        raise InputError(f"{folder} holds no clip and no video, but {len(others)} other files; clips are {FORMATS}.")
+    if others:
+        names = ", ".join(str(path.relative_to(folder)) for path in others[:5])
+        warnings.warn(
+            f"{len(others)} files of {folder} are no clips: {names}{', ...' if len(others) > 5 else ''}", stacklevel=5
+        )
+    return found

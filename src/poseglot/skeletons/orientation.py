@@ -1,0 +1,90 @@
+"""Orientation: the one rule by which stored coordinates become a picture. Page, report and plots all follow it.
+
+Picture coordinates are right-handed: x to the right, y up, z towards the viewer. No picture is mirrored: in 3D the change of axes is a
+rotation.
+
+    2D            x as stored; y is turned over if it runs down, as pixels do
+    3D, y up      seen from the sensor, as a depth camera has its axes (x to its left, y up, z away from it)
+    3D, y down    seen from the camera, as computer vision has its axes (x right, y down, z away)
+    3D, other     z up: seen along +y, x to the right; z down and x up or down likewise
+
+Which way is up follows from heads and feet.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from poseglot.skeletons.layout import Layout
+
+# Axis and sign that point up -> the stored axes of right, up and towards the viewer, with their signs. All are rotations.
+_VIEWS = {
+    (1, 1): ((0, -1), (1, 1), (2, -1)),
+    (1, -1): ((0, 1), (1, -1), (2, -1)),
+    (2, 1): ((0, 1), (2, 1), (1, -1)),
+    (2, -1): ((0, 1), (2, -1), (1, 1)),
+    (0, 1): ((1, 1), (0, 1), (2, -1)),
+    (0, -1): ((1, -1), (0, -1), (2, -1)),
+}
+# Somebody who falls or lies down is upright in some frames: in this share of the frames the body decides.
+_UPRIGHT_SHARE = 0.1
+
+
+def to_picture(
+    joints: npt.NDArray[np.floating], layout: Layout, *, seen: npt.NDArray[np.bool_] | None = None
+) -> npt.NDArray[np.float64]:
+    """Return joints in picture coordinates.
+
+    Args:
+        joints: (..., V, D), two or three coordinates and no score. The more frames, the surer the direction of up.
+        layout: The layout of the joints.
+        seen: (..., V), False where a joint is missing; by default where all its coordinates are 0.
+
+    Returns:
+        (..., V, 3): right, up, towards the viewer, in the unit and about the origin of `joints`. In 2D the last is 0.
+    """
+    return joints @ picture_matrix(joints, layout, seen=seen)
+
+
+def picture_matrix(
+    joints: npt.NDArray[np.floating], layout: Layout, *, seen: npt.NDArray[np.bool_] | None = None
+) -> npt.NDArray[np.float64]:
+    """Return the matrix (D, 3) that takes coordinates into picture coordinates; arguments as in `to_picture`."""
+    num_dims = joints.shape[-1]
+    seen = (joints != 0).any(axis=-1) if seen is None else seen
+    body = _feet_to_head(joints.reshape(-1, len(layout), num_dims), seen.reshape(-1, len(layout)), layout)
+    matrix = np.zeros((num_dims, 3))
+    if num_dims == 2:
+        matrix[0, 0], matrix[1, 1] = 1, 1 if len(body) and body[:, 1].mean() > 0 else -1
+        return matrix
+    for column, (axis, sign) in enumerate(_VIEWS[_up(body)]):
+        matrix[axis, column] = sign
+    return matrix
+
+
+def _up(body: npt.NDArray[np.float64]) -> tuple[int, int]:
+    """Return the axis and sign that point up: y, unless bodies (N, 3) never stand along it."""
+    length = np.linalg.norm(body, axis=1)
+    directions = body[length > 0] / length[length > 0, None]
+    if not len(directions):
+        return (1, 1)
+    upright = {
+        (axis, sign): float(np.quantile(sign * directions[:, axis], 1 - _UPRIGHT_SHARE))
+        for axis in (1, 2, 0)
+        for sign in (1, -1)
+    }
+    return (1, 1) if upright[1, 1] > 0.5 else max(upright, key=lambda way: upright[way])
+
+
+def _feet_to_head(joints: npt.NDArray[np.floating], seen: npt.NDArray[np.bool_], layout: Layout) -> npt.NDArray[np.float64]:
+    """Return the vectors (N, D) from feet to head of all frames in which both are seen."""
+    ends = []
+    for part in ("foot", "head"):
+        indices = [layout.index[joint] for joint in layout.parts[part]]
+        weight = seen[:, indices].astype(np.float64)
+        count = weight.sum(axis=1, keepdims=True)
+        with np.errstate(invalid="ignore"):
+            ends.append((weight[..., None] * np.nan_to_num(joints[:, indices])).sum(axis=1) / np.where(count, count, np.nan))
+    vectors: npt.NDArray[np.float64] = ends[1] - ends[0]
+    return vectors[np.isfinite(vectors).all(axis=1)]

@@ -1,0 +1,31 @@
+"""What is seen in a stored clip: numpy only, so that reading and inspecting data do without torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from poseglot.skeletons.layout import Layout
+
+
+def centre_coverage(joints: npt.NDArray[np.floating], layout: Layout, *, has_scores: bool = False) -> float:
+    """Return in what share of the frames that hold somebody the layout's centre joint is seen, of anybody.
+
+    At 0 of a clip with somebody in it, the transforms that centre clips take the mean of the joints that are seen instead. Where it is
+    low throughout a data set, its scores do not tell what is seen (Kinect writes 0 for joints that it inferred); read the
+    coordinates without them.
+
+    Args:
+        joints: (M, T, V, C) coordinates, with each joint's score behind them if `has_scores`.
+        layout: The layout of the joints.
+        has_scores: Whether the last channel is the confidence in each joint. Without scores the centre joint is seen with its person,
+            since it may well lie at zero.
+
+    Returns:
+        A share between 0 and 1; 0 of a clip of nobody.
+    """
+    seen = joints[..., -1] != 0 if has_scores else (joints != 0).any(axis=-1)
+    persons = seen.any(axis=-1)  # (M, T)
+    frames = int(persons.any(axis=0).sum())
+    centre = seen[..., layout.centre_index] if has_scores else persons
+    return int(centre.any(axis=0).sum()) / frames if frames else 0.0

@@ -1,0 +1,132 @@
+"""One clip from a file of any format, by its ending."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from poseglot.data.readers import ntu, read_clip
+from poseglot.errors import PoseglotError
+from poseglot.skeletons.layout import load_layout
+
+JOINTS = np.random.default_rng(3).normal(size=(2, 7, 20, 3)).astype(np.float32)
+
+
+def test_npy_is_the_joints_of_a_clip(tmp_path: Path) -> None:
+    path = tmp_path / "two people.npy"
+    np.save(path, JOINTS.astype(np.float64))
+    clip = read_clip(path, joint_count=20)
+    assert (clip.name, clip.label) == ("two people", -1)
+    np.testing.assert_array_equal(clip.joints, JOINTS)
+    np.save(path, JOINTS[0])
+    assert read_clip(path).joints.shape == (1, 7, 20, 3)
+
+
+def test_json_is_a_clip_of_nw_ucla(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"file_name": "take 5", "skeletons": JOINTS[1].tolist(), "label": 4}))
+    clip = read_clip(path, joint_count=20)
+    assert (clip.name, clip.label) == ("take 5", 3)
+    np.testing.assert_array_equal(clip.joints, JOINTS[1:])
+
+
+@pytest.mark.parametrize("ending", [".npy", ".json"])
+def test_wrong_number_of_joints_names_the_file(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"mine{ending}"
+    if ending == ".npy":
+        np.save(path, JOINTS)
+    else:
+        path.write_text(json.dumps({"skeletons": JOINTS[0].tolist()}))
+    with pytest.raises(PoseglotError, match=rf"mine\{ending}: 20 joints in a frame, but the layout has 25"):
+        read_clip(path, joint_count=25)
+
+
+class Trap:
+    """Unpickling it writes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.write_text, (self.path, "caught"))
+
+
+def test_pickled_objects_are_refused_and_not_executed(tmp_path: Path) -> None:
+    caught = tmp_path / "caught"
+    np.save(tmp_path / "trap.npy", np.array([Trap(caught)], dtype=object), allow_pickle=True)
+    with pytest.raises(PoseglotError, match=r"trap\.npy .*holds Python objects"):
+        read_clip(tmp_path / "trap.npy")
+    assert not caught.exists()
+    # The trap works where pickles are allowed.
+    np.load(tmp_path / "trap.npy", allow_pickle=True)
+    assert caught.exists()
+
+
+@pytest.mark.parametrize("kept", [0, 4, 60, 200, -1])
+def test_npy_cut_short_is_refused(kept: int, tmp_path: Path) -> None:
+    path = tmp_path / "cut.npy"
+    np.save(path, JOINTS)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(PoseglotError, match=r"cut\.npy is not a (whole )?NumPy array file"):
+        read_clip(path)
+
+
+def test_npy_that_is_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "text.npy"
+    path.write_text("x,y,z\n1,2,3\n")
+    with pytest.raises(PoseglotError, match=r"text\.npy is not a NumPy array file"):
+        read_clip(path)
+    with (tmp_path / "many.npy").open("wb") as file:
+        np.savez(file, joints=JOINTS)
+    with pytest.raises(PoseglotError, match=r"many\.npy"):
+        read_clip(tmp_path / "many.npy")
+
+
+@pytest.mark.parametrize("shape", [(0, 20, 3), (20, 3), (7, 20, 4)])
+def test_npy_of_a_wrong_shape_names_the_file(shape: tuple[int, ...], tmp_path: Path) -> None:
+    np.save(tmp_path / "odd.npy", np.zeros(shape))
+    with pytest.raises(PoseglotError, match=r"odd\.npy: "):
+        read_clip(tmp_path / "odd.npy")
+
+
+@pytest.mark.parametrize("name", ["clip.xyz", "clip", "clip.mp4", "clip.gz"])
+def test_unknown_ending_names_the_known_ones(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("x")
+    with pytest.raises(
+        PoseglotError, match=rf"{name}: no reader for files ending in .*accepted are \.json .*\.npy .*\.skeleton .*\.csv"
+    ):
+        read_clip(tmp_path / name)
+
+
+def test_npy_with_scores_is_read_where_they_are_known_of(tmp_path: Path) -> None:
+    joints = np.random.default_rng(0).uniform(size=(1, 5, 17, 3)).astype(np.float32)
+    np.save(tmp_path / "poses.npy", joints)
+    assert not read_clip(tmp_path / "poses.npy").has_scores
+    clip = read_clip(tmp_path / "poses.npy", layout=load_layout("coco17"), has_scores=True)
+    np.testing.assert_array_equal(clip.joints, joints)
+    assert clip.has_scores
+    with pytest.raises(PoseglotError, match=r"17 joints in a frame, but the layout has 20"):
+        read_clip(tmp_path / "poses.npy", layout=load_layout("kinect20"))
+
+
+def test_skeleton_is_a_recording_of_ntu(shared: Path) -> None:
+    path = sorted((shared / "data" / "ntu" / "raw").glob("*.skeleton"))[0]
+    clip = read_clip(path, joint_count=25)
+    expected = ntu.read_clip(path)
+    assert (clip.name, clip.label, clip.subject, clip.camera) == (path.stem, expected.label, expected.subject, expected.camera)
+    assert clip.label == int(path.stem[-3:]) - 1
+    np.testing.assert_array_equal(clip.joints, expected.joints)
+    with pytest.raises(PoseglotError, match=r"25 joints in a frame, but the layout has 20"):
+        read_clip(path, joint_count=20)
+
+
+@pytest.mark.parametrize("name", ["gone.json", "gone.npy", "gone.skeleton", "gone.csv", "gone.csv.gz", "gone.bvh"])
+def test_missing_file_and_folder_are_named(name: str, tmp_path: Path) -> None:
+    with pytest.raises(PoseglotError, match=rf"could not read .*{name}: No such file"):
+        read_clip(tmp_path / name)
+    (tmp_path / name).mkdir()
+    with pytest.raises(PoseglotError, match=rf"could not read .*{name}: Is a directory"):
+        read_clip(tmp_path / name)
