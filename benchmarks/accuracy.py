@@ -1,7 +1,7 @@
 """Does accuracy move? NW-UCLA learned by the plain network and by ours, from the same weights, in the same order, on the same views.
 
-Cross-entropy alone, joint modality, a schedule short enough for a CPU; the accuracy is that of the last epoch. In float32 the two ways round
-differently, and training multiplies what differs, so that single runs part; that means over seeds agree within what seeds
+Cross-entropy alone, joint modality, a schedule short enough for a CPU; the accuracy is that of the last epoch. In float32 the two ways
+round differently, and training multiplies what differs, so that single runs part; that means over seeds agree within what seeds
 differ by is what can be asked, and what is printed. (In float64 `tests/test_plain.py` has the weights themselves equal.)
 """
 

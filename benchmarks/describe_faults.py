@@ -1,4 +1,4 @@
-"""`poseglot generate-descriptions` against an endpoint on loopback that fails a large share of its calls: is every class complete, is anything lost?
+"""Run `poseglot generate-descriptions` against a local endpoint that fails many calls: is every class complete, is anything lost?
 
     python benchmarks/describe_faults.py
 
@@ -58,7 +58,17 @@ def ask(
     with Loopback(known, decide, rest=0.05, hang=0.6) as server, tempfile.TemporaryDirectory() as folder:
         labels, out = Path(folder) / "labels.txt", Path(folder) / "mine.yaml"
         labels.write_text("\n".join(known) + "\n")
-        command = ["describe", "--labels", str(labels), "--out", str(out), "--base-url", server.url, "--model", "loopback"]
+        command = [
+            "generate-descriptions",
+            "--labels",
+            str(labels),
+            "--out",
+            str(out),
+            "--base-url",
+            server.url,
+            "--model",
+            "loopback",
+        ]
         while not out.exists() and len(runs) < 10:
             before, started = (server.asked.total(), server.faults.total(), server.answered.total()), time.perf_counter()
             status = poseglot([*command, "--first-wait", "0.01", "--timeout", "0.5", "--concurrency", "8"])

@@ -30,18 +30,17 @@ from typing import Any
 import numpy as np
 import torch
 from measuring import machine, shown, table, write_results
-from poseglot.skeletons.streams import MODALITIES
 from torch import Tensor
 
 from poseglot.data.benchmarks import load_benchmark
 from poseglot.data.store import PackedStore, open_store, write_store
 from poseglot.devices import keep_freed_memory
+from poseglot.skeletons.batch import ClipBatch
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
-from poseglot.transforms import Augmentation, load_pipeline, make_input
+from poseglot.transforms import MODALITIES, Randomness, load_pipeline
 
-LAYOUT, PROTOCOL = load_layout("ntu25"), load_pipeline("ntu")
-TRAINING = Augmentation(seed=0, epoch=0)
+LAYOUT, PIPELINE = load_layout("ntu25"), load_pipeline("ntu")
 TYPICAL, SPREAD, SHORTEST, LONGEST = 77, 0.39, 30, 300  # frames: median, deviation of the logarithm, limits
 PAIRS = 26 / 120  # the share of classes that two people do
 Indices = np.ndarray[Any, np.dtype[np.int64]]
@@ -115,9 +114,9 @@ def timed(work: Callable[[Any], Any], items: Sequence[Any]) -> dict[str, float]:
     return middle | {"slowest ms": 1000 * max(clock)}
 
 
-def view(taken: tuple[Tensor, ...], index: Tensor, modality: str, augmentation: Augmentation | None) -> Tensor:
-    options = {"pipeline": PROTOCOL, "layout": LAYOUT, "modality": modality, "index": index, "augmentation": augmentation}
-    return make_input(*taken, **options)
+def view(taken: tuple[Tensor, ...], index: Tensor, modality: str, training: bool) -> Tensor:
+    randomness = Randomness(seed=0, epoch=0, index=index) if training else None
+    return PIPELINE(ClipBatch(*taken, LAYOUT), modality=modality, randomness=randomness)
 
 
 def measure_reading(folder: Path, batches: Sequence[Indices], needed: float) -> list[dict[str, Any]]:
@@ -160,14 +159,14 @@ def measure_views(
     rows = []
     for count in threads:
         torch.set_num_threads(count)
-        for kind, augmentation in (("training", TRAINING), ("evaluation", None)):
+        for kind, training in (("training", True), ("evaluation", False)):
             for modality in MODALITIES:
                 taken = [(raw(store, places), torch.from_numpy(places)) for places in batches]
                 row = {"threads": count, "view": kind, "modality": modality}
-                row |= timed(lambda pair, s=modality, a=augmentation: view(*pair, s, a), taken)
+                row |= timed(lambda pair, s=modality, a=training: view(*pair, s, a), taken)
                 alone = row["processor ms"]
                 together = timed(
-                    lambda places, s=modality, a=augmentation: view(raw(store, places), torch.from_numpy(places), s, a),
+                    lambda places, s=modality, a=training: view(raw(store, places), torch.from_numpy(places), s, a),
                     batches,
                 )
                 row["clips/s with reading"] = len(batches[0]) / together["ms a batch"] * 1000
@@ -183,15 +182,15 @@ def measure_ahead(store: PackedStore, batches: Sequence[Indices], step: float) -
     """Rows: how long a loop waits for a batch if it reads when it wants it, and if a thread reads while a device works (`step` s)."""
     with ThreadPoolExecutor(1) as thread:
 
-        def ahead() -> Iterator[Batch]:
-            waiting = thread.submit(store.batch, batches[0])
+        def ahead() -> Iterator[tuple[np.ndarray, ...]]:
+            waiting = thread.submit(store.read_batch, batches[0])
             for places in batches[1:]:
-                taken, waiting = waiting.result(), thread.submit(store.batch, places)
+                taken, waiting = waiting.result(), thread.submit(store.read_batch, places)
                 yield taken
             yield waiting.result()
 
         rows = []
-        for name, taken in (("when wanted", map(store.batch, batches)), ("a batch ahead", ahead())):
+        for name, taken in (("when wanted", map(store.read_batch, batches)), ("a batch ahead", ahead())):
             waits = []
             for _ in batches:
                 started = time.perf_counter()
@@ -257,7 +256,7 @@ def measure(given: argparse.Namespace, scratch: Path) -> None:
 def as_text(data: dict[str, Any], needed: float) -> str:
     """The page that is written."""
     slowest = min(row["clips/s a core"] for row in data["views"] if row["threads"] == data["views"][0]["threads"])
-    reading = next(row for row in data["reading"] if row["reading"] == "store.batch")
+    reading = next(row for row in data["reading"] if row["reading"] == "store.read_batch")
     cores = needed / slowest
     verdict = "one core suffices" if cores < 1 else "one core does not suffice"
     found = (

@@ -218,7 +218,7 @@ def measured(found: Sequence[Labels], recordings: Sequence[Recording]) -> dict[s
         "frames not learned from": f"{correct[kept].sum()}/{kept.sum()} = {100 * correct[kept].mean():.1f} %"
         if kept.any()
         else "none",
-        "segments found / true": f"{total.right + total.wrong}/{total.right + total.missed}",
+        "segments found / true": f"{total.true_positives + total.false_positives}/{total.true_positives + total.false_negatives}",
     }
 
 

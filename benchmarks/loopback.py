@@ -1,4 +1,4 @@
-"""A language model's endpoint on loopback, for `poseglot generate-descriptions`: it speaks the protocol, knows the answers, and errs as it is told.
+"""A local endpoint for `poseglot generate-descriptions`: it speaks the protocol, knows the answers, and errs as it is told.
 
 The answers are those of a description set, so that what comes back can be compared with it, text by text. What it does with a call
 is decided by a function of the question and of how often it was asked before; the ways to err are those of real endpoints (`FAULTS`).

@@ -1,4 +1,4 @@
-"""What the processes of a training send each other in a step, and what a model of their wires makes of it: the tables of docs/distributed.md.
+"""Count what the processes of a training send each other in a step, and model their wires: the tables of docs/distributed.md.
 
     python benchmarks/scaling.py
 

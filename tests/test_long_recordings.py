@@ -60,8 +60,8 @@ def test_the_pipeline_finds_what_sure_answers_say(script: Any, small_store: Pack
 
     said = [Truth(None, recording) for recording in recordings]
     chosen = {
-        "whole": SegmentConfig(way="whole", penalty=0.05),
-        "frames": SegmentConfig(way="frames", windows=(1.0,), penalty=0.05),
+        "whole": SegmentConfig(method="whole", penalty=0.05),
+        "frames": SegmentConfig(method="frames", windows=(1.0,), penalty=0.05),
     }
     found = {name: [find(recognised) for recognised in said] for name, find in script.ways(chosen).items()}
     accuracy = {name: script.measured(labels, recordings)["F1@50"] for name, labels in found.items()}

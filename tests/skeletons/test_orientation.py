@@ -73,10 +73,7 @@ def test_without_heads_or_feet_it_is_as_a_depth_camera_has_it() -> None:
 
 @pytest.mark.parametrize("name", [*AXES, "pixels"])
 def test_the_page_draws_the_raised_right_hand_at_the_left(name: str) -> None:
-    if name == "pixels":
-        stored = pose()[..., :2] * (100, -100) + (300, 200)
-    else:
-        stored = pose() @ np.array(AXES[name], dtype=float)
+    stored = pose()[..., :2] * (100, -100) + (300, 200) if name == "pixels" else pose() @ np.array(AXES[name], dtype=float)
     drawn = draw_clip(Clip(stored[None].astype(np.float32), "x"), LAYOUT)
     joints = np.array(drawn["people"][0][0]).reshape(-1, 3)
     hand, foot, head = (joints[INDEX[joint]] for joint in ("right_hand", "left_foot", "head"))

@@ -245,8 +245,8 @@ def test_a_run_says_which_state_of_the_source_made_it(unbroken: RunFolder) -> No
 
 def test_a_run_remembers_what_it_learned_from(recipe: Recipe, unbroken: RunFolder) -> None:
     train = build(recipe).train
-    assert unbroken.learned_from() == names_hash(train.store, train.indices)
-    assert unbroken.learned_from() != names_hash(train.store, train.indices[1:])
+    assert unbroken.trained_on() == names_hash(train.store, train.indices)
+    assert unbroken.trained_on() != names_hash(train.store, train.indices[1:])
 
 
 def test_a_full_disk_while_saving_keeps_the_last_checkpoint(
@@ -310,14 +310,14 @@ def test_a_checkpoint_cut_short_is_named(recipe: Recipe, unbroken: RunFolder, tm
     run.folder.mkdir()
     whole = unbroken.checkpoint.read_bytes()
     run.checkpoint.write_bytes(whole[: len(whole) * 2 // 3])
-    with pytest.raises(PoseglotError, match=r"checkpoint\.safetensors is not a whole safetensors file"):
+    with pytest.raises(PoseglotError, match=r"checkpoint\.safetensors is not a complete safetensors file"):
         train(recipe, run.folder, resume=True, runtime=CPU)
 
 
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(recipe: Recipe, tmp_path: Path) -> None:
     cases = {
         "is not a packed store": replace(recipe, data=replace(recipe.data, store=str(tmp_path / "nothing"))),
-        "no split 'cross-view'": replace(recipe, data=replace(recipe.data, split="cross-view")),
+        "split of demo 'cross-view'": replace(recipe, data=replace(recipe.data, split="cross-view")),
         "nothing of 12 classes of the data": replace(recipe, text=replace(recipe.text, descriptions="nw-ucla")),
         "unknown encoder": replace(recipe, model=replace(recipe.model, encoder="gcn")),
         "fewer than one batch": replace(recipe, optim=replace(recipe.optim, batch_size=33, drop_last=True)),
