@@ -48,7 +48,7 @@ def assert_answers(predictions: list[Prediction], logits: npt.NDArray[np.float32
 @pytest.fixture(scope="module")
 def ntu(tmp_path_factory: pytest.TempPathFactory) -> tuple[Predictor, Recognizer]:
     """Weights as somebody else published them, imported."""
-    state = official_state(joints=25, num_persons=2, classes=6)
+    state = official_state(joints=25, people=2, classes=6)
     recognizer = recognizer_from_official(state, layout="ntu25", people=2, classes=CLASSES)
     with torch.no_grad():  # logits of about the size that training makes
         spread = recognizer(torch.randn(8, 2, 64, 25, 3))["logits"].std()
