@@ -129,7 +129,7 @@ def test_the_bias_is_that_of_the_clips_it_is_found_on(
     zero_shot = ZeroShotRecognizer(runs["choosing"])
     classes = [*zero_shot.classes, *(label for label in small_store.info.classes if label in OTHERS)]
     _, held = split_fold(small_store, small_store.subset("cross-person", "train"), folds=2, fold=1)
-    clips = [clip for clip in map(small_store.clip, map(int, held)) if small_store.info.classes[clip.label] in classes]
+    clips = [clip for clip in (small_store[int(row)] for row in held) if small_store.info.classes[clip.label] in classes]
     views = torch.from_numpy(np.stack([view_of(clip.joints, pipeline="nw-ucla", modality="joint") for clip in clips]))
     scores = cosines(zero_shot.features(views), zero_shot.class_features(classes))
     labels = np.array([classes.index(small_store.info.classes[clip.label]) for clip in clips])
