@@ -154,11 +154,11 @@ def test_many_classes_are_listed_on_demand(poseglot: Command, numbered: Path) ->
 
 
 def test_the_report_of_the_preparation(poseglot: Command, faulty: Path) -> None:
-    faults = [
+    issues = [
         {"name": f"S{number}", "origin": "a.zip", "kind": kind, "message": f"a.zip, S{number}: something {kind}"}
         for number, kind in enumerate(["unreadable"] * 4 + ["cut short"])
     ]
-    report = {"stored": 120, "skipped": {"known to miss skeletons": ["A", "B", "C", "D"]}, "faults": faults}
+    report = {"stored": 120, "skipped": {"known to miss skeletons": ["A", "B", "C", "D"]}, "issues": issues}
     (faulty / "preparation.json").write_text(json.dumps(report))
     said = poseglot("info", faulty, "--no-pictures")
     lines = said.out.splitlines()
@@ -170,7 +170,7 @@ def test_the_report_of_the_preparation(poseglot: Command, faulty: Path) -> None:
         "  cut short: 1",
         "    a.zip, S4: something cut short",
     ]
-    for strange in ('{"faults": 3, "skipped": [1]}', '{"faults": [1, {}], "skipped": {"x": 3}}', "{", "[]"):
+    for strange in ('{"issues": 3, "skipped": [1]}', '{"issues": [1, {}], "skipped": {"x": 3}}', "{", "[]"):
         (faulty / "preparation.json").write_text(strange)
         said = poseglot("info", faulty, "--no-pictures")
         assert (said.status, said.error) == (0, ""), strange
@@ -324,11 +324,11 @@ def test_one_is_not_many(poseglot: Command, small_store: PackedStore, tmp_path: 
         layout=load_layout("kinect20"),
         source={},
     )
-    (path / "preparation.json").write_text(json.dumps({"stored": 1, "faults": [{"kind": "short"}]}))
+    (path / "preparation.json").write_text(json.dumps({"stored": 1, "issues": [{"kind": "short"}]}))
     said = poseglot("info", path, "--no-pictures").out
     for words in ("demo, 1 clip\n", "1 in 1 clip\n", "1 of 1 clip (", f"{clip.name}  1 frame\n", "1 stored, 1 issue\n"):
         assert words in said
-    assert not re.search(r"\b1 (clips|frames|people|faults)\b", said)
+    assert not re.search(r"\b1 (clips|frames|people|issues)\b", said)
     assert poseglot("info", path, "--export", "pyskl", tmp_path / "one.pkl").out.startswith(
         f"{tmp_path / 'one.pkl'}: 1 clip of "
     )
