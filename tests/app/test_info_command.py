@@ -154,11 +154,11 @@ def test_many_classes_are_listed_on_demand(poseglot: Command, numbered: Path) ->
 
 
 def test_the_report_of_the_preparation(poseglot: Command, faulty: Path) -> None:
-    faults = [
+    issues = [
         {"name": f"S{number}", "origin": "a.zip", "kind": kind, "message": f"a.zip, S{number}: something {kind}"}
         for number, kind in enumerate(["unreadable"] * 4 + ["cut short"])
     ]
-    report = {"stored": 120, "skipped": {"known to miss skeletons": ["A", "B", "C", "D"]}, "issues": faults}
+    report = {"stored": 120, "skipped": {"known to miss skeletons": ["A", "B", "C", "D"]}, "issues": issues}
     (faulty / "preparation.json").write_text(json.dumps(report))
     said = poseglot("info", faulty, "--no-pictures")
     lines = said.out.splitlines()
@@ -328,7 +328,7 @@ def test_one_is_not_many(poseglot: Command, small_store: PackedStore, tmp_path: 
     said = poseglot("info", path, "--no-pictures").out
     for words in ("demo, 1 clip\n", "1 in 1 clip\n", "1 of 1 clip (", f"{clip.name}  1 frame\n", "1 stored, 1 issue\n"):
         assert words in said
-    assert not re.search(r"\b1 (clips|frames|people|faults)\b", said)
+    assert not re.search(r"\b1 (clips|frames|people|issues)\b", said)
     assert poseglot("info", path, "--export", "pyskl", tmp_path / "one.pkl").out.startswith(
         f"{tmp_path / 'one.pkl'}: 1 clip of "
     )
