@@ -47,4 +47,4 @@ def test_wrong_wishes_are_refused(poseglot: Command, make_run: MakeRun, tmp_path
 def test_a_folder_that_is_none(poseglot: Command, tmp_path: Path) -> None:
     assert "does not exist" in poseglot("report", tmp_path / "nowhere").error
     (tmp_path / "file").touch()
-    assert "is not a run's folder" in poseglot("report", tmp_path / "file").error
+    assert "is not a folder" in poseglot("report", tmp_path / "file").error

@@ -24,7 +24,7 @@ from poseglot.descriptions.generate import AskOptions, Cache, Usage, ask_all
 from poseglot.descriptions.questions import FaultyAnswerError, Form, Question, make_questions, read_labels
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.layout import PARTS
-from tests.app.conftest import Event, poseglot  # noqa: F401
+from tests.app.conftest import Outcome, poseglot  # noqa: F401
 from tests.conftest import ROOT
 
 openai = pytest.importorskip("openai")
@@ -36,7 +36,7 @@ LABELS = list(KNOWN)[:3]
 QUESTIONS = [(label, kind) for label in LABELS for kind in ("paragraph", "synonyms", "parts")]
 SECRET = "sk-a-secret-that-nobody-sees"
 
-Command = Callable[..., Event]
+Command = Callable[..., Outcome]
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def describe(poseglot: Command, tmp_path: Path) -> Command:  # noqa: F811
     """`poseglot generate-descriptions` on three labels, with hardly any waiting."""
     (tmp_path / "labels.txt").write_text("# mine\n\n" + "\n".join(LABELS) + "\n")
 
-    def run(server: Loopback | None, *more: object) -> Event:
+    def run(server: Loopback | None, *more: object) -> Outcome:
         address = ["--base-url", server.url, "--model", "m"] if server else []
         files = ["--labels", tmp_path / "labels.txt", "--out", tmp_path / "mine.yaml"]
         return poseglot("generate-descriptions", *files, *address, "--first-wait", "0.001", "--timeout", "4", *more)
