@@ -102,7 +102,7 @@ def test_evaluate_warns_when_the_training_side_is_another_now(
     for hashed, warned in ((names_hash(small_store, places), False), (names_hash(small_store, places[1:]), True)):
         machine.write_text(json.dumps({"learned_from": hashed}))
         said = poseglot("evaluate", run)
-        assert said.status == 0 and ("trained on other clips" in said.error) == warned
+        assert said.status == 0 and ("was trained on other clips" in said.error) == warned
     machine.write_text("{")  # an older run, or a damaged note: nothing is known
     assert poseglot("evaluate", run).error == ""
 

@@ -34,7 +34,7 @@ template <typename T, int BYTES> void normalize(const Rows &n, const T *x, const
       store<T, BYTES>(out + row * n.C + c, Finish<T, BYTES>(end, c)(load<T, BYTES>(x + row * n.C + c), row));
 }
 
-// sums (B, C, 3): of the gradient that ReLU lets through, of it times normalised x, of it times the normalised residual.
+// sums (B, C, 3): of the gradient that ReLU lets through, of it times normalized x, of it times the normalized residual.
 template <typename T, int BYTES>
 void sums_of(const Rows &n, const T *d_out, const T *out, const T *x, const T *mean, const T *inverse, const T *residual,
                     const T *residual_mean, const T *residual_inverse, T *sums) {

@@ -87,7 +87,7 @@ void temporal(const Temporal &t, const T *entry, const T *scale, const T *shift,
 }
 
 // d_entry becomes the gradient behind the entry's BatchNorm, that is relu'd, and `sums` (B, 3 Q, 2) the sums, for each clip and channel,
-// of it and of it times the normalised entry: what BatchNorm needs to go back. d_point is a copy. Turned weights are (taps, out, in).
+// of it and of it times the normalized entry: what BatchNorm needs to go back. d_point is a copy. Turned weights are (taps, out, in).
 template <typename T, int BYTES>
 void temporal_back(const Temporal &t, const T *d_out, const T *entry, const T *scale, const T *shift, const T *mean, const T *inverse,
                    const T *turned_narrow, const T *turned_wide, T *d_entry, T *d_point, T *d_narrow, T *d_wide, T *sums) {
