@@ -18,7 +18,7 @@ import pytest
 
 from poseglot.app.cli import main
 from poseglot.data.store import PackedStore
-from poseglot.studies import runner
+from poseglot.studies import executors, runner
 from poseglot.studies.study import load_study
 from poseglot.training.recipe import Recipe
 from tests.conftest import ROOT
@@ -128,7 +128,7 @@ def test_a_run_that_fails_is_reported_and_the_others_go_on(study: Study, capsys:
     path = study(tables=[{"title": "T", "rows": rows, "compare_with": "tame"}])
     assert run(path) == 1
     said = capsys.readouterr()
-    assert "failed    wild-joint-seed0, 00:0" in said.out
+    assert "failed    wild-joint-seed0, 00:" in said.out
     assert "ended with status 1; the end of" in said.out and "  the training has diverged" in said.out
     assert "finished  tame-joint-seed0" in said.out
     assert "1 of 2 runs failed: wild-joint-seed0" in said.err
@@ -220,7 +220,7 @@ def test_as_many_run_at_once_as_jobs_say_with_their_share_of_the_cores(
         return original(*arguments, progress=count, **named)
 
     monkeypatch.setattr(runner, "run_cells", watched)
-    monkeypatch.setattr(runner, "cores", lambda: 12)
+    monkeypatch.setattr(executors, "cores", lambda: 12)
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert run(path, "--jobs", "3") == 0
     assert max(running) == 3
