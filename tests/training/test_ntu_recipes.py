@@ -69,8 +69,8 @@ def test_from_raw_files_to_an_answer(raw: Path, tmp_path: Path, tiny_bert: Path)
     path = min(raw.iterdir())
     (from_file,) = predictor.predict([path])
     (from_store,) = predictor.predict([store[int(np.flatnonzero(store.clips["name"] == path.stem)[0])]])
-    assert from_file.answers == from_store.answers
-    assert from_file.answers[0].action in load_benchmark("ntu60").classes
+    assert from_file.scores == from_store.scores
+    assert from_file.scores[0].action in load_benchmark("ntu60").classes
 
 
 @pytest.mark.parametrize(("benchmark", "split"), RECIPES)

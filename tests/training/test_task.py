@@ -69,7 +69,7 @@ def test_distinct_texts_once_gives_the_loss_and_gradients_of_every_text(recipe: 
 class Counting(nn.Module):
     """A text encoder that counts what it encodes."""
 
-    width = 3
+    embed_dim = 3
 
     def __init__(self) -> None:
         super().__init__()
