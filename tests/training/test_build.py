@@ -82,3 +82,15 @@ def test_a_pipeline_of_ones_own_goes_with_the_recognizer(recipe: Recipe, tmp_pat
     save_recognizer(built.task.recognizer, tmp_path / "r.safetensors")
     path.unlink()
     assert load_pipeline(load_recognizer(tmp_path / "r.safetensors").spec.pipeline).frames == 9
+
+
+def test_tokens_that_are_cut_off_are_counted(recipe: Recipe, caplog: pytest.LogCaptureFixture) -> None:
+    long = replace(recipe, text=replace(recipe.text, prompt="paragraph", partition="global"))
+    build(recipe)
+    assert caplog.text == ""
+    tokenizer = build(long).task.bank.encoder.tokenizer  # type: ignore[union-attr]
+    prompts = build(long).prompts
+    assert prompts is not None
+    lengths = [len(ids) for ids in tokenizer(list(prompts.texts))["input_ids"]]
+    cut = [length - 48 for length in lengths if length > 48]
+    assert cut and f"{len(cut)} of {len(lengths)} texts" in caplog.text and f"{sum(cut)} tokens" in caplog.text

@@ -278,7 +278,7 @@ def test_a_full_disk_while_saving_keeps_the_last_checkpoint(
 
 
 def test_another_run_is_not_overwritten_and_another_recipe_not_resumed(recipe: Recipe, unbroken: RunFolder) -> None:
-    with pytest.raises(PoseglotError, match=r"already holds a run\. Add --resume"):
+    with pytest.raises(FileError, match="--resume"):
         train(recipe, unbroken.folder, runtime=CPU)
     with pytest.raises(SettingError, match=r"optim\.lr \(0\.1 there, 0\.2 wanted\)"):
         train(replace(recipe, optim=replace(recipe.optim, lr=0.2)), unbroken.folder, resume=True, runtime=CPU)
@@ -295,7 +295,7 @@ def test_resume_without_a_checkpoint_begins_anew_and_says_so(
     train(replace(recipe, optim=replace(recipe.optim, epochs=1)), run.folder, resume=True, runtime=CPU)
     assert "no checkpoint in" in caplog.text
     run.checkpoint.unlink()
-    with pytest.raises(PoseglotError, match="holds a recognizer but no checkpoint"):
+    with pytest.raises(FileError, match="--out"):
         train(recipe, run.folder, resume=True, runtime=CPU)
 
 
@@ -310,21 +310,22 @@ def test_a_checkpoint_cut_short_is_named(recipe: Recipe, unbroken: RunFolder, tm
     run.folder.mkdir()
     whole = unbroken.checkpoint.read_bytes()
     run.checkpoint.write_bytes(whole[: len(whole) * 2 // 3])
-    with pytest.raises(PoseglotError, match=r"checkpoint\.safetensors is not a complete safetensors file"):
+    with pytest.raises(FileError, match=r"checkpoint\.safetensors"):
         train(recipe, run.folder, resume=True, runtime=CPU)
 
 
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(recipe: Recipe, tmp_path: Path) -> None:
     cases = {
-        "is not a packed store": replace(recipe, data=replace(recipe.data, store=str(tmp_path / "nothing"))),
-        "split of demo 'cross-view'": replace(recipe, data=replace(recipe.data, split="cross-view")),
-        "nothing of 12 classes of the data": replace(recipe, text=replace(recipe.text, descriptions="nw-ucla")),
-        "unknown encoder": replace(recipe, model=replace(recipe.model, encoder="gcn")),
-        "fewer than one batch": replace(recipe, optim=replace(recipe.optim, batch_size=33, drop_last=True)),
-        "16-mixed needs a GPU": replace(recipe, precision="16-mixed"),
+        "nothing": replace(recipe, data=replace(recipe.data, store=str(tmp_path / "nothing"))),
+        "cross-view": replace(recipe, data=replace(recipe.data, split="cross-view")),
+        "nod head": replace(recipe, text=replace(recipe.text, descriptions="nw-ucla")),
+        "gcn": replace(recipe, model=replace(recipe.model, encoder="gcn")),
+        "batch of 33": replace(recipe, optim=replace(recipe.optim, batch_size=33, drop_last=True)),
+        "16-mixed": replace(recipe, precision="16-mixed"),
+        "NoSuch": replace(recipe, optim=replace(recipe.optim, name="NoSuch")),
     }
-    for message, case in cases.items():
-        with pytest.raises(PoseglotError, match=message):
+    for named, case in cases.items():
+        with pytest.raises(PoseglotError, match=named):
             train(case, tmp_path / "run", runtime=CPU)
     assert not (tmp_path / "run").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +32,8 @@ from poseglot.training.gap import GAP, TextFeatures, balance
 from poseglot.training.recipe import Recipe, TextRecipe
 from poseglot.training.subsets import class_mapping, class_split, subsets
 from poseglot.transforms import Pipeline, load_pipeline
+
+_logger = logging.getLogger("poseglot.training")
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,9 +127,16 @@ def build_text(recipe: Recipe, classes: Sequence[str]) -> tuple[PromptTable, Tex
     descriptions = load_descriptions(text.descriptions).of(classes)
     encoder = load_text_encoder(text.encoder)
     prompts = prompts_of(text, descriptions, encoder)
-    context = None
+    context, room = None, encoder.max_tokens
     if text.prompt == "learned":
         context = PromptLearner(encoder, length=text.context_length, seed=recipe.seed)
+        room -= text.context_length
+    lengths = [len(ids) for ids in encoder.tokenizer(list(prompts.texts), verbose=False)["input_ids"]]
+    if cut := [length - room for length in lengths if length > room]:
+        _logger.warning(
+            f"{len(cut)} of {len(lengths)} texts are longer than the {room} tokens that the text encoder reads: {sum(cut)} tokens "
+            "are cut off."
+        )
     return prompts, TextFeatures(prompts.texts, encoder, context=context, frozen=text.freeze, train_layers=text.train_layers)
 
 

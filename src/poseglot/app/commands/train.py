@@ -10,13 +10,13 @@ from poseglot.errors import PoseglotError
 
 OWN_RECIPE = "recipe.yaml"  # as `poseglot init` calls it
 USAGE = """usage: poseglot train [--config RECIPE] [--out RUN] [--resume] [SETTING ...]
-                      [--accelerator auto] [--devices 1] [--nodes 1] [--compile auto]
+                      [--accelerator auto] [--devices 1] [--nodes 1] [--compile auto] [--loggers tensorboard]
 
 Trains a recipe into the folder RUN; the recognizer of its last epoch is the result.
 
   --config RECIPE  a packaged recipe by its name (nw-ucla/paper), or a YAML file; in a folder that `poseglot init` made it is
                    recipe.yaml, unless given
-  --out RUN        folder of the run (runs/RECIPE-STREAM-seedN, named after the recipe, unless given)
+  --out RUN        folder of the run (runs/RECIPE-MODALITY-seedN, named after the recipe, unless given)
   --resume         go on from the run's last checkpoint; give the same settings, or --config RUN/recipe.yaml
   --accelerator    auto, cpu, cuda or mps
   --devices        how many processes, or auto; the batch is shared among them
