@@ -18,7 +18,8 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from poseglot.kernels import disabled_reason
-from poseglot.models.encoders.folding import belongs_to_forward, fold_batch_norms
+from poseglot.models.encoders.backbone import SkeletonEncoder
+from poseglot.models.encoders.folding import ScaleShift, belongs_to_forward, fold_batch_norms, scale_and_shift
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, described_in_short
 from poseglot.skeletons.layout import Layout
 
@@ -48,6 +49,9 @@ class FusedRecognizer(nn.Module):
         if belongs_to_forward(encoder, "prepare"):
             self._kernels, self._kernels_dtype = encoder.prepare(), recognizer.classifier.weight.dtype  # type: ignore[operator]
         self.encoder = fold_batch_norms(encoder)
+        if isinstance(encoder, SkeletonEncoder):
+            norm = encoder.input_norm
+            encoder.input_norm = ScaleShift(*scale_and_shift(norm), like=norm.weight, dims=1)  # type: ignore[assignment]
         self.classifier = copy.deepcopy(recognizer.classifier)
         transform = recognizer.input_transform
         self.register_buffer("input_transform", None if transform is None else transform.clone(), persistent=False)

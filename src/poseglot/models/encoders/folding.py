@@ -54,12 +54,19 @@ def conv_of(weight: Tensor, bias: Tensor) -> nn.Conv2d:
 
 
 class ScaleShift(nn.Module):
-    """A BatchNorm that could not be folded: x * scale + shift on (B, C, V, T), or x + shift without a scale."""
+    """A BatchNorm that could not be folded: x * scale + shift, or x + shift without a scale.
 
-    def __init__(self, scale: Tensor | None, shift: Tensor, like: Tensor) -> None:
+    Args:
+        scale, shift: (C,).
+        like: a tensor with the wanted dtype and device.
+        dims: how many dimensions of x follow that of the channels.
+    """
+
+    def __init__(self, scale: Tensor | None, shift: Tensor, like: Tensor, *, dims: int = 2) -> None:
         super().__init__()
-        self.scale = None if scale is None else constant(scale[:, None, None], like)
-        self.shift = constant(shift[:, None, None], like)
+        shape = (-1, *[1] * dims)
+        self.scale = None if scale is None else constant(scale.view(shape), like)
+        self.shift = constant(shift.view(shape), like)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.shift if self.scale is None else x * self.scale + self.shift
