@@ -12,7 +12,7 @@ setup: .venv/installed
 	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev]'
 	touch $@
 
-# Train with words on the built-in synthetic set, evaluate on unseen people, recognise one of their clips, draw, report.
+# Train with text on the built-in synthetic set, evaluate on unseen people, predict one of their clips, plot, report.
 demo: setup
 	rm -rf data/demo $(DEMO)
 	$(POSEGLOT) prepare demo --out data/demo
@@ -20,10 +20,10 @@ demo: setup
 	$(POSEGLOT) evaluate $(DEMO)
 	$(POSEGLOT) export-clip data/demo a03_s12_e00_v02 --out $(DEMO)/unseen-clip.npy
 	$(POSEGLOT) predict $(DEMO) $(DEMO)/unseen-clip.npy
-	$(POSEGLOT) draw $(DEMO) --clip $(DEMO)/unseen-clip.npy
+	$(POSEGLOT) plot $(DEMO) --clip $(DEMO)/unseen-clip.npy
 	$(POSEGLOT) report $(DEMO)
 
-# The documentation as a site in site/, which needs no network to be read: open site/index.html.
+# The documentation as a site in site/, which needs no network: open site/index.html.
 docs: setup
 	.venv/bin/python scripts/docs_site.py build/docs
 	.venv/bin/zensical build --strict --clean

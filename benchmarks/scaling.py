@@ -162,7 +162,7 @@ class Words:
 
     def messages(self, words: str, processes: int) -> list[Message]:
         """Of a step with these words."""
-        case, width = self.case, {NONE: 0, CLIP: 512}.get(words, self.encoder.width)
+        case, width = self.case, {NONE: 0, CLIP: 512}.get(words, self.encoder.embed_dim)
         layout = load_layout(case.layout)
         joints = {GLOBAL: tuple(range(len(layout))), **{name: tuple(part) for name, part in layout.partition("four").items()}}
         spec = RecognizerSpec(

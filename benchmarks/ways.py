@@ -24,7 +24,7 @@ from poseglot.errors import PoseglotError
 from poseglot.kernels import native
 from poseglot.losses import alignment_loss
 from poseglot.models.convert import OFFICIAL_PARTS, recognizer_from_official
-from poseglot.models.fuse import prepare
+from poseglot.models.fuse import fuse
 from poseglot.models.recognizer import Recognizer
 from poseglot.skeletons.layout import load_layout
 
@@ -92,7 +92,7 @@ def build(
         if way == "plain":
             answer = lambda x: plain(x)[0]  # noqa: E731
         elif way == "ours":
-            answer = prepare(ours)
+            answer = fuse(ours)
         elif way == "onnxruntime":
             answer = exported(ours, exports / f"{shape.layout}.onnx", device)
         else:

@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "studies": {*_TO_TRAINING, "training"},
     "report": {*_TO_TRAINING, "training", "inference", "studies"},
     "app": {*_TO_TRAINING, "training", "inference", "studies", "report"},
+    "testing": {"skeletons", "models"},
 }
 MAX_LINES, MAX_COMMAND_LINES = 500, 130
 # Files that were too long when the limit was set. This list may only become shorter.
@@ -140,8 +141,9 @@ def test_files_are_short() -> None:
         ("lightning_fabric", "training/engine.py"),
         ("jsonargparse", "training/recipe_io.py"),
         ("submitit", "studies/cluster.py"),
-        ("pybvh", "data/readers/bvh.py"),
         ("scipy.io", "data/readers/matlab.py"),
+        ("h5py", "data/readers/hdf5.py"),
+        ("ezc3d", "data/readers/mocap.py"),
         ("openai", "descriptions/endpoint.py"),
         ("uvicorn", "app/web/running.py"),
         ("rtmlib", "inference/video/rtmpose.py"),

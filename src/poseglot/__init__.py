@@ -48,6 +48,9 @@ _LAZY = {
     "open_store": "poseglot.data.store",
     "train": "poseglot.training.engine",
 }
+_ROOMS = (
+    "data", "descriptions", "evaluation", "inference", "losses", "models", "report", "skeletons", "studies", "training", "transforms",
+)  # fmt: skip
 
 
 def load(path: str | Path, **options: Any) -> Predictor:
@@ -66,7 +69,13 @@ def load(path: str | Path, **options: Any) -> Predictor:
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used."""
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_LAZY[name]), name)
+    """Import a public name, or a room such as `poseglot.transforms`, when it is first used."""
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_ROOMS})

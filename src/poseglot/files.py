@@ -181,6 +181,21 @@ def load_array(path: str | Path) -> npt.NDArray[Any]:
         raise FileError(f"{path} is a damaged NumPy array file, or it holds Python objects ({error}).") from error
 
 
+def decode_text(content: bytes, origin: str) -> str:
+    """Return UTF-8 text, with or without a byte-order mark.
+
+    Raises:
+        FileError: The text has another encoding.
+    """
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content[:200]:
+        raise FileError(f"{origin} is UTF-16 text or no text at all. Save it as UTF-8.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise FileError(f"{origin}, line {line}: the text is not UTF-8 (cp1252, perhaps). Save it as UTF-8.") from error
+
+
 def packaged_yaml(package: str, folder: str, name: str, *, kind: str, own: bool = True) -> str:
     """Return the text of a packaged YAML file, or of a user's own.
 

@@ -90,7 +90,7 @@ def test_evaluate_counts_without_clips_that_were_learned_from(
     own = [
         hit for hit, name in zip(right, scores.names, strict=True) if name not in {clips[place].name for place in tested[:3]}
     ]
-    line = f"  top-1  {sum(own)}/21 = {100 * sum(own) / 21:.2f} % without 3 clips that the training set holds too, under other names"
+    line = f"  top-1  {sum(own)}/21 = {100 * sum(own) / 21:.2f} % without 3 clips that are in the training set too, under other names"
     assert line in said.out.splitlines()
 
 
@@ -102,7 +102,7 @@ def test_evaluate_warns_when_the_training_side_is_another_now(
     for hashed, warned in ((names_hash(small_store, places), False), (names_hash(small_store, places[1:]), True)):
         machine.write_text(json.dumps({"learned_from": hashed}))
         said = poseglot("evaluate", run)
-        assert said.status == 0 and ("learned from other clips" in said.error) == warned
+        assert said.status == 0 and ("was trained on other clips" in said.error) == warned
     machine.write_text("{")  # an older run, or a damaged note: nothing is known
     assert poseglot("evaluate", run).error == ""
 
@@ -115,7 +115,7 @@ def test_evaluate_counts_and_writes_scores(
     assert said.status == 0, said.error
     logits, labels, names = expected_logits(run, small_store)
     lines = said.out.splitlines()
-    assert "demo, split cross-person, stream joint" in lines[0]
+    assert "demo, split cross-person, test set, modality joint" in lines[0]
     for k in (1, 5):
         assert f"  top-{k}  {correct(logits, labels, k)}/24 = {100 * correct(logits, labels, k) / 24:.2f} %" in lines
     for place, action in enumerate(ACTIONS):

@@ -67,7 +67,7 @@ def test_export_clip_writes_the_file_it_names(poseglot: Callable[..., Any], stor
 def test_evaluate_wants_a_folder(poseglot: Callable[..., Any], imported: Path) -> None:
     said = poseglot("evaluate", imported / "recognizer.safetensors")
     assert said.status == 1
-    assert "not a run's folder" in said.error
+    assert "is not a folder" in said.error
 
 
 def test_imported_weights_are_drawn_without_a_curve(poseglot: Callable[..., Any], store_path: Path, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_ctrl_c_is_one_line(poseglot: Callable[..., Any], imported: Path, clip: 
 
 def test_what_makes_no_sense_is_refused(poseglot: Callable[..., Any], tmp_path: Path) -> None:
     assert "leave out --source" in poseglot("prepare", "demo", "--source", tmp_path, "--out", tmp_path / "store").error
-    assert "at least two" in poseglot("ensemble", tmp_path).error
+    assert poseglot("ensemble", tmp_path).status == 1
     assert "does not exist" in poseglot("evaluate", tmp_path / "nowhere").error
 
 

@@ -18,11 +18,11 @@ from poseglot.data.store import PackedStore, write_store
 from poseglot.evaluation.zero_shot import best_bias, cosines, evaluate, mean_over_levels
 from poseglot.files import write_atomically
 from poseglot.skeletons.layout import load_layout
-from poseglot.transforms import apply_pipeline as view_of
 from poseglot.training.engine import Runtime, train
 from poseglot.training.recipe import OptimRecipe, Recipe
 from poseglot.training.recipe_io import recipe_yaml
 from poseglot.training.zero_shot import ZeroShotRecognizer
+from poseglot.transforms import apply_pipeline as view_of
 from tests.training.helpers import small_recipe
 
 Event = Any
@@ -57,9 +57,9 @@ def scores_by_hand(run: Path, store: PackedStore, classes: list[str]) -> tuple[n
     zero_shot, found, labels = ZeroShotRecognizer(run), [], []
     words = zero_shot.class_features(classes)
     for place in range(len(store)):
-        clip = store.clip(place)
+        clip = store[place]
         if clip.subject >= 9:
-            view = torch.from_numpy(view_of(clip.joints, pipeline="nw-ucla"))[None]
+            view = torch.from_numpy(view_of(clip.joints, pipeline="nw-ucla", modality="joint"))[None]
             found.append(cosines(zero_shot.features(view), words))
             labels.append(classes.index(store.info.classes[clip.label]))
     return np.concatenate(found, axis=1), np.array(labels)
@@ -123,14 +123,14 @@ def test_a_bias_is_found_elsewhere_or_not_at_all(poseglot: Command, runs: dict[s
 def test_the_bias_is_that_of_the_clips_it_is_found_on(
     poseglot: Command, runs: dict[str, Path], small_store: PackedStore
 ) -> None:
-    from poseglot.data.folds import split_fold
+    from poseglot.data.splits import split_fold
 
     poseglot("zero-shot", runs["run"], "--bias-from", runs["choosing"], "--device", "cpu")
     zero_shot = ZeroShotRecognizer(runs["choosing"])
     classes = [*zero_shot.classes, *(label for label in small_store.info.classes if label in OTHERS)]
     _, held = split_fold(small_store, small_store.subset("cross-person", "train"), folds=2, fold=1)
-    clips = [clip for clip in map(small_store.clip, map(int, held)) if small_store.info.classes[clip.label] in classes]
-    views = torch.from_numpy(np.stack([view_of(clip.joints, pipeline="nw-ucla") for clip in clips]))
+    clips = [clip for clip in (small_store[int(row)] for row in held) if small_store.info.classes[clip.label] in classes]
+    views = torch.from_numpy(np.stack([view_of(clip.joints, pipeline="nw-ucla", modality="joint") for clip in clips]))
     scores = cosines(zero_shot.features(views), zero_shot.class_features(classes))
     labels = np.array([classes.index(small_store.info.classes[clip.label]) for clip in clips])
     wanted = best_bias(scores, labels, classes=classes, unseen=OTHERS)
@@ -141,7 +141,7 @@ def test_the_bias_is_that_of_the_clips_it_is_found_on(
 def test_twins_of_unseen_clips_among_the_learned_are_a_leak(
     poseglot: Command, runs: dict[str, Path], recipe: Recipe, small_store: PackedStore, tmp_path: Path
 ) -> None:
-    clips = [small_store.clip(place) for place in range(len(small_store))]
+    clips = [small_store[place] for place in range(len(small_store))]
     unseen = next(n for n, clip in enumerate(clips) if clip.subject >= 9 and small_store.info.classes[clip.label] == "squat")
     learned = next(n for n, clip in enumerate(clips) if clip.subject < 9 and small_store.info.classes[clip.label] == "bow")
     clips[learned] = replace(clips[learned], joints=clips[unseen].joints)
@@ -173,7 +173,7 @@ def test_what_zero_shot_refuses(
 def test_predict_adds_classes_by_their_words(
     poseglot: Command, runs: dict[str, Path], small_store: PackedStore, tmp_path: Path
 ) -> None:
-    run, clip = runs["run"], small_store.clip(75)
+    run, clip = runs["run"], small_store[75]
     np.save(tmp_path / "clip.npy", clip.joints)
     sets = Path(__file__).parents[2] / "src" / "poseglot" / "descriptions" / "sets" / "demo.yaml"
     import yaml
@@ -186,10 +186,10 @@ def test_predict_adds_classes_by_their_words(
         "--json", "--top", 20, "--device", "cpu",
     )  # fmt: skip
     assert said.status == 0, said.error
-    answers = {answer["action"]: answer["probability"] for answer in json.loads(said.out)[0]["answers"]}
+    answers = {answer["action"]: answer["probability"] for answer in json.loads(said.out)[0]["scores"]}
     zero_shot = ZeroShotRecognizer(run)
     assert sorted(answers) == sorted([*zero_shot.classes, "squat", "doing push-ups"])
-    view = torch.from_numpy(view_of(clip.joints, pipeline="nw-ucla"))[None]
+    view = torch.from_numpy(view_of(clip.joints, pipeline="nw-ucla", modality="joint"))[None]
     words = np.concatenate(
         [zero_shot.class_features([*zero_shot.classes, "squat"]), zero_shot.label_features(["doing push-ups"])], axis=1
     )
@@ -199,7 +199,7 @@ def test_predict_adds_classes_by_their_words(
     assert answers == pytest.approx(dict(zip(names, wanted, strict=True)), rel=1e-3)
     (best,) = json.loads(
         poseglot("predict", run, tmp_path / "clip.npy", "--add-class", "fly", "--add-class-bias", 2, "--top", 1, "--json").out
-    )[0]["answers"]
+    )[0]["scores"]
     assert best["action"] == "fly"
 
 
@@ -212,5 +212,5 @@ def test_what_adding_classes_refuses(
     assert "'fly' would be" in poseglot("predict", run, clip, "--add-class", "fly", "--add-class", "fly").error
     assert "trained without text" in poseglot("predict", make_run(tmp_path / "silent"), clip, "--add-class", "fly").error
     alone = poseglot("predict", run / "recognizer.safetensors", clip, "--add-class", "fly")
-    assert alone.status == 1 and "not a run's folder" in alone.error
+    assert alone.status == 1 and "is not a folder" in alone.error
     assert poseglot("predict", run, clip, "--add-class", "fly", "--top", 0).status == 1

@@ -20,7 +20,7 @@ from poseglot.data.store import open_store, write_store
 from poseglot.descriptions.questions import template
 from poseglot.files import write_atomically
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, save_recognizer
-from poseglot.skeletons.layout import load_layout
+from poseglot.skeletons.layout import GLOBAL, load_layout
 from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TextRecipe
 from poseglot.training.recipe_io import recipe_yaml
 from poseglot.training.run_folder import RunFolder
@@ -110,7 +110,8 @@ class World:
         torch.manual_seed(sum(folder.name.encode()))
         modality = folder.name.split("-fold")[0] if folder.name.split("-fold")[0] in ("joint", "bone") else "joint"
         with_text = folder.name in ("demo", "with-text")
-        levels = load_layout("kinect20").partition("four") if with_text else None
+        layout = load_layout("kinect20")
+        levels = {GLOBAL: tuple(range(len(layout))), **layout.partition("four")} if with_text else None
         spec = RecognizerSpec(
             "kinect20",
             self._store.info.classes,

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from poseglot.data.tracking import most_moving
 from poseglot.errors import InputError, PoseglotError, SettingError
 from poseglot.inference import Predictor
 from poseglot.inference.change_points import Piece
 from poseglot.inference.segmentation import SegmentConfig, apply_threshold, segment_recording
-from poseglot.inference.tracking import most_moving
 from poseglot.inference.windows import (
     all_windows,
     frame_probabilities,

@@ -27,11 +27,11 @@ from poseglot.report import model_sections, sections
 from poseglot.report.page import Page, write_page
 from poseglot.report.statistics import similarity
 from poseglot.skeletons.layout import load_layout
-from poseglot.transforms import apply_pipeline as view_of
 from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TextRecipe
 from poseglot.training.recipe_io import recipe_yaml
 from poseglot.training.run import Run, open_run
 from poseglot.training.run_folder import RunFolder
+from poseglot.transforms import apply_pipeline as view_of
 
 LAYOUT = load_layout("kinect20")
 WIDTH = 6
@@ -222,7 +222,7 @@ def test_similarity_on_the_page_is_that_of_features_clip_by_clip(run: Path, smal
     features: dict[str, list[Any]] = {level: [] for level in LEVELS}
     with torch.no_grad():
         for name in scores.names:
-            view = torch.from_numpy(view_of(small_store[where[name]].joints, pipeline="nw-ucla"))[None]
+            view = torch.from_numpy(view_of(small_store[where[name]].joints, pipeline="nw-ucla", modality="joint"))[None]
             for level, feature in recognizer(view)["alignment"].items():
                 features[level].append(feature[0].numpy())
     found = model_sections.alignment(open_run(run))

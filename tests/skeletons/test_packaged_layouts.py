@@ -20,7 +20,20 @@ from poseglot.skeletons.layout import PARTS, Layout, load_layout
 from poseglot.transforms import apply_pipeline
 from tests.conftest import ROOT
 
-JOINT_COUNTS = {"kinect20": 20, "ntu25": 25, "coco17": 17, "openpose18": 18, "mediapipe33": 33, "halpe26": 26, "h36m17": 17}
+JOINT_COUNTS = {
+    "kinect20": 20,
+    "ntu25": 25,
+    "azure32": 32,
+    "coco17": 17,
+    "openpose18": 18,
+    "body25": 25,
+    "body25b": 25,
+    "mediapipe33": 33,
+    "halpe26": 26,
+    "h36m17": 17,
+    "smpl22": 22,
+    "smpl24": 24,
+}
 EVERY = pytest.mark.parametrize("layout", JOINT_COUNTS, indirect=True)
 PAGE = (ROOT / "docs" / "layouts.md").read_text()
 
@@ -44,7 +57,21 @@ KINECT1 = """HIP_CENTER SPINE SHOULDER_CENTER HEAD SHOULDER_LEFT ELBOW_LEFT WRIS
 KINECT2 = """SpineBase SpineMid Neck Head ShoulderLeft ElbowLeft WristLeft HandLeft ShoulderRight ElbowRight WristRight HandRight
     HipLeft KneeLeft AnkleLeft FootLeft HipRight KneeRight AnkleRight FootRight SpineShoulder HandTipLeft ThumbLeft HandTipRight
     ThumbRight"""
+BODY25 = """Nose Neck RShoulder RElbow RWrist LShoulder LElbow LWrist MidHip RHip RKnee RAnkle LHip LKnee LAnkle REye LEye REar LEar
+    LBigToe LSmallToe LHeel RBigToe RSmallToe RHeel"""
+BODY25B = """Nose LEye REye LEar REar LShoulder RShoulder LElbow RElbow LWrist RWrist LHip RHip LKnee RKnee LAnkle RAnkle UpperNeck
+    HeadTop LBigToe LSmallToe LHeel RBigToe RSmallToe RHeel"""
+AZURE = """PELVIS SPINE_NAVAL SPINE_CHEST NECK CLAVICLE_LEFT SHOULDER_LEFT ELBOW_LEFT WRIST_LEFT HAND_LEFT HANDTIP_LEFT THUMB_LEFT
+    CLAVICLE_RIGHT SHOULDER_RIGHT ELBOW_RIGHT WRIST_RIGHT HAND_RIGHT HANDTIP_RIGHT THUMB_RIGHT HIP_LEFT KNEE_LEFT ANKLE_LEFT
+    FOOT_LEFT HIP_RIGHT KNEE_RIGHT ANKLE_RIGHT FOOT_RIGHT HEAD NOSE EYE_LEFT EAR_LEFT EYE_RIGHT EAR_RIGHT"""
+SMPL = """pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3 left_foot right_foot neck
+    left_collar right_collar head left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist"""
 SOURCES = {
+    "body25": BODY25,
+    "body25b": BODY25B,
+    "azure32": AZURE,
+    "smpl22": SMPL,
+    "smpl24": f"{SMPL} left_hand right_hand",
     "kinect20": KINECT1,
     "ntu25": KINECT2,
     "coco17": COCO,
@@ -55,6 +82,9 @@ SOURCES = {
 }
 # Where our name is not the source's name in our spelling.
 RENAMED = {
+    "body25": {"mid_hip": "hip"},
+    "body25b": {"upper_neck": "neck", "head_top": "head"},
+    "azure32": {"left_handtip": "left_hand_tip", "right_handtip": "right_hand_tip"},
     "h36m17": {"hip": "pelvis", "right_foot": "right_ankle", "left_foot": "left_ankle", "neck/nose": "neck"},
     "ntu25": {"spine_mid": "spine_middle"},
 }
@@ -89,7 +119,7 @@ def test_every_packaged_layout_is_tested_and_on_the_page() -> None:
 
 @EVERY
 def test_joints_are_as_many_as_its_name_says_and_each_once(layout: Layout) -> None:
-    assert layout.name in JOINT_COUNTS and layout.name.endswith(str(len(layout)))
+    assert layout.name in JOINT_COUNTS and layout.name.removesuffix("b").endswith(str(len(layout)))
     assert len(set(layout.joints)) == len(layout) == JOINT_COUNTS[layout.name]
 
 
@@ -162,15 +192,27 @@ def test_limbs_lead_towards_the_body(layout: Layout) -> None:
             assert [layout.bones[joint] for joint in chain[:-1]] == chain[1:]
     trunk = {joint for joint in layout.joints if joint not in (*layout.mirror, *layout.mirror.values())}
     for side in ("left", "right"):
-        assert layout.bones[f"{side}_shoulder"] in trunk
+        assert layout.bones[f"{side}_shoulder"] in trunk | {f"{side}_clavicle", f"{side}_collar"}
         assert layout.bones[f"{side}_hip"] in trunk | {f"{side}_shoulder"}
 
 
 PLACES = {
-    "head": ("nose", "eye", "ear", "mouth", "neck", "head", "thorax", "shoulder_centre", "spine_shoulder"),
+    "head": (
+        "nose",
+        "eye",
+        "ear",
+        "mouth",
+        "neck",
+        "head",
+        "thorax",
+        "shoulder_centre",
+        "spine_shoulder",
+        "spine_chest",
+        "spine3",
+    ),
     "hand": ("wrist", "hand", "thumb", "pinky", "index"),
-    "arm": ("shoulder", "elbow"),
-    "hip": ("hip", "hip_centre", "pelvis", "spine", "spine_base", "spine_middle"),
+    "arm": ("shoulder", "elbow", "clavicle", "collar"),
+    "hip": ("hip", "hip_centre", "pelvis", "spine", "spine_base", "spine_middle", "spine_naval", "spine1", "spine2"),
     "leg": ("knee",),
     "foot": ("ankle", "foot", "foot_index", "heel", "big_toe", "small_toe"),
 }

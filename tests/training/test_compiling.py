@@ -20,7 +20,7 @@ from poseglot.training.build import build
 from poseglot.training.compiling import compile_in_place, wanted
 from poseglot.training.engine import Runtime, Trainer, train
 from poseglot.training.recipe import Recipe
-from poseglot.training.run import Run
+from poseglot.training.run_folder import RunFolder
 from tests.training.helpers import four_blocks, inputs, small_recipe
 from tests.training.test_engine import Interrupt
 
@@ -57,7 +57,11 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def one_step(recipe: Recipe, compiled: bool) -> tuple[dict[str, Tensor], Tensor]:
     """(state after two steps in double precision, the losses)."""
     training = Trainer(
-        Fabric(accelerator="cpu", devices=1, precision="64-true"), recipe, build(recipe), Run(Path("unused")), compiled=compiled
+        Fabric(accelerator="cpu", devices=1, precision="64-true"),
+        recipe,
+        build(recipe),
+        RunFolder(Path("unused")),
+        compiled=compiled,
     )
     training.wrapped.train()
     losses = torch.stack([training.step(torch.arange(8) + 8 * step, 0)["loss"].detach() for step in range(2)])
@@ -98,7 +102,7 @@ def test_compiled_for_real_equals_plain(recipe: Recipe) -> None:
 
 
 def test_a_compiled_run_is_resumed_uncompiled(recipe: Recipe, backend: list[Any], tmp_path: Path) -> None:
-    run, plain = Run(tmp_path / "run"), Run(tmp_path / "plain")
+    run, plain = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "plain")
     train(recipe, plain.folder, runtime=PLAIN)
     with pytest.raises(KeyboardInterrupt):
         train(recipe, run.folder, runtime=COMPILED, callbacks=[Interrupt(checkpoint=True)])

@@ -24,7 +24,7 @@ from poseglot.training.checkpoint import load_weights
 from poseglot.training.engine import Runtime, train
 from poseglot.training.recipe import LossRecipe, OptimRecipe, Recipe
 from poseglot.training.recipe_io import read_recipe, recipe_yaml
-from poseglot.training.run import Run
+from poseglot.training.run_folder import RunFolder
 from poseglot.training.subsets import names_hash
 from tests.conftest import ROOT
 from tests.training.helpers import small_recipe
@@ -38,10 +38,10 @@ def recipe(few_clips: Path, tiny_bert: Path) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def unbroken(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def unbroken(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     folder = tmp_path_factory.mktemp("unbroken") / "run"
     train(recipe, folder, runtime=CPU)
-    return Run(folder)
+    return RunFolder(folder)
 
 
 class Interrupt(Callback):
@@ -96,12 +96,12 @@ class Listener(Callback):
         self.result = result
 
 
-def lasting(run: Run) -> list[dict[str, Any]]:
+def lasting(run: RunFolder) -> list[dict[str, Any]]:
     """The log without what a clock measured."""
     return [{key: value for key, value in entry.items() if "second" not in key} for entry in run.read_log()]
 
 
-def test_a_run_leaves_recipe_log_checkpoint_and_recognizer(recipe: Recipe, unbroken: Run) -> None:
+def test_a_run_leaves_recipe_log_checkpoint_and_recognizer(recipe: Recipe, unbroken: RunFolder) -> None:
     assert read_recipe(unbroken.recipe) == recipe
     log = unbroken.read_log()
     assert [entry["epoch"] for entry in log] == [1, 2, 3]
@@ -114,7 +114,9 @@ def test_a_run_leaves_recipe_log_checkpoint_and_recognizer(recipe: Recipe, unbro
     assert list(recognizer.spec.levels) == ["global", "head", "hand", "hip", "foot"]
 
 
-def test_the_result_is_the_last_epoch_and_the_best_on_test_is_kept_apart(recipe: Recipe, unbroken: Run, tmp_path: Path) -> None:
+def test_the_result_is_the_last_epoch_and_the_best_on_test_is_kept_apart(
+    recipe: Recipe, unbroken: RunFolder, tmp_path: Path
+) -> None:
     result = train(recipe, unbroken.folder, resume=True, runtime=CPU)  # complete already: only looked at again
     log = unbroken.read_log()
     assert (result.last.correct, result.last.total) == (log[-1]["test"]["correct"], 8)
@@ -124,9 +126,9 @@ def test_the_result_is_the_last_epoch_and_the_best_on_test_is_kept_apart(recipe:
 
 @pytest.mark.parametrize("step", [7, 12])
 def test_interrupted_and_resumed_is_bit_for_bit_the_unbroken_run(
-    recipe: Recipe, unbroken: Run, tmp_path: Path, step: int
+    recipe: Recipe, unbroken: RunFolder, tmp_path: Path, step: int
 ) -> None:
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     with pytest.raises(KeyboardInterrupt):  # in the middle of the second or third epoch of five steps
         train(recipe, run.folder, runtime=CPU, callbacks=[Interrupt(step=step)])
     assert not run.recognizer.exists()
@@ -155,7 +157,7 @@ SGD = OptimRecipe(epochs=3, batch_size=7, drop_last=False, warmup_epochs=1)
 )
 def test_every_optimizer_and_schedule_is_resumed_bit_for_bit(recipe: Recipe, tmp_path: Path, optim: OptimRecipe) -> None:
     recipe = replace(recipe, optim=optim, data=replace(recipe.data, mixup=0.4, part_swap=0.5))
-    whole, cut = Run(tmp_path / "whole"), Run(tmp_path / "cut")
+    whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
     train(recipe, whole.folder, runtime=CPU)
     with pytest.raises(KeyboardInterrupt):
         train(recipe, cut.folder, runtime=CPU, callbacks=[Interrupt(step=12)])
@@ -167,7 +169,7 @@ def test_every_optimizer_and_schedule_is_resumed_bit_for_bit(recipe: Recipe, tmp
 
 def test_the_average_is_what_is_validated_and_saved(recipe: Recipe, tmp_path: Path) -> None:
     recipe = replace(recipe, optim=replace(recipe.optim, ema_decay=0.8))
-    run, weights = Run(tmp_path / "run"), Weights()
+    run, weights = RunFolder(tmp_path / "run"), Weights()
     result = train(recipe, run.folder, runtime=CPU, callbacks=[weights])
     wanted = weights.seen[0]
     for step, after in enumerate(weights.seen[1:], start=2):
@@ -207,7 +209,7 @@ def test_what_learns_beside_the_skeleton_is_resumed_too(recipe: Recipe, tmp_path
         text=replace(recipe.text, prompt="learned", partition="global", freeze=True, context_length=4),
         loss=LossRecipe(learn_alignment_weight=True),
     )
-    whole, cut = Run(tmp_path / "whole"), Run(tmp_path / "cut")
+    whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
     train(recipe, whole.folder, runtime=CPU)
     weights = [entry["weight"] for entry in whole.read_log()]
     assert len(set(weights)) == 3
@@ -227,7 +229,7 @@ def test_what_learns_beside_the_skeleton_is_resumed_too(recipe: Recipe, tmp_path
 def test_a_fold_is_held_out_of_the_training_side(recipe: Recipe, tmp_path: Path) -> None:
     folded = replace(recipe, data=replace(recipe.data, folds=4, fold=2), optim=replace(recipe.optim, epochs=1))
     result = train(folded, tmp_path / "run", runtime=CPU)
-    (entry,) = Run(tmp_path / "run").read_log()
+    (entry,) = RunFolder(tmp_path / "run").read_log()
     assert (entry["train"]["total"], result.last.total) == (24, 8)  # 32 clips of eight people
     built = build(folded)
     whole = build(recipe)
@@ -235,22 +237,22 @@ def test_a_fold_is_held_out_of_the_training_side(recipe: Recipe, tmp_path: Path)
     assert not set(built.test.names) & set(whole.test.names)
 
 
-def test_a_run_says_which_state_of_the_source_made_it(unbroken: Run) -> None:
+def test_a_run_says_which_state_of_the_source_made_it(unbroken: RunFolder) -> None:
     commit = json.loads(unbroken.machine.read_text())["commit"]
     head = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
     assert (commit or "").rstrip("+") == head
 
 
-def test_a_run_remembers_what_it_learned_from(recipe: Recipe, unbroken: Run) -> None:
+def test_a_run_remembers_what_it_learned_from(recipe: Recipe, unbroken: RunFolder) -> None:
     train = build(recipe).train
     assert unbroken.learned_from() == names_hash(train.store, train.indices)
     assert unbroken.learned_from() != names_hash(train.store, train.indices[1:])
 
 
 def test_a_full_disk_while_saving_keeps_the_last_checkpoint(
-    recipe: Recipe, unbroken: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Recipe, unbroken: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, saves = Run(tmp_path / "run"), 0
+    run, saves = RunFolder(tmp_path / "run"), 0
     original = os.fsync
 
     def full(handle: int) -> None:
@@ -275,7 +277,7 @@ def test_a_full_disk_while_saving_keeps_the_last_checkpoint(
     assert run.recognizer.read_bytes() == unbroken.recognizer.read_bytes()
 
 
-def test_another_run_is_not_overwritten_and_another_recipe_not_resumed(recipe: Recipe, unbroken: Run) -> None:
+def test_another_run_is_not_overwritten_and_another_recipe_not_resumed(recipe: Recipe, unbroken: RunFolder) -> None:
     with pytest.raises(PoseglotError, match=r"already holds a run\. Add --resume"):
         train(recipe, unbroken.folder, runtime=CPU)
     with pytest.raises(SettingError, match=r"optim\.lr \(0\.1 there, 0\.2 wanted\)"):
@@ -284,10 +286,10 @@ def test_another_run_is_not_overwritten_and_another_recipe_not_resumed(recipe: R
 
 
 def test_resume_without_a_checkpoint_begins_anew_and_says_so(
-    recipe: Recipe, unbroken: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    recipe: Recipe, unbroken: RunFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "poseglot.training")
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     run.folder.mkdir()
     run.recipe.write_text(recipe_yaml(recipe))  # killed in its first epoch
     train(replace(recipe, optim=replace(recipe.optim, epochs=1)), run.folder, resume=True, runtime=CPU)
@@ -303,8 +305,8 @@ def test_a_file_in_the_place_of_the_folder_is_named(recipe: Recipe, tmp_path: Pa
         train(recipe, tmp_path / "run", runtime=CPU)
 
 
-def test_a_checkpoint_cut_short_is_named(recipe: Recipe, unbroken: Run, tmp_path: Path) -> None:
-    run = Run(tmp_path / "run")
+def test_a_checkpoint_cut_short_is_named(recipe: Recipe, unbroken: RunFolder, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
     run.folder.mkdir()
     whole = unbroken.checkpoint.read_bytes()
     run.checkpoint.write_bytes(whole[: len(whole) * 2 // 3])
@@ -375,10 +377,10 @@ def test_repeated_augmentation_shows_the_same_inputs_every_epoch(recipe: Recipe,
     assert torch.equal(first, second) == repeated
 
 
-def test_bfloat16_training_stays_close_to_float32(recipe: Recipe, unbroken: Run, tmp_path: Path) -> None:
+def test_bfloat16_training_stays_close_to_float32(recipe: Recipe, unbroken: RunFolder, tmp_path: Path) -> None:
     short = replace(recipe, precision="bf16-mixed", optim=replace(recipe.optim, epochs=1))
     train(short, tmp_path / "run", runtime=CPU)
-    loss = Run(tmp_path / "run").read_log()[0]["loss"]
+    loss = RunFolder(tmp_path / "run").read_log()[0]["loss"]
     assert loss == pytest.approx(unbroken.read_log()[0]["loss"], rel=0.05)
     assert load_recognizer(tmp_path / "run" / "recognizer.safetensors").classifier.weight.dtype == torch.float32
 
@@ -400,7 +402,7 @@ def test_killed_at_any_moment_and_resumed_is_bit_for_bit_the_unbroken_run(recipe
     kills = 0
     for moment in range(40):
         process = subprocess.Popen(command(longer, tmp_path / "killed", "--resume"), stdout=subprocess.DEVNULL, cwd=ROOT)
-        before = Run(tmp_path / "killed" / "run").log
+        before = RunFolder(tmp_path / "killed" / "run").log
         size = before.stat().st_size if before.exists() else 0
         while process.poll() is None and (not before.exists() or before.stat().st_size <= size):
             time.sleep(0.02)
@@ -412,7 +414,7 @@ def test_killed_at_any_moment_and_resumed_is_bit_for_bit_the_unbroken_run(recipe
         kills += 1
     assert process.wait() == 0
     assert kills >= 5
-    whole, killed = Run(tmp_path / "whole" / "run"), Run(tmp_path / "killed" / "run")
+    whole, killed = RunFolder(tmp_path / "whole" / "run"), RunFolder(tmp_path / "killed" / "run")
     assert killed.recognizer.read_bytes() == whole.recognizer.read_bytes()
     assert lasting(killed) == lasting(whole)
 
@@ -447,7 +449,7 @@ def test_two_processes_train_the_same_recognizer_as_one(recipe: Recipe, store_pa
             given = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone", *given[1:]]
         said = subprocess.run(given, check=True, capture_output=True, text=True, cwd=ROOT).stdout
         assert said.count("last epoch") == 1  # one process speaks
-        run = Run(tmp_path / launcher / "run")
+        run = RunFolder(tmp_path / launcher / "run")
         logs[launcher] = lasting(run)
         states[launcher] = load_recognizer(run.recognizer).state_dict()
     for launcher in launchers:

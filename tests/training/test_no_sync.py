@@ -25,7 +25,7 @@ from poseglot.models.recognizer import Recognizer
 from poseglot.training.build import build
 from poseglot.training.engine import Trainer
 from poseglot.training.recipe import LossRecipe, ModelRecipe, Recipe
-from poseglot.training.run import Run
+from poseglot.training.run_folder import RunFolder
 from tests.training.helpers import four_blocks, small_recipe
 
 GPU = torch.device("meta")
@@ -86,7 +86,7 @@ def far_training(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> Trainer:
     monkeypatch.setattr(torch, "autocast", lambda kind, **rest: nullcontext() if kind == "meta" else autocast(kind, **rest))
     built = build(recipe)
     built.task.to(GPU)
-    training = Trainer(FarFabric(accelerator="cpu", devices=1), recipe, built, Run(Path("unused")))
+    training = Trainer(FarFabric(accelerator="cpu", devices=1), recipe, built, RunFolder(Path("unused")))
     training.wrapped.train()
     assert {parameter.device for parameter in training.task.parameters()} == {GPU}
     return training
@@ -179,7 +179,7 @@ def test_a_step_that_waits_is_caught(wordless: Trainer, way: str, monkeypatch: p
 @pytest.mark.parametrize("case", CASES)
 def test_torch_sees_no_synchronisation_on_a_gpu(recipe: Recipe, case: str) -> None:
     recipe = recipes(recipe)[case]
-    training = Trainer(Fabric(accelerator="cuda", devices=1), recipe, build(recipe), Run(Path("unused")))
+    training = Trainer(Fabric(accelerator="cuda", devices=1), recipe, build(recipe), RunFolder(Path("unused")))
     training.wrapped.train()
     training.step(torch.arange(6), 0)  # what is set up once may wait
     torch.cuda.set_sync_debug_mode("error")

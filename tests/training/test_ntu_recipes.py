@@ -17,7 +17,7 @@ from poseglot.training.build import build
 from poseglot.training.engine import Runtime, Trainer, train
 from poseglot.training.recipe import LossRecipe, ModelRecipe, Recipe
 from poseglot.training.recipe_io import read_recipe
-from poseglot.training.run import Run
+from poseglot.training.run_folder import RunFolder
 from tests.training.test_shipped_recipes import fabric_of_a_cpu
 
 RECIPES = [("ntu60", "cross-subject"), ("ntu60", "cross-view"), ("ntu120", "cross-subject"), ("ntu120", "cross-setup")]
@@ -78,6 +78,6 @@ def test_a_recipe_takes_its_first_steps(benchmark: str, split: str, raw: Path, t
     prepare(benchmark, source=raw, out=tmp_path / "store")
     recipe = small(recipe_of(benchmark, split), tmp_path / "store", tiny_bert)
     recipe = replace(recipe, data=replace(recipe.data, modality="bone_motion"))
-    training = Trainer(fabric_of_a_cpu(), recipe, build(recipe), Run(Path("unused")))
+    training = Trainer(fabric_of_a_cpu(), recipe, build(recipe), RunFolder(Path("unused")))
     losses = [float(training.step(torch.arange(8), epoch)["loss"].detach()) for epoch in range(3)]
     assert np.isfinite(losses).all()

@@ -14,7 +14,7 @@ from poseglot.training.build import build
 from poseglot.training.engine import Runtime, Trainer, train
 from poseglot.training.recipe import Recipe
 from poseglot.training.recipe_io import read_recipe
-from poseglot.training.run import Run
+from poseglot.training.run_folder import RunFolder
 from tests.training.test_task import one_batch
 
 pytestmark = pytest.mark.slow
@@ -49,7 +49,7 @@ def test_an_nw_ucla_recipe_takes_its_first_steps_on_real_clips(name: str, modali
         model=replace(recipe.model, base_channels=8),
         precision="32-true",
     )
-    training = Trainer(fabric_of_a_cpu(), recipe, build(recipe), Run(Path("unused")))
+    training = Trainer(fabric_of_a_cpu(), recipe, build(recipe), RunFolder(Path("unused")))
     losses = [float(training.step(torch.arange(16) * 60, epoch)["loss"]) for epoch in range(3)]
     assert np.isfinite(losses).all()
     assert len(training.built.train) == 1020

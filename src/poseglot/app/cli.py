@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -59,6 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parsed.parser.refuse(rest)
     parsed.rest, parsed.root = rest, parser
     keep_freed_memory()
+    warnings = logging.StreamHandler(sys.stderr)
+    warnings.setLevel(logging.WARNING)
+    logging.getLogger("poseglot").addHandler(warnings)
     try:
         _import_plugins(parsed.plugin)
         parsed.command(parsed)
@@ -75,6 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 130
+    finally:
+        logging.getLogger("poseglot").removeHandler(warnings)
     return 0
 
 

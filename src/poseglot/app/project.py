@@ -12,8 +12,6 @@ README.md           what to do next
 from __future__ import annotations
 
 import json
-import zipfile
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -23,25 +21,13 @@ import yaml
 
 from poseglot.data.ingest import Bar
 from poseglot.data.prepare import CustomDataset, NoBar, Prepared, prepare
+from poseglot.data.readers import guess_format
 from poseglot.data.store import PackedStore
 from poseglot.descriptions.questions import template
-from poseglot.errors import FileError, InputError
 from poseglot.files import folder_written_atomically
 from poseglot.skeletons.layout import load_layout
 
 PROJECT_RECIPE = "recipe.yaml"
-# Endings -> formats of `prepare`.
-FORMATS = {
-    ".npy": "npy",
-    ".mat": "mat",
-    ".txt": "txt",
-    ".bvh": "bvh",
-    ".csv": "csv",
-    ".gz": "csv",
-    ".pkl": "pyskl",
-    ".npz": "poses",  # in a folder; a single file is a whole data set (npz)
-}
-_LISTS = ("clips.csv", "labels.csv")  # tables of clips, not clips
 # A small set is repeated to about 1,000 samples per epoch, which trains in minutes on two cores.
 _EPOCHS, _SAMPLES_PER_EPOCH = 30, 1000
 _SYNONYMS = 10
@@ -75,7 +61,7 @@ def init_project(
     Args:
         folder: The folder to make. It appears when it is complete.
         sources: A folder, a zip, or files.
-        format: A format of `poseglot.data.prepare`; by default by the files' endings.
+        format: A format of `poseglot.data.prepare`; by default recognized by content.
         custom: What is known of the data.
         bar: A progress bar.
 
@@ -84,41 +70,12 @@ def init_project(
         FileError: A source is missing, or the folder exists or cannot be written.
     """
     folder, paths = Path(folder), [Path(source) for source in sources]
-    format = format or detect_format(paths)
+    format = format or guess_format(paths)
     with folder_written_atomically(folder) as partial:
-        prepared = prepare(format, source=paths, out=partial / "data", own=custom, bar=NoBar() if bar is None else bar)
+        prepared = prepare(format, source=paths, out=partial / "data", custom=custom, bar=NoBar() if bar is None else bar)
         for name, text in project_files(folder.resolve().name, prepared).items():
             (partial / name).write_text(text, encoding="utf-8")
     return Project(folder, prepared, tuple(class_name_notes(prepared.store.info.classes)))
-
-
-def detect_format(sources: Sequence[Path]) -> str:
-    """Return the format of most files, by their endings.
-
-    Raises:
-        FileError: A source does not exist.
-        InputError: No file has a known ending.
-    """
-    counts: Counter[str] = Counter()
-    for source in sources:
-        if not source.exists():
-            raise FileError(f"{source} does not exist; --source takes a folder, a zip, or files.")
-        if source.is_dir():
-            names = [path.name for path in source.rglob("*") if path.is_file()]
-        elif source.suffix.lower() == ".zip" and zipfile.is_zipfile(source):
-            with zipfile.ZipFile(source) as archive:
-                names = archive.namelist()
-        else:
-            names = [source.name]
-        files = [Path(name) for name in names if Path(name).name not in _LISTS]
-        counts.update(FORMATS[file.suffix.lower()] for file in files if file.suffix.lower() in FORMATS)
-    if not counts:
-        raise InputError(
-            f"no file in {', '.join(map(str, sources))} ends in {', '.join(sorted(FORMATS))}. Convert other formats first; .npy is the "
-            "simplest: an array (frames, joints, 3) for each clip."
-        )
-    format = counts.most_common(1)[0][0]
-    return "npz" if format == "poses" and all(source.suffix.lower() == ".npz" for source in sources) else format
 
 
 def project_files(name: str, prepared: Prepared) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""What is known of the clips of somebody's own set before they are read: names, labels, people, sides.
+"""The manifest of a custom set: names, labels, people and subsets of its clips before they are read.
 
-It comes from folders, from a table (`clips.csv`, `labels.csv`), or from columns beside the joints; here it becomes class names, a
-split and a `Benchmark`.
+They come from folders, from a table (`clips.csv`, `labels.csv`), or from columns beside the joints. Here they become class names, a split
+and a `Benchmark`.
 """
 
 from __future__ import annotations
@@ -18,26 +18,29 @@ import numpy.typing as npt
 from poseglot.data.benchmarks import Benchmark
 from poseglot.data.quality.issues import ClipError, ClipIssue, Kind
 from poseglot.data.splits import SUBSETS, Member, custom_split
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError, PoseglotError, SettingError
+from poseglot.files import decode_text
 from poseglot.skeletons.clip import Clip, Joints, check_joints
 from poseglot.skeletons.layout import Layout
 
 FIELDS = ("label", "subject", "camera", "setup", "split")
-# Class numbers beyond this are taken for a mistake: a million classes would be invented for one stray number.
-MOST_CLASSES = 10_000
+# Higher class numbers are taken for a mistake: one stray number would invent a million classes.
+MAX_CLASSES = 10_000
 _Thing = TypeVar("_Thing")
 
 
 @dataclass(frozen=True)
-class Listed:
-    """A clip that is known of but not read.
+class Entry:
+    """A clip that is listed but not read.
 
     Attributes:
-        name: unique within the set.
-        origin: what messages call it, usually its file or where it is listed.
-        label: a class name or number, as it was written.
-        subject, camera, setup: as in `Clip`.
-        side: `train`, `val`, `test`, or "" where nobody said.
+        name: Unique within the set.
+        origin: What messages call it: its file, or where it is listed.
+        label: A class name or number, as it is written.
+        subject: As in `Clip`.
+        camera: As in `Clip`.
+        setup: As in `Clip`.
+        subset: `train`, `val`, `test`, or "" if the set gives none.
     """
 
     name: str
@@ -50,24 +53,30 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Known:
-    """What a list of clips comes to: `benchmark`, the class number of every label as written, and how they are split, in words."""
+class Manifest:
+    """What a list of clips amounts to.
+
+    Attributes:
+        benchmark: Class names, split and pipeline.
+        class_mapping: Label as written -> class number.
+        split: The split in words.
+    """
 
     benchmark: Benchmark
-    numbers: Mapping[str, int]
+    class_mapping: Mapping[str, int]
     split: str
 
-    def clip(self, listed: Listed, joints: Joints, *, has_scores: bool) -> Clip:
-        """A clip that has now been read."""
-        fields = {"subject": listed.subject, "camera": listed.camera, "setup": listed.setup}
-        return Clip(joints, name=listed.name, label=self.numbers[listed.label], has_scores=has_scores, **fields)
+    def clip(self, entry: Entry, joints: Joints, *, has_scores: bool) -> Clip:
+        """Return the clip of an entry whose joints have been read."""
+        fields = {"subject": entry.subject, "camera": entry.camera, "setup": entry.setup}
+        return Clip(joints, name=entry.name, label=self.class_mapping[entry.label], has_scores=has_scores, **fields)
 
 
-def listed(name: str, cells: Mapping[str, str], *, origin: str) -> Listed:
-    """A clip by the cells of a table, of which `FIELDS` are looked at.
+def make_entry(name: str, cells: Mapping[str, str], *, origin: str) -> Entry:
+    """Make the entry of a clip from the cells of a table, of which `FIELDS` are used.
 
     Raises:
-        ClipError: no name, no label, or a cell that cannot be.
+        ClipError: There is no name or label, or a cell is not valid.
     """
     if not name:
         raise ClipError("malformed", f"{origin}: the clip has no name.")
@@ -78,131 +87,134 @@ def listed(name: str, cells: Mapping[str, str], *, origin: str) -> Listed:
     if subset and subset not in SUBSETS:
         raise ClipError("malformed", f"{origin}: split {subset!r}; accepted are {', '.join(SUBSETS)}, or nothing.")
     numbers = {field: _number(cells.get(field, ""), field, origin) for field in ("subject", "camera", "setup")}
-    return Listed(name, origin, label, **numbers, subset=subset)
+    return Entry(name, origin, label, **numbers, subset=subset)
 
 
 def _number(cell: str, field: str, origin: str) -> int:
     text = cell.strip()
     if not text:
         return 0
-    least = 1 if field == "subject" else 0  # 0 means that a person is not known, and splits are made by people
+    least = 1 if field == "subject" else 0  # 0 means an unknown person, and splits are made by people
     if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= least):
         raise ClipError("malformed", f"{origin}: {field} {text!r}; accepted are whole numbers from {least} on, or nothing.")
     return int(text)
 
 
-def read_table(path: Path, key: str) -> dict[str, Listed | ClipIssue]:
-    """A table of clips: `key` (the column that names the clip), label[, subject, camera, setup, split].
+def read_table(path: Path, key: str) -> dict[str, Entry | ClipIssue]:
+    """Read a table of clips with the columns `key` (which names the clip), label[, subject, camera, setup, split].
 
     Returns:
-        What the `key` cell says -> the clip; the last of several rows of one clip is a Fault.
+        Cell of `key` -> entry. A clip that is listed twice is an issue.
 
     Raises:
-        PoseglotError: not there, not text, or without the columns `key` and `label`.
+        FileError: The table is missing, not UTF-8 text, or lacks a column.
     """
-    table: dict[str, Listed | ClipIssue] = {}
+    table: dict[str, Entry | ClipIssue] = {}
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            header, separator = read_header(file.readline(), str(path))
-            for column in (key, "label"):
-                if column not in header:
-                    raise PoseglotError(f"{path} has no column {column!r}; there are {', '.join(header)}.")
-            rows = csv.reader(file, delimiter=separator, skipinitialspace=True)
-            for row in rows:
-                if not row:
-                    continue
-                origin = f"{path}, line {rows.line_num + 1}"
-                cells = dict(zip(header, row, strict=False))
-                name = cells.get(key, "").strip()
-                table[name] = _row(name, cells, origin, width=len(header), found=len(row), again=name in table)
+        lines = decode_text(path.read_bytes(), str(path)).splitlines(keepends=True)
+        header, separator = read_header(lines[0] if lines else "", str(path))
+        for column in (key, "label"):
+            if column not in header:
+                raise FileError(f"{path} has no column {column!r}; there are {', '.join(header)}.")
+        rows = csv.reader(lines[1:], delimiter=separator, skipinitialspace=True)
+        for row in rows:
+            if not row:
+                continue
+            origin = f"{path}, line {rows.line_num + 1}"
+            cells = dict(zip(header, row, strict=False))
+            name = cells.get(key, "").strip()
+            table[name] = _row(name, cells, origin, width=len(header), found=len(row), again=name in table)
     except OSError as error:
-        raise PoseglotError(f"could not read {path}: {error.strerror or error}.") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise PoseglotError(f"{path} is not a CSV table ({error}).") from error
+        raise FileError(f"could not read {path}: {error.strerror or error}.") from error
+    except csv.Error as error:
+        raise FileError(f"{path} is not a CSV table ({error}).") from error
     return table
 
 
-def _row(name: str, cells: Mapping[str, str], origin: str, *, width: int, found: int, again: bool) -> Listed | ClipIssue:
+def _row(name: str, cells: Mapping[str, str], origin: str, *, width: int, found: int, again: bool) -> Entry | ClipIssue:
     if found != width:
         return ClipIssue(name, origin, "malformed", f"{origin}: {found} cells under a header of {width}.")
     if again:
         return ClipIssue(name, origin, "duplicate", f"{origin}: {name} has been listed before.")
     try:
-        return listed(name, cells, origin=origin)
+        return make_entry(name, cells, origin=origin)
     except ClipError as error:
         return ClipIssue(name, origin, error.kind, str(error))
 
 
 def read_header(line: str, origin: str) -> tuple[list[str], str]:
-    """The column names in the first line of a table, in lower case, and what separates the columns: comma, semicolon or tab.
+    """Return the column names of a table's first line, in lower case, and the separator: comma, semicolon or tab.
 
     Raises:
-        PoseglotError: the line is empty or names a column twice.
+        FileError: The line is empty or names a column twice.
     """
+    line = line.removeprefix("\ufeff")
     separator = max(",;\t", key=line.count)
     header = [name.strip().lower() for name in next(csv.reader([line], delimiter=separator), [])]
     if not any(header):
-        raise PoseglotError(f"{origin} is empty; expected a first line of column names.")
+        raise FileError(f"{origin} is empty; expected a first line of column names.")
     twice = {name for name in header if name and header.count(name) > 1}
     if twice:
-        raise PoseglotError(f"{origin} has more than one column named {', '.join(sorted(twice))}.")
+        raise FileError(f"{origin} has more than one column named {', '.join(sorted(twice))}.")
     return header, separator
 
 
-def make_benchmark(
-    clips: Sequence[Listed],
+def make_manifest(
+    entries: Sequence[Entry],
     *,
     name: str,
     layout: Layout,
-    axes: int,
+    num_dims: int,
     classes: Sequence[str] | None,
     test_subjects: Sequence[int] | None,
-) -> Known:
-    """Class names, split and protocol of a list of clips.
+) -> Manifest:
+    """Make class names, split and benchmark of a list of clips.
 
     Args:
-        axes: 2 (fed as `image`) or 3 (fed as `metric`).
-        classes: their names in their order; by default the labels, sorted, or "class i" where they are numbers (from 0 on).
-        test_subjects: as in `own_split`.
+        entries: The clips, at least one.
+        name: Of the data set.
+        layout: Of the joints.
+        num_dims: 2 (pipeline `image`) or 3 (pipeline `metric`).
+        classes: Their names in their order. By default the labels, sorted, or "class i" where they are numbers (from 0 on).
+        test_subjects: As in `custom_split`.
 
     Raises:
-        PoseglotError: a label is none of `classes`, or the split cannot be made.
+        SettingError: A label is none of `classes`, or the split cannot be made.
     """
-    assert clips
-    names, numbers = _classes({clip.label for clip in clips}, classes)
+    assert entries
+    names, class_mapping = _classes({entry.label for entry in entries}, classes)
     split = custom_split(
-        [Member(clip.name, numbers[clip.label], clip.subject, clip.subset) for clip in clips], test_subjects=test_subjects
+        [Member(entry.name, class_mapping[entry.label], entry.subject, entry.subset) for entry in entries],
+        test_subjects=test_subjects,
     )
     benchmark = Benchmark(
         name=name,
         layout=layout.name,
-        pipeline="metric" if axes == 3 else "image",
+        pipeline="metric" if num_dims == 3 else "image",
         classes=names,
         splits={split.name: split.rule},
         expected=split.counts,
     )
-    return Known(benchmark, numbers, f"{split.name}: {split.how}")
+    return Manifest(benchmark, class_mapping, f"{split.name}: {split.how}")
 
 
 def _classes(labels: set[str], classes: Sequence[str] | None) -> tuple[tuple[str, ...], dict[str, int]]:
-    """Class names, and the number of every label."""
+    """Return the class names and the number of every label."""
     numbered = all(label.isascii() and label.isdigit() for label in labels)
     if classes is None and numbered:
         highest = max(map(int, labels))
-        if highest >= MOST_CLASSES:
-            raise PoseglotError(
-                f"label {highest}: more than {MOST_CLASSES:,} classes; give the classes' names if that is meant."
-            )
+        if highest >= MAX_CLASSES:
+            raise SettingError(f"label {highest}: more than {MAX_CLASSES:,} classes; give the classes' names if that is meant.")
         return class_names(highest + 1), {label: int(label) for label in labels}
     names = tuple(classes) if classes is not None else tuple(sorted(labels))
     numbers = {name: number for number, name in enumerate(names)}
-    # A class may also be given by its number, where that is not some class's name; from 1 on where only that can be meant.
+    # A class may also be given by its number, if that is no class's name: from 0 on, or from 1 on if only that fits.
     by_number = {label: int(label) for label in labels - set(numbers) if label.isascii() and label.isdigit()}
     first = int(len(names) in by_number.values() and 0 not in by_number.values())
     numbers |= {label: number - first for label, number in by_number.items() if number - first < len(names)}
     unknown = sorted(labels - set(numbers))
     if unknown:
-        raise PoseglotError(
+        raise SettingError(
             f"labels that are none of the {len(names)} classes: {', '.join(unknown[:10])}{', ...' if len(unknown) > 10 else ''}; the "
             f"classes are {', '.join(names[:10])}{', ...' if len(names) > 10 else ''}."
         )
@@ -210,17 +222,17 @@ def _classes(labels: set[str], classes: Sequence[str] | None) -> tuple[tuple[str
 
 
 def class_names(count: int) -> tuple[str, ...]:
-    """Names for classes that have none."""
+    """Return names for classes that have none."""
     return tuple(f"class {number}" for number in range(count))
 
 
 def spread(things: Sequence[_Thing], count: int = 25) -> list[_Thing]:
-    """Up to `count` things, evenly spaced from the first to the last; what most of them are, the others should be."""
-    return [things[round(place)] for place in np.linspace(0, len(things) - 1, min(count, len(things)))]
+    """Return up to `count` things, evenly spaced from the first to the last, as a sample of them all."""
+    return [things[round(index)] for index in np.linspace(0, len(things) - 1, min(count, len(things)))]
 
 
-def clip_or_fault(read: Callable[[], Clip], *, name: str, origin: str) -> Clip | ClipIssue:
-    """What `read` returns, or why it cannot."""
+def clip_or_issue(read: Callable[[], Clip], *, name: str, origin: str) -> Clip | ClipIssue:
+    """Return the clip that `read` returns, or the issue with it."""
     try:
         return read()
     except ClipError as error:
@@ -230,27 +242,27 @@ def clip_or_fault(read: Callable[[], Clip], *, name: str, origin: str) -> Clip |
 
 
 def clip_joints(joints: npt.ArrayLike, *, joint_count: int | None, origin: str, has_scores: bool = False) -> Joints:
-    """`check_joints` that says which kind of fault it found.
+    """Check joints as `check_joints` does, with the kind of issue in the error.
 
     Raises:
-        ClipError: as `check_joints`.
+        ClipError: They are not valid.
     """
     try:
-        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused as that
+        with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite and is refused
             return check_joints(joints, joint_count=joint_count, has_scores=has_scores, origin=origin)
     except PoseglotError as error:
         raise ClipError(_kind(joints, joint_count), str(error)) from error
 
 
 def same_channels(joints: Joints, channels: int, origin: str) -> Joints:
-    """`joints`, if they have as many channels as the other clips of the set.
+    """Return the joints if they have as many channels as the other clips of the set.
 
     Raises:
-        ClipError: they have not.
+        ClipError: They have not.
     """
     if joints.shape[-1] != channels:
         raise ClipError(
-            "malformed", f"{origin}: {joints.shape[-1]} numbers per joint, where the other clips of the set have {channels}."
+            "malformed", f"{origin}: {joints.shape[-1]} numbers per joint, but the other clips of the set have {channels}."
         )
     return joints
 

@@ -1,7 +1,7 @@
-"""`poseglot prepare`: from what people download (or from nothing, for the demo set) to a packed store, checked.
+"""Prepare a data set: from what people download (or from nothing, for the demo set) to a packed store.
 
-A clip that cannot be read does not stop the others: what is wrong with it, and what was left out on purpose, is in the
-store's `preparation.json`.
+An unreadable clip does not stop the others. Issues, and clips that were left out on purpose, are listed in the store's
+`preparation.json`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,35 +25,42 @@ from poseglot.data.benchmarks import Benchmark, load_benchmark
 from poseglot.data.ingest import Bar, add_all, fill
 from poseglot.data.quality.checks import check_set, check_subsets
 from poseglot.data.quality.issues import ClipIssue
-from poseglot.data.readers import FORMATS_OF_SETS, nw_ucla, open_source
+from poseglot.data.readers import nw_ucla, open_source, set_formats
+from poseglot.data.readers.formats import Source
 from poseglot.data.readers.ntu.archive import Index, index_sources, read_members
-from poseglot.data.readers.source import Source
+from poseglot.data.readers.selection import unseen_centre
 from poseglot.data.store import REPORT_FILE, DType, PackedStore, StoreWriter, open_store, store_info
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError, InputError, NotFoundError, SettingError
 from poseglot.files import folder_written_atomically, resumable_folder, sha256_of, unfinished_key
+from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import Layout, load_layout
 
 SETS = ("nw-ucla", "ntu60", "ntu120", "demo")
-# Formats of people's own data that are a folder of files.
-FOLDERS = ("npy", "mat", "txt", "bvh", "poses")
-# Recordings between two notes of how far a preparation is; some ten megabytes.
+# Recordings between two notes of the progress of a preparation; some ten megabytes.
 _CHUNK = 256
+# Kinds of issue that mean that a file was read as something that it is not.
+_MISREAD = ("joint count", "malformed", "body count")
+# The score of the centre joint may be 0 in this share of the frames.
+_CENTRE_UNSEEN = 0.5
 
 
 @dataclass(frozen=True)
 class CustomDataset:
-    """What is to be known of somebody's own data; what a format says itself need not be given.
+    """What people say about their own data. What a format says itself need not be given.
 
     Attributes:
-        name: of the data set.
-        layout: of the joints: a packaged one, or a path ending in .yaml.
-        joints: those of the files in their order, if they are not all of the layout in its order; by the layout's names.
-        classes: their names, in the order of the labels.
-        test_subjects: the people of the test set.
-        scored: whether the last number of every joint is the confidence in it.
-        names: what the names of files say (`poseglot.data.readers.name_pattern`).
-        dim_order, skip: what the axes of arrays are (`poseglot.data.readers.dim_order`).
-        variable: of MATLAB files, which holds the joints.
+        name: Of the data set.
+        layout: Of the joints: a packaged one, or a path ending in .yaml.
+        joints: The joints of the files in their order, by the layout's names, if they are not all of them in its order.
+        classes: Their names, in the order of the labels.
+        test_subjects: The people of the test set.
+        has_scores: Whether the last number of every joint is the confidence in it.
+        names: What the names of files say (`NamePattern`).
+        dim_order: As in `ReadOptions`.
+        skip: As in `ReadOptions`.
+        columns: As in `ReadOptions`.
+        scale: As in `ReadOptions`.
+        variable: As in `ReadOptions`.
     """
 
     name: str
@@ -65,36 +72,50 @@ class CustomDataset:
     names: str | None = None
     dim_order: str | None = None
     skip: int = 0
+    columns: tuple[int, ...] | None = None
+    scale: float = 1.0
     variable: str | None = None
+
+    def reading(self) -> dict[str, Any]:
+        """Return what decides how a clip is read, without defaults; a store remembers it."""
+        said = {
+            "has_scores": self.has_scores or None,
+            "dim_order": self.dim_order,
+            "skip": self.skip or None,
+            "columns": None if self.columns is None else list(self.columns),
+            "scale": None if self.scale == 1 else self.scale,
+            "variable": self.variable,
+        }
+        return {option: value for option, value in said.items() if value is not None}
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a preparation made.
+    """The result of a preparation.
 
     Attributes:
-        store: opened.
-        split: the first of the store's splits.
-        counts: clips in each side of it.
-        incomplete: where those differ from the complete set, a line that says so; else None.
-        faults: what is wrong with files and clips that should be in the store.
-        skipped: why -> names of clips that were left out on purpose.
-        notes: what looks mistaken, or was gone on from, in sentences.
-        seconds: how long it took.
+        store: Opened.
+        split: The first of the store's splits.
+        counts: Clips in each subset of it.
+        incomplete: A line that says what the complete set has, if these differ; else None.
+        issues: What is wrong with files and clips that are not in the store.
+        skipped: Reason -> names of clips that were left out on purpose.
+        notes: What looks mistaken, or was continued, in sentences.
+        seconds: How long it took.
     """
 
     store: PackedStore
     split: str
     counts: dict[str, int]
     incomplete: str | None
-    faults: tuple[ClipIssue, ...]
+    issues: tuple[ClipIssue, ...]
     skipped: dict[str, list[str]]
     notes: tuple[str, ...]
     seconds: float
 
 
 class NoBar:
-    """Shows nothing."""
+    """A progress bar that shows nothing."""
 
     def reset(self, total: float | None = None) -> None: ...
 
@@ -104,157 +125,204 @@ class NoBar:
 def prepare(
     name: str,
     *,
-    source: Path | Sequence[Path] | None,
-    out: Path,
+    source: str | Path | Sequence[str | Path] | None,
+    out: str | Path,
     overwrite: bool = False,
-    own: CustomDataset | None = None,
+    custom: CustomDataset | None = None,
     dtype: DType = "float32",
     workers: int = 1,
     bar: Bar | None = None,
 ) -> Prepared:
     """Pack a data set into the folder `out`.
 
-    A preparation of NTU RGB+D that was stopped goes on where it was when it is called again with the same arguments.
+    A stopped preparation of NTU RGB+D continues when it is called again with the same arguments.
 
     Args:
-        name: one of `SETS`, or of the formats of people's own data (`FORMATS_OF_SETS`).
-        source: the zips, folders or files to read; None for the demo set, which is made here.
-        own: what is to be known of data in one of `FORMATS_OF_SETS`; by default a set called like the folder.
-        dtype: of the coordinates in the store.
-        workers: processes that read NTU RGB+D.
-        bar: is told of every clip.
+        name: One of `SETS`, or a format of custom data (`readers.set_formats()`).
+        source: The zips, folders or files to read; None for the demo set, which is generated.
+        out: The folder of the store.
+        overwrite: Whether a store there is replaced.
+        custom: What is known of custom data; by default a set named like the folder.
+        dtype: Of the coordinates in the store.
+        workers: Processes that read NTU RGB+D.
+        bar: Told of every clip.
 
     Raises:
-        PoseglotError: unknown set, bad source, nothing to store, or `out` is taken.
+        SettingError: The set is unknown, or an option is not valid.
+        FileError: The source cannot be read, or `out` is taken.
+        InputError: There is nothing to store, or most clips do not fit what was said about them.
     """
     started = time.monotonic()
-    sources = [source] if isinstance(source, Path) else list(source or ())
+    out = Path(out)
+    sources = [Path(source)] if isinstance(source, (str, Path)) else [Path(each) for each in source or ()]
     bar = NoBar() if bar is None else bar
-    if name not in (*SETS, *FORMATS_OF_SETS):
-        raise PoseglotError(f"cannot prepare {name!r}; there are {', '.join((*SETS, *FORMATS_OF_SETS))}.")
+    formats = set_formats()
+    if name not in (*SETS, *formats):
+        raise NotFoundError(name, (*SETS, *formats), kind="data set or format")
     if name == "demo" and sources:
-        raise PoseglotError("the demo set is made here; leave out --source.")
+        raise SettingError("the demo set is generated; leave out --source.")
     if name != "demo" and not sources:
-        raise PoseglotError(f"preparing {name} needs --source: the files that people download, or the folder of them.")
-    if own is not None and name not in FORMATS_OF_SETS:
-        raise PoseglotError(
-            f"{name} has its own layout, classes and splits; options for them go with {', '.join(FORMATS_OF_SETS)}."
-        )
+        raise SettingError(f"preparing {name} needs --source: the files that people download, or the folder of them.")
+    if custom is not None and name not in formats:
+        raise SettingError(f"{name} has its own layout, classes and splits; options for them go with {', '.join(formats)}.")
     _refuse_to_lose(out, sources, overwrite)
     if name in ("ntu60", "ntu120"):
         benchmark = load_benchmark(name)
         index = index_sources(sources, classes=len(benchmark.classes))
-        faults, notes = _write_ntu(benchmark, sources, index, out, overwrite=overwrite, dtype=dtype, workers=workers, bar=bar)
+        issues, notes = _write_ntu(benchmark, sources, index, out, overwrite=overwrite, dtype=dtype, workers=workers, bar=bar)
         skipped = index.skipped
     else:
-        with _unpacked(name, sources) as found:
-            opened = _open(name, found, own or CustomDataset(out.name))
+        with _unpacked(name in formats and formats[name].folder, sources) as found:
+            opened = _open(name, found, custom or CustomDataset(out.name))
             benchmark, skipped, notes = opened.benchmark, dict(opened.skipped), list(opened.notes)
-            faults = _write(opened, out, overwrite=overwrite, dtype=dtype, bar=bar)
+            issues, more = _write(opened, out, overwrite=overwrite, dtype=dtype, bar=bar, custom=name in formats)
+            notes += more
     store = open_store(out)
     split = next(iter(benchmark.splits))
-    places = {subset: np.flatnonzero(store.subset_mask(split, subset)) for subset in ("train", "test")}
-    counts = {subset: len(found) for subset, found in places.items()}
-    if name in FORMATS_OF_SETS:
-        notes += check_set(store) + check_subsets(store, places["train"], places["test"])
+    indices = {subset: np.flatnonzero(store.subset_mask(split, subset)) for subset in ("train", "test")}
+    counts = {subset: len(found) for subset, found in indices.items()}
+    if name in formats:
+        notes += check_set(store) + check_subsets(store, indices["train"], indices["test"])
     incomplete = None
     if benchmark.expected and counts != benchmark.expected:
         whole = " and ".join(f"{count:,} {subset}" for subset, count in benchmark.expected.items())
         incomplete = f"the complete set has {whole} clips ({split})"
-    return Prepared(store, split, counts, incomplete, tuple(faults), skipped, tuple(notes), time.monotonic() - started)
+    return Prepared(store, split, counts, incomplete, tuple(issues), skipped, tuple(notes), time.monotonic() - started)
 
 
 def _refuse_to_lose(out: Path, sources: Sequence[Path], overwrite: bool) -> None:
-    """See that nothing but a store is replaced, and no source with it.
+    """Check that nothing but a store is replaced, and no source with it.
 
     Raises:
-        PoseglotError: `out` may not be replaced.
+        FileError: `out` may not be replaced.
     """
     if not (overwrite and out.exists()):
         return
     if not out.is_dir() or (any(out.iterdir()) and not (out / "store.json").is_file()):
-        raise PoseglotError(f"{out} is not a store, so --overwrite does not replace it. Choose another folder.")
+        raise FileError(f"{out} is not a store, so --overwrite does not replace it. Choose another folder.")
     for source in sources:
         if out.resolve() in (source.resolve(), *source.resolve().parents):
-            raise PoseglotError(f"{source} lies in {out}, which --overwrite would replace. Choose another folder.")
+            raise FileError(f"{source} lies in {out}, which --overwrite would replace. Choose another folder.")
 
 
 @contextmanager
-def _unpacked(format: str, sources: Sequence[Path]) -> Iterator[list[Path]]:
-    """The sources; of formats that are folders, zips as folders that are gone afterwards.
+def _unpacked(is_folder: bool, sources: Sequence[Path]) -> Iterator[list[Path]]:
+    """Unpack zips of formats that are folders, for as long as they are needed; other sources stay as they are.
 
     Raises:
-        PoseglotError: a zip is damaged.
+        FileError: A zip is damaged.
     """
     with ExitStack() as stack:
         found = []
         for source in sources:
-            if format in FOLDERS and source.suffix.lower() == ".zip" and source.is_file():
+            if is_folder and source.suffix.lower() == ".zip" and source.is_file():
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="poseglot-"))) / source.stem
                 try:
                     with zipfile.ZipFile(source) as archive:
                         archive.extractall(folder)
                 except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, zlib.error) as error:
-                    raise PoseglotError(f"could not unpack {source}: {error}. Unpack it, and give the folder.") from error
+                    raise FileError(f"could not unpack {source}: {error}. Unpack it, and give the folder.") from error
                 source = folder
             found.append(source)
         yield found
 
 
-def _open(format: str, sources: Sequence[Path], own: CustomDataset) -> Source:
-    """A source that is read from beginning to end."""
-    if format in FORMATS_OF_SETS:
-        return open_source(
+def _open(format: str, sources: Sequence[Path], custom: CustomDataset) -> Source:
+    """Open a source that is read from beginning to end."""
+    if format in set_formats():
+        reading = custom.reading()
+        opened = open_source(
             format,
             sources,
-            layout=_own_layout(own),
-            name=own.name,
-            classes=own.classes,
-            test_subjects=own.test_subjects,
-            has_scores=own.has_scores,
-            names=own.names,
-            dim_order=own.dim_order,
-            skip=own.skip,
-            variable=own.variable,
+            layout=_custom_layout(custom),
+            name=custom.name,
+            classes=custom.classes,
+            test_subjects=custom.test_subjects,
+            names=custom.names,
+            **reading,
         )
+        if opened.described.get("dim_order"):  # the order that was found is part of how the clips were read
+            reading["dim_order"] = opened.described["dim_order"]
+        return replace(opened, described={**opened.described, "format": format, "reading": reading})
     benchmark = load_benchmark(format)
     layout = load_layout(benchmark.layout)
     if format == "demo":
         made = {"synthetic": "poseglot.data.synthetic.make_clips()"}
         return Source(benchmark, layout, False, iter(synthetic.make_clips()), made)
     if len(sources) > 1:
-        raise PoseglotError(f"{format} is one zip or one folder, not {len(sources)}.")
+        raise SettingError(f"{format} is one zip or one folder, not {len(sources)}.")
     (source,) = sources
     described = {"file": source.name, **({"sha256": sha256_of(source)} if source.is_file() else {})}
     return Source(benchmark, layout, False, nw_ucla.read_source(source), described)
 
 
-def _own_layout(own: CustomDataset) -> Layout | None:
-    """What the joints of the files are; None if nobody said.
+def _custom_layout(custom: CustomDataset) -> Layout | None:
+    """Return the layout of the files' joints; None if none was given.
 
     Raises:
-        PoseglotError: no such layout or joint.
+        SettingError: There is no such layout or joint.
     """
-    if own.layout is None:
-        if own.joints:
-            raise PoseglotError("the order of joints goes by a layout's names; name the layout, too (--layout).")
+    if custom.layout is None:
+        if custom.joints:
+            raise SettingError("the order of joints uses a layout's names; give the layout, too (--layout).")
         return None
-    layout = load_layout(own.layout)
-    return layout if not own.joints or own.joints == layout.joints else layout.select(own.joints, name=own.name)
+    layout = load_layout(custom.layout)
+    return layout if not custom.joints or custom.joints == layout.joints else layout.select(custom.joints, name=custom.name)
 
 
-def _write(source: Source, out: Path, *, overwrite: bool, dtype: DType, bar: Bar) -> list[ClipIssue]:
-    def counted() -> Iterator[Any]:
+def _write(
+    source: Source, out: Path, *, overwrite: bool, dtype: DType, bar: Bar, custom: bool
+) -> tuple[list[ClipIssue], list[str]]:
+    """Store the clips of a source; return issues and notes."""
+    unseen: list[float] = []
+    absent = 0
+
+    def checked() -> Iterator[Clip | ClipIssue]:
+        nonlocal absent
         for clip in source.clips:
-            yield clip
+            if custom and isinstance(clip, Clip):
+                if source.has_scores:
+                    unseen.append(unseen_centre(clip, source.layout))
+                found = _without_absent(clip)
+                absent += isinstance(found, Clip) and len(found.joints) < len(clip.joints)
+                yield found
+            else:
+                yield clip
             bar.update(1)
 
     with folder_written_atomically(out, overwrite=overwrite) as folder:
         writer = StoreWriter(folder, joint_count=len(source.layout), class_count=len(source.benchmark.classes), dtype=dtype)
         with closing(writer):
-            faults = list(add_all(writer, counted()))
-            _finish(writer, folder, source, faults, source.skipped)
-    return faults
+            issues = list(add_all(writer, checked()))
+            misread = [issue for issue in issues if issue.kind in _MISREAD]
+            if custom and len(misread) > len(writer) > 0:
+                raise InputError(
+                    f"most files do not fit what was said about them: {len(misread):,} of {len(misread) + len(writer):,} cannot be read "
+                    f"as {_form(source)}.{_shown(misread)}"
+                )
+            _finish(writer, folder, source, issues, source.skipped)
+    notes = []
+    if absent:
+        notes.append(f"{absent:,} clips had people who are zero throughout; those people were left out")
+    if unseen and float(np.mean(unseen)) > _CENTRE_UNSEEN:
+        notes.append(
+            f"the score of the centre joint ({source.layout.centre}) is 0 in {np.mean(unseen):.0%} of the frames, so clips are "
+            "centred on an unseen joint. If a score of 0 means an inferred joint here, read the coordinates alone: --columns 1-3"
+        )
+    return issues, notes
+
+
+def _without_absent(clip: Clip) -> Clip | ClipIssue:
+    """Return the clip without people who are zero throughout; a clip of nobody is an issue."""
+    there = clip.joints[..., : clip.joints.shape[-1] - clip.has_scores].any(axis=(1, 2, 3))
+    if not there.any():
+        return ClipIssue(clip.name, clip.name, "empty", f"{clip.name}: every joint of every frame is zero: nobody is in it.")
+    return clip if there.all() else replace(clip, joints=clip.joints[there])
+
+
+def _form(source: Source) -> str:
+    order = source.described.get("dim_order")
+    return f"layout {source.layout.name}" + (f", order of dimensions {order}" if order else "")
 
 
 def _write_ntu(
@@ -268,7 +336,7 @@ def _write_ntu(
     workers: int,
     bar: Bar,
 ) -> tuple[list[ClipIssue], list[str]]:
-    """What is wrong with files, and how an earlier preparation was taken up."""
+    """Store NTU RGB+D; return issues, and notes on a continued preparation."""
     layout = load_layout(benchmark.layout)
     described = {
         "files": [source.name for source in sources],
@@ -280,23 +348,26 @@ def _write_ntu(
     key = json.dumps([__version__, benchmark.name, dtype, _CHUNK, index.fingerprint])
     notes = []
     if unfinished_key(out) not in (None, key):
-        notes.append("an unfinished preparation of other files or with other settings was thrown away")
+        notes.append("an unfinished preparation of other files or with other settings was discarded")
     with resumable_folder(out, key=key, overwrite=overwrite) as folder:
         writer = StoreWriter(folder, joint_count=len(layout), class_count=len(benchmark.classes), dtype=dtype)
         if len(writer):
-            notes.append(f"went on from an unfinished preparation of {len(writer):,} clips")
+            notes.append(f"continued an unfinished preparation of {len(writer):,} clips")
         with closing(writer):
-            faults = [*index.faults, *fill(writer, read_members, chunks, workers=workers, bar=bar)]
-            _finish(writer, folder, source, faults, index.skipped)
-    return faults, notes
+            issues = [*index.issues, *fill(writer, read_members, chunks, workers=workers, bar=bar)]
+            _finish(writer, folder, source, issues, index.skipped)
+    return issues, notes
 
 
 def _finish(
-    writer: StoreWriter, folder: Path, source: Source, faults: Sequence[ClipIssue], skipped: Mapping[str, list[str]]
+    writer: StoreWriter, folder: Path, source: Source, issues: Sequence[ClipIssue], skipped: Mapping[str, list[str]]
 ) -> None:
-    if not len(writer) and faults:
-        shown = "".join(f"\n  {fault.message}" for fault in faults[:5])
-        raise PoseglotError(f"none of the {len(faults):,} clips could be read:{shown}")
+    if not len(writer) and issues:
+        raise InputError(f"none of the {len(issues):,} clips could be read:{_shown(issues)}")
     writer.finish(store_info(source.benchmark, source.layout, source=source.described, has_scores=source.has_scores))
-    report = {"stored": len(writer), "skipped": dict(skipped), "faults": [fault.as_dict() for fault in faults]}
-    (folder / REPORT_FILE).write_text(json.dumps(report, indent=1) + "\n")
+    report = {"stored": len(writer), "skipped": dict(skipped), "issues": [issue.as_dict() for issue in issues]}
+    (folder / REPORT_FILE).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def _shown(issues: Sequence[ClipIssue]) -> str:
+    return "".join(f"\n  {issue.message}" for issue in issues[:5])

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from poseglot.data.readers import FORMATS, clip_files, is_video, layout_of, read_clip
+from poseglot.data.readers import ClipFile, clip_files, endings, is_video, layout_of, read_clip, recognize
 from poseglot.data.readers.poses import ENDING as POSES_ENDING
 from poseglot.data.readers.poses import Poses, read_poses
+from poseglot.data.tracking import select_people
 from poseglot.errors import InputError, PoseglotError
-from poseglot.inference.tracking import select_people
 from poseglot.models.recognizer import RecognizerSpec
 from poseglot.skeletons.batch import ClipBatch
 from poseglot.skeletons.clip import Clip, Joints, check_joints
@@ -162,7 +162,7 @@ class ClipLoader:
     def _read(self, path: Path, layout: Layout | None, pose: str | PoseEstimator) -> tuple[Clip, Layout | None, float | None]:
         """Return a file's clip, its layout if that is not the recognizer's, and for poses the frames per second."""
         has_scores = self.spec.has_scores
-        if is_video(path) or path.suffix.lower() == POSES_ENDING:
+        if is_video(path) or (path.suffix.lower() == POSES_ENDING and recognize(ClipFile(path)) == "poses"):
             poses = self._estimate(path, pose) if is_video(path) else read_poses(path)
             joints = poses.joints(num_dims=self.num_dims, has_scores=has_scores)
             return Clip(joints, name=path.stem, has_scores=has_scores), poses.layout, poses.fps
@@ -240,7 +240,9 @@ def files_in(folder: Path) -> list[Path]:
     """
     found, others = clip_files(folder)
     if not found:
-        raise InputError(f"{folder} holds no clip and no video, but {len(others)} other files; clips are {FORMATS}.")
+        raise InputError(
+            f"{folder} holds no clip and no video, but {len(others)} other files; clips end in {', '.join(endings())}."
+        )
     if others:
         names = ", ".join(str(path.relative_to(folder)) for path in others[:5])
         warnings.warn(

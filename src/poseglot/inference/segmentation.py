@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from poseglot.data.tracking import MAX_DISTANCE, Track, detections, stack_tracks, track_people
 from poseglot.errors import InputError, SettingError
 from poseglot.inference.change_points import Piece, divide_frames, divide_windows, merge_neighbours
 from poseglot.inference.segments import UNKNOWN, Segment
-from poseglot.inference.tracking import MAX_DISTANCE, Track, detections, stack_tracks, track_people
 from poseglot.inference.windows import Windows, all_windows, frame_probabilities, window_probabilities
 from poseglot.skeletons.clip import Joints, check_joints
 

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
+from poseglot.data.tracking import most_moving
 from poseglot.errors import SettingError
-from poseglot.inference.tracking import most_moving
 from poseglot.skeletons.clip import Joints
 
 if TYPE_CHECKING:

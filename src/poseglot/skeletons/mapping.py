@@ -41,6 +41,11 @@ LAYOUT_SYNONYMS: Mapping[str, Mapping[str, str]] = {
     "h36m17": {"neck": "nose", "head": "head_top"},
     "halpe26": {"head": "head_top"},
     "openpose18": {"neck": "shoulder_centre"},
+    "body25": {"neck": "shoulder_centre"},
+    "body25b": {"head": "head_top"},
+    "azure32": {"spine_naval": "spine"},
+    "smpl22": {"spine2": "spine"},
+    "smpl24": {"spine2": "spine"},
 }
 
 

@@ -6,7 +6,7 @@ print(evaluation.top1, evaluation.per_class["squat"], evaluation.reliability.ece
 
 from __future__ import annotations
 
-import logging
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,8 +27,6 @@ from poseglot.evaluation.scores import SavedScores, save_scores
 from poseglot.models.fuse import fuse
 from poseglot.training.run import Run, as_run
 from poseglot.training.subsets import class_split, names_hash, subset_name, subsets
-
-_LOG = logging.getLogger("poseglot.training")
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,8 +154,8 @@ def warn_of_other_clips(run: Run, now: str) -> None:
         now: The hash of the names of the training clips as they are now.
     """
     if run.files.trained_on() not in (None, now):
-        _LOG.warning(
-            "warning: %s was trained on other clips than the training set of %s has now. Clips may be evaluated that it was trained on.",
-            run.folder,
-            run.data().store,
+        warnings.warn(
+            f"{run.folder} was trained on other clips than the training set of {run.data().store} has now, so clips may be evaluated that "
+            "it was trained on.",
+            stacklevel=3,
         )

@@ -16,7 +16,7 @@ from poseglot.models.recognizer import Recognizer, RecognizerSpec, save_recogniz
 from poseglot.skeletons.layout import load_layout
 from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TextRecipe
 from poseglot.training.recipe_io import recipe_yaml
-from poseglot.training.run import Run
+from poseglot.training.run_folder import RunFolder
 
 pytest.importorskip("fastapi")
 pytest.importorskip("multipart")
@@ -34,7 +34,7 @@ def write_run(
     spec = RecognizerSpec(
         layout, ACTIONS, num_persons=people, encoder_kwargs={"base_channels": 8}, levels=levels, embed_dim=24 if levels else 0
     )
-    run = Run(folder)
+    run = RunFolder(folder)
     save_recognizer(Recognizer(spec).eval(), run.recognizer)
     words = (
         TextRecipe(prompt="parts", partition="four", descriptions="demo", encoder=str(tiny_bert), freeze=True)

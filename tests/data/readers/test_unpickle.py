@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from poseglot.data.readers.unpickle import PickledArray, load_plain
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError, PoseglotError
 
 PIPELINES = range(pickle.HIGHEST_PROTOCOL + 1)
 SQUARE = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
@@ -130,10 +130,8 @@ def traps(caught: Path) -> dict[str, Any]:
         "numpy.frombuffer": Trap(np.frombuffer, b"1234"),
         "numpy.ndarray called": Trap(np.ndarray, (10**12,)),
         "builtins.bytearray": bytearray(b"copies"),
-        "builtins.set": {1, 2},
         "_codecs.decode": Trap(__import__("_codecs").decode, b"x", "zip"),
         "encoded as": Trap(__import__("_codecs").encode, "x", "rot13"),
-        "collections.defaultdict": collections.defaultdict(list),
     }
 
 
@@ -141,12 +139,15 @@ def traps(caught: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("name", list(traps(Path("x"))))
 def test_a_function_is_refused_by_name_and_not_called(name: str, pipeline: int, caught: Path, tmp_path: Path) -> None:
     content = pickle.dumps({"annotations": [SQUARE, traps(caught)[name]]}, pipeline, fix_imports=False)
-    if name == "builtins.set" and pipeline == 4:
-        assert loaded(content, tmp_path)["annotations"][1] == {1, 2}  # from this protocol on sets are data
-        return
-    with pytest.raises(PoseglotError, match=rf"set\.pkl asks for .*{re.escape(name)}.*Nothing in it was executed"):
+    with pytest.raises(FileError, match=rf"{re.escape(name)}"):
         loaded(content, tmp_path)
     assert not caught.exists()
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_sets_and_default_dictionaries_are_data(protocol: int, tmp_path: Path) -> None:
+    plain = {"a": {1, 2}, "b": collections.defaultdict(list, c=[3])}
+    assert loaded(pickle.dumps(plain, protocol), tmp_path) == plain
 
 
 def test_the_trap_works_where_pickles_are_trusted(caught: Path) -> None:
@@ -173,7 +174,7 @@ HAND_MADE = {
 
 @pytest.mark.parametrize("what", HAND_MADE)
 def test_hand_made_programs_are_refused(what: str, caught: Path, tmp_path: Path) -> None:
-    with pytest.raises(PoseglotError, match=r"set\.pkl (asks for|is not a whole pickle)"):
+    with pytest.raises(FileError, match=r"set\.pkl"):
         loaded(HAND_MADE[what].replace(b"CAUGHT", str(caught).encode()), tmp_path)
     assert not caught.exists()
     # The next pickle is read as if nothing had been tried.
@@ -185,10 +186,10 @@ def test_arrays_of_python_objects_are_refused(pipeline: int, caught: Path, tmp_p
     for content in ([1, None], [Trap(os.system, f"touch {caught}")]):
         array = np.empty(len(content), dtype=object)
         array[:] = content
-        with pytest.raises(PoseglotError, match=r"asks for (a numpy array of dtype 'O8'|posix\.system)"):
+        with pytest.raises(FileError):
             loaded(pickle.dumps(array, pipeline), tmp_path)
     structured = np.zeros(2, dtype=[("a", "f4"), ("b", "O")])
-    with pytest.raises(PoseglotError, match=r"asks for a numpy array of dtype"):
+    with pytest.raises(FileError):
         loaded(pickle.dumps(structured, pipeline), tmp_path)
     assert not caught.exists()
 
@@ -217,10 +218,10 @@ def test_an_array_that_is_not_what_it_says_is_refused(tmp_path: Path) -> None:
         b"N",
         b"]",
     ):
-        with pytest.raises(PoseglotError, match="damaged"):
+        with pytest.raises(FileError):
             loaded(array_of(shape, eight), tmp_path).array()
     for raw in (b"]", b"N", b"K\x05", b"X\x08\x00\x00\x00" + "骨".encode() + b"12345"):
-        with pytest.raises(PoseglotError, match="damaged"):
+        with pytest.raises(FileError):
             loaded(array_of(b"(K\x02t", raw), tmp_path).array()
 
 
@@ -255,17 +256,17 @@ def test_a_small_file_does_not_fill_the_memory(what: str, tmp_path: Path) -> Non
 def test_a_pickle_cut_anywhere_is_refused(pipeline: int, tmp_path: Path) -> None:
     content = pickle.dumps({"split": {"a": ["b"]}, "annotations": [SQUARE, np.float64(1)]}, pipeline)
     for kept in range(0, len(content), 5):
-        with pytest.raises(PoseglotError, match=r"set\.pkl (is not a whole pickle|asks for)"):
+        with pytest.raises(FileError, match=r"set\.pkl"):
             loaded(content[:kept], tmp_path)
 
 
 def test_what_is_no_pickle_is_refused(tmp_path: Path) -> None:
     for content in (b"", b"hello", b"PK\x03\x04", os.urandom(64), b"\x80\xff."):
-        with pytest.raises(PoseglotError, match=r"set\.pkl (is not a whole pickle|asks for)"):
+        with pytest.raises(FileError, match=r"set\.pkl"):
             loaded(content, tmp_path)
-    with pytest.raises(PoseglotError, match=r"could not read .*gone\.pkl: No such file"):
+    with pytest.raises(FileError, match=r"gone\.pkl"):
         load_plain(tmp_path / "gone.pkl")
-    with pytest.raises(PoseglotError, match=r"could not read .*: Is a directory"):
+    with pytest.raises(FileError):
         load_plain(tmp_path)
 
 

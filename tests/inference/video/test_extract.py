@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from poseglot.data.store import PackedStore
+from poseglot.data.tracking import presence_tracks
 from poseglot.errors import InputError, SettingError
-from poseglot.inference.tracking import presence_tracks
 from poseglot.inference.video.extract import place_world, poses_of_video, track_poses
 from poseglot.inference.video.person import split_channels, stack_people
 from poseglot.skeletons.layout import load_layout

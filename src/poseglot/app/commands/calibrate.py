@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from poseglot.app.commands.register import AddCommand, check_run_folder
+from poseglot.app.commands.register import AddCommand, check_run_folder, notes
 
 
 def add(command: AddCommand) -> None:
@@ -21,7 +21,8 @@ def run(parsed: argparse.Namespace) -> None:
 
     for folder in (parsed.run, *parsed.folds):
         check_run_folder(folder, "calibrate")
-    found = calibrate(parsed.run, parsed.folds)
+    with notes():
+        found = calibrate(parsed.run, parsed.folds)
     path = found.write(parsed.run)
     (ece_before, ece_after), (nll_before, nll_after) = found.ece, found.nll
     print(f"temperature {found.temperature:.4f}: {found.how}, {found.clips} clips")

@@ -17,7 +17,7 @@ _LISTED = 10  # issues to print
 
 def add_dataset_options(command: argparse.ArgumentParser) -> None:
     """Add the options that describe a user's own data."""
-    own = command.add_argument_group("your own data (pyskl, npz, npy, mat, txt, bvh, poses, csv)")
+    own = command.add_argument_group("your own data")
     own.add_argument("--layout", help="the layout: a packaged one (coco17, ...), or a path ending in .yaml")
     own.add_argument(
         "--joints", help="the joints of the files in order, if fewer or reordered: layout names with commas, or a text file"
@@ -32,6 +32,8 @@ def add_dataset_options(command: argparse.ArgumentParser) -> None:
         "--dim-order", help="the axes of arrays: m people, t frames, v joints, c channels; v,c,t or t,mvc (default: what fits)"
     )
     own.add_argument("--skip", type=int, help="numbers to skip at the beginning of every row of a table")
+    own.add_argument("--columns", help="the numbers of a joint to read, counted from 1: 1-3 or 1,2")
+    own.add_argument("--scale", type=float, help="a factor on the coordinates: 0.001 turns millimetres into metres")
     own.add_argument("--variable", help="the variable of MATLAB files (default: the only array)")
     own.add_argument("--set-name", help="the name of the data set (default: the folder's)")
 
@@ -39,10 +41,11 @@ def add_dataset_options(command: argparse.ArgumentParser) -> None:
 def custom_dataset(parsed: argparse.Namespace, name: str) -> CustomDataset | None:
     """Return the description of a user's data set called `name`; None if no option was given."""
     from poseglot.data.prepare import CustomDataset
+    from poseglot.data.readers.formats import parse_columns
 
     options: dict[str, Any] = {
         key: getattr(parsed, key)
-        for key in ("layout", "has_scores", "names", "dim_order", "skip", "variable")
+        for key in ("layout", "has_scores", "names", "dim_order", "skip", "scale", "variable")
         if getattr(parsed, key)
     }
     if parsed.joints:
@@ -53,6 +56,8 @@ def custom_dataset(parsed: argparse.Namespace, name: str) -> CustomDataset | Non
         options["classes"] = read_lines(parsed.classes, "class names")
     if parsed.test_subjects:
         options["test_subjects"] = tuple(parsed.test_subjects)
+    if parsed.columns:
+        options["columns"] = parse_columns(parsed.columns)
     if parsed.set_name:
         options["name"] = parsed.set_name
     return CustomDataset(**{"name": name, **options}) if options else None
@@ -72,12 +77,12 @@ def print_prepared(out: Path, prepared: Prepared) -> None:
         print(f"note: {note}")
     for reason, names in prepared.skipped.items():
         print(f"left out: {len(names):,} {reason}")
-    if not prepared.faults:
+    if not prepared.issues:
         return
     print("issues:")
-    for kind, count in Counter(issue.kind for issue in prepared.faults).most_common():
+    for kind, count in Counter(issue.kind for issue in prepared.issues).most_common():
         print(f"  {kind:<12}{count:>8,}")
-    for issue in prepared.faults[:_LISTED]:
+    for issue in prepared.issues[:_LISTED]:
         print(f"  {issue.kind}: {issue.message}")
-    if len(prepared.faults) > _LISTED:
-        print(f"  ... and {len(prepared.faults) - _LISTED:,} more")
+    if len(prepared.issues) > _LISTED:
+        print(f"  ... and {len(prepared.issues) - _LISTED:,} more")

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from poseglot.app.commands.register import AddCommand, check_run_folder
+from poseglot.app.commands.register import AddCommand, check_run_folder, notes
 from poseglot.errors import SettingError
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.threshold is not None and not 0 <= parsed.threshold <= 1:
         raise SettingError(f"--threshold is a probability from 0 to 1, not {parsed.threshold}.")
     opened = open_run(parsed.run)
-    evaluation = evaluate(opened, parsed.store, parsed.split)
+    with notes():
+        evaluation = evaluate(opened, parsed.store, parsed.split)
     scores = evaluation.scores
     evaluation.save(opened.files.scores)
     print(f"{parsed.run} on {scores.dataset}, split {scores.split}, {scores.subset_text}, modality {scores.modality}")

@@ -32,7 +32,7 @@ def add(command: AddCommand) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     from poseglot.data.readers.poses import ENDING, write_poses
-    from poseglot.inference.tracking import presence_tracks
+    from poseglot.data.tracking import presence_tracks
     from poseglot.inference.video.drawing import check_drawing_name, draw_video
     from poseglot.inference.video.estimator import load_estimator
     from poseglot.inference.video.extract import poses_of_video

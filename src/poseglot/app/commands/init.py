@@ -17,8 +17,8 @@ _DESCRIPTION = """Make a project of your own clips: layout, packed clips, class 
                       --names 'a{label}_s{subject}_t*' --test-subjects 2 4 6 8
     cd gestures && poseglot train --out runs/first
 
-Clips are read as by `poseglot prepare` (see its help): files in a folder per class, with telling names, or listed in clips.csv; .npy, .mat,
-.txt, .bvh, .csv, .npz of `poseglot extract-poses`, PYSKL's .pkl. Where people are known, some of them form the test set."""
+Clips are read as by `poseglot prepare` (see its help): files in a folder per class, with telling names, or listed in clips.csv. Their
+format is recognized by content. Where people are known, some of them form the test set."""
 
 
 def add(command: AddCommand) -> None:
@@ -27,11 +27,7 @@ def add(command: AddCommand) -> None:
     init.description = _DESCRIPTION
     init.add_argument("folder", type=Path, help="the folder to make")
     init.add_argument("--source", type=Path, nargs="+", required=True, help="a folder, a zip, or files")
-    init.add_argument(
-        "--format",
-        choices=["bvh", "csv", "mat", "npy", "npz", "poses", "pyskl", "txt"],
-        help="(default: by the files' endings)",
-    )
+    init.add_argument("--format", help="as in `poseglot prepare FORMAT` (default: recognized by content)")
     add_dataset_options(init)
 
 
@@ -51,5 +47,5 @@ def run(parsed: argparse.Namespace) -> None:
     for note in project.notes:
         print(f"note: {note}")
     print(f"{folder / 'README.md'} says what to do next: cd {folder} && poseglot train --out runs/first")
-    if issues := project.prepared.faults:
+    if issues := project.prepared.issues:
         raise InputError(f"{len(issues):,} clips could not be read; all are listed in {folder / 'data' / 'preparation.json'}.")

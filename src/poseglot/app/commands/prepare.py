@@ -18,10 +18,14 @@ _DESCRIPTION = """Check a data set and pack it into a store.
   ntu60, ntu120   nturgbd_skeletons_s001_to_s017.zip (and s018_to_s032 for ntu120), not unpacked, or folders of .skeleton files
   pyskl           a .pkl of PYSKL or MMAction2
   npz             an .npz of CTR-GCN (NTU60_CS.npz)
-  npy, mat, txt, bvh, poses
+  st-gcn          a folder of arrays (N, C, T, V, M) with their label pickles
+  csv             long form: clip, frame, person, joint, x, y[, z][, score]
+  npy, mat, txt, long-csv, poses, ...
                   a folder (or a zip) of files, one clip each: in a sub-folder per class, with telling names (--names), or listed in
                   clips.csv; txt: tables of numbers; poses: files of `poseglot extract-poses`
-  csv             long form: clip, frame, person, joint, x, y[, z][, score]
+  openpose, alphapose, coco, mmpose, ultralytics, ultralytics-txt, mediapipe, mediapipe-csv, rtmlib, movenet, deeplabcut, deeplabcut-csv,
+  sleap, azure-kinect, zed, kinect-v2, bvh, amc, trc, c3d, motive
+                  such a folder of what these programs write (a clip may be a folder with a file for each frame)
 
 Clips that cannot be read are listed at the end and in OUT/preparation.json, and the exit status is 1; all others are stored. Repeat the
 command to resume an interrupted preparation of NTU RGB+D."""
@@ -55,15 +59,15 @@ def run(parsed: argparse.Namespace) -> None:
             source=parsed.source,
             out=parsed.out,
             overwrite=parsed.overwrite,
-            own=custom_dataset(parsed, parsed.out.name),
+            custom=custom_dataset(parsed, parsed.out.name),
             dtype=parsed.dtype,
             workers=workers,
             bar=bar,
         )
     print_prepared(parsed.out, prepared)
-    if prepared.faults:
+    if prepared.issues:
         raise InputError(
-            f"{len(prepared.faults):,} {'issue' if len(prepared.faults) == 1 else 'issues'}; everything else is stored. All are listed in "
+            f"{len(prepared.issues):,} {'issue' if len(prepared.issues) == 1 else 'issues'}; everything else is stored. All are listed in "
             f"{parsed.out / REPORT_FILE}."
         )
 

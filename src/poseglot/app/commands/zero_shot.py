@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from poseglot.app.commands.register import AddCommand, check_run_folder, missing_package
+from poseglot.app.commands.register import AddCommand, check_run_folder, missing_package, notes
 from poseglot.errors import MissingPackageError, SettingError
 
 
@@ -48,7 +48,8 @@ def run(parsed: argparse.Namespace) -> None:
         check_run_folder(folder, "zero-shot")
         opened = open_run(folder, device=parsed.device)
         bias_from = None if other is None else open_run(other, device=parsed.device)
-        evaluation = evaluate_zero_shot(opened, bias=parsed.bias, bias_from=bias_from)
+        with notes():
+            evaluation = evaluate_zero_shot(opened, bias=parsed.bias, bias_from=bias_from)
         write_atomically(opened.files.zero_shot, json.dumps(evaluation.table(), indent=1) + "\n")
         print(paragraph(evaluation), flush=True)
         found.append(evaluation)

@@ -194,7 +194,7 @@ def _preparation(report: Mapping[str, Any]) -> list[str]:
     """Return what a preparation reported; entries of an unexpected form are skipped."""
     if "unreadable" in report:
         return [f"preparation: its report could not be read ({report['unreadable']})"]
-    listed = report.get("faults")
+    listed = report.get("issues")
     issues = [issue for issue in listed if isinstance(issue, Mapping)] if isinstance(listed, list) else []
     skipped = report["skipped"] if isinstance(report.get("skipped"), Mapping) else {}
     counts = [f"{value:,} {key}" for key, value in report.items() if isinstance(value, int)]

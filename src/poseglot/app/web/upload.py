@@ -18,9 +18,9 @@ from poseglot.app.web.limits import Limits, TooLargeError, check_size
 from poseglot.data.manifest import read_header
 from poseglot.data.readers import layout_of, read_clip
 from poseglot.data.readers.poses import read_poses
+from poseglot.data.tracking import select_people
 from poseglot.errors import InputError, PoseglotError
 from poseglot.files import load_array
-from poseglot.inference.tracking import select_people
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import Layout
 

@@ -1,131 +1,342 @@
-"""Readers: one file per format. `read_clip` reads a single clip and picks by what the file is; `open_source` opens a whole data set.
+"""Readers of clips and data sets: one file per format or family of formats; `formats.py` lists them all.
 
-A reader checks what it reads and names file, place and remedy when something is wrong. What is wrong with one clip of a set is a `Fault`
-among its clips; the others are read.
+`read_clip` reads a single clip and recognizes its format by content. `open_source` opens a whole data set. A reader checks what it reads,
+and its errors name file, place and remedy. An unreadable clip of a set becomes a `ClipIssue` among the clips; the others are read.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import importlib
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
-from poseglot.data.readers import nw_ucla
-from poseglot.data.readers.datasets import FORMATS_OF_SETS, open_source
-from poseglot.data.store import is_store
-from poseglot.errors import PoseglotError
-from poseglot.skeletons.clip import Clip, check_joints
-from poseglot.skeletons.layout import Layout, load_layout
-
-# Endings of files that hold one clip.
-ENDINGS = (".json", ".npy", ".skeleton", ".csv", ".csv.gz", ".bvh", ".npz")
-FORMATS = (
-    ".json (NW-UCLA), .npy (joints of one clip: people, frames, joints, channels), .skeleton (NTU RGB+D), "
-    ".csv and .csv.gz (a row for each joint), .bvh (motion capture), .npz (poses of a video), .mat (MATLAB), .txt (rows of numbers)"
+from poseglot.data.manifest import spread
+from poseglot.data.quality.issues import ClipError
+from poseglot.data.readers.formats import (
+    READERS,
+    ClipFile,
+    Reader,
+    ReadOptions,
+    Recording,
+    Source,
+    frame_files,
+    register_reader,
+    set_formats,
 )
+from poseglot.data.readers.selection import select_joints, warn_of_unseen_centre
+from poseglot.data.store import is_store
+from poseglot.errors import FileError, NotFoundError, PoseglotError, SettingError
+from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.layout import Layout, as_layout
+
 # Files that a pose estimator makes clips of (`poseglot.inference.video`); no reader here takes them.
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
-
-
-def is_video(path: Path) -> bool:
-    """Whether a file is a video, by its ending."""
-    return path.suffix.lower() in VIDEOS
+# Files beside the clips of a folder that describe them.
+_TABLES = ("clips.csv", "labels.csv")
+# Endings that are also those of files with other content; such a file counts as a clip if a reader recognizes it.
+_COMMON_ENDINGS = (".txt", ".tsv", ".dat", ".h5", ".npz")
 
 
 def read_clip(
-    path: Path,
+    path: str | Path,
+    layout: Layout | str | Path | None = None,
     *,
     joint_count: int | None = None,
-    layout: Layout | None = None,
-    has_scores: bool = False,
+    has_scores: bool | None = None,
     num_dims: int | None = None,
+    dim_order: str | None = None,
+    skip: int = 0,
+    columns: Sequence[int] | None = None,
+    scale: float = 1.0,
+    variable: str | None = None,
 ) -> Clip:
-    """One clip from a file of any format we read, by its ending.
+    """Read one clip from a file, or from a folder with a file for each frame. The format is recognized by content.
 
     Args:
-        path: the file.
-        joint_count: how many joints a frame must have, if that is known.
-        layout: which joints; finds them by name in `.csv` and `.bvh` files, which without it are taken by number or in their order.
-        scored: whether the last channel of an array (.npy, .mat, .txt) is the confidence in each joint; whether that of poses (.npz) shall
-            be.
-        num_dims: 2 or 3, of poses (.npz) that have both; by default 3.
+        path: The file or folder.
+        layout: The joints, as a layout, a packaged layout's name or the path of one. Named joints are found by name.
+        joint_count: The number of joints a frame must have, if only that is known.
+        has_scores: Whether an array's last channel is the confidence in each joint. Of pose estimators' files, False leaves scores out.
+        num_dims: 2 or 3 coordinates, of poses that have both. By default all that the file has.
+        dim_order: The axes of an array, such as `v,c,t`.
+        skip: How many numbers at the beginning of a table row are not joints.
+        columns: Which of a joint's numbers are read, counted from 1.
+        scale: Factor on all coordinates.
+        variable: The variable of a MATLAB file.
+
+    Returns:
+        A clip whose joints are (M, T, V, C) in the coordinates of the file, with scores behind them if it has any.
 
     Raises:
-        PoseglotError: no such file, another format, or not a valid clip.
+        FileError: There is no such file, or it has a format that is not read.
+        InputError: It is not a valid clip.
     """
-    joint_count = len(layout) if layout is not None else joint_count
-    ending = path.suffix.lower()
-    try:
-        if ending == ".json":
-            return nw_ucla.parse_clip(path.read_bytes(), origin=str(path), joint_count=joint_count)
-        # The others are loaded when they are needed.
-        if ending in (".npy", ".mat", ".txt"):
-            from poseglot.data.readers import array_files
-
-            return array_files.read_clip(path, joint_count=joint_count, has_scores=has_scores)
-        if ending == ".skeleton":
-            from poseglot.data.readers import ntu
-
-            clip = ntu.read_clip(path)
-            return replace(clip, joints=check_joints(clip.joints, joint_count=joint_count, origin=str(path)))
-        if path.name.lower().endswith((".csv", ".csv.gz")):
-            from poseglot.data.readers import long_table
-
-            return long_table.read_clip(path, joint_count=joint_count, layout=layout)
-        if ending == ".bvh":
-            from poseglot.data.readers import bvh
-
-            return bvh.read_clip(path, joint_count=joint_count, layout=layout)
-        if ending == ".npz":
-            from poseglot.data.readers import poses
-
-            return poses.read_clip(path, joint_count=joint_count, has_scores=has_scores, num_dims=num_dims)
-        if path.is_dir():
-            packed = "; `poseglot export-clip` writes a clip of a store as one" if is_store(path) else ""
-            raise PoseglotError(f"{path} is a folder, and a file is needed{packed}.")
-    except OSError as error:
-        raise PoseglotError(f"could not read {path}: {error.strerror or error}.") from error
-    raise PoseglotError(f"{path}: no reader for files ending in {path.suffix!r}; accepted are {FORMATS}.")
+    options = ReadOptions(
+        layout=None if layout is None else as_layout(layout),
+        joint_count=joint_count,
+        has_scores=has_scores,
+        num_dims=num_dims,
+        dim_order=dim_order,
+        skip=skip,
+        columns=None if columns is None else tuple(columns),
+        scale=scale,
+        variable=variable,
+    )
+    recording = read_recording(path, options)
+    warn_of_unseen_centre(recording.clip, options.layout or recording.layout, str(path))
+    return recording.clip
 
 
-def layout_of(path: Path) -> Layout | None:
-    """The layout that a file's format has: Kinect v2's of a `.skeleton` file, Kinect v1's of NW-UCLA's `.json`; None of others.
+def read_recording(path: str | Path, options: ReadOptions | None = None) -> Recording:
+    """Read one clip, with what its file says about its joints. Arguments and errors as in `read_clip`."""
+    options = options or ReadOptions()
+    file = ClipFile(path)
+    reader = READERS[recognize(file)]
+    return select_joints(reader.read(file, options), options, origin=file.origin)
 
-    A file of poses (`.npz`) says its own.
+
+def recognize(file: ClipFile) -> str:
+    """Return the name of the reader that recognizes a file.
 
     Raises:
-        PoseglotError: it cannot be read.
+        FileError: There is no such file, or no reader takes it.
     """
-    if path.suffix.lower() == ".npz":
-        from poseglot.data.readers import poses
+    path = file.path
+    if path.is_dir() and not file.frames:
+        packed = "; `poseglot export-clip` writes a clip of a store as a file" if is_store(path) else ""
+        raise FileError(f"could not read {path}: Is a directory, without a file for each frame{packed}.")
+    if not path.exists() and not file.frames:
+        raise FileError(f"could not read {path}: No such file or directory.")
+    ending = file.ending
+    for name, reader in READERS.items():
+        if ending in reader.endings and (not file.frames or reader.frames) and reader.recognizes(file):
+            return name
+    known = [f"{reader.described} ({name})" for name, reader in READERS.items() if ending in reader.endings]
+    if known:
+        raise ClipError("malformed", f"{path} is none of the {ending} files that are read: {'; '.join(known)}.")
+    raise FileError(f"{path}: no reader for files ending in {path.suffix!r}; accepted are {', '.join(endings())}.")
 
-        return poses.read_poses(path).layout
-    name = {".skeleton": "ntu25", ".json": "kinect20"}.get(path.suffix.lower())
-    return load_layout(name) if name else None
+
+def endings() -> tuple[str, ...]:
+    """Return the endings of all files that are read as clips."""
+    return tuple(sorted({ending for reader in READERS.values() for ending in reader.endings}))
 
 
-def clip_files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The files in a folder and below it, sorted: those that end as a clip or a video does, and the others. Hidden ones are in neither.
+def is_video(path: str | Path) -> bool:
+    """Tell by its ending whether a file is a video."""
+    return Path(path).suffix.lower() in VIDEOS
+
+
+def layout_of(path: str | Path) -> Layout | None:
+    """Return the layout that a file's format tells, or None if it tells none.
 
     Raises:
-        PoseglotError: a store is there, whose arrays would pass for clips.
+        FileError: The file cannot be read.
+        InputError: It is not a valid clip.
     """
+    file = ClipFile(path)
+    reader = READERS[recognize(file)]
+    return reader.read(file, ReadOptions()).layout if reader.says_layout else None
+
+
+def clip_files(folder: str | Path) -> tuple[list[Path], list[Path]]:
+    """List the clips and videos in a folder and below it, then the other files. Both are sorted; hidden files are in neither.
+
+    A folder with a file for each frame counts as one clip.
+
+    Raises:
+        FileError: A store is there, whose arrays would pass for clips.
+    """
+    folder = Path(folder)
     files = sorted(
         path
         for path in folder.rglob("*")
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
     if stores := sorted({path.parent for path in files if path.name == "store.json" and is_store(path.parent)}):
-        raise PoseglotError(
-            f"{stores[0]} is a store, whose clips are packed. `poseglot predict RUN {stores[0]} --engine local --out FOLDER` answers for "
-            "all of them, `poseglot export-clip` writes one as a file."
+        raise FileError(
+            f"{stores[0]} is a store, whose clips are packed. `poseglot predict RUN {stores[0]} --engine local --out FOLDER` predicts "
+            "all of them; `poseglot export-clip` writes one as a file."
         )
-    named = [path.name.lower().endswith(ENDINGS + VIDEOS) and path.name not in _TABLES for path in files]
-    return [p for p, ours in zip(files, named, strict=True) if ours], [
-        p for p, ours in zip(files, named, strict=True) if not ours
-    ]
+    clips, of_frames = list[Path](), set[Path]()
+    for inner in sorted({path.parent for path in files}):
+        videos = {name: frames for name, frames in frame_files(inner).items() if _is_of_frames(frames[0])}
+        clips += [inner] if len(videos) == 1 else [inner / video for video in videos]
+        of_frames |= {frame for frames in videos.values() for frame in frames}
+    others = list[Path]()
+    for path in files:
+        if path in of_frames:
+            continue
+        (clips if _is_clip(path) else others).append(path)
+    return sorted(clips), others
 
 
-# What describes the clips of a folder is none.
-_TABLES = ("clips.csv", "labels.csv")
+def _is_clip(path: Path) -> bool:
+    name = path.name.lower()
+    if path.name in _TABLES or not name.endswith((*endings(), *VIDEOS)):
+        return False
+    if not name.endswith(_COMMON_ENDINGS):
+        return True
+    return any(reader.recognizes(ClipFile(path)) for reader in _readers_for(path))
 
-__all__ = ["ENDINGS", "FORMATS", "FORMATS_OF_SETS", "VIDEOS", "clip_files", "is_video", "layout_of", "open_source", "read_clip"]
+
+def _is_of_frames(path: Path) -> bool:
+    return any(reader.frames and reader.recognizes(ClipFile(path)) for reader in _readers_for(path))
+
+
+def _readers_for(path: Path) -> Iterator[Reader]:
+    ending = ClipFile(path).ending
+    return (reader for reader in READERS.values() if ending in reader.endings)
+
+
+def guess_format(sources: Sequence[str | Path]) -> str:
+    """Return the format of a data set by looking into some of its files. Zips are looked into, too.
+
+    Raises:
+        FileError: No file is of a format that is read.
+    """
+    paths = [Path(source) for source in sources]
+    for path in paths:
+        if not path.exists():
+            raise FileError(f"{path} does not exist; --source takes a folder, a zip, or files.")
+    if len(paths) == 1 and paths[0].is_file() and (whole := _WHOLE_SETS.get(paths[0].suffix.lower())):
+        return whole
+    if all(path.is_file() and path.name.lower().endswith((".csv", ".csv.gz")) for path in paths):
+        return "csv"
+    found: Counter[str] = Counter()
+    with ExitStack() as stack:
+        for path in paths:
+            if path.suffix.lower() == ".zip" and path.is_file():
+                path = _unpacked_sample(path, Path(stack.enter_context(TemporaryDirectory(prefix="poseglot-"))))
+            if any(path.rglob("*_label.pkl")) and any(path.rglob("*_data*.npy")):
+                return "st-gcn"
+            files = [file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.startswith(".")]
+            found += _recognized([file for file in files if file.name not in _TABLES])
+            if found["long-csv"] and (path / "labels.csv").is_file():
+                return "csv"
+    if not found:
+        raise FileError(
+            f"no file in {', '.join(map(str, paths))} has a format that is read. Accepted are files ending in {', '.join(endings())}; the "
+            "simplest is .npy, an array (frames, joints, 3) for each clip."
+        )
+    return found.most_common(1)[0][0]
+
+
+# Single files that are a whole data set.
+_WHOLE_SETS = {".pkl": "pyskl", ".pickle": "pyskl", ".npz": "npz"}
+
+
+def _unpacked_sample(path: Path, folder: Path) -> Path:
+    """Unpack some files of a zip from all over it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if not name.endswith("/")]
+            archive.extractall(folder, spread(names) + [name for name in names if name.endswith((".asf", "labels.csv"))][:5])
+    except (zipfile.BadZipFile, OSError, RuntimeError, zlib.error) as error:
+        raise FileError(f"could not unpack {path}: {error}.") from error
+    return folder
+
+
+def _recognized(files: Sequence[Path]) -> Counter[str]:
+    """Count the formats of some files."""
+    found: Counter[str] = Counter()
+    for file in spread(files):
+        if file.suffix.lower() in _WHOLE_SETS and file.suffix.lower() != ".npz":
+            found[_WHOLE_SETS[file.suffix.lower()]] += 1
+            continue
+        for name, reader in READERS.items():
+            with suppress(PoseglotError):
+                if ClipFile(file).ending in reader.endings and reader.recognizes(ClipFile(file)):
+                    found[name] += 1
+                    break
+    return found
+
+
+# Why a format does not take an option.
+_WHY_NOT = {
+    "layout": "its joints are known",
+    "test_subjects": "it brings its own split, or does not know people by number",
+    "has_scores": "it says itself whether joints have scores",
+    "names": "it does not go by file names",
+    "variable": "it has none",
+}
+
+
+def open_source(
+    format: str,
+    sources: Sequence[str | Path],
+    *,
+    layout: Layout | None = None,
+    name: str,
+    classes: Sequence[str] | None = None,
+    test_subjects: Sequence[int] | None = None,
+    **options: Any,
+) -> Source:
+    """Open a data set without reading its clips.
+
+    Args:
+        format: One of `set_formats()`.
+        sources: Its file or folder; some formats take several.
+        layout: Of the joints; None where the format knows.
+        name: Of the data set.
+        classes: The class names in the order of their numbers; None takes them from the data.
+        test_subjects: The people held out for testing; None takes the split of the set, or makes one (`custom_split`).
+        options: `names` (a `NamePattern`) and fields of `ReadOptions`.
+
+    Raises:
+        SettingError: The format is unknown, or an option is missing or not taken.
+        PoseglotError: The reader refuses the sources.
+    """
+    formats = set_formats()
+    if format not in formats:
+        raise NotFoundError(format, formats, kind="format")
+    rules = formats[format]
+    given: dict[str, Any] = {"layout": layout, "classes": classes, "test_subjects": test_subjects, **options}
+    unset = {"scale": 1.0}
+    for option, value in given.items():
+        if value and value != unset.get(option) and option not in rules.options:
+            why = _WHY_NOT.get(option, "it says itself what is what")
+            raise SettingError(f"the format {format} takes no {option.replace('_', ' ')}: {why}. Leave it out.")
+    if rules.needs_layout and layout is None:
+        raise SettingError(
+            f"the format {format} does not say what its joints are: name their layout (kinect20, ntu25, coco17, ..., or your own .yaml)."
+        )
+    if not sources or (len(sources) > 1 and not rules.several):
+        expected = "one or more" if rules.several else "one"
+        raise SettingError(
+            f"the format {format} is read from {expected} ({rules.described}); {len(sources)} sources were given."
+        )
+    if classes and len(set(classes)) != len(classes):
+        raise SettingError("two classes have the same name; every class needs its own.")
+    reader = importlib.import_module(f"poseglot.data.readers.{rules.module}")
+    taken = {option: value for option, value in given.items() if option in rules.options and value}
+    taken |= {"kind": rules.kind} if rules.kind else {}
+    source: Source = reader.read_source([Path(source) for source in sources], name=name, **taken)
+    return source
+
+
+__all__ = [
+    "READERS",
+    "VIDEOS",
+    "ClipFile",
+    "ReadOptions",
+    "Recording",
+    "Source",
+    "clip_files",
+    "endings",
+    "guess_format",
+    "is_video",
+    "layout_of",
+    "open_source",
+    "read_clip",
+    "read_recording",
+    "recognize",
+    "register_reader",
+    "set_formats",
+]

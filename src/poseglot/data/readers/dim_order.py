@@ -1,15 +1,15 @@
-"""Which axis of somebody's array is what: an array of any order -> joints (people, frames, joints, channels).
+"""The order of an array's dimensions: any array -> joints (people, frames, joints, channels).
 
-An order is written with the letters m, t, v, c (people, frames, joints, channels), a comma between two axes; letters without a comma
-between them share an axis, the last one running fastest:
+An order is written with the letters m, t, v, c (people, frames, joints, channels) and a comma between two dimensions. Letters without a
+comma between them share a dimension, the last letter running fastest:
 
-    t,v,c     frames, joints, channels: what needs no order said
+    t,v,c     frames, joints, channels: the default
     v,c,t     joints, channels, frames: UTD-MHAD's MATLAB files
     t,vc      a row of numbers for each frame
-    t,mvc     the same of several people: NTU's rows of 150 numbers
+    t,mvc     the same with several people: NTU's rows of 150 numbers
     tv,c      a row for each joint of each frame: MSR Action3D
 
-Where nobody says an order, it is the one that fits most of some files that lie all over the set.
+Without a given order, the one order that fits most of some files from all over the set is taken.
 """
 
 from __future__ import annotations
@@ -22,139 +22,144 @@ import numpy as np
 import numpy.typing as npt
 
 from poseglot.data.quality.issues import ClipError
-from poseglot.errors import PoseglotError
+from poseglot.errors import SettingError
 
-# What arrays usually are: the first of these that fits all files is taken even if others fit, too.
+# The first of these that fits all files is taken even if other orders fit, too.
 NATIVE = ("m,t,v,c", "t,v,c")
-# Those that are looked for. What shapes cannot tell from them (t,cv from t,vc) has to be said.
-_LOOKED_FOR = (
+# Orders that are tried. Shapes cannot tell t,cv from t,vc, so such orders have to be given.
+_TRIED = (
     *NATIVE, "t,vc", "tv,c", "t,mvc", "v,c,t", "c,v,t", "c,t,v", "v,t,c", "t,c,v", "vc,t", "t,m,v,c", "m,v,c,t", "m,c,t,v",
     "c,t,v,m", "v,c,t,m", "v,c,m,t",
 )  # fmt: skip
 _LETTERS = {"m": "people", "t": "frames", "v": "joints", "c": "channels"}
-_MOST_PEOPLE = 8
+_MAX_PERSONS = 8
+# How many numbers a joint may have beyond the last column that is read.
+_EXTRA_COLUMNS = 4
 
 
 @dataclass(frozen=True)
 class DimOrder:
-    """How the arrays of a set are to be understood.
+    """How the arrays of a set are to be read.
 
     Attributes:
-        order: see above; None: the one that fits.
-        skip: numbers at the beginning of every row of a table that are no joints (a frame's number, a time).
+        order: See above; None finds the order that fits.
+        skip: How many numbers at the beginning of a row are not joints (a frame number, a time).
+        columns: Which of a joint's numbers are read, counted from 1; None reads all.
+
+    Raises:
+        SettingError: A value is not valid.
     """
 
     order: str | None = None
     skip: int = 0
+    columns: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.order is not None:
             letters = self.order.replace(",", "")
             if sorted(letters) not in (sorted("mtvc"), sorted("tvc")) or "" in self.order.split(","):
-                raise PoseglotError(
-                    f"the order of axes {self.order!r} cannot be; it has each of t, v, c (frames, joints, channels) once, m (people) if "
-                    "there is such an axis, and commas between axes: v,c,t or t,mvc."
+                raise SettingError(
+                    f"the order of dimensions {self.order!r} is not valid. It has each of t, v, c (frames, joints, channels) once, m "
+                    "(people) if there is such a dimension, and commas between dimensions: v,c,t or t,mvc."
                 )
         if self.skip < 0:
-            raise PoseglotError(f"so many numbers cannot be skipped: {self.skip}.")
+            raise SettingError(f"{self.skip} numbers cannot be skipped.")
+        if self.columns is not None and (
+            not self.columns or min(self.columns) < 1 or len(set(self.columns)) < len(self.columns)
+        ):
+            raise SettingError(f"columns {self.columns} are not valid: they are counted from 1, each named once.")
+
+    def channel_counts(self, has_scores: bool) -> tuple[int, ...]:
+        """Return how many numbers a joint may have in the array, the likeliest first."""
+        if self.columns is None:
+            return (3 + has_scores, 2 + has_scores)
+        return tuple(max(self.columns) + extra for extra in range(_EXTRA_COLUMNS + 1))
 
 
-def arranged(
-    array: npt.NDArray[np.generic], axes: DimOrder, *, joint_count: int | None, has_scores: bool, origin: str
+def arrange(
+    array: npt.NDArray[np.generic], order: DimOrder, *, joint_count: int | None, has_scores: bool, origin: str
 ) -> npt.NDArray[np.generic]:
-    """The array as (people, frames, joints, channels), or (frames, joints, channels) if it knows no people.
+    """Return the array as (people, frames, joints, channels), or (frames, joints, channels) if it has no people.
 
     Args:
-        joint_count: of the layout; where it is not known only an array in the usual order can be taken.
-        scored: whether a joint's last number is the confidence in it.
+        array: As it was read.
+        order: Of its dimensions.
+        joint_count: Of the layout. Without it only an array in the default order is accepted.
+        has_scores: Whether a joint's last number is the confidence in it.
+        origin: What messages call the array.
 
     Raises:
-        ClipError: the order does not fit, or without one several orders do, or none.
+        ClipError: The order does not fit; or, without a given order, none or several fit.
     """
-    array = _without_first(array, axes.skip, origin)
-    order = axes.order
-    if order is None:
+    array = _without_first(array, order.skip, origin)
+    letters = order.order
+    if letters is None:
         if joint_count is None:
-            return array
-        order = one_that_fits([array.shape], joint_count=joint_count, has_scores=has_scores, origin=origin)
-    sizes = _sizes(order, array.shape, joint_count, has_scores)
+            return _columns(array, order, origin)
+        letters = find_order([array.shape], order, joint_count=joint_count, has_scores=has_scores, origin=origin)
+    sizes = _sizes(letters, array.shape, joint_count, order.channel_counts(has_scores))
     if sizes is None:
         count = "" if joint_count is None else f", {joint_count} joints"
         raise ClipError(
             "malformed",
-            f"{origin}: an array of shape {array.shape} does not fit the order {order!r} ({_read_out(order)}{count}).",
+            f"{origin}: an array of shape {array.shape} does not fit the order {letters!r} ({_in_words(letters)}{count}).",
         )
-    letters = order.replace(",", "")
-    whole = array.reshape([sizes[letter] for letter in letters])
-    return whole.transpose([letters.index(letter) for letter in ("mtvc" if "m" in letters else "tvc")])
+    plain = letters.replace(",", "")
+    whole = array.reshape([sizes[letter] for letter in plain])
+    return _columns(whole.transpose([plain.index(letter) for letter in ("mtvc" if "m" in plain else "tvc")]), order, origin)
 
 
-def one_that_fits(shapes: Iterable[tuple[int, ...]], *, joint_count: int, has_scores: bool, origin: str, skip: int = 0) -> str:
-    """The order that most arrays of these shapes are in; the others are then at fault.
+def find_order(shapes: Iterable[tuple[int, ...]], order: DimOrder, *, joint_count: int, has_scores: bool, origin: str) -> str:
+    """Return the order that most arrays of these shapes are in.
+
+    Args:
+        shapes: Of arrays without the numbers to skip.
+        order: Its `order` is not looked at.
+        joint_count: Of the layout.
+        has_scores: Whether a joint's last number is the confidence in it.
+        origin: What messages call the arrays.
 
     Raises:
-        ClipError: none fits any of them, or several fit as many.
+        ClipError: No order fits any of them, or several fit equally many.
     """
-    known = [(*shape[:-1], shape[-1] - skip) for shape in shapes if shape]
-    fits = {order: sum(_likely(order, shape, joint_count, has_scores) for shape in known) for order in _LOOKED_FOR}
+    known = [shape for shape in shapes if shape]
+    counts = order.channel_counts(has_scores)
+    fits = {letters: sum(_is_likely(letters, shape, joint_count, counts) for shape in known) for letters in _TRIED}
     most = max(fits.values())
-    fitting = [order for order, count in fits.items() if count == most > 0]
-    usual = [order for order in NATIVE if order in fitting]
+    fitting = [letters for letters, count in fits.items() if count == most > 0]
+    usual = [letters for letters in NATIVE if letters in fitting]
     if usual or len(fitting) == 1:
         return (usual or fitting)[0]
     shape = known[0] if known else ()
     if fitting:
-        found = "; ".join(f"{order} ({_read_out(order)})" for order in fitting)
+        found = "; ".join(f"{letters} ({_in_words(letters)})" for letters in fitting)
         raise ClipError(
             "malformed", f"{origin}: an array of shape {shape} may be {found}. Say which: --dim-order {fitting[0]}."
         )
+    numbers = "2 or 3 numbers and a score" if has_scores else "2 or 3 numbers"
     raise ClipError(
         "joint count",
-        f"{origin}: in an array of shape {shape} there is no order of axes with {joint_count} joints of {_said(has_scores)}. Is the layout "
-        "another, are there numbers to skip in front of every row (--skip), or is the last number of a joint its score (--scored)?",
+        f"{origin}: no order of dimensions gives an array of shape {shape} {joint_count} joints of {numbers}. Is the layout another, are "
+        "there numbers to skip at the beginning of every row (--skip), or has a joint more numbers (--scored, --columns)?",
     )
 
 
-def rows_of(text: str, *, origin: str) -> npt.NDArray[np.float64]:
-    """The table (rows, columns) in a text of numbers, between them blanks, commas, semicolons or tabs; `#` begins a comment.
-
-    Lines that begin with no number (a header) are left out in front of the first row.
-
-    Raises:
-        ClipError: no numbers, a word between them, or rows of different lengths.
-    """
-    rows: list[list[float]] = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        words = line.split("#")[0].replace(",", " ").replace(";", " ").split()
-        if not words:
-            continue
-        try:
-            row = [float(word) for word in words]
-        except ValueError as error:
-            if not rows:
-                continue
-            raise ClipError("malformed", f"{origin}, line {number}: {line.strip()[:60]!r} is no row of numbers.") from error
-        if rows and len(row) != len(rows[0]):
-            raise ClipError(
-                "malformed", f"{origin}, line {number}: {len(row)} numbers, where the lines before have {len(rows[0])}."
-            )
-        rows.append(row)
-    if not rows:
-        raise ClipError("empty", f"{origin}: there are no numbers in it.")
-    return np.array(rows)
+def without_skipped(shape: tuple[int, ...], skip: int) -> tuple[int, ...]:
+    """Return the shape of an array whose rows lose their first numbers."""
+    return (*shape[:-1], shape[-1] - skip) if shape else shape
 
 
-def _sizes(order: str, shape: Sequence[int], joint_count: int | None, has_scores: bool) -> dict[str, int] | None:
-    """Letter -> size, if the order can be that of such an array; of several numbers of channels the larger."""
-    axes = order.split(",")
-    if len(axes) != len(shape):
+def _sizes(letters: str, shape: Sequence[int], joint_count: int | None, channel_counts: Sequence[int]) -> dict[str, int] | None:
+    """Return letter -> size if the array can have the order. Of several possible numbers of channels the first is taken."""
+    dims = letters.split(",")
+    if len(dims) != len(shape):
         return None
-    for channels in (3 + has_scores, 2 + has_scores):
+    for channels in channel_counts:
         known = {"c": channels} | ({"v": joint_count} if joint_count is not None else {})
         sizes = dict(known)
-        for axis, size in zip(axes, shape, strict=True):
-            open_letters = [letter for letter in axis if letter not in known]
-            share = math.prod(known.get(letter, 1) for letter in axis)
+        for dim, size in zip(dims, shape, strict=True):
+            open_letters = [letter for letter in dim if letter not in known]
+            share = math.prod(known.get(letter, 1) for letter in dim)
             if len(open_letters) > 1 or size % share or (not open_letters and size != share):
                 break
             if open_letters:
@@ -164,24 +169,29 @@ def _sizes(order: str, shape: Sequence[int], joint_count: int | None, has_scores
     return None
 
 
-def _likely(order: str, shape: Sequence[int], joint_count: int, has_scores: bool) -> bool:
-    """Whether it fits, with a number of people that a clip may have; of people in a row with joints there are at least two."""
-    sizes = _sizes(order, shape, joint_count, has_scores)
-    least = 2 if "mv" in order else 1
-    return sizes is not None and 0 not in sizes.values() and least <= sizes.get("m", least) <= _MOST_PEOPLE
+def _is_likely(letters: str, shape: Sequence[int], joint_count: int, channel_counts: Sequence[int]) -> bool:
+    """Tell whether the order fits with a likely number of people. People who share a dimension with joints are at least two."""
+    sizes = _sizes(letters, shape, joint_count, channel_counts)
+    least = 2 if "mv" in letters else 1
+    return sizes is not None and 0 not in sizes.values() and least <= sizes.get("m", least) <= _MAX_PERSONS
+
+
+def _columns(array: npt.NDArray[np.generic], order: DimOrder, origin: str) -> npt.NDArray[np.generic]:
+    if order.columns is None:
+        return array
+    if max(order.columns) > array.shape[-1]:
+        raise ClipError(
+            "malformed", f"{origin}: a joint has {array.shape[-1]} numbers, but column {max(order.columns)} is asked for."
+        )
+    return array[..., [column - 1 for column in order.columns]]
 
 
 def _without_first(array: npt.NDArray[np.generic], skip: int, origin: str) -> npt.NDArray[np.generic]:
     if skip and (array.ndim == 0 or array.shape[-1] <= skip):
-        raise ClipError(
-            "malformed", f"{origin}: rows of {array.shape[-1] if array.ndim else 0} numbers, of which {skip} are to be skipped."
-        )
+        width = array.shape[-1] if array.ndim else 0
+        raise ClipError("malformed", f"{origin}: rows of {width} numbers, of which {skip} are to be skipped.")
     return array[..., skip:] if skip else array
 
 
-def _read_out(order: str) -> str:
-    return ", ".join(" x ".join(_LETTERS[letter] for letter in axis) for axis in order.split(","))
-
-
-def _said(has_scores: bool) -> str:
-    return "2 or 3 numbers and a score" if has_scores else "2 or 3 numbers"
+def _in_words(letters: str) -> str:
+    return ", ".join(" x ".join(_LETTERS[letter] for letter in dim) for dim in letters.split(","))

@@ -12,27 +12,30 @@ import numpy as np
 import numpy.typing as npt
 
 from poseglot.data.quality.issues import ClipError
+from poseglot.errors import FileError
 
 
 def load_variable(path: Path, variable: str | None = None) -> npt.NDArray[Any]:
-    """A variable of a file.
+    """Load a variable of a file.
 
     Args:
-        variable: its name; None: the only array of numbers with at least two axes, both longer than one.
+        path: The file.
+        variable: Its name. None takes the only array of numbers with at least two dimensions longer than one.
 
     Raises:
-        ClipError: no MATLAB file that it reads, no such variable, or several that it may be.
+        FileError: There is no such file.
+        ClipError: It is not a MATLAB file that scipy reads, or which variable to take is not clear.
     """
     from scipy.io import loadmat
 
     try:
         held = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
     except OSError as error:
-        raise ClipError("unreadable", f"could not read {path}: {error.strerror or error}.") from error
+        raise FileError(f"could not read {path}: {error.strerror or error}.") from error
     except NotImplementedError as error:
         raise ClipError("unreadable", f"{path} is of MATLAB's version 7.3; save it with -v7.") from error
     except Exception as error:  # a damaged file makes scipy raise ValueError, TypeError, zlib.error, struct.error, ...
-        raise ClipError("unreadable", f"{path} is no whole MATLAB file ({' '.join(str(error).split())}).") from error
+        raise ClipError("unreadable", f"{path} is not a whole MATLAB file ({' '.join(str(error).split())}).") from error
     shown = ", ".join(f"{name} {np.shape(value)}" for name, value in held.items()) or "nothing"
     if variable is not None:
         if variable not in held:

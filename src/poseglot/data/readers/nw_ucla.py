@@ -1,12 +1,11 @@
 """NW-UCLA as people download it: `all_sqe.zip`, or the folder in it, of JSON files `aXX_sYY_eZZ_vNN.json`.
 
-One file is one clip: `file_name`, `skeletons` (T x 20 x 3, Kinect v1 joints in metres, camera space) and `label` (1..10). Action
-numbers 1-6, 8, 9, 11 and 12 in the names are labels 1..10 in that order. v01 and v02 are for training, v03 is the test view.
+A file is a clip: `file_name`, `skeletons` (T x 20 x 3, Kinect v1 joints in metres, camera space) and `label` (1..10). Action numbers 1-6,
+8, 9, 11 and 12 in the names are labels 1..10 in that order. v01 and v02 are for training, v03 is the test view.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import zipfile
 import zlib
@@ -15,10 +14,12 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from poseglot.data.manifest import clip_joints, clip_or_fault
+from poseglot.data.manifest import clip_joints, clip_or_issue
 from poseglot.data.quality.issues import ClipError, ClipIssue
-from poseglot.errors import PoseglotError
+from poseglot.data.readers.formats import ClipFile, ReadOptions, Recording, parse_json
+from poseglot.errors import FileError
 from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.layout import load_layout
 
 JOINTS = 20
 _NAME = re.compile(r"a(?P<action>\d\d)_s(?P<subject>\d\d)_e(?P<take>\d\d)_v(?P<view>\d\d)")
@@ -26,30 +27,41 @@ _ACTIONS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12)
 
 
 def read_source(source: Path) -> Iterator[Clip | ClipIssue]:
-    """Every clip of the zip or folder, ordered by name, or what is wrong with it.
+    """Yield every clip of the zip or folder, ordered by name, or the issue with it.
 
     Raises:
-        PoseglotError: not there, not a zip, cut short, or without clips.
+        FileError: The source is missing, not a zip, cut short, or without clips.
     """
     found = False
     for origin, stem, content in _files(source):
         found = True
-        yield clip_or_fault(partial(_named_clip, content, origin, stem), name=stem, origin=origin)
+        yield clip_or_issue(partial(_named_clip, content, origin, stem), name=stem, origin=origin)
     if not found:
-        raise PoseglotError(f"{source} holds no file named like a01_s01_e00_v01.json; is it NW-UCLA's all_sqe.zip?")
+        raise FileError(f"{source} holds no file named like a01_s01_e00_v01.json; is it NW-UCLA's all_sqe.zip?")
+
+
+def recognizes_clip(file: ClipFile) -> bool:
+    """Tell whether the file is JSON with a key `skeletons`."""
+    return isinstance(file.json, dict) and "skeletons" in file.json
+
+
+def read_clip(file: ClipFile, options: ReadOptions) -> Recording:
+    """Read a file in NW-UCLA's JSON form, whatever its name and its number of joints.
+
+    Raises:
+        ClipError: It is not JSON, not of that form, or not a valid clip.
+    """
+    clip = parse_clip(file.content, origin=file.origin)
+    return Recording(clip, load_layout("kinect20") if clip.joints.shape[2] == JOINTS else None)
 
 
 def parse_clip(content: bytes, *, origin: str, joint_count: int | None = None) -> Clip:
-    """A clip in NW-UCLA's JSON form, whatever its file is called and whatever joints it has.
+    """Parse the content of a file in NW-UCLA's JSON form.
 
     Raises:
-        ClipError: not JSON, not of that form, or not a valid clip.
+        ClipError: It is not JSON, not of that form, or not a valid clip.
     """
-    try:
-        table: Any = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        message = f"{origin} is not valid JSON ({error}); it may be cut short. Fetch or export it again."
-        raise ClipError("cut short", message) from error
+    table: Any = parse_json(content.decode("utf-8-sig", "replace"), origin)
     if not isinstance(table, dict) or "skeletons" not in table:
         raise ClipError(
             "malformed",
@@ -66,7 +78,7 @@ def parse_clip(content: bytes, *, origin: str, joint_count: int | None = None) -
 
 
 def _named_clip(content: bytes, origin: str, stem: str) -> Clip:
-    """A clip of the data set itself: name and label are checked against each other."""
+    """Parse a clip of the data set itself, whose label must fit its name."""
     match = _NAME.fullmatch(stem)
     assert match is not None
     clip = parse_clip(content, origin=origin, joint_count=JOINTS)
@@ -77,7 +89,7 @@ def _named_clip(content: bytes, origin: str, stem: str) -> Clip:
 
 
 def _files(source: Path) -> Iterator[tuple[str, str, bytes]]:
-    """(where, name without ending, content) of every file named like a clip, from a zip without unpacking it or from a folder."""
+    """Yield (origin, name without ending, content) of every file named like a clip, in a folder or a zip, which is not unpacked."""
     try:
         if source.is_dir():
             for path in sorted(source.rglob("*.json"), key=lambda path: path.name):
@@ -91,12 +103,12 @@ def _files(source: Path) -> Iterator[tuple[str, str, bytes]]:
             for name in sorted(names, key=lambda name: PurePosixPath(name).name):
                 yield f"{source}:{name}", PurePosixPath(name).stem, archive.read(name)
     except FileNotFoundError as error:
-        raise PoseglotError(f"{source} does not exist; --source takes NW-UCLA's all_sqe.zip or the folder in it.") from error
+        raise FileError(f"{source} does not exist; --source takes NW-UCLA's all_sqe.zip or the folder in it.") from error
     except zipfile.BadZipFile as error:
-        raise PoseglotError(
+        raise FileError(
             f"{source} is not a whole zip file ({error}); the download may have been cut short. Fetch it again."
         ) from error
     except (zlib.error, EOFError, UnicodeDecodeError) as error:
-        raise PoseglotError(f"{source} is damaged ({type(error).__name__}: {error}). Fetch it again.") from error
-    except (OSError, RuntimeError) as error:  # zipfile says RuntimeError of what is encrypted or packed by an unknown method
-        raise PoseglotError(f"could not read {source}: {error}.") from error
+        raise FileError(f"{source} is damaged ({type(error).__name__}: {error}). Fetch it again.") from error
+    except (OSError, RuntimeError) as error:  # zipfile raises RuntimeError for encrypted files and unknown methods
+        raise FileError(f"could not read {source}: {error}.") from error

@@ -1,12 +1,13 @@
-"""Reading pickles of strangers: containers, numbers, text and numpy arrays, and nothing else.
+"""A safe reader of untrusted pickles: containers, numbers, text and numpy arrays, and nothing else.
 
-A pickle is a program: it names functions, and reading it calls them. Here every name stands for a few lines of our own, and a name that
-is not among them ends the reading before anything is called. Not even numpy's own unpickling runs; arrays are built from the bytes in
-the file, so they are never larger than it.
+A pickle is a program: it names functions, and reading it calls them. Here every accepted name stands for a few lines of this file, and any
+other name ends the reading before anything is called. Not even numpy's own unpickling runs: arrays are built from the bytes in the file,
+so they are never larger than it.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import mmap
 import pickle
@@ -18,13 +19,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError
 
 _NUMBERS = re.compile(r"(?P<order>[<>=|]?)(?P<type>[fiu][1248]|b1|[SU]\d{1,6})")
 
 
 class PickledArray:
-    """An array as it lies in the pickle; `array()` checks it and builds it."""
+    """An array as it lies in the pickle; `array()` checks and builds it."""
 
     __slots__ = ("_axes", "_dtype", "_order", "_raw", "_shape")
 
@@ -36,10 +37,10 @@ class PickledArray:
         self._order = "F" if fortran else "C"
 
     def array(self) -> npt.NDArray[Any]:
-        """The array, read-only; it shares its memory with the pickle's bytes.
+        """Return the array, read-only. It shares its memory with the pickle's bytes.
 
         Raises:
-            PoseglotError: dtype, shape and bytes do not fit together.
+            FileError: dtype, shape and bytes do not fit together.
         """
         try:
             if isinstance(self._raw, list):
@@ -51,15 +52,15 @@ class PickledArray:
             if math.prod(self._shape) * dtype.itemsize != len(raw):
                 raise ValueError(f"{len(raw)} bytes for shape {self._shape} of {dtype}")
             array: npt.NDArray[Any] = np.frombuffer(raw, dtype)
-            # "K" is an array whose axes were transposed when it was written; its shape is the one in memory.
+            # An array of order "K" had its axes transposed when it was written; its shape is the one in memory.
             array = array.reshape(self._shape, order="F" if self._order == "F" else "C")
             return array if self._axes is None else array.transpose(self._axes)
         except (ValueError, TypeError, AttributeError, OverflowError) as error:
-            raise PoseglotError(f"an array in the pickle is damaged ({error}).") from error
+            raise FileError(f"an array in the pickle is damaged ({error}).") from error
 
 
 class _Dtype:
-    """A dtype of numbers (or of text, for scalars); of Python objects there is none."""
+    """A dtype of numbers, or of text for scalars; there is none of Python objects."""
 
     __slots__ = ("_order", "_type")
 
@@ -79,11 +80,11 @@ class _Dtype:
 
 
 class _RefusedError(Exception):
-    """The pickle asks for something that data do not need; says what."""
+    """The pickle asks for something that data do not need; the message says what."""
 
 
 class _Name:
-    """What a name in a pickle stands for. It can be called, and that is all: a pickle can set attributes of a plain function."""
+    """What a name in a pickle stands for. It can only be called, because a pickle can set attributes of a plain function."""
 
     __slots__ = ("_make",)
 
@@ -97,12 +98,12 @@ class _Name:
         raise _RefusedError("a function whose attributes are set")
 
 
-# pickle's own reader in C prepares as much room as a number in the file says, before it knows whether the file is that long. This is the
-# same reader in Python; it keeps what it has read in a dictionary, and is quick enough: some 50,000 clips in a second.
+# pickle's reader in C allocates as much memory as a number in the file says, before it knows whether the file is that long. This is the
+# same reader in Python; it keeps what it has read in a dictionary, and reads some 50,000 clips a second.
 class _Unpickler(pickle._Unpickler):
-    def __init__(self, file: mmap.mmap) -> None:
+    def __init__(self, file: Any, size: int) -> None:
         super().__init__(file, encoding="latin1")
-        self._size = self._left = len(file)
+        self._size = self._left = size
         self._names = {name: _Name(make) for name, make in self._made().items()}
 
     def find_class(self, module: str, name: str) -> Any:
@@ -123,6 +124,13 @@ class _Unpickler(pickle._Unpickler):
             ("builtins", "bytes"): lambda: b"",
             ("__builtin__", "bytes"): lambda: b"",
             ("collections", "OrderedDict"): self._empty_dictionary,
+            ("collections", "defaultdict"): self._empty_dictionary,
+            ("builtins", "list"): self._empty_list,
+            ("builtins", "set"): self._set,
+            ("builtins", "frozenset"): self._set,
+            ("__builtin__", "list"): self._empty_list,
+            ("__builtin__", "set"): self._set,
+            ("__builtin__", "frozenset"): self._set,
         }
 
     def _scalar(self, dtype: _Dtype, raw: Any) -> Any:
@@ -134,15 +142,22 @@ class _Unpickler(pickle._Unpickler):
         return bytes(self._counted(text), "latin1")
 
     def _counted(self, content: Any) -> Any:
-        """`content`, whose copies must not add up to more than the file, however often the pickle asks for one."""
+        """Return `content`, whose copies must not add up to more than the file, however often the pickle asks for one."""
         self._left -= len(content)
         if self._left < 0:
             raise _RefusedError(f"more than its {self._size:,} bytes unpacked")
         return content
 
     @staticmethod
-    def _empty_dictionary() -> dict[Any, Any]:
+    def _empty_dictionary(*_: Any) -> dict[Any, Any]:
         return {}
+
+    def _set(self, items: Any = ()) -> set[Any]:
+        return set(self._counted(items))
+
+    @staticmethod
+    def _empty_list() -> list[Any]:  # what a defaultdict names as its factory
+        return []
 
     @staticmethod
     def _refuse_call(*_: Any) -> Any:
@@ -150,24 +165,34 @@ class _Unpickler(pickle._Unpickler):
 
 
 def load_plain(path: Path) -> Any:
-    """What a pickle holds.
+    """Return what a pickle holds.
 
     Returns:
         Containers, numbers and text as they are; numpy's scalars as Python's; arrays as `PickledArray`.
 
     Raises:
-        PoseglotError: not there, not a whole pickle, or it asks for anything else; nothing in it has been executed then.
+        FileError: The file is missing, not a whole pickle, or asks for anything else. Nothing in it has been executed then.
     """
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return _Unpickler(content).load()
-    except OSError as error:
-        raise PoseglotError(f"could not read {path}: {error.strerror or error}.") from error
+            return _load(content, len(content), str(path))
+    except (OSError, ValueError) as error:  # an empty file cannot be mapped
+        raise FileError(f"could not read {path}: {getattr(error, 'strerror', None) or error}.") from error
+
+
+def parse_plain(content: bytes, origin: str) -> Any:
+    """Return what a pickle in memory holds. Errors as in `load_plain`."""
+    return _load(io.BytesIO(content), len(content), origin)
+
+
+def _load(file: Any, size: int, origin: str) -> Any:
+    try:
+        return _Unpickler(file, size).load()
     except _RefusedError as error:
-        raise PoseglotError(
-            f"{path} asks for {error}, and was not read further: a file of skeletons needs only arrays of numbers, text, lists and "
+        raise FileError(
+            f"{origin} asks for {error}, and was not read further: a file of skeletons needs only arrays of numbers, text, lists and "
             "dictionaries, and a pickle that asks for more may run a program. Nothing in it was executed."
         ) from error
-    except Exception as error:  # a damaged pickle makes its reader raise almost anything
+    except Exception as error:  # a damaged pickle can raise almost anything
         what = f"{type(error).__name__}: {error}"[:200]
-        raise PoseglotError(f"{path} is not a whole pickle ({what}). Fetch it again.") from error
+        raise FileError(f"{origin} is not a whole pickle ({what}). Fetch it again.") from error

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from poseglot.data.processes import in_order
+from poseglot.data.ingest import in_order
 from poseglot.data.synthetic.raw_ntu_clip import FAULTS, JOINTS, RawBody, RawClip, RawTruth, raw_clip, raw_file
 from poseglot.data.synthetic.raw_ntu_people import Take
 from poseglot.errors import FileError, NotFoundError, PoseglotError, SettingError

@@ -10,8 +10,8 @@ import numpy as np
 from tqdm import tqdm
 
 from poseglot.data.readers.poses import Poses
+from poseglot.data.tracking import Track, track_people
 from poseglot.errors import InputError, SettingError
-from poseglot.inference.tracking import Track, track_people
 from poseglot.inference.video.frames import Frame, VideoFile, resample_fps
 from poseglot.inference.video.person import PoseEstimator, split_channels, stack_people
 from poseglot.skeletons.clip import MIN_SCORE, Joints

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from poseglot.data.tracking import most_moving
 from poseglot.errors import InputError, SettingError
-from poseglot.inference.tracking import most_moving
 from poseglot.inference.video.drawing import draw_poses, name_parts, write_lines
 from poseglot.inference.video.estimator import needs_3d
 from poseglot.inference.video.extract import track_poses

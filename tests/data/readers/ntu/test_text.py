@@ -42,7 +42,7 @@ FIRST_JOINT = 4  # of the first body
 def refused(text: bytes) -> ClipError:
     """What `read_text` raises; the fast reader must have left it to the plain one."""
     assert _read_at_once(text) is None
-    with pytest.raises(ClipError, match=r"^f\.skeleton") as raised:
+    with pytest.raises(ClipError, match=r"f\.skeleton") as raised:
         read_text(text, "f.skeleton")
     assert "\n" not in str(raised.value) and len(str(raised.value)) < 300
     return raised.value
@@ -603,7 +603,7 @@ def mutated(draw: st.DrawFn, text: bytes = SMALL) -> bytes:
 def test_changed_files_are_refused_or_read_alike(text: bytes) -> None:
     plain = read_both(text)
     if plain is None:
-        with pytest.raises(ClipError, match=r"^f\.skeleton"):
+        with pytest.raises(ClipError, match=r"f\.skeleton"):
             read_text(text, "f.skeleton")
     else:
         assert_same(read_text(text, "f.skeleton"), plain)

@@ -1,7 +1,7 @@
-"""Recordings in the zips that people download, or in folders: which there are, and some of them read.
+"""Recordings of NTU RGB+D in the zips that people download, or in folders: an index of them, and a reader of some.
 
-Nothing is unpacked. The list of a zip's files is read once; a process that reads then goes straight to a file's place in the zip,
-as reading the list of 57,000 files again in every process would take longer than reading some hundred files.
+Nothing is unpacked. The list of a zip's files is read once. A reading process then seeks a file in the zip directly, because reading the
+list of 57,000 files again in every process would take longer than reading some hundred files.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from poseglot.data.manifest import clip_or_fault
+from poseglot.data.manifest import clip_or_issue
 from poseglot.data.quality.issues import ClipError, ClipIssue
 from poseglot.data.readers.ntu import SUFFIX, parse_clip
 from poseglot.data.readers.ntu.names import fields_of, known_incomplete
-from poseglot.errors import PoseglotError
+from poseglot.errors import FileError
 from poseglot.skeletons.clip import Clip
 
-# No recording is nearly as large; what claims to be may be made to fill the memory.
-LARGEST = 16 * 2**20
-# What a file's own header in a zip ends with: the lengths of its name and of an extra field, which come before the content.
+# No recording is nearly as large. A file that claims to be may have been made to fill the memory.
+MAX_SIZE = 16 * 2**20
+# The end of a file's local header in a zip: the lengths of its name and of an extra field, which come before the content.
 _LOCAL_HEADER = struct.Struct("<26xHH")
 _ENCRYPTED = -1
 INCOMPLETE, OTHER_CLASSES = "known to be incomplete", "of other classes"
@@ -39,12 +39,14 @@ class Member:
     """A file to read.
 
     Attributes:
-        name: of the recording.
-        source: the zip it lies in, or the file itself.
-        inner: its path in the zip; empty if it lies in a folder.
-        size: of the text, bytes.
-        offset, packed, method, mark: in the zip: where it begins, how many bytes it takes there, packed how, and its CRC-32. In a folder
-            the mark is the time of its last change.
+        name: Of the recording.
+        source: The zip, or the file itself.
+        inner: Its path in the zip; empty if it lies in a folder.
+        size: Of the text, in bytes.
+        offset: Where it begins in the zip.
+        packed: How many bytes it takes in the zip.
+        method: How it is compressed in the zip.
+        mark: Its CRC-32 in the zip; in a folder the time of its last change.
     """
 
     name: str
@@ -63,81 +65,81 @@ class Member:
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """What was found.
+    """The recordings that were found.
 
     Attributes:
-        members: to be read, ordered by name.
-        skipped: why -> names of recordings that are left out on purpose.
-        faults: of zips and names.
-        fingerprint: of all that was found, wherever it lies; another one means other files.
+        members: To be read, ordered by name.
+        skipped: Reason -> names of recordings that are left out on purpose.
+        issues: Of zips and names.
+        fingerprint: Of all files, wherever they lie; another fingerprint means other files.
     """
 
     members: tuple[Member, ...]
     skipped: dict[str, list[str]] = field(default_factory=dict)
-    faults: tuple[ClipIssue, ...] = ()
+    issues: tuple[ClipIssue, ...] = ()
     fingerprint: str = ""
 
 
 def index_sources(sources: Sequence[Path], *, classes: int) -> Index:
-    """Every recording in these zips and folders, of the first `classes` actions, without those known to be incomplete.
+    """List every recording of the first `classes` actions in zips and folders, without those known to be incomplete.
 
     Of a recording that is there several times, the first source's is taken.
 
     Raises:
-        PoseglotError: a source does not exist, or nothing is left.
+        FileError: A source does not exist, or nothing is left.
     """
-    faults: list[ClipIssue] = []
+    issues: list[ClipIssue] = []
     found: list[tuple[Member, tuple[str, int, int]]] = []
-    # A source that is named twice is one source.
+    # A source given twice counts once.
     for source in {source.resolve(): source for source in reversed(sources)}.values():
         if not source.exists():
-            raise PoseglotError(
+            raise FileError(
                 f"{source} does not exist; --source takes the zips of NTU RGB+D's skeletons, or folders with {SUFFIX} files."
             )
         try:
             listed = sorted(_files(source))
-        # zipfile says RuntimeError (NotImplementedError is one) of forms that it does not know.
+        # zipfile raises RuntimeError (of which NotImplementedError is one) for forms that it does not know.
         except (zipfile.BadZipFile, ValueError, RuntimeError) as error:
             message = f"{source} is not a whole zip file ({error}); fetch it again."
-            faults.append(ClipIssue(source.name, str(source), "unreadable", message))
+            issues.append(ClipIssue(source.name, str(source), "unreadable", message))
             continue
         except OSError as error:
-            faults.append(
+            issues.append(
                 ClipIssue(source.name, str(source), "unreadable", f"could not read {source}: {error.strerror or error}.")
             )
             continue
         if not listed:
-            faults.append(ClipIssue(source.name, str(source), "empty", f"{source} holds no {SUFFIX} file."))
-        # Where a source lies is no mark, so that a set may be moved.
+            issues.append(ClipIssue(source.name, str(source), "empty", f"{source} holds no {SUFFIX} file."))
+        # The place of a source is not part of the fingerprint, so that a set may be moved.
         marks = [(member.inner or os.path.relpath(member.source, source), member.size, member.mark) for member in listed]
         found = [*zip(listed, marks, strict=True), *found]
     found.sort(key=lambda pair: pair[0].name)
     fingerprint = hashlib.sha256(repr([mark for _, mark in found]).encode()).hexdigest()
-    members, skipped, own_faults = _sift([member for member, _ in found], classes)
-    faults += own_faults
+    members, skipped, name_issues = _sift([member for member, _ in found], classes)
+    issues += name_issues
     if not members:
-        details = "".join(f"\n  {fault.message}" for fault in faults[:5])
+        details = "".join(f"\n  {issue.message}" for issue in issues[:5])
         left_out = "".join(f"\n  {len(names):,} {why}" for why, names in skipped.items())
-        raise PoseglotError(f"there is no recording of {classes} classes in {', '.join(map(str, sources))}.{details}{left_out}")
-    return Index(tuple(members), skipped, tuple(faults), fingerprint)
+        raise FileError(f"there is no recording of {classes} classes in {', '.join(map(str, sources))}.{details}{left_out}")
+    return Index(tuple(members), skipped, tuple(issues), fingerprint)
 
 
 def _sift(found: Iterable[Member], classes: int) -> tuple[list[Member], dict[str, list[str]], list[ClipIssue]]:
     incomplete = known_incomplete()
     members: list[Member] = []
     skipped: dict[str, list[str]] = {}
-    faults = []
+    issues = []
     before = None
     for member in found:
         fields = fields_of(member.name)
         if not fields:
             message = f"{member.origin} is not named like a recording (S001C001P001R001A001{SUFFIX})."
-            faults.append(ClipIssue(member.name, member.origin, "malformed", message))
+            issues.append(ClipIssue(member.name, member.origin, "malformed", message))
         elif before is not None and before.name == member.name:
-            # What is left out may be there as often as it likes.
+            # Recordings that are left out may be there several times.
             if members and members[-1] is before:
                 message = f"{member.origin} is there twice; {before.origin} is taken."
-                faults.append(ClipIssue(member.name, member.origin, "duplicate", message))
+                issues.append(ClipIssue(member.name, member.origin, "duplicate", message))
             continue
         elif member.name in incomplete:
             skipped.setdefault(INCOMPLETE, []).append(member.name)
@@ -146,15 +148,15 @@ def _sift(found: Iterable[Member], classes: int) -> tuple[list[Member], dict[str
         else:
             members.append(member)
         before = member
-    return members, skipped, faults
+    return members, skipped, issues
 
 
 def _files(source: Path) -> Iterator[Member]:
-    """Every file of a zip or a folder that ends as recordings do; or a file itself."""
+    """Yield every file of a zip or a folder that ends as recordings do; or the file itself."""
     if source.is_dir() or source.suffix == SUFFIX:
         for path in source.rglob(f"*{SUFFIX}") if source.is_dir() else [source]:
-            if not path.name.startswith("._"):  # what macOS leaves beside files
-                # A link that leads nowhere is listed, too, and found out when it is read.
+            if not path.name.startswith("._"):  # macOS leaves these beside files
+                # A dead link is listed, too, and becomes an issue when it is read.
                 status = path.stat() if path.exists() else path.lstat()
                 yield Member(path.stem, str(path), "", status.st_size, mark=status.st_mtime_ns)
         return
@@ -168,8 +170,8 @@ def _files(source: Path) -> Iterator[Member]:
 
 
 def read_members(members: Sequence[Member]) -> list[Clip | ClipIssue]:
-    """These recordings after the whole chain, each a clip or what is wrong with it."""
-    return [clip_or_fault(partial(_clip, member), name=member.name, origin=member.origin) for member in members]
+    """Read and preprocess these recordings; each becomes a clip or an issue."""
+    return [clip_or_issue(partial(_clip, member), name=member.name, origin=member.origin) for member in members]
 
 
 def _clip(member: Member) -> Clip:
@@ -180,20 +182,20 @@ def _clip(member: Member) -> Clip:
 
 
 def _content(member: Member) -> bytes:
-    if member.size > LARGEST:
-        raise ClipError("unreadable", f"{member.origin} has {member.size:,} bytes, which no recording has.")
+    if member.size > MAX_SIZE:
+        raise ClipError("unreadable", f"{member.origin} has {member.size:,} bytes, more than any recording has.")
     if not member.inner:
         return Path(member.source).read_bytes()
     if member.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         how = "is encrypted" if member.method == _ENCRYPTED else f"is packed by method {member.method}"
         raise ClipError("unreadable", f"{member.origin} {how}, which cannot be read; pack it anew, or give its folder.")
     if max(member.packed, member.offset) > Path(member.source).stat().st_size:
-        raise ClipError("unreadable", f"{member.origin} is not where the zip's list says; fetch it again.")
+        raise ClipError("unreadable", f"{member.origin} is not where the zip's index says; fetch it again.")
     with open(member.source, "rb") as file:
         file.seek(member.offset)
         header = file.read(_LOCAL_HEADER.size)
         if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\3\4"):
-            raise ClipError("unreadable", f"{member.origin} is not where the zip's list says; fetch it again.")
+            raise ClipError("unreadable", f"{member.origin} is not where the zip's index says; fetch it again.")
         file.seek(sum(_LOCAL_HEADER.unpack(header)), 1)
         content = file.read(member.packed)
     library = _zlib()
@@ -209,7 +211,7 @@ def _content(member: Member) -> bytes:
 
 @functools.cache
 def _zlib() -> Any:
-    """Python's own zlib, or ISA-L's (the extra `fast`), which does the same in half the time."""
+    """Return Python's zlib, or ISA-L's (the extra `fast`), which takes half the time."""
     try:
         return importlib.import_module("isal.isal_zlib")
     except ImportError:

@@ -1,6 +1,6 @@
 """Names of recordings, `SsssCcccPpppRrrrAaaa`: setup, camera, performer (our subject), replication and action.
 
-Which of them miss skeletons is known and packaged.
+The list of recordings that miss skeletons is packaged.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _NAME = re.compile(r"S(?P<setup>\d{3})C(?P<camera>\d{3})P(?P<subject>\d{3})R(?P<
 
 
 class NameFields(TypedDict, total=False):
-    """What a name says, as the fields of a `Clip`."""
+    """The fields of a `Clip` that a name gives."""
 
     label: int
     subject: int
@@ -22,7 +22,7 @@ class NameFields(TypedDict, total=False):
 
 
 def fields_of(name: str) -> NameFields:
-    """Label, subject, camera and setup of a recording by its name; nothing where the name is not of NTU's form."""
+    """Return label, subject, camera and setup of a recording by its name; nothing if the name is not of NTU's form."""
     match = _NAME.fullmatch(name)
     if match is None or "000" in match.groups():  # all are counted from 1
         return {}
@@ -35,6 +35,6 @@ def fields_of(name: str) -> NameFields:
 
 
 def known_incomplete() -> frozenset[str]:
-    """The 535 recordings that the data set's authors list as missing skeletons (302 of NTU RGB+D 60, 233 more of 120)."""
+    """Return the 535 recordings that the data set's authors list as missing skeletons (302 of NTU RGB+D 60, 233 more of 120)."""
     text = (resources.files("poseglot.data") / "benchmarks" / "ntu-missing.txt").read_text(encoding="ascii")
     return frozenset(text.split())

@@ -5,12 +5,12 @@
     per body    10 values, the first the body's id; the number of joints (25); then a line of 12 values for each joint,
                 of which the first three are x, y, z in metres
 
-Ids are kept as text: real ones have 17 digits, and two of them can be equal as float64. Of the other values only the
-number in a line is checked (Kinect writes things like -1.#IND into the columns of depth and color).
+Ids are kept as text: real ones have 17 digits, and two of them can be equal as float64. Of the other values only their number in a line
+is checked (Kinect writes values like -1.#IND into the columns of depth and color).
 
-There are two readers. `read_plainly` goes line by line and says what is wrong and where. `read_text` finds all separators of the file
-at once and reads all coordinates at once, many times faster; whatever surprises it, it leaves to the plain one, so that both
-accept the same files and give the same numbers.
+There are two readers. `read_plainly` goes line by line and says what is wrong and where. `read_text` finds all separators at once and
+parses all coordinates at once, many times faster. It leaves any unusual file to the plain reader, so that both accept the same files and
+give the same numbers.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from poseglot.data.readers.ntu.decimals import WINDOW, read_decimal, read_decima
 
 JOINTS = 25
 _BODY_VALUES, _JOINT_VALUES = 10, 12
-# Metres from the sensor; what is further away is no measurement, and much further float32 arithmetic would overflow.
-_FARTHEST = 1e6
-# What programs write for numbers that are none: nan, -nan(ind), inf, -1.#IND, 1.#QNAN.
+# Metres from the sensor. No measurement is further away, and float32 arithmetic would overflow much further.
+_MAX_DISTANCE = 1e6
+# What programs write for missing numbers: nan, -nan(ind), inf, -1.#IND, 1.#QNAN.
 _NOT_FINITE = re.compile(rb"[+-]?(nan(\(\w*\))?|inf(inity)?|\d\.#[A-Z]+\d*)", re.IGNORECASE)
 
 
@@ -37,7 +37,7 @@ class Body:
     """One tracked body.
 
     Attributes:
-        id: as it is written.
+        id: As it is written.
         frames: (n,) int64, the frames it is in, ascending, counted from 0.
         joints: (n, 25, 3) float32, camera space, metres.
     """
@@ -49,11 +49,11 @@ class Body:
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """A file.
+    """The content of a file.
 
     Attributes:
-        frames: how many there are, with and without bodies.
-        bodies: in the order in which they appear.
+        frames: How many there are, with and without bodies.
+        bodies: In the order in which they appear.
     """
 
     frames: int
@@ -61,28 +61,27 @@ class Recording:
 
 
 def read_text(text: bytes, origin: str) -> Recording:
-    """A file's content, checked.
+    """Parse the content of a file.
 
     Raises:
-        ClipError: not of the format; the message says what was found in which line.
+        ClipError: It is not of the format; the message says what was found in which line.
     """
     found = _read_at_once(text)
     return found if found is not None else read_plainly(text, origin)
 
 
-# --- the fast way ----------------------------------------------------------------------------------------------------------
+# --- the fast reader ---------------------------------------------------------------------------------------------------------
 
 
 def _read_at_once(text: bytes) -> Recording | None:
-    """The recording, or None if anything is unusual: then the plain reader decides."""
+    """Return the recording, or None if anything is unusual; the plain reader then decides."""
     lines = _lines_of(text)
     walked = _walk(text, lines.starts.tolist(), lines.ends.tolist()) if lines is not None else None
     if lines is None or walked is None:
         return None
     frames, ids, body_frames, body_lines = walked
-    # Each body has a line of its values, one with the number of joints, and the joints; all other lines hold a count, which
-    # `_walk` has read. Is the number of spaces right in all, and do every line's first and last space lie inside it, then
-    # each line has its own.
+    # Each body has a line of its values, one with the number of joints, and the joints. All other lines hold a count, which `_walk` has
+    # read. If the total number of spaces is right, and every line's first and last space lie inside it, each line has its own.
     joint_lines = body_lines[:, None] + 2 + np.arange(JOINTS)
     gaps = np.zeros(len(lines.ends), dtype=np.int64)
     gaps[joint_lines] = _JOINT_VALUES - 1
@@ -100,14 +99,14 @@ def _read_at_once(text: bytes) -> Recording | None:
         values = read_decimals(text, starts.ravel(), space.ravel())
     except ValueError:
         return None
-    if np.abs(values).max() > _FARTHEST:
+    if np.abs(values).max() > _MAX_DISTANCE:
         return None
     rows = values.astype(np.float32).reshape(-1, JOINTS, 3)
     return None if _is_anybody_twice(ids, body_frames) else _recording(frames, ids, body_frames, rows)
 
 
 @dataclass(frozen=True, eq=False)
-class _Places:
+class _Positions:
     """Where the lines of a text start and end (without their line ends), and where its spaces are."""
 
     starts: npt.NDArray[np.int64]
@@ -115,8 +114,8 @@ class _Places:
     spaces: npt.NDArray[np.int64]
 
 
-def _lines_of(text: bytes) -> _Places | None:
-    """None if anything but single spaces and line ends (LF or CRLF) separates the values."""
+def _lines_of(text: bytes) -> _Positions | None:
+    """Return None if anything but single spaces and line ends (LF or CRLF) separates the values."""
     characters = np.frombuffer(text, np.uint8)
     is_space = characters == ord(" ")
     spaces, breaks = np.flatnonzero(is_space), np.flatnonzero(characters == ord("\n"))
@@ -131,11 +130,11 @@ def _lines_of(text: bytes) -> _Places | None:
     returned = characters[breaks - 1] == ord("\r")
     if np.count_nonzero(returned) != blanks:
         return None
-    return _Places(starts, breaks - returned, spaces)
+    return _Positions(starts, breaks - returned, spaces)
 
 
 def _walk(text: bytes, starts: list[int], ends: list[int]) -> tuple[int, list[str], list[int], npt.NDArray[np.int64]] | None:
-    """From count to count through the file: how many frames, and of each body its id, its frame and its line."""
+    """Go from count to count through the file. Return the number of frames, and each body's id, frame and line."""
     ids: list[str] = []
     body_frames: list[int] = []
     body_lines: list[int] = []
@@ -170,7 +169,7 @@ def _walk(text: bytes, starts: list[int], ends: list[int]) -> tuple[int, list[st
 
 
 def _is_count(token: bytes) -> bool:
-    """Digits, and no more of them than any count has."""
+    """Tell whether a token is a count: digits, and not too many."""
     return token.isdigit() and len(token) <= 9
 
 
@@ -179,19 +178,19 @@ def _is_anybody_twice(ids: list[str], body_frames: list[int]) -> bool:
 
 
 def _recording(frames: int, ids: list[str], body_frames: list[int], rows: npt.NDArray[np.float32]) -> Recording:
-    """Rows (n, 25, 3), gathered by body."""
-    places: dict[str, list[int]] = {}
+    """Gather rows (n, 25, 3) by body."""
+    rows_of: dict[str, list[int]] = {}
     for row, name in enumerate(ids):
-        places.setdefault(name, []).append(row)
+        rows_of.setdefault(name, []).append(row)
     frame_of = np.array(body_frames, dtype=np.int64)
-    return Recording(frames, tuple(Body(name, frame_of[own], rows[own]) for name, own in places.items()))
+    return Recording(frames, tuple(Body(name, frame_of[own], rows[own]) for name, own in rows_of.items()))
 
 
-# --- the plain way ---------------------------------------------------------------------------------------------------------
+# --- the plain reader --------------------------------------------------------------------------------------------------------
 
 
 class _Lines:
-    """The lines of a file one after the other, each a list of values."""
+    """The lines of a file, one after the other, each a list of values."""
 
     def __init__(self, text: bytes, origin: str) -> None:
         self._lines = text.rstrip().split(b"\n")
@@ -203,7 +202,7 @@ class _Lines:
         return self.number == len(self._lines)
 
     def values(self, what: str, count: int, kind: Kind = "malformed") -> list[bytes]:
-        """The values of the next line, which must be `count`; `kind` is what to call it if they are not."""
+        """Return the `count` values of the next line; another number is an error of that kind."""
         if self.ended:
             raise self.error("cut short", f"the file ends here, before {what}; fetch it again")
         self.number += 1
@@ -213,14 +212,14 @@ class _Lines:
         return found
 
     def count(self, what: str, kind: Kind = "malformed") -> int:
-        """The count that makes up the next line."""
+        """Return the count that makes up the next line."""
         found = self.values(what, 1, kind)
         if not _is_count(found[0]):
             raise self.unexpected(what, found, kind)
         return int(found[0])
 
     def unexpected(self, what: str, found: list[bytes], kind: Kind = "malformed") -> ClipError:
-        """What to raise when a line is not what it should be. In the last line that is the mark of a file that was cut."""
+        """Return the error for an unexpected line. An unexpected last line means that the file was cut."""
         if self.ended:
             return self.error("cut short", f"the file ends with {_shown(*found)}, where {what} should be; fetch it again")
         return self.error(kind, f"expected {what}, found {_shown(*found)}")
@@ -230,13 +229,13 @@ class _Lines:
 
 
 def _shown(*values: bytes) -> str:
-    """Values for a message: no longer than a line, whatever they are."""
+    """Return values for a message, shortened."""
     shown = b" ".join(values)
     return repr((shown if len(shown) <= 40 else shown[:40] + b"...").decode("ascii", "backslashreplace"))
 
 
 def read_plainly(text: bytes, origin: str) -> Recording:
-    """A file's content line by line, the slow way. Arguments and errors as in `read_text`."""
+    """Parse the content of a file line by line, slowly. Arguments and errors as in `read_text`."""
     if not text.strip():
         raise ClipError("empty", f"{origin} is empty.")
     lines = _Lines(text, origin)
@@ -245,7 +244,7 @@ def read_plainly(text: bytes, origin: str) -> Recording:
     body_frames: list[int] = []
     joints: list[list[list[float]]] = []
     for frame in range(frames):
-        # A line of another form in these places means, most often, that a frame has more or fewer bodies than it says.
+        # An unexpected line here mostly means that a frame has more or fewer bodies than it says.
         bodies = lines.count(f"the number of bodies in frame {frame + 1} of {frames}", "body count" if frame else "malformed")
         present = set()
         for body in range(bodies):
@@ -272,7 +271,7 @@ def read_plainly(text: bytes, origin: str) -> Recording:
 
 
 def _joint(lines: _Lines, joint: int) -> list[float]:
-    """x, y and z in the next line."""
+    """Return x, y and z of the next line."""
     what = f"the {_JOINT_VALUES} values of joint {joint + 1}"
     found = lines.values(what, _JOINT_VALUES)
     values = []
@@ -283,7 +282,7 @@ def _joint(lines: _Lines, joint: int) -> list[float]:
             if not _NOT_FINITE.fullmatch(token):
                 raise lines.unexpected(f"{what} (first x, y and z)", found) from None
             value = np.inf
-        if abs(value) > _FARTHEST:
-            raise lines.error("not finite", f"joint {joint + 1} is at {_shown(token)} (metres), which is no place")
+        if abs(value) > _MAX_DISTANCE:
+            raise lines.error("not finite", f"joint {joint + 1} is at {_shown(token)} metres, which is no position")
         values.append(value)
     return values

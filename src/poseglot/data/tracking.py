@@ -8,7 +8,8 @@ sizes, so that it holds for metres and pixels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,7 +17,10 @@ import numpy.typing as npt
 
 from poseglot.skeletons.clip import Clip, Joints
 
+_LOGGER = logging.getLogger("poseglot.data")
 MAX_DISTANCE = 0.5
+# The longest gap, in frames, after which a person without an identity is still taken for the same.
+MAX_GAP = 15
 Matrix = npt.NDArray[np.float64]
 
 
@@ -54,16 +58,18 @@ def track_people(
     max_distance: float = MAX_DISTANCE,
     has_scores: bool = False,
     num_dims: int | None = None,
+    fill: bool = True,
 ) -> list[Track]:
     """Return the tracks of a recording, in the order in which they begin.
 
     Args:
         found: The people (D, V, C) of each frame, in any order.
-        max_gap: The longest gap to fill, in frames.
+        max_gap: The longest gap within a track, in frames.
         min_length: Shorter tracks are dropped.
         max_distance: The largest distance from the last pose of a track, in body sizes (the diagonal of that pose's bounding box).
         has_scores: Whether the last channel is the confidence in each joint. A joint of confidence 0, or at zero, is missing.
         num_dims: The number of leading channels that are coordinates; by default all but the score. The others are carried along.
+        fill: Whether gaps are interpolated. Otherwise they stay zero.
     """
     tracks: list[_OpenTrack] = []
     open_tracks: list[_OpenTrack] = []
@@ -80,7 +86,7 @@ def track_people(
         begun = [_OpenTrack([frame], [people[column]]) for column in sorted(unmatched)]
         tracks += begun
         open_tracks += begun
-    filled = [Track(track.frames[0], _interpolate(track)) for track in tracks]
+    filled = [Track(track.frames[0], _interpolate(track) if fill else _with_gaps(track)) for track in tracks]
     return [track for track in filled if len(track.joints) >= min_length]
 
 
@@ -157,3 +163,84 @@ def _interpolate(track: _OpenTrack) -> Joints:
     present = (poses != 0).any(axis=-1, keepdims=True)
     result: Joints = np.where(present[before] & present[after], filled, 0).astype(np.float32)
     return result
+
+
+def _with_gaps(track: _OpenTrack) -> Joints:
+    """Return joints (T, V, C), zero in gaps."""
+    frames = np.array(track.frames)
+    result = np.zeros((frames[-1] - frames[0] + 1, *track.poses[0].shape), dtype=np.float32)
+    result[frames - frames[0]] = np.stack(track.poses)
+    return result
+
+
+def people_of_frames(
+    frames: Sequence[Sequence[tuple[Hashable | None, Joints]]],
+    *,
+    joint_count: int,
+    channels: int,
+    has_scores: bool,
+    origin: str,
+) -> Joints:
+    """Make joints (M, T, V, C) of people found frame by frame.
+
+    Args:
+        frames: The people of each frame, as (identity or None, joints (V, C)). Without identities people are tracked.
+        joint_count: V.
+        channels: C.
+        has_scores: Whether the last channel is the confidence in each joint.
+        origin: What messages call the recording.
+
+    Returns:
+        One row for each person, zero where somebody is absent; one empty row if nobody was found.
+    """
+    dims = channels - has_scores
+    there = [[(identity, pose) for identity, pose in people if pose[:, :dims].any()] for people in frames]
+    identities = {identity: None for people in there for identity, _ in people}
+    unique = all(len({identity for identity, _ in people}) == len(people) for people in there)
+    if None not in identities and unique:
+        rows = {identity: row for row, identity in enumerate(identities)}
+        joints = np.zeros((max(1, len(rows)), len(frames), joint_count, channels), dtype=np.float32)
+        for frame, people in enumerate(there):
+            for identity, pose in people:
+                joints[rows[identity], frame] = pose
+    else:
+        poses = [np.stack([pose for _, pose in people]) if people else np.zeros((0, joint_count, channels)) for people in there]
+        tracks = track_people([pose.astype(np.float32) for pose in poses], max_gap=MAX_GAP, has_scores=has_scores, fill=False)
+        joints = stack_tracks(tracks, len(frames)) if tracks else np.zeros((1, len(frames), joint_count, channels), np.float32)
+    return join_absent(joints, has_scores=has_scores, origin=origin)
+
+
+def join_absent(joints: Joints, *, has_scores: bool = False, origin: str = "the clip") -> Joints:
+    """Join people who are never in one frame: trackers give a person a new identity after losing them.
+
+    Args:
+        joints: (M, T, V, C), zero where somebody is absent.
+        has_scores: Whether the last channel is the confidence in each joint.
+        origin: What messages call the clip.
+
+    Returns:
+        (M', T, V, C), M' <= M, people in the order in which they appear. Among several people who could be continued, the nearest pose is.
+    """
+    dims = joints.shape[-1] - has_scores
+    there: npt.NDArray[np.bool_] = np.any(joints[..., :dims], axis=(2, 3))  # (M, T)
+    present = np.flatnonzero(there.any(axis=1))
+    if len(joints) == 1 or len(present) == 0:
+        return joints[:1] if len(present) == 0 else joints
+    rows: list[Joints] = []
+    for person in sorted(present, key=lambda row: int(there[row].argmax())):
+        free = [row for row in rows if not (np.any(row[..., :dims], axis=(1, 2)) & there[person]).any()]
+        if free:
+            nearest = min(free, key=lambda row: _leap(row, joints[person], dims, has_scores))
+            nearest[there[person]] = joints[person, there[person]]
+        else:
+            rows.append(np.where(there[person][:, None, None], joints[person], np.float32(0)))
+    if len(rows) < len(present):
+        _LOGGER.info("%s: %d identities that never meet were joined to %d", origin, len(present), len(rows))
+    return np.stack(rows).astype(np.float32)
+
+
+def _leap(row: Joints, other: Joints, dims: int, has_scores: bool) -> float:
+    """Return the distance between the last pose of a row and the first of another, in body sizes."""
+    last = row[np.flatnonzero(row[..., :dims].any(axis=(1, 2)))[-1]]
+    first = other[np.flatnonzero(other[..., :dims].any(axis=(1, 2)))[0]]
+    return _distance(last, first, has_scores)

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from poseglot.inference.tracking import assign, detections, stack_tracks, track_people
+from poseglot.data.tracking import assign, detections, stack_tracks, track_people
 from poseglot.skeletons.clip import Joints
 
 pytestmark = pytest.mark.base

@@ -1,0 +1,207 @@
+"""Files that hold one array each, one clip a file: `.npy`, MATLAB's `.mat`, and tables of numbers (`.txt`, `.csv`, ...).
+
+The order of the dimensions is given, or is the one order that fits (`dim_order.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from poseglot.data.manifest import clip_joints, spread
+from poseglot.data.quality.issues import ClipError
+from poseglot.data.readers.dim_order import NATIVE, DimOrder, arrange, find_order, without_skipped
+from poseglot.data.readers.folder import folder_source, list_folder
+from poseglot.data.readers.formats import ClipFile, ReadOptions, Recording, Source
+from poseglot.data.readers.matlab import load_variable
+from poseglot.data.readers.number_table import is_number_table, joint_columns, parse_numbers
+from poseglot.data.readers.selection import joints_by_name
+from poseglot.errors import PoseglotError, SettingError
+from poseglot.files import load_array
+from poseglot.skeletons.clip import Clip, Joints
+from poseglot.skeletons.layout import Layout
+
+_ENDINGS = {"npy": (".npy",), "mat": (".mat",), "txt": (".txt", ".csv", ".tsv", ".dat")}
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """The array of a file.
+
+    Attributes:
+        array: As it lies in the file; (T, V, C) if its columns were found by name.
+        named: Whether they were.
+    """
+
+    array: npt.NDArray[Any]
+    named: bool = False
+
+
+def recognizes(file: ClipFile) -> bool:
+    """Tell whether the file is an array or a table of numbers, or text in UTF-16, which is refused by name."""
+    return file.ending in (".npy", ".mat") or b"\0" in file.head[:200] or is_number_table(file.lines)
+
+
+def read(file: ClipFile, options: ReadOptions) -> Recording:
+    """Read the clip in a file.
+
+    Raises:
+        FileError: There is no such file, or it is damaged.
+        ClipError: It does not hold joints.
+    """
+    kind = next(kind for kind, endings in _ENDINGS.items() if file.ending in endings)
+    order = DimOrder(options.dim_order, options.skip, options.columns)
+    has_scores = bool(options.has_scores)
+    loaded = load_file(file.path, kind=kind, variable=options.variable, layout=options.layout)
+    joints = _joints(loaded, order, joint_count=options.count, has_scores=has_scores, origin=file.origin)
+    return Recording(Clip(joints, name=file.path.stem, has_scores=has_scores))
+
+
+def read_source(
+    sources: Sequence[Path],
+    *,
+    kind: str,
+    name: str,
+    layout: Layout,
+    classes: Sequence[str] | None = None,
+    test_subjects: Sequence[int] | None = None,
+    has_scores: bool = False,
+    names: str | None = None,
+    dim_order: str | None = None,
+    skip: int = 0,
+    columns: Sequence[int] | None = None,
+    scale: float = 1.0,
+    variable: str | None = None,
+) -> Source:
+    """Open a folder of array files.
+
+    Args:
+        sources: The folder.
+        kind: `npy`, `mat` or `txt`.
+        name: Of the data set.
+        layout: Of the joints.
+        classes: As in `make_manifest`.
+        test_subjects: As in `make_manifest`.
+        has_scores: Whether the last channel is the confidence in each joint.
+        names: As in `list_folder`.
+        dim_order: As in `DimOrder`.
+        skip: As in `DimOrder`.
+        columns: As in `DimOrder`.
+        scale: Factor on the coordinates.
+        variable: Of MATLAB files (`load_variable`).
+
+    Raises:
+        PoseglotError: As in `list_folder` and `folder_source`, or no file holds joints.
+    """
+    listing = list_folder(sources[0], _ENDINGS[kind], names=names)
+    load = partial(load_file, kind=kind, variable=variable, layout=layout)
+    order: DimOrder | None = DimOrder(dim_order, skip, None if columns is None else tuple(columns))
+    if order is not None and dim_order is None:
+        order = _common_order([Path(entry.origin) for entry in listing.entries], load, order, layout, has_scores)
+
+    def joints(path: Path) -> Joints:
+        found = _joints(load(path), order, joint_count=len(layout), has_scores=has_scores, origin=str(path))
+        if scale != 1:
+            found[..., : found.shape[-1] - has_scores] *= np.float32(scale)
+        return found
+
+    return folder_source(
+        listing,
+        joints,
+        name=name,
+        layout=layout,
+        classes=classes,
+        test_subjects=test_subjects,
+        has_scores=has_scores,
+        described={"format": kind, **({"dim_order": order.order} if order and order.order else {})},
+    )
+
+
+def load_file(path: Path, *, kind: str, variable: str | None = None, layout: Layout | None = None) -> Loaded:
+    """Load the array in a file.
+
+    Raises:
+        FileError: There is no such file, or it is damaged.
+        ClipError: It holds no array of numbers, or a joint of the layout is not among its named columns.
+    """
+    if kind == "npy":
+        return Loaded(load_array(path))
+    if kind == "mat":
+        return Loaded(load_variable(path, variable))
+    table = parse_numbers(ClipFile(path).text, origin=str(path))
+    named = joint_columns(table.names)
+    return Loaded(_by_name(table.rows, named, layout, str(path)), True) if named else Loaded(table.rows)
+
+
+def _by_name(
+    rows: npt.NDArray[np.float64], named: dict[str, dict[str, int]], layout: Layout | None, origin: str
+) -> npt.NDArray[np.float64]:
+    """Return the named columns as (T, V, C), in the order of the layout or, without one, of the header."""
+    joints = list(named)
+    if layout is not None:
+        if sorted(joints, key=len) and all(joint.isdigit() for joint in joints):
+            numbers = sorted(joints, key=int)
+            if len(numbers) != len(layout):
+                raise ClipError(
+                    "joint count", f"{origin}: {len(numbers)} joints in the header, but the layout has {len(layout)}."
+                )
+            joints = numbers
+        else:
+            found = joints_by_name(joints, layout)
+            missing = [joint for joint in layout.joints if joint not in found]
+            if missing:
+                raise ClipError(
+                    "joint count",
+                    f"{origin}: its header names no {', '.join(missing)} of layout {layout.name}; it has {', '.join(joints)}.",
+                )
+            joints = [joints[found[joint]] for joint in layout.joints]
+    axes = [axis for axis in ("x", "y", "z", "score") if all(axis in named[joint] for joint in joints)]
+    return np.stack([rows[:, [named[joint][axis] for axis in axes]] for joint in joints], axis=1)
+
+
+def _common_order(paths: Sequence[Path], load: Any, order: DimOrder, layout: Layout, has_scores: bool) -> DimOrder | None:
+    """Return the order that most of some files from all over the set are in; None if it is the default one.
+
+    Raises:
+        SettingError: Several orders fit.
+    """
+    shapes, first = list[tuple[int, ...]](), None
+    for path in spread(paths):
+        try:
+            loaded: Loaded = load(path)
+        except PoseglotError:
+            continue  # becomes an issue of the file when it is read
+        if not loaded.named:
+            shapes.append(without_skipped(loaded.array.shape, order.skip))
+            first = first or path
+    if first is None:
+        return None
+    try:
+        found = find_order(shapes, order, joint_count=len(layout), has_scores=has_scores, origin=str(first))
+    except ClipError as error:
+        if error.kind == "joint count":
+            return order  # the issue of each file says more
+        raise SettingError(str(error)) from error
+    is_default = found in NATIVE and not order.skip and order.columns is None
+    return None if is_default else DimOrder(found, order.skip, order.columns)
+
+
+def _joints(loaded: Loaded, order: DimOrder | None, *, joint_count: int | None, has_scores: bool, origin: str) -> Joints:
+    array = loaded.array
+    if loaded.named:
+        if array.shape[-1] == 3 + (not has_scores) and not has_scores:
+            array = array[..., :3]  # a score that nobody asked for
+    elif order is not None:
+        try:
+            array = arrange(array, order, joint_count=joint_count, has_scores=has_scores, origin=origin)
+        except ClipError as error:
+            if order.order is not None or array.ndim not in (3, 4) or error.kind != "joint count":
+                raise
+            # Read in the default order, the array yields the more exact message.
+    return clip_joints(array, joint_count=joint_count, has_scores=has_scores, origin=origin)

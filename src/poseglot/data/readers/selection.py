@@ -1,0 +1,131 @@
+"""From a recording to the joints that were asked for: by layout and name, with or without scores, in the asked-for units."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from poseglot.data.quality.issues import ClipError
+from poseglot.data.readers.formats import ReadOptions, Recording
+from poseglot.errors import PoseglotError
+from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.layout import Layout
+from poseglot.skeletons.mapping import SYNONYMS, map_layout
+
+_LOGGER = logging.getLogger("poseglot.data")
+# The centre of a body is hardly seen when its score is 0 in more than this share of the frames.
+_CENTRE_UNSEEN = 0.5
+
+
+def select_joints(recording: Recording, options: ReadOptions, *, origin: str) -> Recording:
+    """Return the recording with the joints, channels and units that the options ask for.
+
+    Raises:
+        ClipError: A joint of the layout is not in the recording, or its number of joints is another.
+    """
+    recording = _of_layout(recording, options, origin)
+    clip = recording.clip
+    joints = clip.joints
+    if clip.has_scores and options.has_scores is False:
+        joints = joints[..., :-1]
+        clip = replace(clip, has_scores=False)
+    if options.num_dims == 2 and joints.shape[-1] - clip.has_scores == 3:
+        joints = np.concatenate([joints[..., :2], joints[..., 3:]], axis=-1)
+    if options.scale != 1:
+        dims = joints.shape[-1] - clip.has_scores
+        joints = np.concatenate([joints[..., :dims] * np.float32(options.scale), joints[..., dims:]], axis=-1)
+    there = joints[..., : joints.shape[-1] - clip.has_scores].any(axis=(1, 2, 3))
+    if there.any() and not there.all():  # a person who is zero throughout is absent
+        joints = joints[there]
+    return replace(recording, clip=replace(clip, joints=np.require(joints, np.float32, ["C", "W"])))
+
+
+def _of_layout(recording: Recording, options: ReadOptions, origin: str) -> Recording:
+    clip, layout = recording.clip, options.layout
+    count = clip.joints.shape[2]
+    if layout is not None and recording.layout is not None and recording.layout.joints != layout.joints:
+        try:
+            mapping = map_layout(recording.layout, layout)
+        except PoseglotError:
+            mapping = None
+        if mapping is None or any(joint.how != "copied" for joint in mapping.joints):
+            raise ClipError(
+                "joint count",
+                f"{origin}: {count} joints in a frame, of layout {recording.layout.name}, but the layout {layout.name} has {len(layout)}.",
+            )
+        return Recording(replace(clip, joints=mapping.apply(clip.joints, has_scores=clip.has_scores)), layout)
+    if layout is not None and recording.joint_names:
+        chosen = joints_by_name(recording.joint_names, layout)
+        missing = [joint for joint in layout.joints if joint not in chosen]
+        if missing:
+            raise ClipError(
+                "joint count",
+                f"{origin} has no joint named {', '.join(missing)} of layout {layout.name}; it has "
+                f"{', '.join(recording.joint_names)}.",
+            )
+        return Recording(replace(clip, joints=clip.joints[:, :, [chosen[joint] for joint in layout.joints]]), layout)
+    if options.count is not None and count != options.count:
+        raise ClipError("joint count", f"{origin}: {count} joints in a frame, but the layout has {options.count}.")
+    return recording
+
+
+def joints_by_name(names: Sequence[str], layout: Layout) -> dict[str, int]:
+    """Find the joints of a layout among names as tools write them: `LShoulder`, `shoulder_l`, `Left Shoulder`.
+
+    Returns:
+        Joint of the layout -> index of its name. Joints that are not found are missing. An exact name wins over a similar one.
+    """
+    exact = {name: index for index, name in reversed(list(enumerate(names)))}
+    similar = {plain_name(name): index for index, name in reversed(list(enumerate(names)))}
+    found: dict[str, int] = {}
+    for joint in layout.joints:
+        index = exact.get(joint, similar.get(plain_name(joint)))
+        if index is not None:
+            found[joint] = index
+    return found
+
+
+# Names for the same joint, besides those of packaged layouts (`mapping.SYNONYMS`); without left and right.
+_SPELLINGS: Mapping[str, str] = {
+    "hips": "hip_centre", "mid_hip": "hip_centre", "hip_center": "hip_centre", "c_hip": "hip_centre", "spinebase": "hip_centre",
+    "spine_mid": "spine", "shoulder_center": "shoulder_centre", "spine_chest": "spine", "eye_in": "eye_inner", "eye_out": "eye_outer",
+    "handtip": "hand_tip", "bigtoe": "big_toe", "smalltoe": "small_toe", "toe": "foot_index", "pinky_finger": "pinky",
+}  # fmt: skip
+
+
+def plain_name(name: str) -> str:
+    """Return a joint's name in one spelling: lower case, words apart, `left_` or `right_` in front."""
+    name = name.rsplit(":", 1)[-1].strip()
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
+    words = [word for word in re.split(r"[^A-Za-z0-9]+", name.lower()) if word]
+    side = ""
+    for spelled, meant in (("left", "left"), ("right", "right"), ("l", "left"), ("r", "right")):
+        if spelled in words and len(words) > 1:
+            words.remove(spelled)
+            side = meant + "_"
+            break
+    plain = "_".join(words)
+    plain = _SPELLINGS.get(plain, plain)
+    return SYNONYMS.get(side + plain, side + plain)
+
+
+def warn_of_unseen_centre(clip: Clip, layout: Layout | None, origin: str) -> None:
+    """Log a warning if the score of the centre joint is mostly 0: pipelines would centre on nothing."""
+    if clip.has_scores and layout is not None and len(layout) == clip.joints.shape[2]:
+        share = unseen_centre(clip, layout)
+        if share > _CENTRE_UNSEEN:
+            _LOGGER.warning(
+                "%s: the score of the centre joint (%s) is 0 in %.0f%% of the frames. If scores of 0 mean inferred joints here, read "
+                "the file without them (--columns 1-3).", origin, layout.centre, 100 * share,
+            )  # fmt: skip
+
+
+def unseen_centre(clip: Clip, layout: Layout) -> float:
+    """Return in which share of the frames with somebody in them the centre joint of the first person has score 0."""
+    person = clip.joints[0]
+    there = person[..., :-1].any(axis=(1, 2))
+    return float((person[there, layout.centre_index, -1] == 0).mean()) if there.any() else 0.0
