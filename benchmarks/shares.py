@@ -2,7 +2,7 @@
 
     python benchmarks/shares.py
 
-`collect` is CTR-GC: values, refined topologies, and what is collected along them. `temporal` are the temporal module's convolutions over
+`aggregate` is CTR-GC: values, refined topologies, and the aggregation along them. `temporal` are the temporal module's convolutions over
 time. What is no kernel of ours is matrix products by torch, the heads, the loss, SGD and moving data.
 """
 
@@ -18,9 +18,9 @@ from measuring import machine, table, write_results
 from ways import SHAPES, build
 
 from poseglot.devices import keep_freed_memory
-from poseglot.kernels import rows
+from poseglot.kernels import channels_last
 
-GROUPS = {"collect": "collect", "temporal": "temporal", "normalise": "BatchNorm", "moments": "BatchNorm"}
+GROUPS = {"aggregate": "aggregate", "temporal": "temporal", "normalize": "BatchNorm", "moments": "BatchNorm"}
 
 
 def main() -> None:
@@ -32,14 +32,14 @@ def main() -> None:
     given = parser.parse_args()
     keep_freed_memory()
     seconds: Counter[str] = Counter()
-    kernel = rows.call
+    kernel = channels_last.call
 
     def timed(name: str, *arguments: Any) -> None:
         started = time.perf_counter()
         kernel(name, *arguments)
         seconds[GROUPS[name.split("_")[0]]] += time.perf_counter() - started
 
-    rows.call = timed
+    channels_last.call = timed
     lines = []
     for mode in ("train", "infer"):
         for batch in given.batches:
@@ -50,7 +50,7 @@ def main() -> None:
             for _ in range(given.steps):
                 way.step()
             whole = time.perf_counter() - started
-            share = {group: f"{seconds[group] / whole:.0%}" for group in ("collect", "temporal", "BatchNorm")}
+            share = {group: f"{seconds[group] / whole:.0%}" for group in ("aggregate", "temporal", "BatchNorm")}
             rest = f"{1 - seconds.total() / whole:.0%}"
             lines.append(
                 {"mode": mode, "batch": batch, "ms": 1e3 * whole / given.steps, **share, "products and all else": rest}

@@ -150,7 +150,7 @@ def measure(
         ways[way] = built
     if not ways:
         return []
-    options = {"base_channels": given.width, "device": given.device, "exports": given.exports, "dtype": torch.float64}
+    options = {"width": given.width, "device": given.device, "exports": given.exports, "dtype": torch.float64}
     exact = {way: build(way, shape, mode, min(batch, 4), **options).answer() for way in ways if way in IN_DOUBLE}
     check_same(f"{what}, in double precision", CLOSE["exact"], exact)
     check_same(what, CLOSE[mode], {way: each.answer() for way, each in ways.items()})

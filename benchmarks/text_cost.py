@@ -107,18 +107,14 @@ def measure(given: argparse.Namespace) -> None:
     }
     tasks = {way: new_task(way, banks.get(way), prompts, len(descriptions), given) for way in (WITHOUT, *WAYS)}
     batch = draw(prompts, len(descriptions), given)
-    few = Batch(batch.view, batch.labels[: given.clips], batch.indices[:, : given.clips])
+    few = Batch(batch.view, batch.labels[: given.clips], batch.places[:, : given.clips])
     check_same(tasks, few)
-    words = {
-        way: partial(learn_words, tasks[way], sgd(tasks[way]), pooled(given, few), few.labels, few.indices) for way in WAYS
-    }
+    words = {way: partial(learn_words, tasks[way], sgd(tasks[way]), pooled(given, few), few.labels, few.places) for way in WAYS}
     steps: dict[str, Step] = {
         **{f"whole, {way}": partial(learn, task, sgd(task), few) for way, task in tasks.items()},
         **{f"words of few, {way}": step for way, step in words.items()},
         **{
-            f"words, {way}": partial(
-                learn_words, tasks[way], sgd(tasks[way]), pooled(given, batch), batch.labels, batch.indices
-            )
+            f"words, {way}": partial(learn_words, tasks[way], sgd(tasks[way]), pooled(given, batch), batch.labels, batch.places)
             for way in WAYS
         },
         BY_TORCH: partial(learn_by_torch, tasks[WITHOUT], sgd(tasks[WITHOUT]), few),
@@ -137,14 +133,14 @@ def measure(given: argparse.Namespace) -> None:
     sizes = {
         WITHOUT: (0, 0, 0),
         "frozen": (0, 0, 0),
-        "plain": read_plainly(tuned, batch.indices),
-        "ours": read(tuned, batch.indices),
+        "plain": read_plainly(tuned, batch.places),
+        "ours": read(tuned, batch.places),
     }
     about = {
         "machine": machine() | {"threads": torch.get_num_threads(), "device": given.device},
         "batch": given.batch, "classes": len(descriptions), "clips": given.clips, "repeats": given.repeats,
         "width": given.width, "seed": given.seed,
-        "classes drawn": len(batch.labels.unique()), "levels": len(batch.indices),
+        "classes drawn": len(batch.labels.unique()), "levels": len(batch.places),
         "texts of the set": len(prompts.texts), "minutes": (time.perf_counter() - began) / 60,
     }  # fmt: skip
     alone = [time * given.batch / given.clips for time in seconds[f"whole, {WITHOUT}"]]
@@ -208,7 +204,7 @@ def draw(prompts: PromptTable, classes: int, given: argparse.Namespace) -> Batch
 def pooled(given: argparse.Namespace, batch: Batch) -> Tensor:
     """Joint features (K, n, F) in the place of the encoder's: nobody asks where the gradient goes from there."""
     generator = torch.Generator().manual_seed(given.seed)
-    features = torch.randn(*batch.indices.shape, 4 * given.width, generator=generator)
+    features = torch.randn(*batch.places.shape, 4 * given.width, generator=generator)
     return features.to(given.device).requires_grad_()
 
 
@@ -220,7 +216,7 @@ def sgd(module: nn.Module) -> torch.optim.Optimizer:
 
 def learn(task: GAP, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
     """A whole step."""
-    loss = task(batch.view, batch.labels, batch.indices)["loss"]
+    loss = task(batch.view, batch.labels, batch.places)["loss"]
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
@@ -248,7 +244,7 @@ def check_same(tasks: dict[str, GAP], batch: Batch) -> None:
     losses, gradients = {}, {}
     for way in WAYS:
         tasks[way].zero_grad()
-        found = tasks[way](batch.view, batch.labels, batch.indices)
+        found = tasks[way](batch.view, batch.labels, batch.places)
         found["loss"].backward()
         losses[way] = found["loss"].detach()
         gradients[way] = {name: p.grad.clone() for name, p in tasks[way].named_parameters() if p.grad is not None}

@@ -82,7 +82,7 @@ def build(
     x, labels, texts = batch_of(shape, batch)
     x, labels, texts = x.to(device, dtype), labels.to(device), texts.to(device, dtype)
     kernels = "on" if way == "ours" else "off"
-    if way == "ours" and device == "cpu" and (reason := native.reason_unavailable(x.dtype)):
+    if way == "ours" and device == "cpu" and (reason := native.unavailable_reason(x.dtype)):
         raise PoseglotError(reason)
     if way == "compiled":
         ours.encoder.compile()

@@ -171,5 +171,5 @@ def test_shares_of_a_step_are_of_the_whole(tmp_path: Path) -> None:
     rows = json.loads((tmp_path / "shares.json").read_text())["rows"]
     assert [row["mode"] for row in rows] == ["train", "infer"]
     for row in rows:
-        parts = [int(row[name].rstrip("%")) for name in ("collect", "temporal", "BatchNorm", "products and all else")]
+        parts = [int(row[name].rstrip("%")) for name in ("aggregate", "temporal", "BatchNorm", "products and all else")]
         assert 98 <= sum(parts) <= 102 and min(parts[0], parts[1], parts[3]) > 0

@@ -66,6 +66,6 @@ def test_the_pipeline_finds_what_sure_answers_say(script: Any, small_store: Pack
     found = {name: [find(recognised) for recognised in said] for name, find in script.ways(chosen).items()}
     accuracy = {name: script.measured(labels, recordings)["F1@50"] for name, labels in found.items()}
     assert accuracy.pop("where they were joined (told)") == 100
-    assert min(accuracy["`--way frames`"], accuracy["`--way whole`"]) > 90
+    assert min(accuracy["`--method frames`"], accuracy["`--method whole`"]) > 90
     script.draw(recordings, found, small_store.info.classes, tmp_path / "t.png")
     assert (tmp_path / "t.png").stat().st_size > 5000

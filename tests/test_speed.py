@@ -92,7 +92,7 @@ def test_a_step_that_would_take_too_long_is_left_out(speed: Any) -> None:
 
 def test_a_way_that_computes_something_else_is_not_timed(speed: Any, ways: Any, tmp_path: Path) -> None:
     shape = ways.Shape("kinect20", 1, 8, 10)
-    options = {"base_channels": 16, "device": "cpu", "exports": tmp_path, "dtype": torch.float64}
+    options = {"width": 16, "device": "cpu", "exports": tmp_path, "dtype": torch.float64}
     said = {way: ways.build(way, shape, "train", 3, **options).answer() for way in ("plain", "torch", "ours")}
     assert len(said["plain"]) == 1 + len(list(ways.networks(shape, 16, heads=True)[1].parameters()))
     speed.check_same("all", speed.CLOSE["exact"], said)
@@ -117,7 +117,7 @@ def test_a_network_without_refined_topologies_would_be_noticed(speed: Any, ways:
 
 @pytest.mark.parametrize("mode", ["train", "infer"])
 def test_operations_are_counted_by_shapes_as_by_computing(ways: Any, mode: str) -> None:
-    shape = ways.Shape("kinect20", 1, 8, 10)
+    shape = ways.Shape("kinect20", 1, 32, 10)
     plain, ours = ways.flops_of_a_clip(shape, mode, 16)
     assert (plain, ours) == tuple(ways.flops_of_a_clip(shape, mode, 16, "cpu"))
     assert 0 < ours < plain
