@@ -7,7 +7,7 @@ time only the skeleton encoder runs. Importing this package loads nothing heavy;
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,19 +53,25 @@ _ROOMS = (
 )  # fmt: skip
 
 
-def load(path: str | Path, **options: Any) -> Predictor:
+def load(
+    path: str | Path, *, device: str | None = None, engine: Literal["auto", "torch", "onnx"] = "auto", threshold: float = 0.0
+) -> Predictor:
     """Load a trained recognizer, ready for clips: `poseglot.load("runs/first").predict("clips/")`.
 
     Args:
         path: A run's folder, a recognizer's .safetensors file, or an .onnx file.
-        options: `device`, `engine`, `threshold`: see `poseglot.inference.Predictor`.
+        device: cpu, cuda, ...; by default a GPU if there is one.
+        engine: `torch`, `onnx` (ONNX Runtime), or `auto`; see `poseglot.inference.Predictor`.
+        threshold: A clip whose best action is less probable is `unknown`.
 
     Raises:
         FileError: There is no recognizer, or it is damaged.
+        SettingError: The engine or the threshold is not acceptable.
+        DeviceError: There is no such device.
     """
     from poseglot.inference import Predictor
 
-    return Predictor(path, **options)
+    return Predictor(path, device=device, engine=engine, threshold=threshold)
 
 
 def __getattr__(name: str) -> Any:
