@@ -24,7 +24,7 @@ def add(command: AddCommand) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     from poseglot.data.benchmarks import load_benchmark
-    from poseglot.models.convert import input_transform, read_official_file, recognizer_from_official
+    from poseglot.models.convert import input_transform, official_parts, read_official_file, recognizer_from_official
     from poseglot.models.recognizer import RECOGNIZER_FILE, save_recognizer
     from poseglot.skeletons.layout import load_layout
 
@@ -37,6 +37,7 @@ def run(parsed: argparse.Namespace) -> None:
         pipeline=parsed.pipeline,
         people=parsed.num_persons,
         input_transform=input_transform(load_layout(parsed.layout), parsed.modality) if parsed.gap else None,
+        parts=official_parts(parsed.layout, parsed.modality) if parsed.gap else None,
         classes=load_benchmark(parsed.benchmark).classes if parsed.benchmark else None,
         # GAP's network computes bones itself, from joints.
         modality=parsed.modality.replace("bone", "joint") if parsed.gap else parsed.modality,
