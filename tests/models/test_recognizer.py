@@ -180,3 +180,13 @@ def test_every_encoder_layout_and_partition(encoder: str, layout: str | dict[str
 
 def test_reprs() -> None:
     assert "ctr-gcn" in repr(build()) and "kinect20" in repr(build()) and "3 classes" in repr(build())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
+    recognizer = build()
+    with torch.no_grad():
+        recognizer.classifier.weight[0, 0] = value
+    save_recognizer(recognizer, tmp_path / "r.safetensors")
+    with pytest.raises(FileError, match=r"classifier\.weight"):
+        load_recognizer(tmp_path / "r.safetensors")

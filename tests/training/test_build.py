@@ -94,3 +94,17 @@ def test_tokens_that_are_cut_off_are_counted(recipe: Recipe, caplog: pytest.LogC
     lengths = [len(ids) for ids in tokenizer(list(prompts.texts))["input_ids"]]
     cut = [length - 48 for length in lengths if length > 48]
     assert cut and f"{len(cut)} of {len(lengths)} texts" in caplog.text and f"{sum(cut)} tokens" in caplog.text
+
+
+@pytest.mark.parametrize("label", ["swipe left", "swipe_left", "left-swipe", "swipeLeft", "step (right)"])
+def test_mirror_is_refused_where_a_class_names_a_side(label: str) -> None:
+    with pytest.raises(SettingError, match="mirror"):
+        _augmented(load_pipeline("nw-ucla"), ["mirror"], ["walk", label])
+
+
+@pytest.mark.parametrize("entry", ["min-max", "centre", "fit-box", "drop-empty-frames"])
+def test_what_acts_in_evaluation_is_no_augmentation(entry: str) -> None:
+    """Training clips would be prepared otherwise than those of evaluation and prediction."""
+    with pytest.raises(SettingError, match=entry):
+        _augmented(load_pipeline("metric"), [entry], ["walk"])
+    assert _augmented(load_pipeline("metric"), ["joint-drop"], ["walk"]).transforms[-1].augments

@@ -26,6 +26,9 @@ class ConsoleCallback(Callback):
         self.handler = _Lines(self)
         logger = logging.getLogger("poseglot.training")
         logger.setLevel(logging.INFO)
+        # A training that was refused never ended; its handler would print every line once more.
+        for handler in [each for each in logger.handlers if isinstance(each, _Lines)]:
+            logger.removeHandler(handler)
         logger.addHandler(self.handler)
 
     def on_fit_start(self, state: FitState) -> None:

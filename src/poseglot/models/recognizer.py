@@ -170,9 +170,11 @@ def load_recognizer(path: str | Path) -> Recognizer:
     """Read a saved recognizer, in evaluation mode, on the CPU.
 
     Raises:
-        FileError: the file is missing, cut short or not one of ours, or its weights do not fit its spec.
+        FileError: the file is missing, cut short or not one of ours, or its weights are not finite or do not fit its spec.
     """
     table, tensors = read_safetensors(path)
+    if damaged := [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]:
+        raise FileError(f"{path} has NaN or infinity in {damaged[0]}; it is damaged, or its training diverged.")
     spec = spec_of(table, path)
     recognizer = new_recognizer(spec, seed=0)
     try:

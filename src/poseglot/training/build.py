@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,7 +32,7 @@ from poseglot.skeletons.layout import GLOBAL, Layout, load_layout
 from poseglot.training.gap import GAP, TextFeatures, balance
 from poseglot.training.recipe import Recipe, TextRecipe
 from poseglot.training.subsets import class_mapping, class_split, subsets
-from poseglot.transforms import Pipeline, load_pipeline
+from poseglot.transforms import TRANSFORMS, Pipeline, load_pipeline
 
 _logger = logging.getLogger("poseglot.training")
 
@@ -96,19 +97,31 @@ def _augmented(pipeline: Pipeline, augment: Sequence[Any], classes: Sequence[str
     """Return a pipeline with further transforms behind it.
 
     Raises:
-        SettingError: Mirrored clips would be of another class.
+        SettingError: Mirrored clips would be of another class, or a transform acts in evaluation, too.
         PipelineError: A transform is unknown or refuses its settings.
     """
     if not augment:
         return pipeline
     names = [next(iter(entry)) if isinstance(entry, Mapping) else entry for entry in augment]
-    sided = [label for label in classes if {"left", "right"} & set(label.lower().split())]
+    sided = [label for label in classes if {"left", "right"} & set(_words(label))]
     if "mirror" in names and sided:
         raise SettingError(
             f"data.augment has mirror, which swaps left and right, but there are classes that name a side: {', '.join(sided)}. "
             "Leave mirror out."
         )
-    return load_pipeline({**pipeline.table(), "transforms": [*pipeline.table()["transforms"], *augment]})
+    augmented = load_pipeline({**pipeline.table(), "transforms": [*pipeline.table()["transforms"], *augment]})
+    if wrong := [transform.name for transform in augmented.transforms[len(pipeline.transforms) :] if not transform.augments]:
+        accepted = [name for name, kind in TRANSFORMS.items() if kind.augments]
+        raise SettingError(
+            f"data.augment has {', '.join(wrong)}, which would change training clips and not those of evaluation. Accepted are "
+            f"{', '.join(accepted)}; for others write a pipeline of your own (data.pipeline)."
+        )
+    return augmented
+
+
+def _words(label: str) -> list[str]:
+    """Return the words of a class name in lower case, also of swipe_left and swipeLeft."""
+    return re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", label).lower())
 
 
 def _numbers(names: Sequence[str]) -> Tensor:

@@ -29,6 +29,8 @@ class RandomRotate(Transform):
         degrees: The largest angle in degrees, instead of `radians`; whole degrees are drawn.
     """
 
+    augments: ClassVar[bool] = True
+
     axes: str = "xyz"
     radians: float | None = None
     degrees: int | None = None
@@ -85,6 +87,8 @@ class RandomScale(Transform):
         low, high: The factors' range; they are drawn uniformly.
     """
 
+    augments: ClassVar[bool] = True
+
     low: float = 0.5
     high: float = 1.5
     purposes: ClassVar[tuple[int, ...]] = (Purpose.SCALE,)
@@ -111,6 +115,8 @@ class Mirror(Transform):
     Attributes:
         probability: The share of clips that is mirrored.
     """
+
+    augments: ClassVar[bool] = True
 
     probability: float = 0.5
     purposes: ClassVar[tuple[int, ...]] = (Purpose.MIRROR,)
@@ -142,6 +148,8 @@ class JointDrop(Transform):
         probability: The share of joints that is dropped.
     """
 
+    augments: ClassVar[bool] = True
+
     probability: float = 0.1
     purposes: ClassVar[tuple[int, ...]] = (Purpose.JOINT_DROP,)
 
@@ -163,6 +171,8 @@ class AxisDrop(Transform):
     Attributes:
         probability: The share of clips that is flattened.
     """
+
+    augments: ClassVar[bool] = True
 
     probability: float = 0.5
     purposes: ClassVar[tuple[int, ...]] = (Purpose.AXIS_DROP,)

@@ -56,12 +56,14 @@ class Transform(ABC):
         purposes: What it draws random numbers for. Two transforms of a pipeline may not share one, or they would draw the same.
         causal: Whether a frame's result depends on that frame and those before it alone, so that frames that come one by one
             (`step`) become exactly what they become in a whole clip.
+        augments: Whether it acts in training alone, so that a recipe may add it to training (`data.augment`).
         many_lengths: Whether its training input has different lengths, so that a network learns to do without a fixed one.
     """
 
     name: ClassVar[str] = ""
     purposes: ClassVar[tuple[int, ...]] = ()
     causal: ClassVar[bool] = True
+    augments: ClassVar[bool] = False
     many_lengths: ClassVar[bool] = False
 
     @abstractmethod

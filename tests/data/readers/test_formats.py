@@ -10,7 +10,8 @@ import pytest
 
 from poseglot.data.quality.issues import ClipError
 from poseglot.data.readers import ntu, read_clip
-from poseglot.errors import FileError, PoseglotError
+from poseglot.data.readers.formats import ReadOptions
+from poseglot.errors import FileError, PoseglotError, SettingError
 from poseglot.skeletons.layout import load_layout
 
 JOINTS = np.random.default_rng(3).normal(size=(2, 7, 20, 3)).astype(np.float32)
@@ -129,3 +130,9 @@ def test_missing_file_and_folder_are_named(name: str, tmp_path: Path) -> None:
     (tmp_path / name).mkdir()
     with pytest.raises(FileError, match=rf"{name}"):
         read_clip(tmp_path / name)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_scale_that_destroys_coordinates_is_refused(scale: float) -> None:
+    with pytest.raises(SettingError):
+        ReadOptions(scale=scale)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -62,6 +63,10 @@ class ReadOptions:
     columns: tuple[int, ...] | None = None
     scale: float = 1.0
     variable: str | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.scale) and self.scale > 0):
+            raise SettingError(f"the scale is a finite number above 0, not {self.scale!r}; 0.001 makes metres of millimetres.")
 
     @property
     def count(self) -> int | None:
