@@ -84,8 +84,12 @@ def test_a_batch_may_mix_clips_of_one_and_two_people(ntu: tuple[Predictor, Recog
     logits = logits_of(recognizer, [evaluation_input(clip, pipeline="ntu") for clip in clips])
     assert_answers(predictor.predict([*clips, clips[0][0]], top=6), logits[[0, 1, 2, 0]])
     assert_answers(predictor.predict([tmp_path / "clip.npy"], top=6), logits[1:2])
+    absent = np.concatenate([np.zeros_like(clips[0]), clips[0], np.zeros_like(clips[0])])
+    assert_answers(predictor.predict(absent, top=6), logits[:1])
+    with pytest.raises(InputError, match="clip 0"):
+        predictor.predict(np.zeros((1, 5, 25, 3)))
     with pytest.raises(PoseglotError, match=r"clip 1: 3 people .* at most 2 people"):
-        predictor.predict([clips[0], np.zeros((3, 5, 25, 3))])
+        predictor.predict([clips[0], np.ones((3, 5, 25, 3))])
 
 
 # --- somebody's own clips, with scores -------------------------------------------------------------------------------------

@@ -95,7 +95,7 @@ class ClipLoader:
     def load(
         self, clip: ClipLike, number: int = 0, *, layout: Layout | None = None, pose: str | PoseEstimator = "auto"
     ) -> LoadedClip:
-        """Check one clip and map its joints; of a video's people, take those who move most.
+        """Check one clip and map its joints; of a video's people, take those who move most. Absent people are left out.
 
         Args:
             clip: A file, a `Clip`, or an array. Neither an array nor a .npy file states whether its last channel is a score: it is taken
@@ -116,7 +116,8 @@ class ClipLoader:
         if not isinstance(clip, Clip):
             has_scores, name = self.spec.has_scores, f"clip {number}"
             clip = Clip(check_joints(clip, has_scores=has_scores, origin=name), name=name, has_scores=has_scores)
-        return self._mapped(clip, layout, origin or clip.name)
+        loaded = self._mapped(clip, layout, origin or clip.name)
+        return replace(loaded, clip=_without_absent(loaded.clip, origin or clip.name))
 
     def input(self, clip: Clip) -> Joints:
         """Return the evaluation input (M, T, V, C) of a clip of the recognizer's joints.
@@ -249,3 +250,16 @@ def files_in(folder: Path) -> list[Path]:
             f"{len(others)} files of {folder} are no clips: {names}{', ...' if len(others) > 5 else ''}", stacklevel=5
         )
     return found
+
+
+def _without_absent(clip: Clip, origin: str) -> Clip:
+    """Return a clip without the people who are in none of its frames.
+
+    Raises:
+        InputError: Nobody is in any frame.
+    """
+    seen = clip.joints[..., -1] != 0 if clip.has_scores else (clip.joints != 0).any(axis=-1)
+    present = seen.any(axis=(1, 2))
+    if not present.any():
+        raise InputError(f"{origin}: nobody is in any frame; all joints are missing.")
+    return clip if present.all() else replace(clip, joints=clip.joints[present])
