@@ -40,17 +40,18 @@ class NotFoundError(SettingError):
         name: what was asked for.
         known: the names that exist.
         kind: what the names are of, for the message.
+        advice: a sentence for the end of the message.
 
     Attributes:
         suggestion: the most similar known name, or None.
     """
 
-    def __init__(self, name: str, known: Collection[str], *, kind: str = "name") -> None:
+    def __init__(self, name: str, known: Collection[str], *, kind: str = "name", advice: str = "") -> None:
         self.name, self.known, self.kind = name, tuple(known), kind
         self.suggestion = nearest(name, self.known)
         hint = "" if self.suggestion is None else f" Did you mean {self.suggestion!r}?"
         listed = f"known: {', '.join(self.known)}" if self.known else "none is known"
-        super().__init__(f"unknown {kind} {name!r}; {listed}.{hint}")
+        super().__init__(f"unknown {kind} {name!r}; {listed}.{hint}{' ' if advice else ''}{advice}")
 
 
 def nearest(name: str, known: Collection[str]) -> str | None:

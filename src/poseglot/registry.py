@@ -62,7 +62,8 @@ class Registry(Mapping[str, T]):
         """
         # Not a KeyError: this message is for the user, who typed the name in a file or a command.
         if name not in self._entries:
-            raise NotFoundError(name, self._entries, kind=self.kind)
+            advice = "If a module of yours registers it, import that module first (--plugin MODULE on the command line)."
+            raise NotFoundError(name, self._entries, kind=self.kind, advice=advice)
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:
