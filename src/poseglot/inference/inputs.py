@@ -26,6 +26,7 @@ from poseglot.skeletons.batch import ClipBatch
 from poseglot.skeletons.clip import Clip, Joints, check_joints
 from poseglot.skeletons.layout import Layout
 from poseglot.skeletons.mapping import LayoutMapping, map_layout
+from poseglot.skeletons.visibility import seen_mask
 from poseglot.transforms import load_pipeline
 
 if TYPE_CHECKING:
@@ -258,8 +259,7 @@ def _without_absent(clip: Clip, origin: str) -> Clip:
     Raises:
         InputError: Nobody is in any frame.
     """
-    seen = clip.joints[..., -1] != 0 if clip.has_scores else (clip.joints != 0).any(axis=-1)
-    present = seen.any(axis=(1, 2))
+    present = seen_mask(clip.joints, has_scores=clip.has_scores).any(axis=(1, 2))
     if not present.any():
         raise InputError(f"{origin}: nobody is in any frame; all joints are missing.")
     return clip if present.all() else replace(clip, joints=clip.joints[present])

@@ -8,6 +8,12 @@ import numpy.typing as npt
 from poseglot.skeletons.layout import Layout
 
 
+def seen_mask(joints: npt.NDArray[np.floating], *, has_scores: bool = False) -> npt.NDArray[np.bool_]:
+    """Return which joints (..., V) of (..., V, C) are seen, as pipelines have it: a score, or without scores any coordinate, is not 0."""
+    seen: npt.NDArray[np.bool_] = joints[..., -1] != 0 if has_scores else (joints != 0).any(axis=-1)
+    return seen
+
+
 def centre_coverage(joints: npt.NDArray[np.floating], layout: Layout, *, has_scores: bool = False) -> float:
     """Return in what share of the frames that hold somebody the layout's centre joint is seen, of anybody.
 
@@ -24,7 +30,7 @@ def centre_coverage(joints: npt.NDArray[np.floating], layout: Layout, *, has_sco
     Returns:
         A share between 0 and 1; 0 of a clip of nobody.
     """
-    seen = joints[..., -1] != 0 if has_scores else (joints != 0).any(axis=-1)
+    seen = seen_mask(joints, has_scores=has_scores)
     persons = seen.any(axis=-1)  # (M, T)
     frames = int(persons.any(axis=0).sum())
     centre = seen[..., layout.centre_index] if has_scores else persons
