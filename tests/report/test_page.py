@@ -370,7 +370,7 @@ def test_imported_weights_have_neither_log_nor_recipe(run: Path) -> None:
     assert "does not exist" in page.left_out["clips"]
 
 
-def test_a_run_without_words_still_shows_descriptions_that_fit(run: Path) -> None:
+def test_a_run_without_text_still_shows_descriptions_that_fit(run: Path) -> None:
     torch.manual_seed(0)
     save_recognizer(
         Recognizer(RecognizerSpec("kinect20", ACTIONS, encoder_kwargs={"base_channels": 8})), run / "recognizer.safetensors"
