@@ -23,6 +23,7 @@ from poseglot.data.ingest import Bar
 from poseglot.data.prepare import CustomDataset, NoBar, Prepared, prepare
 from poseglot.data.readers import guess_format
 from poseglot.data.store import PackedStore
+from poseglot.descriptions.borrow import borrow_descriptions, borrowed_notes
 from poseglot.descriptions.questions import template
 from poseglot.files import folder_written_atomically
 from poseglot.skeletons.layout import load_layout
@@ -75,7 +76,8 @@ def init_project(
         prepared = prepare(format, source=paths, out=partial / "data", custom=custom, bar=NoBar() if bar is None else bar)
         for name, text in project_files(folder.resolve().name, prepared).items():
             (partial / name).write_text(text, encoding="utf-8")
-    return Project(folder, prepared, tuple(class_name_notes(prepared.store.info.classes)))
+    classes = prepared.store.info.classes
+    return Project(folder, prepared, (*class_name_notes(classes), *borrowed_notes(classes, borrow_descriptions(classes))))
 
 
 def project_files(name: str, prepared: Prepared) -> dict[str, str]:
@@ -85,14 +87,14 @@ def project_files(name: str, prepared: Prepared) -> dict[str, str]:
     return {
         "layout.yaml": yaml.safe_dump(layout, sort_keys=False, default_flow_style=None, width=120),
         "classes.txt": "".join(f"{label}\n" for label in info.classes),
-        "descriptions.yaml": template(info.classes, synonyms=_SYNONYMS),
-        PROJECT_RECIPE: recipe_text(prepared.split, prepared.counts["train"]),
+        "descriptions.yaml": template(info.classes, synonyms=_SYNONYMS, borrowed=borrow_descriptions(info.classes)),
+        PROJECT_RECIPE: recipe_text(prepared.split, prepared.counts["train"], partition=prepared.store.layout.finest_partition),
         "study.yaml": _STUDY,
         "README.md": _readme(name, prepared.store, prepared.split),
     }
 
 
-def recipe_text(split: str, clips: int) -> str:
+def recipe_text(split: str, clips: int, *, partition: str = "four") -> str:
     """Return a recipe for a number of training clips.
 
     The batch is small enough for several steps per epoch, and the learning rate scales with it (0.1 for 32 clips).
@@ -100,7 +102,13 @@ def recipe_text(split: str, clips: int) -> str:
     repeat = max(1, round(_SAMPLES_PER_EPOCH / clips))
     batch_size = max(8, min(32, clips * repeat // 16))
     return _RECIPE.format(
-        split=json.dumps(split), repeat=repeat, batch_size=batch_size, lr=round(0.1 * batch_size / 32, 4), epochs=_EPOCHS
+        split=json.dumps(split),
+        repeat=repeat,
+        batch_size=batch_size,
+        lr=round(0.1 * batch_size / 32, 4),
+        epochs=_EPOCHS,
+        partition=partition,
+        prompt="synonym" if partition == "global" else "synonym+parts",
     )
 
 
@@ -129,8 +137,8 @@ model:
   encoder: ctr-gcn
   base_channels: 16      # the paper has 64, which is slower and overfits small sets
 text:
-  prompt: none           # without text; synonym+parts once descriptions.yaml is filled in
-  partition: four
+  prompt: none           # without text; {prompt} once descriptions.yaml is filled in
+  partition: {partition}
   descriptions: descriptions.yaml
   encoder: minilm
   freeze: true
@@ -161,6 +169,14 @@ tables:
 """
 
 
+def _folds(split: str) -> str:
+    if "/" in split:
+        return (
+            f"`poseglot cross-validate --out runs/folds` trains all splits {split.partition('/')[0]}/... and prints their mean."
+        )
+    return "`poseglot cross-validate --folds 5` trains and evaluates on people of the training set."
+
+
 def _readme(name: str, store: PackedStore, split: str) -> str:
     counts = " and ".join(f"{store.subset_mask(split, subset).sum():,} {subset}" for subset in ("train", "test"))
     return f"""\
@@ -168,6 +184,6 @@ def _readme(name: str, store: PackedStore, split: str) -> str:
 `poseglot train --out runs/first` trains recipe.yaml; `poseglot evaluate runs/first` and `poseglot report runs/first` show the result.
 For text, fill in descriptions.yaml (or `poseglot generate-descriptions --labels classes.txt --out descriptions.yaml --model NAME`), \
 check it with `poseglot check-descriptions descriptions.yaml`, and add `--text.prompt synonym+parts` or change recipe.yaml.
-`poseglot study study.yaml --jobs 2` compares with and without text; `--data.folds 5 --data.fold 1` evaluates on people of the training set.
+`poseglot study study.yaml --jobs 2` compares with and without text; {_folds(split)}
 `poseglot predict runs/first CLIP ...` recognises clips of the same kind of skeleton.
 """
