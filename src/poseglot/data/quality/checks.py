@@ -112,6 +112,8 @@ _MIN_PIXEL_RANGE = 20.0
 _MIN_TRAIN, _MIN_TEST = 5, 100
 _MAX_IMBALANCE = 4  # the ratio of the largest class to the smallest
 _MAX_NAMES = 5
+# How many bodies people travel, and in what share of the clips, before it is locomotion. NW-UCLA, with people who walk to things: 1.
+_MAX_TRAVEL, _MAX_TRAVELLERS = 2, 0.05
 # The centre joint is seldom seen below this share of the frames.
 _MIN_CENTRE_SEEN = 0.5
 # Bones that are longer than this, by `bone_excess`, are no bones: 1.1 to 1.3 in sets that are right.
@@ -233,6 +235,36 @@ def check_set(store: PackedStore, *, sample: int = 2000) -> list[str]:
             "it would be about 2. Convert millimetres or centimetres, and prepare the data again."
         )
     return warnings + check_joint_order(store)
+
+
+def choose_pipeline(store: PackedStore, *, sample: int = 200) -> tuple[str, str]:
+    """Return the pipeline that fits a user's own clips, and why it is another than their number of dimensions suggests, or "".
+
+    `metric` uses coordinates as they are. Where people walk about they would hardly repeat, and in other units than metres they are too
+    large; `image` fits the box around a clip.
+    """
+    if store.info.pipeline != "metric":
+        return store.info.pipeline, ""
+    body = typical_body(store)
+    if not _MIN_METRES <= body <= _MAX_METRES:
+        return "image", f"a person measures {body:,.4g} units, so coordinates are not metres"
+    indices = np.unique(np.linspace(0, len(store) - 1, min(sample, len(store))).astype(int)).tolist()
+    share = float(np.mean([_travel(store, index) > _MAX_TRAVEL * body for index in indices]))
+    if share > _MAX_TRAVELLERS:
+        return "image", f"in {share:.0%} of the clips somebody travels further than {_MAX_TRAVEL} bodies"
+    return "metric", ""
+
+
+def _travel(store: PackedStore, index: int) -> float:
+    """Return the diagonal of the box around the places of a clip's first person."""
+    joints = store[index].joints[0]
+    seen = seen_mask(joints, has_scores=store.info.has_scores)
+    there = seen.any(axis=1)
+    position, seen = joints[there, :, : joints.shape[-1] - store.info.has_scores], seen[there]
+    if not len(position):
+        return 0.0
+    places = (position * seen[..., None]).sum(axis=1) / seen.sum(axis=1, keepdims=True)
+    return float(np.linalg.norm(places.max(axis=0) - places.min(axis=0)))
 
 
 def check_joint_order(store: PackedStore, *, sample: int = 50) -> list[str]:
