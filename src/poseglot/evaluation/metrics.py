@@ -27,6 +27,16 @@ class Accuracy:
         """The accuracy in percent; NaN without clips."""
         return 100 * self.correct / self.total if self.total else math.nan
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the accuracy in percent, as if clips were independent (Wilson, 1927); NaN without clips."""
+        if not self.total:
+            return math.nan, math.nan
+        share, weight = self.correct / self.total, 1.96**2 / self.total
+        centre = (share + weight / 2) / (1 + weight)
+        reach = math.sqrt(weight * share * (1 - share) + weight**2 / 4) / (1 + weight)
+        return 100 * max(0.0, centre - reach), 100 * min(1.0, centre + reach)
+
     def __str__(self) -> str:
         return f"{self.correct}/{self.total} = {self.percent:.2f} %" if self.total else "no clips"
 

@@ -99,6 +99,13 @@
     });
   }
 
+  // On a phone the page would be many screens long: its sections are opened one at a time.
+  const folds = [...document.querySelectorAll("details.fold")];
+  if (matchMedia("(max-width: 560px)").matches) folds.slice(1).forEach((fold) => { fold.open = false; });
+  const reveal = (id) => document.getElementById(id)?.querySelector("details.fold")?.setAttribute("open", "");
+  document.querySelectorAll("nav a").forEach((link) => link.addEventListener("click", () => reveal(link.hash.slice(1))));
+  if (location.hash) reveal(location.hash.slice(1));
+
   if (!data.clips || !data.clips.shown.length) return;
   const turn = document.getElementById("turn");
   const all = document.getElementById("all");
