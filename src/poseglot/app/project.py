@@ -26,6 +26,7 @@ from poseglot.data.readers import guess_format
 from poseglot.data.store import PackedStore
 from poseglot.descriptions.borrow import borrow_descriptions, borrowed_notes
 from poseglot.descriptions.questions import template
+from poseglot.errors import FileError
 from poseglot.files import folder_written_atomically
 from poseglot.skeletons.layout import load_layout
 
@@ -72,6 +73,8 @@ def init_project(
         FileError: A source is missing, or the folder exists or cannot be written.
     """
     folder, paths = Path(folder), [Path(source) for source in sources]
+    if folder.exists():
+        raise FileError(f"{folder} already exists. Choose another folder, for a project is never replaced.")
     format = format or guess_format(paths)
     with folder_written_atomically(folder) as partial:
         prepared = prepare(format, source=paths, out=partial / "data", custom=custom, bar=NoBar() if bar is None else bar)

@@ -182,7 +182,7 @@ def make_manifest(
         layout: Of the joints.
         num_dims: 2 (pipeline `image`) or 3 (pipeline `metric`).
         classes: Their names in their order, or `label: name` for every label, which renames and joins classes. By default the labels,
-            sorted, or "class i" where they are numbers (from 0 on).
+            sorted, or "class i" where they are numbers (from 0 or 1 on).
         test_subjects: As in `custom_split`; people may be given by name.
 
     Raises:
@@ -238,7 +238,8 @@ def _classes(labels: set[str], classes: Sequence[str] | None) -> tuple[tuple[str
         highest = max(map(int, labels))
         if highest >= MAX_CLASSES:
             raise SettingError(f"label {highest}: more than {MAX_CLASSES:,} classes; give the classes' names if that is meant.")
-        return class_names(highest + 1), {label: int(label) for label in labels}
+        first = int(min(map(int, labels)) == 1)  # numbers from 1 on keep their names: there is no class 0
+        return class_names(highest + 1)[first:], {label: int(label) - first for label in labels}
     if classes is not None and (renamed := _renamed(labels, classes)):
         names = tuple(dict.fromkeys(renamed.values()))
         return names, {label: names.index(renamed[label]) for label in labels}

@@ -65,6 +65,10 @@ def class_split(data: Selection, store: PackedStore) -> ClassSplit:
             f"data.unseen_classes and data.excluded_classes both have {', '.join(map(repr, sorted(both)))}; a class is one or the other."
         )
     seen = tuple(label for label in store.info.classes if label not in unseen | excluded_classes)
+    if len(store.classes) < 2:
+        raise SettingError(
+            f"{store.info.name} has one class ({store.classes[0]}); a recognizer needs at least two. Add clips of other actions."
+        )
     if len(seen) < 2:
         raise SettingError(
             f"data.unseen_classes leaves {len(seen)} of the {len(store.info.classes)} classes to learn; leave at least two."

@@ -324,7 +324,7 @@ def check_subsets(store: PackedStore, train: Indices, test: Indices, *, balanced
         margin = 100 * 1.96 * math.sqrt(0.1 * 0.9 / len(test))
         warnings.append(
             f"{len(test)} test clips measure an accuracy of 90 % to within about {margin:.0f} points. Cross-validation tests every clip "
-            "once: `poseglot cross-validate --folds 5` (of the training set)."
+            "once: `poseglot cross-validate`, with --folds 5 if the set has no folds of its own."
         )
     subjects = [{int(subject) for subject in store.clips["subject"][indices]} - {0} for indices in (train, test)]
     both = subjects[0] & subjects[1]
