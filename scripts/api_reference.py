@@ -33,6 +33,8 @@ PAGES: Mapping[str, Sequence[str]] = {
         "poseglot.data.prepare",
         "poseglot.data.store",
         "poseglot.data.splits",
+        "poseglot.data.folds",
+        "poseglot.data.adapt",
         "poseglot.data.synthetic",
     ),
     "transforms": ("poseglot.transforms",),
@@ -71,7 +73,7 @@ PAGES: Mapping[str, Sequence[str]] = {
         "poseglot.inference.video.estimator",
         "poseglot.inference.video.extract",
     ),
-    "studies": ("poseglot.studies.study",),
+    "studies": ("poseglot.studies.study", "poseglot.studies.cross_validation"),
 }
 MAIN = "poseglot"
 _WIDTH = 88

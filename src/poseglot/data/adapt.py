@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from poseglot.data.benchmarks import SplitRule
 from poseglot.data.store import PackedStore
 from poseglot.data.tracking import most_moving
 from poseglot.errors import FileError, InputError
@@ -107,7 +108,7 @@ def adapt_store(
         table[place]["offset"], table[place]["num_persons"] = offset, len(joints)
         table[place]["label"] = numbers[table[place]["label"]]
         offset += len(rows[-1])
-    everything = {EVERYTHING: {"train": {"name": []}, "test": {}}}
+    everything: dict[str, SplitRule] = {EVERYTHING: {"train": {"name": []}, "test": {}}}
     info = replace(store.info, layout=layout.described(), classes=tuple(classes), splits={**everything, **store.info.splits})
     notes = []
     if len(kept) < len(store):

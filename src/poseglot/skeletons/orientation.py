@@ -13,6 +13,8 @@ Which way is up follows from heads and feet.
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 import numpy.typing as npt
 
@@ -52,11 +54,14 @@ def joint_rows(integers: npt.NDArray[np.integer], seen: npt.NDArray[np.bool_]) -
         integers: (M, T, V, 3).
         seen: (M, T, V).
     """
-    cells = np.where(seen[..., None], integers.astype(object), None)
-    flat = cells.reshape(*seen.shape[:2], -1).tolist()
     return [
-        [frame if there else None for frame, there in zip(person, present, strict=True)]
-        for person, present in zip(flat, seen.any(axis=2).tolist(), strict=True)
+        [
+            [value if one else None for joint, one in zip(frame, is_seen, strict=True) for value in joint]
+            if any(is_seen)
+            else None
+            for frame, is_seen in zip(person, present, strict=True)
+        ]
+        for person, present in zip(cast("list[Any]", integers.tolist()), cast("list[Any]", seen.tolist()), strict=True)
     ]
 
 
