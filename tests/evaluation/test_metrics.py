@@ -74,3 +74,16 @@ def test_confusion_has_true_rows_and_recognised_columns() -> None:
 def test_a_count_is_written_as_n_of_n() -> None:
     assert str(Accuracy(449, 464)) == "449/464 = 96.77 %"
     assert Accuracy(1, 8).percent == 12.5
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "interval"),
+    [
+        (Accuracy(0, 10), (0.0, 27.75)),
+        (Accuracy(8, 10), (49.02, 94.33)),
+        (Accuracy(10, 10), (72.25, 100.0)),
+        (Accuracy(451, 464), (95.27, 98.36)),
+    ],
+)
+def test_the_interval_of_an_accuracy_is_wilsons(accuracy: Accuracy, interval: tuple[float, float]) -> None:
+    assert accuracy.interval == pytest.approx(interval, abs=0.01)
