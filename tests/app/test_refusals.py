@@ -33,6 +33,8 @@ def refused(said: Outcome) -> str:
 
 def test_training_without_a_recipe(poseglot: Command, tmp_path: Path) -> None:
     assert "--config" in refused(poseglot("train", "--out", tmp_path / "run"))
+    assert "--config demo" in refused(poseglot("train", "demo"))
+    assert "--text.prompt" in refused(poseglot("train", "--text.promt", "label"))
     message = refused(poseglot("train", "--config", tmp_path / "absent.yaml", "--out", tmp_path / "run"))
     assert "absent.yaml" in message
     assert not (tmp_path / "run").exists()

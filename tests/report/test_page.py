@@ -93,7 +93,7 @@ def texts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def finished(small_store: PackedStore, store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with words as training and evaluation leave it; clip 0 was predicted as class 3, and so on."""
+    """A run with text as training and evaluation leave it; clip 0 was predicted as class 3, and so on."""
     run = RunFolder(tmp_path_factory.mktemp("runs") / "finished")
     torch.manual_seed(0)
     spec = RecognizerSpec("kinect20", ACTIONS, encoder_kwargs={"base_channels": 8}, levels=LEVELS, embed_dim=WIDTH)
@@ -256,7 +256,7 @@ def test_a_page_about_a_run_whose_text_encoder_is_gone(run: Path, monkeypatch: p
 
 
 def test_a_page_about_part_classifiers_says_that_there_are_no_texts(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their recognizer has levels, as one with words has."""
+    """Their recognizer has levels, as one with text has."""
     monkeypatch.setattr(Run, "text_features", property(lambda run: {}))
     _, page = page_of(run)
     assert page.left_out == {"alignment": "the run's parts were trained on class labels, not on text."}
@@ -370,7 +370,7 @@ def test_imported_weights_have_neither_log_nor_recipe(run: Path) -> None:
     assert "does not exist" in page.left_out["clips"]
 
 
-def test_a_run_without_words_still_shows_descriptions_that_fit(run: Path) -> None:
+def test_a_run_without_text_still_shows_descriptions_that_fit(run: Path) -> None:
     torch.manual_seed(0)
     save_recognizer(
         Recognizer(RecognizerSpec("kinect20", ACTIONS, encoder_kwargs={"base_channels": 8})), run / "recognizer.safetensors"

@@ -217,8 +217,9 @@ def open_store(path: str | Path) -> PackedStore:
     path = Path(path)
     for name in FILES:
         if not (path / name).is_file():
+            source = "demo" if path.name == "demo" else "NAME --source ..."
             raise FileError(
-                f"{path} is not a packed store ({name} is missing). Make one with `poseglot prepare NAME --source ... --out {path}`."
+                f"{path} is not a packed store ({name} is missing). Make one with `poseglot prepare {source} --out {path}`."
             )
     try:
         described = json.loads((path / "store.json").read_text())

@@ -129,7 +129,7 @@ def astray_names(labels: Sequence[str], names: Sequence[Sequence[str]], features
         if len(own) < 2:
             continue
         similarity = unit[1:] @ means.T
-        similarity[:, index] = (_unit((unit.sum(axis=0) - unit[1:])) * unit[1:]).sum(axis=1)
+        similarity[:, index] = (_unit(unit.sum(axis=0) - unit[1:]) * unit[1:]).sum(axis=1)
         for name, values in zip(own[1:], similarity, strict=True):
             if (nearest_class := int(values.argmax())) != index:
                 excess = float(values[nearest_class] - values[index])

@@ -139,6 +139,8 @@ def build_text(recipe: Recipe, classes: Sequence[str]) -> tuple[PromptTable, Tex
     text = recipe.text
     descriptions = load_descriptions(text.descriptions).of(classes)
     encoder = load_text_encoder(text.encoder)
+    if not text.freeze and not any(True for _ in encoder.parameters()):
+        raise SettingError(f"the text encoder {text.encoder!r} has nothing to fine-tune. Set text.freeze true.")
     prompts = prompts_of(text, descriptions, encoder)
     context, room = None, encoder.max_tokens
     if text.prompt == "learned":
@@ -160,6 +162,9 @@ def prompts_of(text: TextRecipe, descriptions: Sequence[Description], encoder: T
         encoder: The text encoder as it was before the training. Only the prompt `states` needs it, to find the nearest states.
     """
     assert encoder is not None or text.prompt != "states"
+    if text.shuffle:  # halfway round the list, as neighbours tend to be alike: sit down, stand up
+        half = len(descriptions) // 2
+        descriptions = [*descriptions[half:], *descriptions[:half]]
     return make_prompts(
         descriptions,
         prompt=text.prompt,

@@ -97,7 +97,9 @@ class TextRecipe:
             `none` trains without text.
         partition: The parts of the body; `none` trains without text, too.
         descriptions: A packaged set, or a path ending in .yaml.
-        encoder: One of minilm, clip-b32, clip-b16, clip-l14 and bert, or a hub name or a folder.
+        encoder: One of minilm, clip-b32, clip-b16, clip-l14 and bert, or a hub name or a folder; `random` is a control, with a fixed
+            random vector for each text.
+        shuffle: A control: every class gets the description of another class.
         freeze: Leave the text encoder as it is, and encode every text once per run; otherwise it is fine-tuned.
         train_layers: Fine-tune this many of the text encoder's last layers; the output of the layers below is computed once per text.
             0 tunes all of it.
@@ -116,6 +118,7 @@ class TextRecipe:
     partition: Literal["none", "global", "two", "four", "six"] = "four"
     descriptions: str = "nw-ucla"
     encoder: str = "minilm"
+    shuffle: bool = False
     freeze: bool = False
     train_layers: int = 0
     lr_scale: float = 1.0

@@ -49,7 +49,9 @@ class RunFolder:
         if resume and self.recognizer.exists():
             raise FileError(f"{self.folder} holds a recognizer but no checkpoint to resume from. Choose another --out.")
         if not resume and (self.recipe.exists() or self.checkpoint.exists() or self.recognizer.exists()):
-            raise FileError(f"{self.folder} already holds a run. Add --resume to continue it, or choose another --out.")
+            raise FileError(
+                f"{self.folder} already holds a run. Add --resume (resume=True) to continue it, or choose another --out."
+            )
 
     def read_log(self) -> list[dict[str, Any]]:
         """Return the log's entries, one per epoch; a last line that a kill cut short is ignored."""
