@@ -12,6 +12,7 @@ from types import ModuleType
 
 from poseglot import __version__
 from poseglot.app.commands import (
+    audit,
     calibrate,
     check_descriptions,
     compare,
@@ -43,7 +44,7 @@ from poseglot.devices import keep_freed_memory
 from poseglot.errors import PoseglotError, SettingError
 
 _GROUPS: dict[str, tuple[ModuleType, ...]] = {
-    "Data": (init, prepare, info, export_clip, extract_poses),
+    "Data": (init, prepare, info, audit, export_clip, extract_poses),
     "Text": (generate_descriptions, check_descriptions),
     "Train": (train, cross_validate, study, import_weights),
     "Evaluate": (evaluate, zero_shot, calibrate, compare, ensemble, report, plot),

@@ -21,6 +21,7 @@ from poseglot.data.dataset import ClipDataset
 from poseglot.data.store import Indices, PackedStore, open_store
 from poseglot.descriptions import Description, PromptTable, load_descriptions
 from poseglot.errors import FileError, InputError, SettingError
+from poseglot.evaluation.metrics import Accuracy
 from poseglot.evaluation.scores import SavedScores, load_scores
 from poseglot.evaluation.temperature import temperature_of
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, load_recognizer
@@ -115,6 +116,18 @@ class Run:
     def log(self) -> list[dict[str, Any]]:
         """The entries of the training log, one per epoch; empty for imported weights."""
         return self.files.read_log()
+
+    @property
+    def best_epoch(self) -> tuple[int, Accuracy] | None:
+        """The earliest epoch with the highest accuracy on the evaluated clips, from the log; None if it has none.
+
+        It is chosen on the clips that it is measured on, so it is no result; the last epoch is.
+        """
+        tested = [entry for entry in self.log if "test" in entry]
+        if not tested:
+            return None
+        best = max(tested, key=lambda entry: int(entry["test"]["correct"]))
+        return int(best["epoch"]), Accuracy(**best["test"])
 
     @property
     def temperature(self) -> float | None:

@@ -55,6 +55,9 @@ def run(parsed: argparse.Namespace) -> None:
         print(
             f"  top-1  {rest} without {evaluation.in_training.sum()} clips that are in the training set too, under other names"
         )
+    if opened.best_epoch is not None and parsed.store is None and parsed.split is None:
+        epoch, best = opened.best_epoch
+        print(f"  not a result: {best} at epoch {epoch}, the best of the log, which choosing on these clips would have claimed")
     print(f"  {_calibration_line(evaluation)}")
     if parsed.threshold is not None:
         _print_coverage(evaluation, parsed.threshold)
