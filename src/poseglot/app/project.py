@@ -21,6 +21,7 @@ import yaml
 
 from poseglot.data.ingest import Bar
 from poseglot.data.prepare import CustomDataset, NoBar, Prepared, prepare
+from poseglot.data.quality.checks import choose_pipeline
 from poseglot.data.readers import guess_format
 from poseglot.data.store import PackedStore
 from poseglot.descriptions.borrow import borrow_descriptions, borrowed_notes
@@ -76,8 +77,10 @@ def init_project(
         prepared = prepare(format, source=paths, out=partial / "data", custom=custom, bar=NoBar() if bar is None else bar)
         for name, text in project_files(folder.resolve().name, prepared).items():
             (partial / name).write_text(text, encoding="utf-8")
+        name, reason = choose_pipeline(prepared.store)
     classes = prepared.store.info.classes
-    return Project(folder, prepared, (*class_name_notes(classes), *borrowed_notes(classes, borrow_descriptions(classes))))
+    chosen = (f"the recipe has the pipeline {name}: {reason}.",) if reason else ()
+    return Project(folder, prepared, (*chosen, *class_name_notes(classes), *borrowed_notes(classes, borrow_descriptions(classes))))
 
 
 def project_files(name: str, prepared: Prepared) -> dict[str, str]:
@@ -88,20 +91,27 @@ def project_files(name: str, prepared: Prepared) -> dict[str, str]:
         "layout.yaml": yaml.safe_dump(layout, sort_keys=False, default_flow_style=None, width=120),
         "classes.txt": "".join(f"{label}\n" for label in info.classes),
         "descriptions.yaml": template(info.classes, synonyms=_SYNONYMS, borrowed=borrow_descriptions(info.classes)),
-        PROJECT_RECIPE: recipe_text(prepared.split, prepared.counts["train"], partition=prepared.store.layout.finest_partition),
+        PROJECT_RECIPE: recipe_text(
+            prepared.split,
+            prepared.counts["train"],
+            choose_pipeline(prepared.store),
+            partition=prepared.store.layout.finest_partition,
+        ),
         "study.yaml": _STUDY,
         "README.md": _readme(name, prepared.store, prepared.split),
     }
 
 
-def recipe_text(split: str, clips: int, *, partition: str = "four") -> str:
-    """Return a recipe for a number of training clips.
+def recipe_text(split: str, clips: int, pipeline: tuple[str, str] = ("", ""), *, partition: str = "four") -> str:
+    """Return a recipe for a number of training clips, with the pipeline and the reason for it if it is not the store's.
 
     The batch is small enough for several steps per epoch, and the learning rate scales with it (0.1 for 32 clips).
     """
     repeat = max(1, round(_SAMPLES_PER_EPOCH / clips))
     batch_size = max(8, min(32, clips * repeat // 16))
+    name, reason = pipeline
     return _RECIPE.format(
+        pipeline=f"\n  pipeline: {name}        # {reason}" if reason else "",
         split=json.dumps(split),
         repeat=repeat,
         batch_size=batch_size,
@@ -130,7 +140,7 @@ _RECIPE = """\
 # Everything that a training in this folder does. Any setting can be overridden: poseglot train --model.base_channels 32 --seed 1
 data:
   store: data
-  split: {split}
+  split: {split}{pipeline}
   modality: joint
   repeat: {repeat}              # passes over the clips per epoch, each augmented anew
 model:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -124,6 +124,7 @@ class PackedStore:
         row = self.clips[index]
         fields = {field: int(row[field]) for field in ("label", "subject", "camera", "setup")}
         joints: Joints = np.array(self._rows(row), dtype=np.float32)
+        self._check_finite(joints, [index])
         return Clip(joints, name=str(row["name"]), has_scores=self.info.has_scores, **fields)
 
     def __iter__(self) -> Iterator[Clip]:
@@ -196,7 +197,17 @@ class PackedStore:
         person = np.minimum(np.arange(num_persons.max()), num_persons[:, None] - 1)
         frame = np.minimum(np.arange(frames.max()), frames[:, None] - 1)
         where = rows["offset"][:, None, None] + person[:, :, None] * frames[:, None, None] + frame[:, None, :]
-        return np.asarray(self.joints[where], dtype=np.float32), frames, num_persons
+        joints: Joints = np.asarray(self.joints[where], dtype=np.float32)
+        self._check_finite(joints, np.asarray(indices).tolist())
+        return joints, frames, num_persons
+
+    def _check_finite(self, joints: Joints, indices: Sequence[int]) -> None:
+        if not np.isfinite(joints).all():
+            whole = np.isfinite(joints).reshape(len(indices), -1).all(axis=1)
+            name = self.clips["name"][indices[int(np.argmin(whole))]]
+            raise InputError(
+                f"clip {name} of {self.path or self.info.name} has coordinates that are NaN or infinite. Prepare the data again."
+            )
 
     def _rows(self, row: Any) -> npt.NDArray[np.floating[Any]]:
         """Return the joints of a row of the table, (M, T, V, C) in the store's dtype."""
@@ -235,6 +246,8 @@ def open_store(path: str | Path) -> PackedStore:
         if not len(clips) or ends.max() != len(joints) or clips["offset"].min() != 0 or clips["frames"].min() < 1:
             raise FileError(f"the table does not fit the {len(joints)} rows of joints.npy")
         _ = clips[["name", "label", "subject", "camera", "setup"]]
+        if not -1 <= clips["label"].min() <= clips["label"].max() < len(info.classes):
+            raise FileError(f"labels from {clips['label'].min()} to {clips['label'].max()} for {len(info.classes)} classes")
     except (PoseglotError, ValueError, TypeError, KeyError, IndexError, AttributeError, OSError) as error:
         raise FileError(f"{path} is a damaged store ({error}). Prepare the data again with --overwrite.") from error
     return PackedStore(info, clips, joints, path)
@@ -330,6 +343,8 @@ class StoreWriter:
             )
         if clip.name in self._names:
             raise ClipError("duplicate", f"the clip name {clip.name} appears twice; names must be unique within a store.")
+        if not np.isfinite(clip.joints).all():
+            raise ClipError("not finite", f"{clip.name} has coordinates that are NaN or infinite.")
         if self._dtype.itemsize == 2 and np.abs(clip.joints).max() > np.finfo(np.float16).max:
             raise ClipError(
                 "malformed", f"{clip.name} has coordinates beyond 65,504, which float16 cannot hold; store it as float32."

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from poseglot.errors import InputError, NotFoundError, PoseglotError
-from poseglot.files import packaged_yaml
+from poseglot.files import load_yaml, packaged_yaml
 
 # The part, and the alignment level, of the whole body.
 GLOBAL = "global"
@@ -82,6 +82,11 @@ class Layout:
         """The parent's index of every joint; the root is its own parent."""
         pairs = dict(self.bone_pairs)
         return tuple(pairs.get(index, index) for index in range(len(self)))
+
+    @property
+    def bones_are_known(self) -> bool:
+        """Whether bones and parts mean something; not of joints that only have names (`readers.joint_names.named_layout`)."""
+        return sum(bool(joints) for joints in self.parts.values()) > 1
 
     @property
     def centre_index(self) -> int:
@@ -219,10 +224,12 @@ def load_layout(source: str | PathLike[str] | Mapping[str, Any]) -> Layout:
     Raises:
         NotFoundError: There is no packaged layout of that name.
         FileError: The file cannot be read.
-        InputError: Its content is not a layout. The message says what is wrong with it.
+        InputError: It, or its content, is not a layout. The message says what is wrong with it.
     """
     if isinstance(source, Mapping):
         return _layout_from_table(source, "the layout table")
+    if not isinstance(source, (str, PathLike)):
+        raise InputError(f"{source!r} is not a layout; accepted are a packaged name, a path ending in .yaml, or a table.")
     name = fspath(source)
     layout = _layout_from_yaml(packaged_yaml("poseglot.skeletons", "layouts", name, kind="layout"), name)
     packaged = _packaged_layout(layout.name)
@@ -248,7 +255,7 @@ def _packaged_layout(name: str) -> Layout | None:
 
 def _layout_from_yaml(text: str, origin: str) -> Layout:
     try:
-        return _layout_from_table(yaml.safe_load(text), origin)
+        return _layout_from_table(load_yaml(text), origin)
     except yaml.YAMLError as error:
         raise InputError(f"{origin} is not a layout: it is not YAML: {error}. {_FORM}") from error
 

@@ -30,6 +30,8 @@ _VIEWS = {
 }
 # Somebody who falls or lies down is upright in some frames: in this share of the frames the body decides.
 _UPRIGHT_SHARE = 0.1
+# The cosine of the angle to an axis within which a body is along it.
+_ALONG = 0.8
 
 
 def clip_picture(clip: Clip, layout: Layout) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
@@ -88,6 +90,18 @@ def picture_matrix(
     for column, (axis, sign) in enumerate(_VIEWS[_up(body)]):
         matrix[axis, column] = sign
     return matrix
+
+
+def up_direction(joints: npt.NDArray[np.floating], layout: Layout, *, seen: npt.NDArray[np.bool_]) -> tuple[int, int] | None:
+    """Return the axis and sign along which heads are above feet in most frames (N, V, D); None if there is no such axis."""
+    body = _feet_to_head(joints, seen, layout)
+    length = np.linalg.norm(body, axis=1)
+    directions = body[length > 0] / length[length > 0, None]
+    if not len(directions):
+        return None
+    median = np.median(directions, axis=0)
+    axis = int(np.abs(median).argmax())
+    return (axis, 1 if median[axis] > 0 else -1) if abs(median[axis]) > _ALONG else None
 
 
 def _up(body: npt.NDArray[np.float64]) -> tuple[int, int]:

@@ -27,7 +27,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from poseglot import __version__
-from poseglot.data.quality.checks import check_subsets
+from poseglot.data.quality.checks import check_centre, check_subsets
 from poseglot.errors import DeviceError, FileError, PoseglotError, SettingError
 from poseglot.evaluation.metrics import Accuracy, top_k
 from poseglot.files import write_atomically
@@ -337,7 +337,8 @@ class Trainer:
             f"{self.fabric.world_size} x {self.fabric.device.type}"
         )
         train, test = built.train.indices, built.test.indices
-        for note in check_subsets(built.train.store, train, test, balanced=recipe.loss.balanced):
+        store = built.train.store
+        for note in [*check_subsets(store, train, test, balanced=recipe.loss.balanced), *check_centre(store, train)]:
             _logger.info(f"note: {note}")
         if resume and state.first_epoch:
             _logger.info(f"going on after epoch {state.first_epoch}")

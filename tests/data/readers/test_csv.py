@@ -383,3 +383,12 @@ def test_columns_that_are_not_used_are_named(tmp_path: Path) -> None:
     assert read_note == ("columns that are not used: confidence, zone (the confidence in a joint is called score)",)
     plain = [row for name, clip in joints.items() for row in rows_of(name, clip, label="a")]
     assert read(written(tmp_path / "b.csv", [header(3, False, "label"), *plain])).source.notes == ()
+
+
+@pytest.mark.parametrize("column", ["frame", "x"])
+def test_underscores_make_no_number(column: str, tmp_path: Path) -> None:
+    """Python takes `3_0` for 30."""
+    rows = [header(2), *rows_of("a", make_clips(1, axes=2)["clip 0"])]
+    rows[5][rows[0].index(column)] = "3_0"
+    with pytest.raises(PoseglotError, match="line 6"):
+        read_clip(written(tmp_path / "a.csv", rows), LAYOUT)
