@@ -80,7 +80,9 @@ def init_project(
         name, reason = choose_pipeline(prepared.store)
     classes = prepared.store.info.classes
     chosen = (f"the recipe has the pipeline {name}: {reason}.",) if reason else ()
-    return Project(folder, prepared, (*chosen, *class_name_notes(classes), *borrowed_notes(classes, borrow_descriptions(classes))))
+    return Project(
+        folder, prepared, (*chosen, *class_name_notes(classes), *borrowed_notes(classes, borrow_descriptions(classes)))
+    )
 
 
 def project_files(name: str, prepared: Prepared) -> dict[str, str]:

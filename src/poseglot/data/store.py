@@ -171,8 +171,9 @@ class PackedStore:
         if subset not in self.info.splits[split]:
             raise NotFoundError(subset, self.info.splits[split], kind=f"subset of split {split}")
         chosen = np.ones(len(self), dtype=bool)
-        for field, values in self.info.splits[split][subset].items():
-            chosen &= ~np.isin(self.clips["name"], values) if field == EXCLUDED else np.isin(self.clips[field], values)
+        for column, values in self.info.splits[split][subset].items():
+            excluded = column == EXCLUDED
+            chosen &= ~np.isin(self.clips["name"], values) if excluded else np.isin(self.clips[column], values)
         return chosen
 
     def content_hashes(self, indices: npt.ArrayLike) -> npt.NDArray[np.uint64]:
