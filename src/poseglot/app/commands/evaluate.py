@@ -59,6 +59,9 @@ def run(parsed: argparse.Namespace) -> None:
         epoch, best = opened.best_epoch
         print(f"  not a result: {best} at epoch {epoch}, the best of the log, which choosing on these clips would have claimed")
     print(f"  {_calibration_line(evaluation)}")
+    for coverage, lowest in evaluation.set_thresholds.items():
+        held, size, empty = evaluation.sets(lowest)
+        print(f"  sets of {coverage:.0%} coverage hold the action of {held}, {size:.2f} actions in the mean, {empty} empty")
     if parsed.threshold is not None:
         _print_coverage(evaluation, parsed.threshold)
     width = max(map(len, scores.classes))
@@ -71,12 +74,13 @@ def run(parsed: argparse.Namespace) -> None:
 def _calibration_line(evaluation: Evaluation) -> str:
     """Return the calibration errors without and with the run's temperature."""
     before, after = evaluation.reliability, evaluation.calibrated
-    clips = f"on {len(evaluation.scores.labels)} clips (ECE: {len(before.bins)} bins of equal width)"
+    perfect = f"of perfect probabilities {(after or before).perfect_ece:.2%}, {len(before.bins)} bins of equal width"
+    clips = f"on {len(evaluation.scores.labels)} clips (ECE: {perfect})"
     if after is None:
-        return f"ECE {before.ece:.2%}, NLL {before.nll:.4f} {clips}; not calibrated"
+        return f"ECE {before.ece:.2%}, NLL {before.nll:.4f}, Brier {before.brier:.4f} {clips}; not calibrated"
     return (
-        f"ECE {before.ece:.2%} -> {after.ece:.2%}, NLL {before.nll:.4f} -> {after.nll:.4f} {clips}; "
-        f"temperature {evaluation.temperature:.4f}"
+        f"ECE {before.ece:.2%} -> {after.ece:.2%}, NLL {before.nll:.4f} -> {after.nll:.4f}, Brier {before.brier:.4f} -> "
+        f"{after.brier:.4f} {clips}; temperature {evaluation.temperature:.4f}"
     )
 
 

@@ -33,6 +33,9 @@ def add(command: AddCommand) -> None:
     predict.add_argument(
         "--threshold", type=float, default=0.0, metavar="P", help='answer "unknown" where the best action is less probable'
     )
+    predict.add_argument(
+        "--coverage", type=float, help="print the actions that hold the true one with this probability, as 0.9"
+    )
     predict.add_argument("--top", type=int, default=5, help="the number of actions per clip (5)")
     predict.add_argument("--device", help="cpu, cuda, ... (default: a GPU if there is one)")
     predict.add_argument(
@@ -78,6 +81,8 @@ def run(parsed: argparse.Namespace) -> None:
         print(path)
         if found.unknown:
             print(f"  unknown: no action reaches {parsed.threshold:.1%}")
+        if found.candidates is not None:
+            print(f"  {parsed.coverage:.0%} set: {', '.join(found.candidates) or 'none, the clip is like no action'}")
         for score in found.scores:
             print(f"  {score.probability:6.1%}  {score.action}")
 
@@ -85,7 +90,10 @@ def run(parsed: argparse.Namespace) -> None:
 def _load(parsed: argparse.Namespace, engine: Engine) -> Predictor:
     from poseglot.inference import Predictor
 
-    return Predictor(parsed.run, device=parsed.device, engine=engine, threshold=parsed.threshold, reading=reading(parsed))
+    options = reading(parsed)
+    return Predictor(
+        parsed.run, device=parsed.device, engine=engine, threshold=parsed.threshold, reading=options, coverage=parsed.coverage
+    )
 
 
 def _predict(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction]:
