@@ -42,7 +42,7 @@ def test_distance_to_the_nearest_class() -> None:
     np.testing.assert_allclose(found, plain)
     assert found[2] > 20 * found[1] > found[0]  # the third direction hardly varies
     new = rng.normal(size=(200, 3)) @ stretch
-    assert auroc(fitted(new), fitted(new + [0, 4, 0])) > 0.95
+    assert auroc(fitted(new), fitted(new + np.array([0, 4, 0]))) > 0.95
 
 
 def test_more_dimensions_than_clips() -> None:

@@ -241,10 +241,7 @@ class Predictor:
         check_top(top)
         predictions = []
         for loaded, inputs in self.inputs(clips, batch_size=batch_size, layout=layout, pose=pose):
-            if classifier is None:
-                rows, classes = self.probabilities(self.logits(inputs)), self.classes
-            else:
-                rows, classes = _softmax(classifier.logits(inputs)), classifier.classes
+            rows, classes = self._classified(inputs, classifier)
             predictions += [self._prediction(one, row, classes, top) for one, row in zip(loaded, rows, strict=True)]
         for line in warning_lines(predictions):
             _LOGGER.warning("%s", line)
@@ -291,23 +288,35 @@ class Predictor:
         return {level: np.concatenate(some) for level, some in rows.items() if some}
 
     def predict_each(
-        self, clips: Sequence[ClipLike], *, top: int = 5, layout: str | PathLike[str] | Layout | None = None
+        self,
+        clips: Sequence[ClipLike],
+        *,
+        top: int = 5,
+        layout: str | PathLike[str] | Layout | None = None,
+        pose: str | PoseEstimator = "auto",
+        classifier: Classifier | None = None,
+        batch_size: int = 64,
     ) -> list[Prediction | PoseglotError]:
-        """Predict one batch of clips; a clip that is not acceptable has its error in its place."""
+        """Predict clips as `predict` does, without its warnings; a clip that is not acceptable has its error in its place."""
+        check_top(top)
         given = None if layout is None else as_layout(layout)
+        if len(clips) > batch_size:
+            batches = [clips[start : start + batch_size] for start in range(0, len(clips), batch_size)]
+            each = [self.predict_each(batch, top=top, layout=given, pose=pose, classifier=classifier) for batch in batches]
+            return [result for batch in each for result in batch]
         results: list[Prediction | PoseglotError | None] = [None] * len(clips)
         loaded: dict[int, LoadedClip] = {}
         inputs = []
         for number, clip in enumerate(clips):
             try:
-                one = self._loader.load(clip, number, layout=given)
+                one = self._loader.load(clip, number, layout=given, pose=pose)
                 inputs.append(self._loader.input(one.clip))
                 loaded[number] = one
             except PoseglotError as error:
                 results[number] = error
-        rows = self.probabilities(self.logits(torch.from_numpy(np.stack(inputs)))) if inputs else ()
+        rows, classes = self._classified(torch.from_numpy(np.stack(inputs)), classifier) if inputs else ((), ())
         for (number, one), row in zip(loaded.items(), rows, strict=True):
-            results[number] = self._prediction(one, row, self.classes, top)
+            results[number] = self._prediction(one, row, classes, top)
         return [result for result in results if result is not None]
 
     def inputs(
@@ -386,6 +395,12 @@ class Predictor:
                 f"{describe_channels(self.spec.channels, self.spec.has_scores)}. "
                 f"{channels_remedy(info.has_scores, self.spec.has_scores)}"
             )
+
+    def _classified(self, inputs: torch.Tensor, classifier: Classifier | None) -> tuple[Probabilities, Sequence[str]]:
+        """Return the probabilities of inputs and their classes, those of a classifier if there is one."""
+        if classifier is None:
+            return self.probabilities(self.logits(inputs)), self.classes
+        return _softmax(classifier.logits(inputs)), classifier.classes
 
     def _prediction(self, loaded: LoadedClip, probabilities: Probabilities, classes: Sequence[str], top: int) -> Prediction:
         scores, candidates = top_scores(probabilities, classes, top), None
