@@ -123,7 +123,7 @@ def fit_by_group(logits: Scores, labels: Labels, groups: npt.ArrayLike, *, draws
     grid = np.geomspace(1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE, _GRID)
     slopes = np.stack([np.bincount(group, _slope(logits, labels, b), len(names)) for b in grid], axis=1)
     drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
-    low, high = np.percentile(_temperatures(drawn @ slopes, grid), [2.5, 97.5])
+    low, high = np.percentile(_temperatures(drawn.astype(np.float64) @ slopes, grid), [2.5, 97.5])
     others = _temperatures((1 - np.eye(len(names))) @ slopes, grid)
     left_out = [
         negative_log_likelihood(logits[group == number], labels[group == number], fitted) * (group == number).mean()

@@ -50,13 +50,7 @@ def add(command: AddCommand) -> None:
     predict.add_argument(
         "--add-class-descriptions", type=Path, metavar="FILE.yaml", help="add untrained classes by descriptions (docs/text.md)"
     )
-    predict.add_argument(
-        "--add-class-bias",
-        type=float,
-        default=0.0,
-        metavar="B",
-        help="add B to the cosines of added classes (docs/zero-shot.md)",
-    )
+    predict.add_argument("--add-class-bias", type=float, default=0.0, metavar="B", help="add B to the cosines of added classes")
     add_reading_options(predict)
     predict_batch.add(predict)
 
