@@ -14,6 +14,7 @@ from types import ModuleType
 
 from poseglot import __version__
 from poseglot.app.commands import (
+    audit,
     calibrate,
     check_descriptions,
     compare,
@@ -24,6 +25,7 @@ from poseglot.app.commands import (
     export,
     export_clip,
     extract_poses,
+    few_shot,
     generate_descriptions,
     import_weights,
     info,
@@ -45,10 +47,10 @@ from poseglot.devices import keep_freed_memory
 from poseglot.errors import PoseglotError, SettingError
 
 _GROUPS: dict[str, tuple[ModuleType, ...]] = {
-    "Data": (init, prepare, info, export_clip, extract_poses),
+    "Data": (init, prepare, info, audit, export_clip, extract_poses),
     "Text": (generate_descriptions, check_descriptions),
     "Train": (train, cross_validate, study, import_weights),
-    "Evaluate": (evaluate, zero_shot, calibrate, compare, ensemble, report, plot),
+    "Evaluate": (evaluate, zero_shot, few_shot, calibrate, compare, ensemble, report, plot),
     "Predict": (predict, segment, stream, webcam),
     "Serve & export": (serve, export, completion),
 }

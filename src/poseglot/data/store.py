@@ -26,7 +26,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 import numpy.typing as npt
 
-from poseglot.data.benchmarks import Benchmark, SplitRule
+from poseglot.data.benchmarks import EXCLUDED, Benchmark, SplitRule
 from poseglot.data.quality.issues import ClipError
 from poseglot.errors import FileError, InputError, NotFoundError, PoseglotError
 from poseglot.files import folder_written_atomically, load_array
@@ -172,7 +172,8 @@ class PackedStore:
             raise NotFoundError(subset, self.info.splits[split], kind=f"subset of split {split}")
         chosen = np.ones(len(self), dtype=bool)
         for column, values in self.info.splits[split][subset].items():
-            chosen &= np.isin(self.clips[column], values)
+            excluded = column == EXCLUDED
+            chosen &= ~np.isin(self.clips["name"], values) if excluded else np.isin(self.clips[column], values)
         return chosen
 
     def content_hashes(self, indices: npt.ArrayLike) -> npt.NDArray[np.uint64]:

@@ -71,17 +71,13 @@ def head(run: Run) -> Head:
     machine = {str(key): str(value) for key, value in run.files.read_machine().items()}
     if machine:
         facts.append(("machine", ", ".join(machine[key] for key in ("device", "system") if key in machine)))
-    tested = [entry for entry in run.log if "test" in entry]
-    best = ""
-    if tested:
-        entry = max(tested, key=lambda entry: entry["test"]["correct"])  # the earliest, as in training
-        best = f"epoch {entry['epoch']}: {Accuracy(**entry['test'])}"
+    best = run.best_epoch
     return Head(
         title=run.folder.resolve().name,
         origin=str(run.folder),
         result=top_k(scores.logits, scores.labels, 1),
         top5=top_k(scores.logits, scores.labels, 5) if len(scores.classes) > 5 else None,
-        best=best,
+        best=f"epoch {best[0]}: {best[1]}" if best else "",
         facts=facts,
         settings=list(_flat(asdict(recipe))) if recipe is not None else [],
         machine=list(machine.items()),

@@ -21,8 +21,9 @@ from poseglot.data.dataset import ClipDataset
 from poseglot.data.store import Indices, PackedStore, open_store
 from poseglot.descriptions import Description, PromptTable, load_descriptions
 from poseglot.errors import FileError, InputError, SettingError
+from poseglot.evaluation.metrics import Accuracy
 from poseglot.evaluation.scores import SavedScores, load_scores
-from poseglot.evaluation.temperature import temperature_of
+from poseglot.evaluation.temperature import set_thresholds_of, temperature_of
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, load_recognizer
 from poseglot.models.text import TextEncoder, load_text_encoder
 from poseglot.models.text.encode import encode_texts
@@ -117,9 +118,26 @@ class Run:
         return self.files.read_log()
 
     @property
+    def best_epoch(self) -> tuple[int, Accuracy] | None:
+        """The earliest epoch with the highest accuracy on the evaluated clips, from the log; None if it has none.
+
+        It is chosen on the clips that it is measured on, so it is no result; the last epoch is.
+        """
+        tested = [entry for entry in self.log if "test" in entry]
+        if not tested:
+            return None
+        best = max(tested, key=lambda entry: int(entry["test"]["correct"]))
+        return int(best["epoch"]), Accuracy(**best["test"])
+
+    @property
     def temperature(self) -> float | None:
         """The temperature of the run's calibration; None if it was not calibrated."""
         return temperature_of(self.files.recognizer)
+
+    @property
+    def set_thresholds(self) -> Mapping[float, float]:
+        """Coverage -> the threshold of the run's conformal sets; empty if it was not calibrated."""
+        return set_thresholds_of(self.files.recognizer)
 
     @cached_property
     def scores(self) -> SavedScores:

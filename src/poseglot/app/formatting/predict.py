@@ -19,6 +19,8 @@ def predictions_text(files: Sequence[Path], found: Sequence[Prediction | Poseglo
         lines.append(str(path))
         if each.unknown:
             lines.append(f"  unknown: no action reaches {threshold:.1%}")
+        if each.candidates is not None:
+            lines.append(f"  in the set: {', '.join(each.candidates) or 'none, the clip is like no action'}")
         lines += [f"  {score.probability:6.1%}  {score.action}" for score in each.scores]
     return "\n".join(lines)
 

@@ -1,7 +1,7 @@
 """Benchmarks as packaged data: class names, layout, pipeline and splits, one YAML file each.
 
 A split is a rule, not a list. For the training and the test set it names the accepted values of a clip's fields: subject, camera, setup,
-or name.
+or name. `excluded` lists the names of clips that are left out.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import yaml
 from poseglot.files import packaged_yaml
 
 Subset = Literal["train", "test"]
+EXCLUDED = "excluded"
 SplitRule = Mapping[str, Mapping[str, list[int] | list[str]]]
 
 
