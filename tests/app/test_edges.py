@@ -100,7 +100,7 @@ def test_ctrl_c_is_one_line(poseglot: Callable[..., Any], imported: Path, clip: 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("poseglot.inference.Predictor.predict", interrupted)
+    monkeypatch.setattr("poseglot.inference.Predictor.predict_each", interrupted)
     said = poseglot("predict", imported, clip)
     assert said.status == 130
     assert said.error.count("\n") == 1

@@ -166,7 +166,8 @@ def test_unacceptable_clips(poseglot: Command, make_run: MakeRun, small_store: P
         message = refused(output)
         assert said in message
         assert name in message
-        assert output.out == ""
+        # The other clip is predicted all the same, unless a video that was named needs a package that is missing.
+        assert "good.npy" in output.out or (name == "film.mp4" and output.out == "")
 
 
 def test_export_of_an_unknown_clip(poseglot: Command, store_path: Path, tmp_path: Path) -> None:
