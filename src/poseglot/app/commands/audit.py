@@ -21,7 +21,7 @@ def add(command: AddCommand) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from poseglot.app.text.audit import audit_text
+    from poseglot.app.formatting.audit import audit_text
     from poseglot.data.quality.audit import audit_store
     from poseglot.data.store import open_store
 
