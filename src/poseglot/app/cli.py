@@ -23,6 +23,7 @@ from poseglot.app.commands import (
     export_clip,
     extract_poses,
     generate_descriptions,
+    import_descriptions,
     import_weights,
     info,
     init,
@@ -44,7 +45,7 @@ from poseglot.errors import PoseglotError, SettingError
 
 _GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "Data": (init, prepare, info, audit, export_clip, extract_poses),
-    "Text": (generate_descriptions, check_descriptions),
+    "Text": (generate_descriptions, check_descriptions, import_descriptions),
     "Train": (train, study, import_weights),
     "Evaluate": (evaluate, zero_shot, calibrate, compare, ensemble, report, plot),
     "Predict": (predict, segment, stream, webcam),

@@ -202,6 +202,10 @@ def test_nw_ucla(real_store: Path) -> None:
     clean = audit.splits["cross-view-clean"]
     assert (clean.clips, clean.copies) == ({"train": 1020, "test": 369}, ())
     assert [label for label, count in clean.classes["test"].items() if not count] == ["pick up with two hands", "drop trash"]
+    for number, copies in ((1, 3), (2, 105)):
+        excluded = load_benchmark("nw-ucla").splits[f"cross-view-{number}-clean"]["test"]["excluded"]
+        assert sorted(copy.clip for copy in audit.splits[f"cross-view-{number}"].copies) == excluded
+        assert (len(excluded), audit.splits[f"cross-view-{number}-clean"].copies) == (copies, ())
     # Ten clips of one person in view 2 are cuts of view 1, some under another label.
     inner = audit.splits["inner"].copies
     assert [copy.kind for copy in inner] == ["frames"] * 10
