@@ -14,9 +14,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from poseglot.errors import FileError, NotFoundError, PoseglotError
-from poseglot.files import folder_written_atomically, load_array, packaged_yaml, sha256_of, write_atomically
+from poseglot.files import (
+    as_path,
+    folder_written_atomically,
+    load_array,
+    load_yaml,
+    packaged_yaml,
+    sha256_of,
+    write_atomically,
+)
 
 pytestmark = pytest.mark.base
 
@@ -272,3 +281,28 @@ def test_an_unknown_packaged_name_suggests_the_nearest() -> None:
     with pytest.raises(NotFoundError, match="'kinect20'") as refusal:
         packaged_yaml("poseglot.skeletons", "layouts", "kinect2", kind="layout")
     assert refusal.value.suggestion == "kinect20"
+
+
+@pytest.mark.parametrize(
+    "given", ["", None, 5, b"x", "x" * 5000, "a\0b"], ids=["empty", "none", "number", "bytes", "long", "null"]
+)
+def test_what_is_no_path_is_refused(given: object) -> None:
+    with pytest.raises(FileError):
+        as_path(given)
+
+
+def test_paths_need_not_exist(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path, tmp_path / "nothing", tmp_path / "file" / "below"):
+        assert as_path(path) == as_path(str(path)) == path
+
+
+@pytest.mark.parametrize("text", ["a: 1\na: 2\n", "a: {b: 1, c: 2, b: 1}\n", "- {1: x, 1: y}\n"])
+def test_a_key_that_is_there_twice_is_refused(text: str) -> None:
+    with pytest.raises(yaml.YAMLError, match="twice"):
+        load_yaml(text)
+
+
+def test_yaml_is_read() -> None:
+    text = "base: &base {a: 1, b: 2}\nother: {<<: *base, b: 3}\nlist: [{a: 1}, {a: 2}]\n"
+    assert load_yaml(text) == yaml.safe_load(text)

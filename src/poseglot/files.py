@@ -181,6 +181,27 @@ def load_array(path: str | Path) -> npt.NDArray[Any]:
         raise FileError(f"{path} is a damaged NumPy array file, or it holds Python objects ({error}).") from error
 
 
+def as_path(given: object) -> Path:
+    """Return a path that the system accepts; the file need not exist.
+
+    Raises:
+        FileError: It is no path, empty, or the system refuses to look there.
+    """
+    if not isinstance(given, (str, os.PathLike)):
+        raise FileError(f"{str(given)[:40]!r} is not a path; name a file or folder by text or a Path.")
+    text = os.fspath(given)
+    if not isinstance(text, str) or not text:
+        raise FileError(f"the path {text!r} is empty or no text; name a file or folder.")
+    try:
+        os.stat(text)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:  # too long, not permitted, or with a null character
+        shown = text if len(text) < 200 else f"{text[:200]}..."
+        raise FileError(f"could not read {shown}: {getattr(error, 'strerror', None) or error}.") from error
+    return Path(text)
+
+
 def decode_text(content: bytes, origin: str) -> str:
     """Return UTF-8 text, with or without a byte-order mark.
 
@@ -194,6 +215,30 @@ def decode_text(content: bytes, origin: str) -> str:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise FileError(f"{origin}, line {line}: the text is not UTF-8 (cp1252, perhaps). Save it as UTF-8.") from error
+
+
+def load_yaml(text: str) -> Any:
+    """Return the plain values of YAML text.
+
+    Raises:
+        yaml.YAMLError: It is not YAML, or a table has a key twice, of which one would be lost.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            keys: set[str] = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                    if key.value in keys:
+                        raise yaml.constructor.ConstructorError(
+                            None, None, f"the key {key.value!r} is there twice", key.start_mark
+                        )
+                    keys.add(key.value)
+            found: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+            return found
+
+    return yaml.load(text, Loader)
 
 
 def packaged_yaml(package: str, folder: str, name: str, *, kind: str, own: bool = True) -> str:

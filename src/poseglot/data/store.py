@@ -16,9 +16,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -65,6 +65,7 @@ class StoreInfo:
         pipeline, classes, splits: As in `Benchmark`.
         source: The origin of the clips, for people to read (file names, hashes, counts).
         has_scores: Whether the last channel is the confidence in each joint.
+        people: Number of a person -> name, of a set whose people have names.
     """
 
     name: str
@@ -74,6 +75,7 @@ class StoreInfo:
     splits: Mapping[str, SplitRule]
     source: Mapping[str, Any]
     has_scores: bool = False
+    people: Mapping[str, str] = field(default_factory=dict)
 
 
 class PackedStore:
@@ -122,6 +124,7 @@ class PackedStore:
         row = self.clips[index]
         fields = {field: int(row[field]) for field in ("label", "subject", "camera", "setup")}
         joints: Joints = np.array(self._rows(row), dtype=np.float32)
+        self._check_finite(joints, [index])
         return Clip(joints, name=str(row["name"]), has_scores=self.info.has_scores, **fields)
 
     def __iter__(self) -> Iterator[Clip]:
@@ -168,8 +171,9 @@ class PackedStore:
         if subset not in self.info.splits[split]:
             raise NotFoundError(subset, self.info.splits[split], kind=f"subset of split {split}")
         chosen = np.ones(len(self), dtype=bool)
-        for field, values in self.info.splits[split][subset].items():
-            chosen &= ~np.isin(self.clips["name"], values) if field == EXCLUDED else np.isin(self.clips[field], values)
+        for column, values in self.info.splits[split][subset].items():
+            excluded = column == EXCLUDED
+            chosen &= ~np.isin(self.clips["name"], values) if excluded else np.isin(self.clips[column], values)
         return chosen
 
     def content_hashes(self, indices: npt.ArrayLike) -> npt.NDArray[np.uint64]:
@@ -194,7 +198,17 @@ class PackedStore:
         person = np.minimum(np.arange(num_persons.max()), num_persons[:, None] - 1)
         frame = np.minimum(np.arange(frames.max()), frames[:, None] - 1)
         where = rows["offset"][:, None, None] + person[:, :, None] * frames[:, None, None] + frame[:, None, :]
-        return np.asarray(self.joints[where], dtype=np.float32), frames, num_persons
+        joints: Joints = np.asarray(self.joints[where], dtype=np.float32)
+        self._check_finite(joints, np.asarray(indices).tolist())
+        return joints, frames, num_persons
+
+    def _check_finite(self, joints: Joints, indices: Sequence[int]) -> None:
+        if not np.isfinite(joints).all():
+            whole = np.isfinite(joints).reshape(len(indices), -1).all(axis=1)
+            name = self.clips["name"][indices[int(np.argmin(whole))]]
+            raise InputError(
+                f"clip {name} of {self.path or self.info.name} has coordinates that are NaN or infinite. Prepare the data again."
+            )
 
     def _rows(self, row: Any) -> npt.NDArray[np.floating[Any]]:
         """Return the joints of a row of the table, (M, T, V, C) in the store's dtype."""
@@ -233,6 +247,8 @@ def open_store(path: str | Path) -> PackedStore:
         if not len(clips) or ends.max() != len(joints) or clips["offset"].min() != 0 or clips["frames"].min() < 1:
             raise FileError(f"the table does not fit the {len(joints)} rows of joints.npy")
         _ = clips[["name", "label", "subject", "camera", "setup"]]
+        if not -1 <= clips["label"].min() <= clips["label"].max() < len(info.classes):
+            raise FileError(f"labels from {clips['label'].min()} to {clips['label'].max()} for {len(info.classes)} classes")
     except (PoseglotError, ValueError, TypeError, KeyError, IndexError, AttributeError, OSError) as error:
         raise FileError(f"{path} is a damaged store ({error}). Prepare the data again with --overwrite.") from error
     return PackedStore(info, clips, joints, path)
@@ -270,7 +286,14 @@ def write_store(
 def store_info(benchmark: Benchmark, layout: Layout, *, source: Mapping[str, Any], has_scores: bool = False) -> StoreInfo:
     """Return the `StoreInfo` of a store of a benchmark's clips."""
     return StoreInfo(
-        benchmark.name, layout.described(), benchmark.pipeline, benchmark.classes, benchmark.splits, source, has_scores
+        benchmark.name,
+        layout.described(),
+        benchmark.pipeline,
+        benchmark.classes,
+        benchmark.splits,
+        source,
+        has_scores,
+        benchmark.people,
     )
 
 
@@ -321,6 +344,8 @@ class StoreWriter:
             )
         if clip.name in self._names:
             raise ClipError("duplicate", f"the clip name {clip.name} appears twice; names must be unique within a store.")
+        if not np.isfinite(clip.joints).all():
+            raise ClipError("not finite", f"{clip.name} has coordinates that are NaN or infinite.")
         if self._dtype.itemsize == 2 and np.abs(clip.joints).max() > np.finfo(np.float16).max:
             raise ClipError(
                 "malformed", f"{clip.name} has coordinates beyond 65,504, which float16 cannot hold; store it as float32."
@@ -360,7 +385,7 @@ class StoreWriter:
         self._file.seek(0)
         self._file.write(_npy_header((self._offset, self._joint_count, self._channels), self._dtype))
         self.close()
-        np.save(self._folder / "clips.npy", self._table(), allow_pickle=False)
+        np.save(self._folder / "clips.npy", self.table(), allow_pickle=False)
         (self._folder / "store.json").write_text(json.dumps({"format": FORMAT, **asdict(info)}, indent=1) + "\n")
         (self._folder / _JOURNAL).unlink(missing_ok=True)
 
@@ -399,11 +424,12 @@ class StoreWriter:
         file.seek(end)
         return file
 
-    def _table(self) -> npt.NDArray[Any]:
+    def table(self) -> npt.NDArray[Any]:
+        """Return the table of the clips so far."""
         table = np.zeros(len(self._rows), dtype=[("name", f"U{max(map(len, self._names))}"), *_FIELDS])
         table["name"] = list(self._names)
-        for (field, _), column in zip(_FIELDS, zip(*self._rows, strict=True), strict=True):
-            table[field] = column
+        for (name, _), column in zip(_FIELDS, zip(*self._rows, strict=True), strict=True):
+            table[name] = column
         return table
 
 

@@ -31,7 +31,7 @@ from typing import Any
 import yaml
 
 from poseglot.errors import FileError, InputError
-from poseglot.files import packaged_yaml
+from poseglot.files import load_yaml, packaged_yaml
 from poseglot.skeletons.layout import PARTS
 
 FORMAT = "poseglot-descriptions/1"
@@ -132,7 +132,7 @@ def read_descriptions(text: str, *, origin: str) -> tuple[DescriptionSet, list[s
         FileError: The text is not a description set at all.
     """
     try:
-        table: Any = yaml.safe_load(text)
+        table: Any = load_yaml(text)
     except yaml.YAMLError as error:
         raise FileError(f"{origin} is not valid YAML: {error}") from error
     if (

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from poseglot.errors import FileError, SettingError
-from poseglot.files import packaged_yaml
+from poseglot.files import load_yaml, packaged_yaml
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +34,7 @@ def load_vocabulary(name: str) -> tuple[str, ...]:
     """
     text = packaged_yaml("poseglot.descriptions", "vocabularies", name, kind="vocabulary")
     try:
-        table: Any = yaml.safe_load(text)
+        table: Any = load_yaml(text)
     except yaml.YAMLError as error:
         raise FileError(f"{name} is not valid YAML: {error}") from error
     states = table.get("states") if isinstance(table, dict) and table.get("format") == FORMAT else None

@@ -45,6 +45,19 @@ class SavedScores:
         return "test set" if self.subset == TEST else f"{self.subset} of the training set"
 
 
+def _check(scores: SavedScores) -> None:
+    """Raise a ValueError if scores contradict themselves or are not finite."""
+    expected = (len(scores.names), len(scores.classes))
+    if scores.logits.shape != expected or scores.labels.shape != expected[:1]:
+        raise ValueError(
+            f"scores {scores.logits.shape} and labels {scores.labels.shape} of {expected[0]} clips, {expected[1]} classes"
+        )
+    if not np.isfinite(scores.logits).all():
+        raise ValueError("scores that are NaN or infinite")
+    if len(scores.labels) and not 0 <= scores.labels.min() <= scores.labels.max() < expected[1]:
+        raise ValueError(f"labels from {scores.labels.min()} to {scores.labels.max()} of {expected[1]} classes")
+
+
 def difference_of(one: SavedScores, other: SavedScores) -> str:
     """Say why two scores are not of the same clips in the same order with the same classes; empty if they are."""
     if one.classes != other.classes:
@@ -94,7 +107,7 @@ def load_scores(path: str | Path) -> SavedScores:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             modality, dataset, split, *subset = map(str, arrays["about"])
-            return SavedScores(
+            scores = SavedScores(
                 names=tuple(map(str, arrays["names"])),
                 labels=arrays["labels"],
                 logits=arrays["logits"],
@@ -104,6 +117,8 @@ def load_scores(path: str | Path) -> SavedScores:
                 split=split,
                 subset=subset[0] if subset else TEST,  # the first files had none
             )
+        _check(scores)
+        return scores
     except FileNotFoundError as error:
         raise FileError(f"{path} does not exist; `poseglot evaluate RUN` writes it.") from error
     except Exception as error:  # numpy raises many kinds for a damaged file

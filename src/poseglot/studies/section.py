@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from poseglot.errors import FileError, SettingError
+from poseglot.files import load_yaml
 
 
 class Section:
@@ -110,7 +111,7 @@ def read_yaml(path: Path, kind: str) -> Any:
         FileError: The file cannot be read.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return load_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(f"could not read the {kind} {path}: {error}.") from error
     except yaml.YAMLError as error:

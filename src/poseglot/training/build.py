@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from poseglot.data.dataset import ClipDataset
+from poseglot.data.quality.checks import coordinate_summary
+from poseglot.data.readers.reading import reading_of
 from poseglot.data.store import PackedStore, open_store
 from poseglot.descriptions import (
     Description,
@@ -64,13 +66,18 @@ def build(recipe: Recipe) -> Built:
     pipeline = load_pipeline(recipe.data.pipeline or store.info.pipeline)
     seen = class_split(recipe.data, store).seen
     prompts, bank = build_text(recipe, seen) if recipe.with_text else (None, None)
+    sides = subsets(recipe.data, store)
     spec = _recognizer_spec(recipe, store, seen, layout, pipeline, prompts, bank)
+    summary = coordinate_summary(store, sides[0])
+    spec = replace(
+        spec, reading=reading_of(store.info.source) or None, coordinates=None if summary is None else summary.table()
+    )
     recognizer = new_recognizer(spec, seed=recipe.seed)
     numbers = class_mapping(seen, store)
     pipelines = _augmented(pipeline, recipe.data.augment, seen), pipeline
     train, test = (
         ClipDataset(store, indices, transform=partial(each, modality=spec.modality), class_mapping=numbers)
-        for each, indices in zip(pipelines, subsets(recipe.data, store), strict=True)
+        for each, indices in zip(pipelines, sides, strict=True)
     )
     if recipe.optim.drop_last and len(train) * recipe.data.repeat < recipe.optim.batch_size:
         raise SettingError(

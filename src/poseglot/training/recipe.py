@@ -251,6 +251,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.checkpoint_every < 1 or self.evaluate_every < 1:
             raise SettingError("checkpoint_every and evaluate_every must be at least 1.")
+        if not 0 <= self.seed < 2**63:
+            raise SettingError(f"the seed is a whole number from 0 to 2^63 - 1, not {self.seed}.")
 
     @property
     def with_levels(self) -> bool:

@@ -18,7 +18,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from poseglot.errors import FileError, SettingError
-from poseglot.files import find_yaml, packaged_names, resolve_path
+from poseglot.files import find_yaml, load_yaml, packaged_names, resolve_path
 from poseglot.training.recipe import Recipe
 
 _PLAIN_WORDS: Mapping[str, str] = {
@@ -117,7 +117,7 @@ def _with_paths_found(recipe: Recipe, folder: Path) -> Recipe:
 def _check_file(path: Path) -> None:
     """Check that a recipe's file is a mapping without unknown keys. (jsonargparse passes over one whose value is `{}`.)"""
     try:
-        table = yaml.safe_load(path.read_text(encoding="utf-8"))
+        table = load_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(f"could not read the recipe {path}: {error}.") from error
     except yaml.YAMLError as error:

@@ -141,6 +141,12 @@ class Run:
 
     # The data
 
+    def on(self, store: PackedStore, scores: SavedScores) -> Run:
+        """Return the same run with another store and the scores of its clips, as `evaluate` gives them."""
+        other = Run(self.folder, device=self.device)
+        other.store, other.scores = store, scores
+        return other
+
     def data(self, store: str | Path | None = None, split: str | None = None) -> DataRecipe:
         """Return the data settings of the recipe, with another store or split if given.
 

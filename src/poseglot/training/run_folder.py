@@ -54,11 +54,25 @@ class RunFolder:
             )
 
     def read_log(self) -> list[dict[str, Any]]:
-        """Return the log's entries, one per epoch; a last line that a kill cut short is ignored."""
+        """Return the log's entries, one per epoch; a last line that a kill cut short is ignored.
+
+        Raises:
+            FileError: The log is damaged.
+        """
         if not self.log.exists():
             return []
-        lines = self.log.read_text().split("\n")
-        return [json.loads(line) for line in lines[:-1]]
+        try:
+            lines = self.log.read_text(encoding="utf-8").split("\n")
+            entries = [json.loads(line) for line in lines[:-1]]
+            if not all(isinstance(entry, dict) and isinstance(entry.get("epoch"), int) for entry in entries):
+                raise ValueError("a line is not an epoch's")
+        except (OSError, ValueError) as error:
+            raise FileError(f"{self.log} is damaged ({error}). Restore it, or delete it to do without the curve.") from error
+        return entries
+
+    def elapsed(self) -> float:
+        """Return the seconds up to the log's last epoch, validation and checkpoints included; 0 if the log does not tell."""
+        return float(self.read_log()[-1].get("elapsed", 0.0)) if self.read_log() else 0.0
 
     def truncate_log(self, epochs: int) -> None:
         """Drop the log's entries after the first `epochs` epochs; a resumed run writes them again."""

@@ -29,7 +29,7 @@ import yaml
 from torch import Tensor
 
 from poseglot.errors import NotFoundError, PoseglotError, nearest
-from poseglot.files import packaged_yaml
+from poseglot.files import load_yaml, packaged_yaml
 from poseglot.skeletons.batch import ClipBatch
 from poseglot.skeletons.clip import Joints, check_joints
 from poseglot.skeletons.layout import Layout, as_layout
@@ -206,7 +206,7 @@ def _packaged(name: str) -> Pipeline:
 
 def _from_yaml(text: str, origin: str) -> Pipeline:
     try:
-        table = yaml.safe_load(text)
+        table = load_yaml(text)
     except yaml.YAMLError as error:
         raise PipelineError(f"{origin} is not YAML ({error}).") from error
     if not isinstance(table, Mapping):

@@ -31,6 +31,7 @@ class Benchmark:
         splits: Split name -> subset (`train`, `test`) -> field -> accepted values.
         expected: The number of clips of each subset of the first split in the complete set.
         unseen: List name -> classes that are excluded from training, to be recognised by their descriptions alone (zero-shot).
+        people: Number of a person -> name, of a set whose people have names.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Benchmark:
     splits: Mapping[str, SplitRule]
     expected: Mapping[str, int]
     unseen: Mapping[str, list[str]] = field(default_factory=dict)
+    people: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_benchmark(name: str) -> Benchmark:
