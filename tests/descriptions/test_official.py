@@ -74,7 +74,7 @@ def test_separators_spaces_and_repetitions(folder: Path) -> None:
         ("pasta", lambda text: text.replace("throw", "catch"), "line 2.*'throw'.*'catch"),
         ("synonym", lambda text: text.replace(",toss", ""), "line 2"),
         ("sentence", lambda text: text.split("\n")[0], "1 lines, fewer than the 2 classes"),
-        ("sentence", None, "could not read"),
+        ("sentence", None, "No such file"),
     ],
     ids=["five parts", "another class", "no synonym", "a class too few", "no file"],
 )

@@ -134,7 +134,8 @@ def test_excluded_clips_are_in_neither_subset(audited: Audit) -> None:
 
 
 def test_splits_without_a_test_set_are_left_out_unless_they_are_named(audited: Audit, tmp_path: Path) -> None:
-    assert audited(others(), {**SPLITS, "all": {"train": {"subject": [1, 2, 3]}}}).splits.keys() == {"by-person"}
+    more = {"all": {"train": {"subject": [1, 2, 3]}}, "none": {"train": {}, "test": {"name": []}}}
+    assert audited(others(), {**SPLITS, **more}).splits.keys() == {"by-person"}
     store = open_store(tmp_path / "store")
     for name in ("all", "nothing"):
         with pytest.raises(NotFoundError):
