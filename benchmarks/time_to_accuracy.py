@@ -3,8 +3,8 @@
     python benchmarks/time_to_accuracy.py --config nw-ucla/fast --seeds 0 1 2 --runs runs/fast
     python benchmarks/time_to_accuracy.py runs/fast/seed0 runs/fast/seed1 runs/fast/seed2 runs/slow/seed0
 
-Runs that differ in nothing but the seed are one curve: the mean over seeds, at the epochs that all of them validated. Everything is read from
-the runs' logs. Clips are counted as the network sees them, repetitions included. Minutes are those of the training process on its clock,
+Runs that differ in nothing but the seed are one curve: the mean over seeds, at the epochs that all of them validated. Everything is read
+from the runs' logs. Clips are counted as the network sees them, repetitions included. Minutes are those of the training process on its clock,
 validation and checkpoints included; of runs that this script trains, start-up and end are measured, too, and added to the table.
 
 The epoch at which a curve first reaches the target is read off the test curve, so it says how fast a recipe is and is no result. The result
@@ -169,7 +169,9 @@ def plot(curves: Sequence[Curve], target: float, path: Path) -> None:
     for curve, color in zip(curves, [*COLORS] * len(curves), strict=False):
         for axis, field in ((by_clips, "clips"), (by_minutes, "minutes")):
             for _, points in curve.runs:
-                axis.plot([getattr(p, field) for p in points], [p.percent for p in points], color=color, linewidth=0.6, alpha=0.5)
+                axis.plot(
+                    [getattr(p, field) for p in points], [p.percent for p in points], color=color, linewidth=0.6, alpha=0.5
+                )
             mean, percents = [getattr(point, field) for point in curve.mean], [point.percent for point in curve.mean]
             label = f"{curve.name} ({len(curve.runs)} seed{'s' * (len(curve.runs) > 1)})"
             axis.plot(mean, percents, color=color, linewidth=1.8, marker=".", label=label)

@@ -15,9 +15,7 @@ from poseglot.errors import FileError
 CLASSES = ("put on a hat or cap", "throw")
 
 
-@pytest.mark.parametrize(
-    ("benchmark", "prefix", "left_out"), [("nw-ucla", "ucla_", 4), ("ntu60", "", 11), ("ntu120", "", 21)]
-)
+@pytest.mark.parametrize(("benchmark", "prefix", "left_out"), [("nw-ucla", "ucla_", 4), ("ntu60", "", 11), ("ntu120", "", 21)])
 def test_the_real_files_make_prompts_of_every_kind(
     benchmark: str, prefix: str, left_out: int, shared: Path, tmp_path: Path
 ) -> None:
@@ -41,9 +39,7 @@ def test_a_text_of_the_hand_is_that_of_the_authors(shared: Path, tmp_path: Path)
     out = tmp_path / "gap.yaml"
     classes = load_benchmark("nw-ucla").classes
     import_official_texts(shared / "data" / "gap-texts" / "text", classes, prefix="ucla_", name="gap", out=out)
-    table = make_prompts(
-        load_descriptions(out).of(["carry"]), prompt="synonym+parts", partition="four", official_format=True
-    )
+    table = make_prompts(load_descriptions(out).of(["carry"]), prompt="synonym+parts", partition="four", official_format=True)
     text = table.texts[int(table.candidates[table.levels.index("hand"), 0, 0])]
     assert text == "carry grasps the object securely with his hand, His arm supports the object"
 

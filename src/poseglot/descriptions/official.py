@@ -52,7 +52,9 @@ def import_official_texts(folder: str | Path, classes: Sequence[str], *, prefix:
     entries: list[dict[str, Any]] = []
     left_out = 0
     for label, own_parts, own_paragraph, own_synonyms in zip(classes, parts, paragraphs, synonyms, strict=True):
-        distinct = list({text.casefold(): text for text in reversed(own_synonyms) if text.casefold() != label.casefold()}.values())[::-1]
+        distinct = list(
+            {text.casefold(): text for text in reversed(own_synonyms) if text.casefold() != label.casefold()}.values()
+        )[::-1]
         left_out += len(own_synonyms) - len(distinct)
         described = dict(zip(_ORDER, own_parts, strict=True))
         entries.append({"label": label, "synonyms": distinct, "paragraph": own_paragraph[0], "parts": described})
@@ -82,7 +84,9 @@ def _texts(path: Path, classes: Sequence[str], separator: str, count: int = 0) -
             raise FileError(f"{path}, line {number}: expected the class {label!r} and its texts, found {line[:60]!r}.")
         texts = [text.strip() for text in (rest[0].split(separator) if separator else rest) if text.strip()]
         if not texts or (count and len(texts) != count):
-            raise FileError(f"{path}, line {number} ({label}): expected {count or 'some'} texts, found {len(texts)}: {line[:80]!r}.")
+            raise FileError(
+                f"{path}, line {number} ({label}): expected {count or 'some'} texts, found {len(texts)}: {line[:80]!r}."
+            )
         found.append(texts)
     return found
 

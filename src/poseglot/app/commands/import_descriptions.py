@@ -16,7 +16,9 @@ def add(command: AddCommand) -> None:
     texts = command("import-descriptions", run, "the text files of GAP's authors as a description set")
     texts.add_argument("folder", type=Path, help="the folder `text` of their repository, with *_openai_t01.txt")
     texts.add_argument("--benchmark", required=True, choices=list(_PREFIXES), help="whose classes to import")
-    texts.add_argument("--out", type=Path, required=True, metavar="FILE.yaml", help="the description set, for --text.descriptions")
+    texts.add_argument(
+        "--out", type=Path, required=True, metavar="FILE.yaml", help="the description set, for --text.descriptions"
+    )
 
 
 def run(parsed: argparse.Namespace) -> None:
