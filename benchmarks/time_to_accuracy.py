@@ -4,8 +4,8 @@
     python benchmarks/time_to_accuracy.py runs/fast/seed0 runs/fast/seed1 runs/fast/seed2 runs/slow/seed0
 
 Runs that differ in nothing but the seed are one curve: the mean over seeds, at the epochs that all of them validated. Everything is read
-from the runs' logs. Clips are counted as the network sees them, repetitions included. Minutes are those of the training process on its clock,
-validation and checkpoints included; of runs that this script trains, start-up and end are measured, too, and added to the table.
+from the runs' logs. Clips are counted as the network sees them, repetitions included. Minutes are those of the training process on its
+clock, validation and checkpoints included; of runs that this script trains, start-up and end are measured, too, and added to the table.
 
 The epoch at which a curve first reaches the target is read off the test curve, so it says how fast a recipe is and is no result. The result
 is the last epoch, beside it in the table. Marks show how many clips published schedules show the network (docs/nw-ucla.md).
@@ -229,9 +229,9 @@ def main() -> None:
     if not all(curve.complete for curve in curves):
         lines.append("Minutes of logs without `elapsed` are those of training alone, without validation.\n")
     lines += [
-        "The first epoch at the target is that of the mean over seeds, read off the test curve: it says how fast a recipe is and is no result.",
-        "The result is the last epoch. Minutes are those of the training process up to the end of an epoch, validation included, start-up not;",
-        "the whole process has both ends.",
+        "The first epoch at the target is that of the mean over seeds, read off the test curve: it says how fast a recipe is and is no",
+        "result. The result is the last epoch. Minutes are those of the training process up to the end of an epoch, validation included,",
+        "start-up not; the whole process has both ends.",
         "",
         "![The curves](curve.png)",
         "",

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from poseglot import __version__
 from poseglot.data.quality.checks import check_centre, check_subsets
+from poseglot.descriptions import load_descriptions
 from poseglot.errors import DeviceError, FileError, PoseglotError, SettingError
 from poseglot.evaluation.metrics import Accuracy, top_k
 from poseglot.files import write_atomically
@@ -358,6 +359,7 @@ class Trainer:
             "processes": self.fabric.world_size,
             "threads": torch.get_num_threads(),
             "compiled": self.compiled,
+            "texts": load_descriptions(self.recipe.text.descriptions).title if self.recipe.with_text else "",
             "learned_from": names_hash(self.built.train.store, self.built.train.indices),
         }
 
