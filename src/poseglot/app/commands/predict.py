@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from poseglot.app.commands import predict_batch
 from poseglot.app.commands.reading_options import add_reading_options, reading
-from poseglot.app.commands.register import AddCommand, add_pose, missing_package, notes, pose_for, print_mappings
-from poseglot.errors import InputError, MissingPackageError, PoseglotError
+from poseglot.app.commands.register import AddCommand, add_pose, notes, pose_for, print_mappings
+from poseglot.errors import InputError, PoseglotError
 
 if TYPE_CHECKING:
     from poseglot.inference.loading import Engine
@@ -50,6 +50,9 @@ def add(command: AddCommand) -> None:
     predict.add_argument(
         "--add-class-descriptions", type=Path, metavar="FILE.yaml", help="add untrained classes by descriptions (docs/text.md)"
     )
+    predict.add_argument(
+        "--examples", type=Path, metavar="FOLDER", help="add classes by clips: a folder of clips for each class"
+    )
     predict.add_argument("--add-class-bias", type=float, default=0.0, metavar="B", help="add B to the cosines of added classes")
     add_reading_options(predict)
     predict_batch.add(predict)
@@ -66,7 +69,8 @@ def run(parsed: argparse.Namespace) -> None:
         from poseglot.inference.predictor import warning_lines
 
         files = expand_folders(parsed.clips)
-        found = (_zero_shot if parsed.add_class or parsed.add_class_descriptions else _predict)(parsed, files)
+        adds = parsed.add_class or parsed.add_class_descriptions or parsed.examples
+        found = (_added if adds else _predict)(parsed, files)
     predictions = [each for each in found if not isinstance(each, PoseglotError)]
     print_mappings(predictions)
     for line in warning_lines(predictions):
@@ -94,18 +98,17 @@ def _predict(
     return predictor.predict_each(files, top=parsed.top, layout=parsed.layout, pose=pose, classifier=classifier)
 
 
-def _zero_shot(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction | PoseglotError]:
-    """Recognise clips among the trained and the added classes, all by the cosines with their texts, which are on one scale."""
-    try:
-        from poseglot.descriptions import load_descriptions
-        from poseglot.training.run import open_run
-        from poseglot.training.zero_shot import ZeroShotRecognizer
-    except ImportError as error:
-        raise MissingPackageError(missing_package("encoding texts", error)) from error
+def _added(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction | PoseglotError]:
+    """Recognise clips among the trained and the added classes, by their texts or by examples."""
+    from poseglot.app.added_classes import added_classifier
+
     predictor = _load(parsed, "torch")
-    described = parsed.add_class_descriptions and load_descriptions(str(parsed.add_class_descriptions)).classes.values()
-    classifier = ZeroShotRecognizer(open_run(parsed.run, device=predictor.device)).classifier(
-        descriptions=list(described or ()), labels=parsed.add_class, bias=parsed.add_class_bias
+    classifier = added_classifier(
+        predictor,
+        labels=parsed.add_class,
+        descriptions=parsed.add_class_descriptions,
+        bias=parsed.add_class_bias,
+        examples=parsed.examples,
     )
     return _predict(parsed, files, predictor, classifier)
 
