@@ -176,6 +176,7 @@ def plot(curves: Sequence[Curve], target: float, path: Path) -> None:
             label = f"{curve.name} ({len(curve.runs)} seed{'s' * (len(curve.runs) > 1)})"
             axis.plot(mean, percents, color=color, linewidth=1.8, marker=".", label=label)
     by_clips.set_xscale("log")
+    by_clips.set_xlim(right=6 * max(SCHEDULES.values()))  # the last name has room
     for number, (name, clips) in enumerate(SCHEDULES.items()):
         by_clips.axvline(clips, color=INK, linewidth=0.7, linestyle=":")
         height = 0.02 + 0.07 * (number % 3)
