@@ -206,6 +206,7 @@ def _votes(train: Array, labels: Array, test: Array) -> Array:
     from scipy.spatial import KDTree
 
     count = max(1, round(np.sqrt(len(labels) / len(np.unique(labels)))))
-    nearest = labels[KDTree(train).query(test, k=np.arange(1, count + 1))[1]]
+    nearest: Array = labels[KDTree(train).query(test, k=np.arange(1, count + 1))[1]]
     votes = (nearest[:, :, None] == nearest[:, None, :]).sum(axis=2)
-    return nearest[np.arange(len(test)), votes.argmax(axis=1)]
+    winners: Array = nearest[np.arange(len(test)), votes.argmax(axis=1)]
+    return winners
