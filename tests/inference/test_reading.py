@@ -225,6 +225,20 @@ def test_joints_with_names_of_their_own_are_mapped(shared: Path, run_folder: Pat
     assert made["left_knee"].how == "copied" and made["left_wrist"].how == "copied"
 
 
+def test_a_wide_table_of_another_skeleton_is_mapped(run_folder: Path, tmp_path: Path) -> None:
+    """OpenNI's fifteen joints, which end at hands and feet."""
+    sides = [f"{side}_{joint}" for side in ("left", "right") for joint in ("shoulder", "elbow", "hand", "hip", "knee", "foot")]
+    names = ["head", "neck", "torso", *sides]
+    joints = np.random.default_rng(0).normal(size=(9, 15, 3)).round(4)
+    header = ";".join(f"{name}_{axis}" for name in names for axis in "xyz")
+    write(tmp_path / "openni.csv", joints, header)
+    loaded = Predictor(run_folder, device="cpu").read(tmp_path / "openni.csv")
+    assert loaded.mapping is not None
+    made = dict(zip(loaded.mapping.target.joints, loaded.clip.joints[0].transpose(1, 0, 2), strict=True))
+    for joint, source in (("left_ankle", "left_foot"), ("right_wrist", "right_hand"), ("spine", "torso"), ("head", "head")):
+        np.testing.assert_allclose(made[joint], joints[:, names.index(source)], rtol=1e-6)
+
+
 @pytest.mark.parametrize("path", ["", None, 5, "x" * 5000, "a\0b"], ids=["empty", "none", "number", "long", "null"])
 def test_what_is_no_path_is_refused(path: Any, run_folder: Path) -> None:
     from poseglot.data import read_clip
@@ -233,3 +247,17 @@ def test_what_is_no_path_is_refused(path: Any, run_folder: Path) -> None:
         read_clip(path)
     with pytest.raises(PoseglotError):
         Predictor(run_folder, device="cpu").read(path)
+
+
+def test_unlike_clips_are_answered_with_a_warning_that_is_logged_once(
+    millimetres: tuple[Path, PackedStore], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, store = millimetres
+    predictor = predictor_of(store, tmp_path / "run")
+    clips = [replace(store[index], joints=store[index].joints * np.float32(1000)) for index in range(4)]
+    for _ in range(2):
+        predictions = predictor.predict(clips)
+        assert all(set(prediction.warnings) == {"units"} and prediction.scores for prediction in predictions)
+    assert [record.getMessage().count("3 more clips") for record in caplog.records] == [1]
+    assert all("--scale" in row["warnings"][0] for row in (prediction.table() for prediction in predictions))
+    assert not predictor.predict([store[0]])[0].warnings

@@ -143,6 +143,7 @@ class Predictor:
         self.layout: Layout
         self._logits: Callable[[torch.Tensor], torch.Tensor]  # (N, M, T, V, C), on the device -> (N, classes)
         self._fused: FusedRecognizer | None = None
+        self._warned: set[str] = set()
         exported = recognizer = None
         if engine == "torch" or (engine == "auto" and path.suffix != ".onnx"):
             recognizer = load_on_device(path, device)
@@ -220,7 +221,8 @@ class Predictor:
             classifier: Classifies instead of the recognizer, among other classes (zero-shot).
 
         Returns:
-            A prediction for each clip, in order; a list of one for a single clip.
+            A prediction for each clip, in order; a list of one for a single clip. Clips that are unlike the training clips have
+            `warnings`, of which each kind is logged once.
 
         Raises:
             PoseglotError: A clip is not acceptable. The message names it.
@@ -233,8 +235,7 @@ class Predictor:
             else:
                 rows, classes = _softmax(classifier.logits(inputs)), classifier.classes
             predictions += [self._prediction(one, row, classes, top) for one, row in zip(loaded, rows, strict=True)]
-        for line in warning_lines(predictions):
-            _LOGGER.warning("%s", line)
+        self._warn(predictions)
         return predictions
 
     def predict_proba(
@@ -374,6 +375,18 @@ class Predictor:
                 f"{channels_remedy(info.has_scores, self.spec.has_scores)}"
             )
 
+    def _warn(self, predictions: Sequence[Prediction]) -> None:
+        """Log the warnings of predictions: of each kind the first, and how many others there are; once in a predictor's life."""
+        first: dict[str, str] = {}
+        for prediction in predictions:
+            for kind, sentence in prediction.warnings.items():
+                first.setdefault(kind, f"{prediction.name}: {sentence}")
+        for kind, line in first.items():
+            if kind not in self._warned:
+                others = sum(kind in prediction.warnings for prediction in predictions) - 1
+                _LOGGER.warning("%s%s.", line, f" (and {others:,} more clips)" if others else "")
+        self._warned |= set(first)
+
     def _prediction(self, loaded: LoadedClip, probabilities: Probabilities, classes: Sequence[str], top: int) -> Prediction:
         scores = top_scores(probabilities, classes, top)
         return Prediction(loaded.clip.name, scores, scores[0].probability < self.threshold, loaded.mapping, loaded.warnings)
@@ -382,16 +395,6 @@ class Predictor:
 def _softmax(logits: npt.NDArray[np.floating]) -> Probabilities:
     result: Probabilities = torch.from_numpy(logits).double().softmax(dim=-1).numpy()
     return result
-
-
-def warning_lines(predictions: Sequence[Prediction]) -> list[str]:
-    """Return a line for each kind of warning: that of the first clip, and how many others have it."""
-    first: dict[str, str] = {}
-    for prediction in predictions:
-        for kind, sentence in prediction.warnings.items():
-            first.setdefault(kind, f"{prediction.name}: {sentence}")
-    counts = {kind: sum(kind in prediction.warnings for prediction in predictions) for kind in first}
-    return [f"{line}{f' (and {counts[kind] - 1:,} more clips)' if counts[kind] > 1 else ''}." for kind, line in first.items()]
 
 
 def check_top(top: int) -> None:
