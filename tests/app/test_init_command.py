@@ -77,8 +77,9 @@ def test_a_project_trains_evaluates_and_predicts(
     said = poseglot("predict", "runs/first", clip)
     assert said.status == 0 and any(name in said.out for name in store.info.classes)
 
+    # The classes of the demo set are described in the package, and borrowed from there.
     said = poseglot("train", "--text.prompt", "synonym+parts", *SHORT)
-    assert said.status == 1 and "descriptions.yaml has" in said.error and store.info.classes[0] in said.error
+    assert said.status == 0, said.error
 
 
 def test_what_cannot_become_a_project_leaves_nothing(poseglot: Command, files: Path, tmp_path: Path) -> None:

@@ -14,10 +14,12 @@ from types import ModuleType
 
 from poseglot import __version__
 from poseglot.app.commands import (
+    audit,
     calibrate,
     check_descriptions,
     compare,
     completion,
+    cross_validate,
     ensemble,
     evaluate,
     export,
@@ -44,14 +46,14 @@ from poseglot.devices import keep_freed_memory
 from poseglot.errors import PoseglotError, SettingError
 
 _GROUPS: dict[str, tuple[ModuleType, ...]] = {
-    "Data": (init, prepare, info, export_clip, extract_poses),
+    "Data": (init, prepare, info, audit, export_clip, extract_poses),
     "Text": (generate_descriptions, check_descriptions),
-    "Train": (train, study, import_weights),
+    "Train": (train, cross_validate, study, import_weights),
     "Evaluate": (evaluate, zero_shot, calibrate, compare, ensemble, report, plot),
     "Predict": (predict, segment, stream, webcam),
     "Serve & export": (serve, export, completion),
 }
-_TAKE_SETTINGS = ("train", "study")  # their unknown arguments are settings of the recipe
+_TAKE_SETTINGS = ("train", "cross-validate", "study")  # their unknown arguments are settings of the recipe
 
 
 # What a system says when a device or a quota is full.

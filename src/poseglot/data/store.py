@@ -18,7 +18,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -26,7 +26,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 import numpy.typing as npt
 
-from poseglot.data.benchmarks import Benchmark, SplitRule
+from poseglot.data.benchmarks import EXCLUDED, Benchmark, SplitRule
 from poseglot.data.quality.issues import ClipError
 from poseglot.errors import FileError, InputError, NotFoundError, PoseglotError
 from poseglot.files import folder_written_atomically, load_array
@@ -65,6 +65,7 @@ class StoreInfo:
         pipeline, classes, splits: As in `Benchmark`.
         source: The origin of the clips, for people to read (file names, hashes, counts).
         has_scores: Whether the last channel is the confidence in each joint.
+        people: Number of a person -> name, of a set whose people have names.
     """
 
     name: str
@@ -74,6 +75,7 @@ class StoreInfo:
     splits: Mapping[str, SplitRule]
     source: Mapping[str, Any]
     has_scores: bool = False
+    people: Mapping[str, str] = field(default_factory=dict)
 
 
 class PackedStore:
@@ -169,8 +171,9 @@ class PackedStore:
         if subset not in self.info.splits[split]:
             raise NotFoundError(subset, self.info.splits[split], kind=f"subset of split {split}")
         chosen = np.ones(len(self), dtype=bool)
-        for field, values in self.info.splits[split][subset].items():
-            chosen &= np.isin(self.clips[field], values)
+        for column, values in self.info.splits[split][subset].items():
+            excluded = column == EXCLUDED
+            chosen &= ~np.isin(self.clips["name"], values) if excluded else np.isin(self.clips[column], values)
         return chosen
 
     def content_hashes(self, indices: npt.ArrayLike) -> npt.NDArray[np.uint64]:
@@ -283,7 +286,14 @@ def write_store(
 def store_info(benchmark: Benchmark, layout: Layout, *, source: Mapping[str, Any], has_scores: bool = False) -> StoreInfo:
     """Return the `StoreInfo` of a store of a benchmark's clips."""
     return StoreInfo(
-        benchmark.name, layout.described(), benchmark.pipeline, benchmark.classes, benchmark.splits, source, has_scores
+        benchmark.name,
+        layout.described(),
+        benchmark.pipeline,
+        benchmark.classes,
+        benchmark.splits,
+        source,
+        has_scores,
+        benchmark.people,
     )
 
 
@@ -375,7 +385,7 @@ class StoreWriter:
         self._file.seek(0)
         self._file.write(_npy_header((self._offset, self._joint_count, self._channels), self._dtype))
         self.close()
-        np.save(self._folder / "clips.npy", self._table(), allow_pickle=False)
+        np.save(self._folder / "clips.npy", self.table(), allow_pickle=False)
         (self._folder / "store.json").write_text(json.dumps({"format": FORMAT, **asdict(info)}, indent=1) + "\n")
         (self._folder / _JOURNAL).unlink(missing_ok=True)
 
@@ -414,11 +424,12 @@ class StoreWriter:
         file.seek(end)
         return file
 
-    def _table(self) -> npt.NDArray[Any]:
+    def table(self) -> npt.NDArray[Any]:
+        """Return the table of the clips so far."""
         table = np.zeros(len(self._rows), dtype=[("name", f"U{max(map(len, self._names))}"), *_FIELDS])
         table["name"] = list(self._names)
-        for (field, _), column in zip(_FIELDS, zip(*self._rows, strict=True), strict=True):
-            table[field] = column
+        for (name, _), column in zip(_FIELDS, zip(*self._rows, strict=True), strict=True):
+            table[name] = column
         return table
 
 

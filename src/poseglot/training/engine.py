@@ -216,7 +216,8 @@ class Trainer:
                 if (epoch + 1) % self.recipe.evaluate_every == 0 or epoch + 1 == epochs:
                     last = self.validate()
                     progress = replace(progress, best_on_test=_better(progress.best_on_test, (last.correct, epoch + 1)))
-                    entry["test"] = asdict(last)
+                    if last.total:
+                        entry["test"] = asdict(last)
                 progress = replace(progress, epochs=epoch + 1)
                 if state.is_main:
                     self.run.add_to_log(entry)

@@ -253,7 +253,7 @@ def test_a_bad_row_is_a_fault_of_its_clip_with_the_line(row: str, kind: str, mes
         raise PoseglotError(found.issues[wrong].message)
 
 
-@pytest.mark.parametrize(("label", "subject", "message"), [("", 1, "line 104"), ("wave", "x", "'x'")])
+@pytest.mark.parametrize(("label", "subject", "message"), [("", 1, "line 104"), ("wave", "1.5", "'1.5'")])
 def test_a_clip_without_what_it_needs_is_a_fault(label: str, subject: object, message: str, tmp_path: Path) -> None:
     rows = rows_of("bad", make_clips(1, axes=2)["clip 0"], label=label, subject=subject)
     found = read(written(tmp_path / "set.csv", two_clips(rows, "label", "subject")))

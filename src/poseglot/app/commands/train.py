@@ -73,6 +73,9 @@ def run(parsed: argparse.Namespace) -> None:
     result = train(recipe, out, resume=parsed.resume, runtime=runtime, callbacks=[ConsoleCallback()])
     if rank() != 0:
         return
+    if not result.last.total:
+        print(f"{out}: trained on all clips; there is no test set")
+        return
     print(f"{out}: last epoch {result.last}")
     best, epoch = result.best_on_test
     print(

@@ -308,7 +308,9 @@ def check_subsets(store: PackedStore, train: Indices, test: Indices, *, balanced
         warnings.append(f"{_classes(classes, empty)} no clip at all.")
     if len(few := np.flatnonzero((trained > 0) & (trained < _MIN_TRAIN))):
         warnings.append(f"{_classes(classes, few)} fewer than {_MIN_TRAIN} training clips; the result on so few is chance.")
-    if len(untested := np.flatnonzero((trained > 0) & (tested == 0))):
+    if not len(test):
+        warnings.append("there is no test set, so no accuracy is measured.")
+    elif len(untested := np.flatnonzero((trained > 0) & (tested == 0))):
         warnings.append(f"{_classes(classes, untested)} no test clip, so their accuracy cannot be measured.")
     if (trained > 0).sum() == 1:
         warnings.append("only one class has training clips; a recognizer needs at least two.")
@@ -322,7 +324,7 @@ def check_subsets(store: PackedStore, train: Indices, test: Indices, *, balanced
         margin = 100 * 1.96 * math.sqrt(0.1 * 0.9 / len(test))
         warnings.append(
             f"{len(test)} test clips measure an accuracy of 90 % to within about {margin:.0f} points. Cross-validation tests every clip "
-            "once: --data.folds 5 --data.fold 1 ... 5 (of the training set)."
+            "once: `poseglot cross-validate --folds 5` (of the training set)."
         )
     subjects = [{int(subject) for subject in store.clips["subject"][indices]} - {0} for indices in (train, test)]
     both = subjects[0] & subjects[1]

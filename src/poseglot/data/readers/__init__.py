@@ -324,7 +324,7 @@ def open_source(
     layout: Layout | None = None,
     name: str,
     classes: Sequence[str] | None = None,
-    test_subjects: Sequence[int] | None = None,
+    test_subjects: Sequence[int | str] | None = None,
     **options: Any,
 ) -> Source:
     """Open a data set without reading its clips.

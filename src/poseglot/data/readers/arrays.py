@@ -78,7 +78,7 @@ def read_source(
     name: str,
     layout: Layout,
     classes: Sequence[str] | None = None,
-    test_subjects: Sequence[int] | None = None,
+    test_subjects: Sequence[int | str] | None = None,
     has_scores: bool = False,
     names: str | None = None,
     dim_order: str | None = None,

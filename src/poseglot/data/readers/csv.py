@@ -91,7 +91,7 @@ def read_source(
     name: str,
     layout: Layout,
     classes: Sequence[str] | None = None,
-    test_subjects: Sequence[int] | None = None,
+    test_subjects: Sequence[int | str] | None = None,
 ) -> Source:
     """Open the clips of one or more files.
 

@@ -99,6 +99,7 @@ class RandomVectors(TextEncoder):
     def __init__(self, tokenizer: Any, *, embed_dim: int, max_tokens: int) -> None:
         super().__init__(nn.Identity(), tokenizer, pooling=mean_pooling, embed_dim=embed_dim, max_tokens=max_tokens)
         self.register_buffer("anchor", torch.empty(0), persistent=False)  # knows the device
+        self.anchor: Tensor
 
     def forward(self, tokens: Tokens) -> Tensor:
         """Return features (texts, embed_dim), on the device that the module was moved to."""
