@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 
 from poseglot.app.cli import main
 from poseglot.data.prepare import CustomDataset, prepare
+from poseglot.data.readers.poses import Poses, write_poses
 from poseglot.data.store import PackedStore
 from poseglot.errors import PoseglotError, SettingError
 from poseglot.inference import Predictor
 from poseglot.models.recognizer import RecognizerSpec, load_recognizer, new_recognizer, save_recognizer
+from poseglot.skeletons.layout import load_layout
 from poseglot.training.build import build
 from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TextRecipe
 
@@ -155,8 +157,6 @@ def test_options_that_are_not_valid_are_refused(reading: dict[str, Any], run_fol
 
 def test_a_wide_table_is_read_by_its_names(tmp_path: Path) -> None:
     """The columns of a table lie in another order than the joints of the layout; prediction finds them by name, too."""
-    from poseglot.skeletons.layout import load_layout
-
     layout, rng = load_layout("kinect20"), np.random.default_rng(1)
     order = rng.permutation(JOINTS)
     joints = {}
@@ -223,6 +223,17 @@ def test_joints_with_names_of_their_own_are_mapped(shared: Path, run_folder: Pat
     assert prediction.mapping is not None
     made = {joint.joint: joint for joint in prediction.mapping.joints}
     assert made["left_knee"].how == "copied" and made["left_wrist"].how == "copied"
+
+
+def test_poses_are_scaled_as_in_training(tmp_path: Path) -> None:
+    rng, layout = np.random.default_rng(0), load_layout("coco17")
+    for number in range(6):
+        pixels, confidence = rng.uniform(1, 300, (1, 8, 17, 2)), rng.uniform(0.5, 1, (1, 8, 17))
+        poses = Poses(layout, pixels.astype(np.float32), confidence.astype(np.float32), 30.0, (640, 480), None)
+        write_poses(poses, tmp_path / "set" / ("walk" if number % 2 else "sit") / f"{number}.npz")
+    custom = CustomDataset("mine", scale=0.25, has_scores=True)
+    store = prepare("poses", source=tmp_path / "set", out=tmp_path / "store", custom=custom).store
+    assert_read_alike(predictor_of(store, tmp_path / "run"), tmp_path / "set", store)
 
 
 def test_a_wide_table_of_another_skeleton_is_mapped(run_folder: Path, tmp_path: Path) -> None:

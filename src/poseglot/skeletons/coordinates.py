@@ -170,7 +170,8 @@ def summary_of(table: Mapping[str, Any]) -> CoordinateSummary:
     Raises:
         TypeError: It is no such table.
     """
-    return CoordinateSummary(**{name: tuple(value) if isinstance(value, list) else value for name, value in table.items()})
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
+    return CoordinateSummary(**values)
 
 
 def compare(clip: ClipCoordinates, trained: CoordinateSummary, *, unit_matters: bool = True) -> dict[str, str]:
