@@ -113,7 +113,7 @@ class ClipLoader:
             PoseglotError: As `load`.
         """
         clip, _ = read_as_trained(
-            path, self.reading, self.layout, layout=layout or self.layout, has_scores=self.spec.has_scores
+            as_path(path), self.reading, self.layout, layout=layout or self.layout, has_scores=self.spec.has_scores
         )
         return iter(clip.joints.swapaxes(0, 1))
 
