@@ -66,6 +66,7 @@ def test_packaged_set_describes_the_classes_of_its_benchmark(packaged: Descripti
         f"Version {yaml.safe_load(packaged_yaml('poseglot.descriptions', 'sets', packaged.name, kind=''))['version']} "
         in packaged.about
     )
+    assert packaged.title == f"{packaged.name}, version {packaged.version}"
 
 
 def test_demo_set_describes_the_synthetic_actions() -> None:

@@ -205,6 +205,6 @@ def test_resting_parts_of_packaged_sets_have_one_wording() -> None:
     }.items():
         classes = load_descriptions(name).classes.values()
         still = {each.parts["leg"] for each in classes if "still" in each.parts["leg"] and "person's" not in each.parts["leg"]}
-        assert still <= wordings | {"both people's stand straight and still"}, name
+        assert still <= wordings | {"both people's legs stand straight and still"}, name
         flat = [each.parts["foot"] for each in classes if each.parts["foot"].startswith(("stay flat", "rest flat"))]
         assert flat.count("stay flat on the floor side by side") >= len(flat) - 4, name

@@ -56,6 +56,7 @@ SLOW = {
     "docs/studies.md",
     "docs/python.md",
     "docs/recipes.md",
+    "docs/training-settings.md",
 }
 # Pages whose blocks keep the working directory of the block before.
 ONE_WALK = {"docs/own-data.md"}

@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 
 from poseglot.app.cli import main
 from poseglot.data.prepare import CustomDataset, prepare
+from poseglot.data.readers.poses import Poses, write_poses
 from poseglot.data.store import PackedStore
 from poseglot.errors import PoseglotError, SettingError
 from poseglot.inference import Predictor
 from poseglot.models.recognizer import RecognizerSpec, load_recognizer, new_recognizer, save_recognizer
+from poseglot.skeletons.layout import load_layout
 from poseglot.training.build import build
 from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TextRecipe
 
@@ -155,8 +157,6 @@ def test_options_that_are_not_valid_are_refused(reading: dict[str, Any], run_fol
 
 def test_a_wide_table_is_read_by_its_names(tmp_path: Path) -> None:
     """The columns of a table lie in another order than the joints of the layout; prediction finds them by name, too."""
-    from poseglot.skeletons.layout import load_layout
-
     layout, rng = load_layout("kinect20"), np.random.default_rng(1)
     order = rng.permutation(JOINTS)
     joints = {}
@@ -225,6 +225,31 @@ def test_joints_with_names_of_their_own_are_mapped(shared: Path, run_folder: Pat
     assert made["left_knee"].how == "copied" and made["left_wrist"].how == "copied"
 
 
+def test_poses_are_scaled_as_in_training(tmp_path: Path) -> None:
+    rng, layout = np.random.default_rng(0), load_layout("coco17")
+    for number in range(6):
+        pixels, confidence = rng.uniform(1, 300, (1, 8, 17, 2)), rng.uniform(0.5, 1, (1, 8, 17))
+        poses = Poses(layout, pixels.astype(np.float32), confidence.astype(np.float32), 30.0, (640, 480), None)
+        write_poses(poses, tmp_path / "set" / ("walk" if number % 2 else "sit") / f"{number}.npz")
+    custom = CustomDataset("mine", scale=0.25, has_scores=True)
+    store = prepare("poses", source=tmp_path / "set", out=tmp_path / "store", custom=custom).store
+    assert_read_alike(predictor_of(store, tmp_path / "run"), tmp_path / "set", store)
+
+
+def test_a_wide_table_of_another_skeleton_is_mapped(run_folder: Path, tmp_path: Path) -> None:
+    """OpenNI's fifteen joints, which end at hands and feet."""
+    sides = [f"{side}_{joint}" for side in ("left", "right") for joint in ("shoulder", "elbow", "hand", "hip", "knee", "foot")]
+    names = ["head", "neck", "torso", *sides]
+    joints = np.random.default_rng(0).normal(size=(9, 15, 3)).round(4)
+    header = ";".join(f"{name}_{axis}" for name in names for axis in "xyz")
+    write(tmp_path / "openni.csv", joints, header)
+    loaded = Predictor(run_folder, device="cpu").read(tmp_path / "openni.csv")
+    assert loaded.mapping is not None
+    made = dict(zip(loaded.mapping.target.joints, loaded.clip.joints[0].transpose(1, 0, 2), strict=True))
+    for joint, source in (("left_ankle", "left_foot"), ("right_wrist", "right_hand"), ("spine", "torso"), ("head", "head")):
+        np.testing.assert_allclose(made[joint], joints[:, names.index(source)], rtol=1e-6)
+
+
 @pytest.mark.parametrize("path", ["", None, 5, "x" * 5000, "a\0b"], ids=["empty", "none", "number", "long", "null"])
 def test_what_is_no_path_is_refused(path: Any, run_folder: Path) -> None:
     from poseglot.data import read_clip
@@ -233,3 +258,17 @@ def test_what_is_no_path_is_refused(path: Any, run_folder: Path) -> None:
         read_clip(path)
     with pytest.raises(PoseglotError):
         Predictor(run_folder, device="cpu").read(path)
+
+
+def test_unlike_clips_are_answered_with_a_warning_that_is_logged_once(
+    millimetres: tuple[Path, PackedStore], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, store = millimetres
+    predictor = predictor_of(store, tmp_path / "run")
+    clips = [replace(store[index], joints=store[index].joints * np.float32(1000)) for index in range(4)]
+    for _ in range(2):
+        predictions = predictor.predict(clips)
+        assert all(set(prediction.warnings) == {"units"} and prediction.scores for prediction in predictions)
+    assert [record.getMessage().count("3 more clips") for record in caplog.records] == [1]
+    assert all("--scale" in row["warnings"][0] for row in (prediction.table() for prediction in predictions))
+    assert not predictor.predict([store[0]])[0].warnings

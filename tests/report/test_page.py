@@ -162,7 +162,7 @@ def test_head_and_curves_say_what_the_run_says(run: Path) -> None:
         "demo",
         "cross-person, test",
         "joint",
-        "synonym+parts, partition four, text encoder minilm (fine-tuned)",
+        "synonym+parts of demo, partition four, text encoder minilm (fine-tuned)",
         "cpu",
     ):
         assert fact in texts

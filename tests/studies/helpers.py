@@ -57,7 +57,16 @@ def finish(
     run.recipe.write_text(recipe_yaml(cell.recipe))
     run.recognizer.write_bytes(b"weights")
     run.machine.write_text(
-        json.dumps({"poseglot": "0.1.0", "commit": "c0ffee", "torch": "2.13.0", "device": "abacus", "threads": 3})
+        json.dumps(
+            {
+                "poseglot": "0.1.0",
+                "commit": "c0ffee",
+                "torch": "2.13.0",
+                "device": "abacus",
+                "threads": 3,
+                "texts": "mine, version 2",
+            }
+        )
     )
     for epoch in (1, 2):
         run.add_to_log({"epoch": epoch, "loss": 1 / epoch, "seconds": 600.25})

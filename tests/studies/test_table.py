@@ -184,7 +184,7 @@ def test_the_page_says_how_it_was_made(tmp_path: Path) -> None:
     for line in lines:
         train, evaluate = line["command"].split(" && ")
         assert f"\n{train}\n{evaluate}\n" in page
-    assert "| 1 | 0.1.0 | c0ffee | 2.13.0 | - | - | abacus | - | 3 | 1,200 |" in page
+    assert "| 1 | 0.1.0 | c0ffee | 2.13.0 | - | - | abacus | - | 3 | mine, version 2 | 1,200 |" in page
 
 
 def test_the_long_form_reads_back_whatever_the_names(tmp_path: Path) -> None:

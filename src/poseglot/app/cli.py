@@ -27,6 +27,7 @@ from poseglot.app.commands import (
     extract_poses,
     few_shot,
     generate_descriptions,
+    import_descriptions,
     import_weights,
     info,
     init,
@@ -48,7 +49,7 @@ from poseglot.errors import PoseglotError, SettingError
 
 _GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "Data": (init, prepare, info, audit, export_clip, extract_poses),
-    "Text": (generate_descriptions, check_descriptions),
+    "Text": (generate_descriptions, check_descriptions, import_descriptions),
     "Train": (train, cross_validate, study, import_weights),
     "Evaluate": (evaluate, zero_shot, few_shot, calibrate, compare, ensemble, report, plot),
     "Predict": (predict, segment, stream, webcam),

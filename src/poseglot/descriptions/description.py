@@ -70,12 +70,19 @@ class DescriptionSet:
         about: How it was made.
         origin: The name or path that it was loaded by.
         classes: Label -> description.
+        version: Its version; empty if the file does not say.
     """
 
     name: str
     about: str
     origin: str
     classes: Mapping[str, Description]
+    version: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name and the version."""
+        return f"{self.name}, version {self.version}" if self.version else self.name
 
     def of(self, labels: Sequence[str]) -> list[Description]:
         """Return the descriptions of some classes, in their order.
@@ -168,7 +175,10 @@ def read_descriptions(text: str, *, origin: str) -> tuple[DescriptionSet, list[s
                 tuple(more_paragraphs),
                 tuple(more_parts),
             )
-    return DescriptionSet(str(table.get("name", origin)), str(table.get("about", "")).strip(), origin, classes), faults
+    name, about, version = (
+        str(table.get(key, default)).strip() for key, default in (("name", origin), ("about", ""), ("version", ""))
+    )
+    return DescriptionSet(name, about, origin, classes, version), faults
 
 
 def _faults(entry: Any) -> list[str]:

@@ -113,7 +113,7 @@ class ClipLoader:
             PoseglotError: As `load`.
         """
         clip, _ = read_as_trained(
-            path, self.reading, self.layout, layout=layout or self.layout, has_scores=self.spec.has_scores
+            as_path(path), self.reading, self.layout, layout=layout or self.layout, has_scores=self.spec.has_scores
         )
         return iter(clip.joints.swapaxes(0, 1))
 
@@ -207,7 +207,8 @@ class ClipLoader:
         has_scores = self.spec.has_scores
         if is_video(path) or (path.suffix.lower() == POSES_ENDING and recognize(ClipFile(path)) == "poses"):
             poses = self._estimate(path, pose) if is_video(path) else read_poses(path)
-            joints = poses.joints(num_dims=self.num_dims, has_scores=has_scores)
+            scale = self.reading.options("poses").scale
+            joints = poses.joints(num_dims=self.num_dims, has_scores=has_scores, scale=scale)
             return Clip(joints, name=path.stem, has_scores=has_scores), poses.layout, poses.fps
         return *read_as_trained(path, self.reading, self.layout, layout=layout, has_scores=has_scores), None
 

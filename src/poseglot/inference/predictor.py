@@ -7,7 +7,7 @@ softmax of the logits, divided by the run's temperature if it was calibrated, gi
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Protocol
@@ -155,6 +155,7 @@ class Predictor:
         self.layout: Layout
         self._logits: Callable[[torch.Tensor], torch.Tensor]  # (N, M, T, V, C), on the device -> (N, classes)
         self._fused: FusedRecognizer | None = None
+        self._warned: set[str] = set()
         exported = recognizer = None
         if engine == "torch" or (engine == "auto" and path.suffix != ".onnx"):
             recognizer = load_on_device(path, device)
@@ -233,7 +234,8 @@ class Predictor:
             classifier: Classifies instead of the recognizer, among other classes (zero-shot).
 
         Returns:
-            A prediction for each clip, in order; a list of one for a single clip.
+            A prediction for each clip, in order; a list of one for a single clip. Clips that are unlike the training clips have
+            `warnings`, of which each kind is logged once.
 
         Raises:
             PoseglotError: A clip is not acceptable. The message names it.
@@ -243,8 +245,7 @@ class Predictor:
         for loaded, inputs in self.inputs(clips, batch_size=batch_size, layout=layout, pose=pose):
             rows, classes = self._classified(inputs, classifier)
             predictions += [self._prediction(one, row, classes, top) for one, row in zip(loaded, rows, strict=True)]
-        for line in warning_lines(predictions):
-            _LOGGER.warning("%s", line)
+        self._warn(predictions)
         return predictions
 
     def predict_proba(
@@ -396,6 +397,12 @@ class Predictor:
                 f"{channels_remedy(info.has_scores, self.spec.has_scores)}"
             )
 
+    def _warn(self, predictions: Sequence[Prediction]) -> None:
+        """Log the warnings of predictions, each kind once in a predictor's life."""
+        for line in warning_lines(predictions, without=self._warned):
+            _LOGGER.warning("%s", line)
+        self._warned |= {kind for prediction in predictions for kind in prediction.warnings}
+
     def _classified(self, inputs: torch.Tensor, classifier: Classifier | None) -> tuple[Probabilities, Sequence[str]]:
         """Return the probabilities of inputs and their classes, those of a classifier if there is one."""
         if classifier is None:
@@ -416,14 +423,18 @@ def _softmax(logits: npt.NDArray[np.floating]) -> Probabilities:
     return result
 
 
-def warning_lines(predictions: Sequence[Prediction]) -> list[str]:
-    """Return a line for each kind of warning: that of the first clip, and how many others have it."""
+def warning_lines(predictions: Sequence[Prediction], *, without: Collection[str] = ()) -> list[str]:
+    """Return a line for each kind of warning that is not in `without`: that of the first clip, and how many others have it."""
     first: dict[str, str] = {}
     for prediction in predictions:
         for kind, sentence in prediction.warnings.items():
             first.setdefault(kind, f"{prediction.name}: {sentence}")
-    counts = {kind: sum(kind in prediction.warnings for prediction in predictions) for kind in first}
-    return [f"{line}{f' (and {counts[kind] - 1:,} more clips)' if counts[kind] > 1 else ''}." for kind, line in first.items()]
+    others = {kind: sum(kind in prediction.warnings for prediction in predictions) - 1 for kind in first}
+    return [
+        f"{line}{f' (and {others[kind]:,} more clips)' if others[kind] else ''}."
+        for kind, line in first.items()
+        if kind not in without
+    ]
 
 
 def check_top(top: int) -> None:

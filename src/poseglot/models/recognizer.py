@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from poseglot.errors import FileError, PoseglotError
 from poseglot.files import write_atomically
 from poseglot.models.encoders import create_encoder
+from poseglot.skeletons.coordinates import summary_of
 from poseglot.skeletons.layout import GLOBAL, Layout, load_layout
 
 FORMAT = "poseglot-recognizer/2"
@@ -212,6 +213,8 @@ def _spec_of(table: dict[str, Any]) -> RecognizerSpec:
         table["levels"] = {level: tuple(joints) for level, joints in table["levels"].items()}
     if table["input_transform"] is not None:
         table["input_transform"] = tuple(map(tuple, table["input_transform"]))
+    if table.get("coordinates") is not None:
+        summary_of(table["coordinates"])
     return RecognizerSpec(**table)
 
 

@@ -102,8 +102,10 @@ def _text(run: Run) -> str:
     text = run.recipe.text
     if not run.recipe.with_text:
         return "none, trained on class labels alone"
+    read = run.files.read_machine().get("texts") or text.descriptions
     return (
-        f"{text.prompt}, partition {text.partition}, text encoder {text.encoder} ({'frozen' if text.freeze else 'fine-tuned'})"
+        f"{text.prompt} of {read}, partition {text.partition}, text encoder {text.encoder} "
+        f"({'frozen' if text.freeze else 'fine-tuned'})"
     )
 
 

@@ -170,7 +170,8 @@ def summary_of(table: Mapping[str, Any]) -> CoordinateSummary:
     Raises:
         TypeError: It is no such table.
     """
-    return CoordinateSummary(**{name: tuple(value) if isinstance(value, list) else value for name, value in table.items()})
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
+    return CoordinateSummary(**values)
 
 
 def compare(clip: ClipCoordinates, trained: CoordinateSummary, *, unit_matters: bool = True) -> dict[str, str]:
@@ -204,7 +205,7 @@ def compare(clip: ClipCoordinates, trained: CoordinateSummary, *, unit_matters: 
             f"bodies are flat (their shortest side is {clip.depth:.1%} of the longest), and at least {trained.depth:.0%} in training: the "
             "third number of a joint may be a score, or the pose one of a picture"
         )
-    if trained.bones is not None and clip.bones > _BONE_FACTOR * trained.bones:
+    if "depth" not in found and trained.bones is not None and clip.bones > _BONE_FACTOR * trained.bones:
         found["order"] = (
             f"the bones are {clip.bones:.1f} times as long as the shortest tree between the joints, and at most "
             f"{trained.bones:.1f} times in training: the joints may be in another order than the layout's"

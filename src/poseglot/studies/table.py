@@ -256,7 +256,7 @@ def _machines(cells: Sequence[Cell]) -> str:
     """Return a table of the machines, versions and training times of the runs that are done."""
     runs: Counter[tuple[str, ...]] = Counter()
     seconds: Counter[tuple[str, ...]] = Counter()
-    names = ("poseglot", "commit", "torch", "python", "system", "device", "processes", "threads")
+    names = ("poseglot", "commit", "torch", "python", "system", "device", "processes", "threads", "texts")
     for cell in cells:
         run = RunFolder(cell.folder)
         if is_done(cell) and (machine := run.read_machine()):

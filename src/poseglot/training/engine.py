@@ -28,6 +28,7 @@ from torch import Tensor
 
 from poseglot import __version__
 from poseglot.data.quality.checks import check_centre, check_subsets
+from poseglot.descriptions import load_descriptions
 from poseglot.errors import DeviceError, FileError, PoseglotError, SettingError
 from poseglot.evaluation.metrics import Accuracy, top_k
 from poseglot.files import write_atomically
@@ -207,7 +208,7 @@ class Trainer:
             self.run.truncate_log(progress.epochs)
             self._announce(resume)
         self.fabric.barrier()
-        result = None
+        result, started = None, time.monotonic() - self.run.elapsed()
         try:
             self._tell("on_fit_start")
             last = self.validate() if progress.epochs == epochs else None
@@ -219,6 +220,7 @@ class Trainer:
                     if last.total:
                         entry["test"] = asdict(last)
                 progress = replace(progress, epochs=epoch + 1)
+                entry["elapsed"] = round(time.monotonic() - started, 2)
                 if state.is_main:
                     self.run.add_to_log(entry)
                 self._tell("on_epoch_end", entry)
@@ -357,6 +359,7 @@ class Trainer:
             "processes": self.fabric.world_size,
             "threads": torch.get_num_threads(),
             "compiled": self.compiled,
+            "texts": load_descriptions(self.recipe.text.descriptions).title if self.recipe.with_text else "",
             "learned_from": names_hash(self.built.train.store, self.built.train.indices),
         }
 

@@ -134,7 +134,8 @@ def test_excluded_clips_are_in_neither_subset(audited: Audit) -> None:
 
 
 def test_splits_without_a_test_set_are_left_out_unless_they_are_named(audited: Audit, tmp_path: Path) -> None:
-    assert audited(others(), {**SPLITS, "all": {"train": {"subject": [1, 2, 3]}}}).splits.keys() == {"by-person"}
+    more = {"all": {"train": {"subject": [1, 2, 3]}}, "none": {"train": {}, "test": {"name": []}}}
+    assert audited(others(), {**SPLITS, **more}).splits.keys() == {"by-person"}
     store = open_store(tmp_path / "store")
     for name in ("all", "nothing"):
         with pytest.raises(NotFoundError):
@@ -202,6 +203,10 @@ def test_nw_ucla(real_store: Path) -> None:
     clean = audit.splits["cross-view-clean"]
     assert (clean.clips, clean.copies) == ({"train": 1020, "test": 369}, ())
     assert [label for label, count in clean.classes["test"].items() if not count] == ["pick up with two hands", "drop trash"]
+    for number, copies in ((1, 3), (2, 105)):
+        excluded = load_benchmark("nw-ucla").splits[f"cross-view-{number}-clean"]["test"]["excluded"]
+        assert sorted(copy.clip for copy in audit.splits[f"cross-view-{number}"].copies) == excluded
+        assert (len(excluded), audit.splits[f"cross-view-{number}-clean"].copies) == (copies, ())
     # Ten clips of one person in view 2 are cuts of view 1, some under another label.
     inner = audit.splits["inner"].copies
     assert [copy.kind for copy in inner] == ["frames"] * 10

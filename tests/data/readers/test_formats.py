@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,3 +137,24 @@ def test_missing_file_and_folder_are_named(name: str, tmp_path: Path) -> None:
 def test_a_scale_that_destroys_coordinates_is_refused(scale: float) -> None:
     with pytest.raises(SettingError):
         ReadOptions(scale=scale)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"dim_order": 3}, {"layout": 5}, {"layout": ["kinect20"]}, {"num_dims": 5}, {"num_dims": 2.0}, {"skip": -1}, {"skip": "1"},
+     {"columns": 3}, {"columns": ""}, {"columns": [0, 1]}, {"columns": "a"}, {"scale": None}, {"scale": "1"}, {"joint_count": -3},
+     {"format": "xlsx"}, {"variable": 1}],
+    ids=repr,
+)  # fmt: skip
+def test_arguments_of_another_kind_are_refused(arguments: dict[str, Any], tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.ones((3, 20, 3)))
+    with pytest.raises(PoseglotError):
+        read_clip(tmp_path / "a.npy", **arguments)
+
+
+def test_columns_may_be_text(tmp_path: Path) -> None:
+    joints = np.random.default_rng(0).normal(size=(3, 20, 4)).astype(np.float32)
+    np.save(tmp_path / "a.npy", joints)
+    for columns in ("1-3", "1,2,3", (1, 2, 3), [1, 2, 3]):
+        read = read_clip(tmp_path / "a.npy", "kinect20", columns=columns)
+        np.testing.assert_array_equal(read.joints[0], joints[..., :3])

@@ -115,11 +115,10 @@ def audit_store(store: PackedStore, splits: tuple[str, ...] = ()) -> StoreAudit:
     groups, shared = equal_clips(store), shared_frames(store)
     features = _features(store, body)
     audits = {}
-    for split in splits or store.info.splits:
-        if splits or set(SUBSETS) <= set(store.info.splits[split]):
-            train, test = (store.subset(split, subset) for subset in SUBSETS)
-            copies = find_copies(store, train, test, body=body, shared=shared)
-            audits[split] = _audit_split(store, train, test, copies, features)
+    for split in splits or [split for split in store.info.splits if _has_both(store, split)]:
+        train, test = (store.subset(split, subset) for subset in SUBSETS)
+        copies = find_copies(store, train, test, body=body, shared=shared)
+        audits[split] = _audit_split(store, train, test, copies, features)
     equal = {(int(group[0]), int(other)) for group in groups for other in group[1:]}
     alike = [copy_of(store, index, source, "equal", 1.0) for index, source in sorted(equal)]
     hashes = store.content_hashes(np.arange(len(store)))
@@ -133,6 +132,11 @@ def audit_store(store: PackedStore, splits: tuple[str, ...] = ()) -> StoreAudit:
         contradictions=tuple(each for each in alike if each.label != each.source_label),
         splits=audits,
     )
+
+
+def _has_both(store: PackedStore, split: str) -> bool:
+    """Tell whether a split has clips for training and for testing."""
+    return all(subset in store.info.splits[split] and store.subset_mask(split, subset).any() for subset in SUBSETS)
 
 
 def _audit_split(
@@ -202,6 +206,7 @@ def _votes(train: Array, labels: Array, test: Array) -> Array:
     from scipy.spatial import KDTree
 
     count = max(1, round(np.sqrt(len(labels) / len(np.unique(labels)))))
-    nearest = labels[KDTree(train).query(test, k=np.arange(1, count + 1))[1]]
+    nearest: Array = labels[KDTree(train).query(test, k=np.arange(1, count + 1))[1]]
     votes = (nearest[:, :, None] == nearest[:, None, :]).sum(axis=2)
-    return nearest[np.arange(len(test)), votes.argmax(axis=1)]
+    winners: Array = nearest[np.arange(len(test)), votes.argmax(axis=1)]
+    return winners

@@ -142,7 +142,10 @@ def read_as_trained(
         if layout is not None or error.kind != "joint count":
             raise
         options = replace(options, layout=None)
-        found = select_joints(reader.read(file, options), options, origin=file.origin)
+        try:
+            found = select_joints(reader.read(file, options), options, origin=file.origin)
+        except PoseglotError:
+            raise error from None
         if not found.joint_names:
             raise
         layout = named_layout(found.joint_names, name=file.ending.removeprefix("."))

@@ -40,11 +40,13 @@ class Loaded:
         array: As it lies in the file; (T, V, C) if its joints were found by name.
         named: Whether they were.
         axes: What the numbers of a joint are (x, y, z, score), if a header says it; the last dimension has them in this order.
+        joints: The names of the joints in the header, if no layout was given to find them by.
     """
 
     array: npt.NDArray[Any]
     named: bool = False
     axes: tuple[str, ...] = ()
+    joints: tuple[str, ...] = ()
 
 
 def recognizes(file: ClipFile) -> bool:
@@ -66,7 +68,7 @@ def read(file: ClipFile, options: ReadOptions) -> Recording:
     has_scores = bool(options.has_scores)
     loaded = load_file(file.path, kind=kind, variable=options.variable, layout=options.layout, skip=options.skip)
     joints = _joints(loaded, order, joint_count=options.count, has_scores=has_scores, origin=file.origin)
-    return Recording(Clip(joints, name=file.path.stem, has_scores=has_scores))
+    return Recording(Clip(joints, name=file.path.stem, has_scores=has_scores), joint_names=loaded.joints)
 
 
 def read_source(
@@ -172,7 +174,9 @@ def _by_name(rows: npt.NDArray[np.float64], named: dict[str, dict[str, int]], la
                 )
             joints = [joints[found[joint]] for joint in layout.joints]
     axes = tuple(axis for axis in _AXES if all(axis in named[joint] for joint in joints))
-    return Loaded(np.stack([rows[:, [named[joint][axis] for axis in axes]] for joint in joints], axis=1), True, axes)
+    array = np.stack([rows[:, [named[joint][axis] for axis in axes]] for joint in joints], axis=1)
+    own = tuple(joints) if layout is None and not all(joint.isdigit() for joint in joints) else ()
+    return Loaded(array, True, axes, own)
 
 
 def _common_order(paths: Sequence[Path], load: Any, order: DimOrder, layout: Layout, has_scores: bool) -> DimOrder | None:

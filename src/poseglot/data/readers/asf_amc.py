@@ -16,7 +16,7 @@ import numpy.typing as npt
 from poseglot.data.manifest import clip_joints
 from poseglot.data.quality.issues import ClipError
 from poseglot.data.readers.bvh import rotations
-from poseglot.data.readers.formats import ClipFile, ReadOptions, Recording
+from poseglot.data.readers.formats import ClipFile, ReadOptions, Recording, parse_float
 from poseglot.skeletons.clip import Clip
 
 Array = npt.NDArray[np.float64]
@@ -134,7 +134,7 @@ def _motion(file: ClipFile) -> list[dict[str, list[float]]]:
         try:
             if not frames:
                 raise ValueError("a bone before the first frame")
-            frames[-1][words[0]] = [float(word) for word in words[1:]]
+            frames[-1][words[0]] = [parse_float(word) for word in words[1:]]
         except ValueError as error:
             raise ClipError("malformed", f"{file.origin}, line {number}: {error}.") from error
     return frames

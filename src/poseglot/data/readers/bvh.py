@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from poseglot.data.manifest import clip_joints
 from poseglot.data.quality.issues import ClipError, Kind
-from poseglot.data.readers.formats import ClipFile, ReadOptions, Recording
+from poseglot.data.readers.formats import ClipFile, ReadOptions, Recording, parse_float
 from poseglot.skeletons.clip import Clip
 
 _CHANNELS = {f"{axis}{what}": (what, index) for what in ("position", "rotation") for index, axis in enumerate("xyz")}
@@ -87,7 +87,7 @@ class _Tokens:
     def number(self, what: str) -> float:
         word = self.take(what)
         try:
-            return float(word)
+            return parse_float(word)
         except ValueError:
             raise self.error(f"{what} {word[:40]!r} is not a number") from None
 
@@ -207,7 +207,7 @@ def rotations(axis: int, angles: Array) -> Array:
 
 def _is_number(word: str) -> bool:
     try:
-        float(word)
+        parse_float(word)
     except ValueError:
         return False
     return True

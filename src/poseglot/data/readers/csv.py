@@ -41,7 +41,7 @@ from poseglot.data.manifest import (
     read_table,
 )
 from poseglot.data.quality.issues import ClipError, ClipIssue
-from poseglot.data.readers.formats import ClipFile, ReadOptions, Recording, Source
+from poseglot.data.readers.formats import ClipFile, ReadOptions, Recording, Source, parse_float
 from poseglot.data.tracking import join_absent
 from poseglot.errors import FileError, InputError, PoseglotError
 from poseglot.skeletons.clip import Clip, Joints
@@ -374,7 +374,7 @@ def _numbers(
             raise ValueError
         values = np.fromiter(map(float, cells), dtype=np.float64, count=len(cells))
     except ValueError as error:
-        line, cell = _first_that_fails(_decimal_number, cells, lines)
+        line, cell = _first_that_fails(parse_float, cells, lines)
         raise ClipError("malformed", f"{origin}, line {line}: {column} {cell!r} is not a number.") from error
     with np.errstate(over="ignore"):
         short = values.astype(np.float32)
@@ -391,12 +391,6 @@ def _whole_number(cell: str) -> int:
     if "_" in cell:  # Python reads 3_0 as 30
         raise ValueError(cell)
     return int(cell)
-
-
-def _decimal_number(cell: str) -> float:
-    if "_" in cell:
-        raise ValueError(cell)
-    return float(cell)
 
 
 def _first_that_fails(convert: Callable[[str], object], cells: Sequence[str], lines: Sequence[int]) -> tuple[int, str]:

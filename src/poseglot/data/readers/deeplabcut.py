@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from poseglot.data.quality.issues import ClipError
-from poseglot.data.readers.formats import ClipFile, ReadOptions, Recording
+from poseglot.data.readers.formats import ClipFile, ReadOptions, Recording, parse_float
 from poseglot.data.readers.hdf5 import open_hdf5
 from poseglot.data.readers.people import Person, recording_of
 from poseglot.data.readers.unpickle import parse_plain
@@ -46,7 +46,7 @@ def read_csv(file: ClipFile, options: ReadOptions) -> Recording:
     for number, line in enumerate(lines, start=len(levels) + 1):
         if line:
             try:
-                rows.append([float(cell or "nan") for cell in line[1:]])
+                rows.append([parse_float(cell or "nan") for cell in line[1:]])
             except ValueError as error:
                 raise ClipError("malformed", f"{file.origin}, line {number}: {error}.") from error
     count = len(levels.get("coords", ()))

@@ -242,6 +242,17 @@ def frame_files(folder: Path) -> dict[str, tuple[Path, ...]]:
     return {video: tuple(path for _, path in sorted(frames)) for video, frames in largest.items()}
 
 
+def parse_float(text: str) -> float:
+    """Return a number as `float` does, but for underscores: Python reads 1_0 as 10.
+
+    Raises:
+        ValueError: The text is no number.
+    """
+    if "_" in text:
+        raise ValueError(f"could not convert string to float: {text!r}")
+    return float(text)
+
+
 ReadFunction = Callable[[ClipFile, ReadOptions], Recording]
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from poseglot.data.quality.issues import ClipError
-from poseglot.data.readers.formats import ClipFile, ReadOptions, Recording
+from poseglot.data.readers.formats import ClipFile, ReadOptions, Recording, parse_float
 from poseglot.data.readers.joint_names import joints_by_name
 from poseglot.data.readers.number_table import joint_columns
 from poseglot.data.readers.people import Person, recording_of
@@ -72,7 +72,7 @@ def read_csv(file: ClipFile, options: ReadOptions) -> Recording:
             continue
         cells = [cell.strip() for cell in line.split(separator)]
         try:
-            row = np.array([float(cells[column] or "nan") for column in wanted])
+            row = np.array([parse_float(cells[column] or "nan") for column in wanted])
         except (ValueError, IndexError) as error:
             raise ClipError("malformed", f"{file.origin}, line {number}: {error}.") from error
         frames.append([Person(row.reshape(_COUNT, len(axes)), 0)])

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from poseglot.data.quality.issues import ClipError
-from poseglot.data.readers.formats import ClipFile, ReadOptions, Recording
+from poseglot.data.readers.formats import ClipFile, ReadOptions, Recording, parse_float
 from poseglot.data.readers.people import Person, recording_of
 from poseglot.errors import MissingPackageError
 
@@ -45,7 +45,7 @@ def read_trc(file: ClipFile, options: ReadOptions) -> Recording:
             continue
         cells = line.rstrip("\r\n").split("\t")[2 : 2 + 3 * len(names)]
         try:
-            numbers = [float(cell) if cell.strip() else np.nan for cell in cells]
+            numbers = [parse_float(cell) if cell.strip() else np.nan for cell in cells]
         except ValueError as error:
             raise ClipError("malformed", f"{file.origin}, line {number}: {error}.") from error
         if len(numbers) < 3 * len(names):  # trailing empty cells are often cut
@@ -108,7 +108,7 @@ def read_motive(file: ClipFile, options: ReadOptions) -> Recording:
     points = []
     for number, row in enumerate(rows[head + 1 :], start=head + 2):
         try:
-            points.append([[float(row[column] or "nan") for column in places] for places in found.values()])
+            points.append([[parse_float(row[column] or "nan") for column in places] for places in found.values()])
         except (ValueError, IndexError) as error:
             raise ClipError("malformed", f"{file.origin}, line {number}: {error}.") from error
     return _markers(list(found), np.array(points).reshape(len(points), len(found), 3), file)

@@ -42,11 +42,20 @@ class Reading:
     def of(self, file: ClipFile) -> tuple[str | None, ReadOptions]:
         """Return the format that a file is read as (None: by content), and the options, without layout and scores."""
         if (format := self.given.get("format")) is None:
-            format = _READER_OF.get(known := self.remembered.get("format", ""), known)
+            format = self._trained
             if not _takes(format, file):
                 return None, self._options(self.given)
-        is_trained = format == _READER_OF.get(known := self.remembered.get("format", ""), known)
-        return format, self._options({**(self.remembered if is_trained else {}), **self.given})
+        return format, self.options(format)
+
+    def options(self, format: str) -> ReadOptions:
+        """Return the options for files of a format, without layout and scores."""
+        return self._options({**(self.remembered if format == self._trained else {}), **self.given})
+
+    @property
+    def _trained(self) -> str:
+        """The reader of the training clips; empty if it is not known."""
+        format = str(self.remembered.get("format", ""))
+        return _READER_OF.get(format, format)
 
     def table(self) -> dict[str, Any]:
         """Return what was given as plain data."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from poseglot.data.quality.issues import ClipError
-from poseglot.data.readers.formats import ClipFile, ReadOptions, Recording
+from poseglot.data.readers.formats import ClipFile, ReadOptions, Recording, parse_float
 from poseglot.data.readers.people import Person, recording_of
 
 _JOINTS = 17
@@ -67,7 +67,7 @@ def read_txt(file: ClipFile, options: ReadOptions) -> Recording:
     for path in file.frames or (file.path,):
         frame = ClipFile(path)
         try:
-            rows.append([[float(word) for word in line.split()] for line in frame.text.splitlines() if line.strip()])
+            rows.append([[parse_float(word) for word in line.split()] for line in frame.text.splitlines() if line.strip()])
         except ValueError as error:
             raise ClipError("malformed", f"{path} is not a frame of Ultralytics' save_txt ({error}).") from error
     widths = {len(row) for frame in rows for row in frame}
