@@ -76,7 +76,8 @@ def plot_contact_sheet(store: PackedStore, layout: Layout, rows: Sequence[Row], 
     for axes, row in zip(grid, rows, strict=True):
         clip = store[row.index]
         chosen = _frames(clip.joints.shape[1], row.frame)
-        points, seen = (array[:, chosen] for array in clip_picture(clip, layout))
+        points, seen = clip_picture(clip, layout)
+        points, seen = points[:, chosen], seen[:, chosen]
         box = axes[0].get_position()
         horizontal, vertical = _window(points, seen, ratio=box.width * width / (box.height * height))
         for place, (axis, frame) in enumerate(zip(axes, chosen, strict=False)):

@@ -278,7 +278,8 @@ def moving(clip: Clip, layout: Layout) -> dict[str, Any]:
     """
     frames = clip.joints.shape[1]
     kept = np.unique(np.linspace(0, frames - 1, min(frames, MAX_FRAMES)).round().astype(int))
-    points, seen = (array[:, kept] for array in clip_picture(clip, layout))
+    points, seen = clip_picture(clip, layout)
+    points, seen = points[:, kept], seen[:, kept]
     found = points[seen] if seen.any() else np.zeros((1, 3))
     low, high = found.min(axis=0), found.max(axis=0)
     integers = np.rint((points - (low + high) / 2) / (float((high - low).max()) or 1.0) * 1000).astype(int)
