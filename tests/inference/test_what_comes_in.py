@@ -235,7 +235,20 @@ def test_the_repr_says_what_it_is(predictor: Predictor) -> None:
 def calibrated(recognizer: Recognizer, folder: Path, temperature: float) -> Path:
     save_recognizer(recognizer, folder / "recognizer.safetensors")
     of = sha256_of(folder / "recognizer.safetensors")
-    return Calibration(temperature, "by hand", 1, 15, (0.0, 0.0), (0.0, 0.0), (), of).write(folder)
+    nothing = dict.fromkeys(("ece", "nll", "nll_of_new_people", "brier", "interval"), (0.0, 0.0))
+    made = Calibration(
+        temperature,
+        how="by hand",
+        unsupported_reason="",
+        people=2,
+        clips=1,
+        bins=15,
+        set_thresholds={},
+        runs=(),
+        recognizer=of,
+        **nothing,
+    )
+    return made.write(folder)
 
 
 def test_a_temperature_softens_and_keeps_the_order(
