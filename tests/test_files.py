@@ -16,7 +16,15 @@ import numpy as np
 import pytest
 
 from poseglot.errors import FileError, NotFoundError, PoseglotError
-from poseglot.files import folder_written_atomically, load_array, packaged_yaml, sha256_of, write_atomically
+from poseglot.files import (
+    folder_lock,
+    folder_written_atomically,
+    load_array,
+    packaged_yaml,
+    sha256_of,
+    try_lock,
+    write_atomically,
+)
 
 pytestmark = pytest.mark.base
 
@@ -237,6 +245,7 @@ def test_an_overwrite_that_fails_at_the_last_step_puts_the_old_folder_back(
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", second_fails)
+    monkeypatch.setattr("poseglot.files._exchange", lambda one, other: False)  # as where the system cannot
     with pytest.raises(FileError, match="Input/output error"), folder_written_atomically(path, overwrite=True) as folder:
         (folder / "new").write_text("new")
     assert names(tmp_path) == ["data"]
@@ -272,3 +281,56 @@ def test_an_unknown_packaged_name_suggests_the_nearest() -> None:
     with pytest.raises(NotFoundError, match="'kinect20'") as refusal:
         packaged_yaml("poseglot.skeletons", "layouts", "kinect2", kind="layout")
     assert refusal.value.suggestion == "kinect20"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux exchanges two names")
+def test_overwriting_leaves_a_folder_at_every_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "data"
+    path.mkdir()
+    (path / "old").write_text("old")
+
+    def moved(source: Path, target: Path) -> None:
+        raise AssertionError(f"{source} was moved")
+
+    monkeypatch.setattr(os, "replace", moved)
+    with folder_written_atomically(path, overwrite=True) as folder:
+        (folder / "new").write_text("new")
+    assert [entry.name for entry in path.iterdir()] == ["new"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["data"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no such locks")
+def test_what_killed_writers_left_is_cleared_and_what_is_being_written_is_not(tmp_path: Path) -> None:
+    orphan, fresh, busy, other = (
+        tmp_path / f".{name}.tmp" for name in ("a.12345678", "a.abcdefgh", "a.busybusy", "a.b.12345678")
+    )
+    for path in (orphan, fresh, busy, other):
+        path.write_bytes(b"half")
+    for path in (orphan, busy, other):
+        os.utime(path, (0, 0))
+    with busy.open("rb") as file:
+        assert try_lock(file)
+        write_atomically(tmp_path / "a", b"whole")
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "a", fresh, busy, other])
+    (tmp_path / ".store.12345678.tmp").mkdir()
+    (tmp_path / ".store.12345678.tmp" / "joints.npy").write_bytes(b"half")
+    with folder_written_atomically(tmp_path / "store"):
+        pass
+    assert not (tmp_path / ".store.12345678.tmp").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no such locks")
+def test_one_writer_a_folder(tmp_path: Path) -> None:
+    with folder_written_atomically(tmp_path / "a"), pytest.raises(FileError):  # noqa: SIM117
+        with folder_written_atomically(tmp_path / "a"):
+            pass
+    with folder_lock(tmp_path / "a"), pytest.raises(FileError), folder_lock(tmp_path / "a"):
+        pass
+    with folder_lock(tmp_path / "a"):
+        pass
+    assert list((tmp_path / "a").iterdir()) == []
+
+
+def test_halves_of_characters_are_written_escaped(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "a", "clip \udcff")
+    assert (tmp_path / "a").read_text() == "clip \\udcff"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from poseglot.errors import FileError
+from poseglot.errors import FileError, InputError
 from poseglot.evaluation.metrics import Labels, Scores
 from poseglot.files import write_atomically
 
@@ -28,6 +28,9 @@ class SavedScores:
         modality: The modality that was evaluated.
         dataset, split: Where the clips are from.
         subset: `test`, or a held-out fold of the training set (`fold 2/5`).
+
+    Raises:
+        InputError: Shapes do not fit, a label is none of the classes, or a logit is not finite.
     """
 
     names: tuple[str, ...]
@@ -38,6 +41,21 @@ class SavedScores:
     dataset: str
     split: str
     subset: str = TEST
+
+    def __post_init__(self) -> None:
+        clips, classes = len(self.names), len(self.classes)
+        if self.logits.shape != (clips, classes) or self.labels.shape != (clips,):
+            raise InputError(
+                f"scores of {clips} clips and {classes} classes cannot have logits of shape {self.logits.shape} and labels of shape "
+                f"{self.labels.shape}."
+            )
+        if clips and (self.labels.min() < 0 or self.labels.max() >= classes):
+            raise InputError(f"labels are from 0 to {classes - 1}, not from {self.labels.min()} to {self.labels.max()}.")
+        if damaged := np.flatnonzero(~np.isfinite(self.logits).all(axis=1)).tolist():
+            raise InputError(
+                f"the scores of {len(damaged)} clips are not finite ({self.names[damaged[0]]}, ...): their coordinates are too large, or "
+                "the recognizer's training has diverged."
+            )
 
     @property
     def subset_text(self) -> str:

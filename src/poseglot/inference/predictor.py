@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from poseglot.data.dataset import ClipDataset
-from poseglot.errors import InputError, PoseglotError, SettingError
+from poseglot.errors import FileError, InputError, PoseglotError, SettingError
 from poseglot.evaluation.temperature import temperature_of
 from poseglot.inference.inputs import ClipLike, ClipLoader, LoadedClip, channels_remedy, describe_channels, list_clips
 from poseglot.inference.loading import Engine, check_engine, find_export, load_on_device, recognizer_file
@@ -211,7 +211,7 @@ class Predictor:
             if classifier is None:
                 rows, classes = self.probabilities(self.logits(inputs)), self.classes
             else:
-                rows, classes = _softmax(classifier.logits(inputs)), classifier.classes
+                rows, classes = softmax(classifier.logits(inputs)), classifier.classes
             predictions += [self._prediction(one, row, classes, top) for one, row in zip(loaded, rows, strict=True)]
         return predictions
 
@@ -270,9 +270,12 @@ class Predictor:
                 loaded[number] = one
             except PoseglotError as error:
                 results[number] = error
-        rows = self.probabilities(self.logits(torch.from_numpy(np.stack(inputs)))) if inputs else ()
+        rows = self.logits(torch.from_numpy(np.stack(inputs))) if inputs else ()
         for (number, one), row in zip(loaded.items(), rows, strict=True):
-            results[number] = self._prediction(one, row, self.classes, top)
+            try:
+                results[number] = self._prediction(one, self.probabilities(row), self.classes, top)
+            except InputError as error:
+                results[number] = InputError(f"{one.clip.name}: {error}")
         return [result for result in results if result is not None]
 
     def inputs(
@@ -319,14 +322,22 @@ class Predictor:
         return self._loader.mapping(layout)
 
     def logits(self, inputs: torch.Tensor) -> Floats:
-        """Return the logits (N, classes) of inputs (N, M, T, V, C), before the temperature."""
+        """Return the logits (N, classes) of inputs (N, M, T, V, C), before the temperature.
+
+        Raises:
+            FileError: The recognizer answers with numbers of another shape.
+        """
         with torch.inference_mode():
             result: Floats = self._logits(inputs.to(self.device)).cpu().numpy()
+        if result.shape != (len(inputs), len(self.classes)):
+            raise FileError(
+                f"{self.path} answers {len(inputs)} clips with numbers of shape {result.shape}; expected {len(self.classes)} for each clip."
+            )
         return result
 
     def probabilities(self, logits: Floats) -> Probabilities:
         """Return the calibrated probabilities of logits (..., classes)."""
-        return _softmax(logits / np.float32(self.temperature or 1))
+        return softmax(logits / np.float32(self.temperature or 1))
 
     def logits_of(self, dataset: ClipDataset, *, batch_size: int = 64) -> Iterator[Floats]:
         """Yield the logits of a dataset's clips, batch by batch, in order.
@@ -357,7 +368,16 @@ class Predictor:
         return Prediction(loaded.clip.name, scores, scores[0].probability < self.threshold, loaded.mapping)
 
 
-def _softmax(logits: npt.NDArray[np.floating]) -> Probabilities:
+def softmax(logits: npt.NDArray[np.floating]) -> Probabilities:
+    """Return the probabilities of logits (..., classes), in double precision.
+
+    Raises:
+        InputError: A logit is not finite, so that there is no answer.
+    """
+    if not np.isfinite(logits).all():
+        raise InputError(
+            "the recognizer's scores are not finite: the coordinates are too large for metres or pixels, or its weights are damaged."
+        )
     result: Probabilities = torch.from_numpy(logits).double().softmax(dim=-1).numpy()
     return result
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from poseglot.app.commands.register import AddCommand, check_run_folder, notes
 from poseglot.errors import SettingError
+from poseglot.files import folder_lock
 
 if TYPE_CHECKING:
     from poseglot.training.evaluate import Evaluation
@@ -36,10 +37,10 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.threshold is not None and not 0 <= parsed.threshold <= 1:
         raise SettingError(f"--threshold is a probability from 0 to 1, not {parsed.threshold}.")
     opened = open_run(parsed.run)
-    with notes():
+    with notes(), folder_lock(opened.folder):
         evaluation = evaluate(opened, parsed.store, parsed.split)
+        evaluation.save(opened.files.scores)
     scores = evaluation.scores
-    evaluation.save(opened.files.scores)
     print(f"{parsed.run} on {scores.dataset}, split {scores.split}, {scores.subset_text}, modality {scores.modality}")
     for k in (1, 5):
         if k < len(scores.classes):

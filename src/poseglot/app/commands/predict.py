@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from poseglot.app.commands import predict_batch
 from poseglot.app.commands.register import AddCommand, add_pose, missing_package, notes, pose_for, print_mappings
 from poseglot.errors import MissingPackageError, PoseglotError
+from poseglot.safe_text import json_text
 
 if TYPE_CHECKING:
     from poseglot.inference.predictor import Prediction
@@ -73,7 +73,7 @@ def run(parsed: argparse.Namespace) -> None:
             {"file": str(path), "action": found.action, "unknown": found.unknown, "scores": [asdict(s) for s in found.scores]}
             for path, found in zip(files, predictions, strict=True)
         ]
-        print(json.dumps(rows, indent=1))
+        print(json_text(rows, indent=1))
         return
     for path, found in zip(files, predictions, strict=True):
         print(path)
