@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import glob
 import hashlib
 import os
 import re
@@ -152,6 +153,47 @@ def unfinished_key(path: str | Path) -> str | None:
 
 def _partial(path: Path) -> Path:
     return path.parent / f".{path.name}.partial"
+
+
+@contextlib.contextmanager
+def temporary_folder(beside: Path) -> Iterator[Path]:
+    """Yield a folder that is deleted after the block, beside a file or folder and not where the system may have little room.
+
+    What a killed process left is deleted by the next one.
+
+    Raises:
+        FileError: The disk refused.
+    """
+    with _disk_errors(beside):
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        name = f"{beside.name}.unpacked"
+        for left in beside.parent.glob(f".{glob.escape(name)}.*{_TEMPORARY}"):
+            with _locked_folder(left) as locked:
+                if locked:
+                    shutil.rmtree(left, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(dir=beside.parent, prefix=f".{name}.", suffix=_TEMPORARY))
+        try:
+            with _locked_folder(folder):
+                yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked_folder(folder: Path) -> Iterator[bool]:
+    """Try to lock a folder itself, and yield whether that succeeded; false where the system cannot."""
+    if os.name != "posix":
+        yield False
+        return
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        yield False
+        return
+    try:
+        yield try_lock(handle)
+    finally:
+        os.close(handle)
 
 
 def folder_lock(folder: Path) -> contextlib.AbstractContextManager[None]:

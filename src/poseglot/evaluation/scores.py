@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from poseglot.errors import FileError, InputError
+from poseglot.errors import FileError, InputError, PoseglotError
 from poseglot.evaluation.metrics import Labels, Scores
 from poseglot.files import write_atomically
+from poseglot.zips import load_arrays
 
 TEST = "test"
 
@@ -110,21 +111,21 @@ def load_scores(path: str | Path) -> SavedScores:
         FileError: The file is missing, or is not a scores file.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            modality, dataset, split, *subset = map(str, arrays["about"])
-            return SavedScores(
-                names=tuple(map(str, arrays["names"])),
-                labels=arrays["labels"],
-                logits=arrays["logits"],
-                classes=tuple(map(str, arrays["classes"])),
-                modality=modality,
-                dataset=dataset,
-                split=split,
-                subset=subset[0] if subset else TEST,  # the first files had none
-            )
-    except FileNotFoundError as error:
-        raise FileError(f"{path} does not exist; `poseglot evaluate RUN` writes it.") from error
-    except Exception as error:  # numpy raises many kinds for a damaged file
-        raise FileError(
-            f"{path} is not a scores file ({type(error).__name__}: {error}); write it again with `poseglot evaluate`."
-        ) from error
+        arrays = load_arrays(Path(path), ("about", "names", "labels", "logits", "classes"))
+        modality, dataset, split, *subset = map(str, arrays["about"])
+        if arrays["logits"].dtype.kind != "f" or arrays["labels"].dtype.kind not in "iu":
+            raise ValueError("logits must be floating-point and labels whole numbers")
+        return SavedScores(
+            names=tuple(map(str, arrays["names"])),
+            labels=arrays["labels"],
+            logits=arrays["logits"],
+            classes=tuple(map(str, arrays["classes"])),
+            modality=modality,
+            dataset=dataset,
+            split=split,
+            subset=subset[0] if subset else TEST,  # the first files had none
+        )
+    except (PoseglotError, ValueError, TypeError) as error:
+        if not Path(path).exists():
+            raise FileError(f"{path} does not exist; `poseglot evaluate RUN` writes it.") from error
+        raise FileError(f"{path} is not a scores file ({error}); write it again with `poseglot evaluate`.") from error

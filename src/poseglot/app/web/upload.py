@@ -71,8 +71,6 @@ def read_upload(
             raise
         except (PoseglotError, RecursionError, MemoryError) as error:
             raise InputError(_message(error).replace(str(path), shown).replace(folder, "")) from error
-        except Exception as error:  # a defect of a reader: refuse the file
-            raise UnreadableError(f"{shown} cannot be read ({type(error).__name__}).") from error
         people, frames = clip.joints.shape[:2]
         check_size(limits, people=people, frames=frames)
         name = re.sub(r"(\.\w+){1,2}$", "", shown) or shown
@@ -104,10 +102,6 @@ def _read(path: Path, formats: Sequence[ClipFormat], limits: Limits, layout: Lay
             refusal = refusal or error
     assert refusal is not None
     raise refusal
-
-
-class UnreadableError(InputError):
-    """A file on which a reader failed in an unforeseen way."""
 
 
 def shown_name(name: str) -> str:

@@ -1,0 +1,153 @@
+"""Processes that read what strangers made: they can be ended at any time, may crash, and have a limit of memory.
+
+A thread that is busy cannot be stopped, and a library may end its process on a damaged file. So files that are sent to a server, and files
+of formats whose libraries do so, are read in a child. It is killed when its time is over. Children are kept for the next call.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from poseglot.errors import InputError, PoseglotError
+
+T = TypeVar("T")
+MEMORY = 1536 * 2**20  # bytes that a call may take
+_KEPT = 4
+_idle: list[Child] = []
+_lock = threading.Lock()
+
+
+class ChildError(Exception):
+    """A defect of a function in the child; the message is its traceback."""
+
+
+class Child:
+    """A process that calls functions for this one."""
+
+    def __init__(self) -> None:
+        self._is_ended = False
+        context = multiprocessing.get_context("spawn")  # this process may have threads
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def call(self, function: Callable[..., T], *args: Any, deadline: float, memory: int = MEMORY) -> T:
+        """Return the result of a function that the child can import.
+
+        Args:
+            function: The function.
+            args: Its arguments.
+            deadline: The end of its time, by `time.monotonic`.
+            memory: Bytes that it may take.
+
+        Raises:
+            TimeoutError: It took too long. The child is ended.
+            PoseglotError: As the function.
+            InputError: It took too much memory, or the child has crashed.
+            ChildError: The function has a defect.
+        """
+        try:
+            self._connection.send((function, args, memory))
+            if not self._connection.poll(max(0.0, deadline - time.monotonic())):
+                raise TimeoutError
+            kind, result, more = self._connection.recv()
+        except (EOFError, OSError) as error:
+            self.end()
+            if isinstance(error, TimeoutError):
+                raise
+            raise InputError(
+                "the file cannot be read: it takes too much memory, or is damaged in a way that ends the reader."
+            ) from error
+        if kind is None:
+            value: T = result
+            return value
+        error = kind.__new__(kind)
+        error.args = result
+        error.__dict__.update(more)
+        raise error
+
+    def end(self) -> None:
+        """Kill the process. A call that is waiting for it raises."""
+        self._is_ended = True
+        with suppress(OSError, ValueError):
+            self._process.kill()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can be called."""
+        return not self._is_ended and self._process.is_alive()
+
+
+def take() -> Child:
+    """Return a child that waits for work, or start one."""
+    with _lock:
+        while _idle:
+            child = _idle.pop()
+            if child.is_alive:
+                return child
+    return Child()
+
+
+def give_back(child: Child) -> None:
+    """Keep a child for the next call, if it has answered the last one and is alive."""
+    with _lock:
+        if child.is_alive and len(_idle) < _KEPT:
+            _idle.append(child)
+            return
+    child.end()
+
+
+def call_in_child(function: Callable[..., T], *args: Any, seconds: float, memory: int = MEMORY) -> T:
+    """Call a function in a child; see `Child.call`."""
+    child = take()
+    try:
+        return child.call(function, *args, deadline=time.monotonic() + seconds, memory=memory)
+    finally:
+        give_back(child)
+
+
+def _work(connection: Any) -> None:
+    """Answer calls until the other side is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    while True:
+        try:
+            function, args, memory = connection.recv()
+        except (EOFError, OSError):
+            return
+        answer: tuple[Any, Any, Any]
+        try:
+            _limit_memory(memory)
+            answer = None, function(*args), None
+        except PoseglotError as error:
+            answer = type(error), error.args, vars(error)
+        except (MemoryError, RecursionError) as error:
+            answer = InputError, (f"the file is too large or nested too deeply ({type(error).__name__}).",), {}
+        except Exception:
+            answer = ChildError, (traceback.format_exc(),), {}
+        try:
+            connection.send(answer)
+        except OSError:
+            return
+        del answer  # results are large
+
+
+def _limit_memory(memory: int) -> None:
+    """Let the system refuse memory beyond what is there and `memory` bytes more, where it can."""
+    if sys.platform != "linux":
+        return
+    import resource
+
+    with open("/proc/self/statm") as file:
+        size = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_AS, (size + memory, resource.getrlimit(resource.RLIMIT_AS)[1]))
