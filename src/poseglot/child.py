@@ -6,22 +6,33 @@ of formats whose libraries do so, are read in a child. It is killed when its tim
 
 from __future__ import annotations
 
+import atexit
+import math
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from poseglot.errors import InputError, PoseglotError
 
+if sys.platform == "win32":
+    from multiprocessing.connection import PipeConnection as _Connection
+else:
+    from multiprocessing.connection import Connection as _Connection
+
 T = TypeVar("T")
 MEMORY = 1536 * 2**20  # bytes that a call may take
 _KEPT = 4
+_LATE = 5  # seconds after which a child ends itself if its parent has not done so
+_all: weakref.WeakSet[Child] = weakref.WeakSet()
 _idle: list[Child] = []
 _lock = threading.Lock()
 
@@ -31,15 +42,28 @@ class ChildError(Exception):
 
 
 class Child:
-    """A process that calls functions for this one."""
+    """A process that calls functions for this one.
+
+    It is not one of `multiprocessing`, which would run the program's main file again.
+    """
 
     def __init__(self) -> None:
         self._is_ended = False
-        context = multiprocessing.get_context("spawn")  # this process may have threads
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(theirs,), daemon=True)
-        self._process.start()
+        self._connection, theirs = multiprocessing.Pipe()
+        number = theirs.fileno()
+        code = f"import sys; sys.path[:] = {sys.path!r}; from poseglot.child import work; work({number})"
+        if sys.platform == "win32":
+            os.set_handle_inheritable(number, True)
+        pass_fds = () if sys.platform == "win32" else (number,)
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=pass_fds,
+            close_fds=sys.platform != "win32",
+        )
         theirs.close()
+        _all.add(self)
 
     def call(self, function: Callable[..., T], *args: Any, deadline: float, memory: int = MEMORY) -> T:
         """Return the result of a function that the child can import.
@@ -57,8 +81,9 @@ class Child:
             ChildError: The function has a defect.
         """
         try:
-            self._connection.send((function, args, memory))
-            if not self._connection.poll(max(0.0, deadline - time.monotonic())):
+            seconds = max(0.0, deadline - time.monotonic())
+            self._connection.send((function, args, memory, seconds))
+            if not self._connection.poll(seconds):
                 raise TimeoutError
             kind, result, more = self._connection.recv()
         except (EOFError, OSError) as error:
@@ -85,7 +110,7 @@ class Child:
     @property
     def is_alive(self) -> bool:
         """Whether it can be called."""
-        return not self._is_ended and self._process.is_alive()
+        return not self._is_ended and self._process.poll() is None
 
 
 def take() -> Child:
@@ -116,17 +141,28 @@ def call_in_child(function: Callable[..., T], *args: Any, seconds: float, memory
         give_back(child)
 
 
-def _work(connection: Any) -> None:
-    """Answer calls until the other side is gone."""
+@atexit.register
+def _end_all() -> None:
+    for child in tuple(_all):
+        child.end()
+
+
+def work(number: int) -> None:
+    """Answer calls until the other side is gone; what a child runs.
+
+    Args:
+        number: The file descriptor (on Windows, the handle) of the connection.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    connection: Any = _Connection(number)
     while True:
         try:
-            function, args, memory = connection.recv()
+            function, args, memory, seconds = connection.recv()
         except (EOFError, OSError):
             return
         answer: tuple[Any, Any, Any]
         try:
-            _limit_memory(memory)
+            _limit(memory, seconds)
             answer = None, function(*args), None
         except PoseglotError as error:
             answer = type(error), error.args, vars(error)
@@ -134,6 +170,8 @@ def _work(connection: Any) -> None:
             answer = InputError, (f"the file is too large or nested too deeply ({type(error).__name__}).",), {}
         except Exception:
             answer = ChildError, (traceback.format_exc(),), {}
+        if hasattr(signal, "alarm"):
+            signal.alarm(0)
         try:
             connection.send(answer)
         except OSError:
@@ -141,8 +179,10 @@ def _work(connection: Any) -> None:
         del answer  # results are large
 
 
-def _limit_memory(memory: int) -> None:
-    """Let the system refuse memory beyond what is there and `memory` bytes more, where it can."""
+def _limit(memory: int, seconds: float) -> None:
+    """Let the system refuse memory beyond what is there and `memory` bytes more, and end the process in time, where it can."""
+    if hasattr(signal, "alarm"):  # if the parent is gone, nobody else ends it
+        signal.alarm(math.ceil(seconds) + _LATE)
     if sys.platform != "linux":
         return
     import resource
