@@ -138,7 +138,7 @@ class PlainGAP(nn.Module):
         people, channels: of the clips.
         classes: how many.
         width: of the first blocks.
-        text_width: of the features of the whole body and of the parts; 0 without words.
+        text_width: of the features of the whole body and of the parts; 0 without text.
         parts: the joints of each part, in the order of the public heads.
     """
 

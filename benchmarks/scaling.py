@@ -66,7 +66,7 @@ def messages(module: nn.Module, *, levels: int, width: int, batch: int, texts: i
 
     Args:
         module: all that DistributedDataParallel holds.
-        levels, width: of the features that are gathered; 0 levels without words.
+        levels, width: of the features that are gathered; 0 levels without text.
         batch: clips of all processes.
         texts: distinct ones in the step where their encoder learns, not fewer than processes; 0 where it does not.
         processes: how many share the batch.
@@ -258,7 +258,7 @@ def tables(measured: dict[str, Any]) -> dict[str, str]:
     """
     ntu = Words(NTU)
     reading = next(row["of it words, s"] for row in measured["rows"] if row["words"] == "ours")
-    alone = measured["found"]["without words by torch, s"] + reading
+    alone = measured["found"]["without text by torch, s"] + reading
     computing = {f"two cores of a CPU ({alone:.0f} s a step)": alone, f"a GPU ({GPU:,} clips/s, assumed)": NTU.batch / GPU}
     return {
         f"{NTU.name}, batch {NTU.batch}: what a step of two processes sends": table(what_is_sent(ntu)),

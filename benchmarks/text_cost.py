@@ -9,10 +9,10 @@
 A skeleton step of 200 clips takes most of a minute on two cores, and its memory leaves no room for the plain texts. But clips and
 texts meet in the loss alone. So two things are timed, in turns:
 
-  whole steps   recognizer, texts, loss, backward, SGD; on `--clips` clips, for every way and without words
+  whole steps   recognizer, texts, loss, backward, SGD; on `--clips` clips, for every way and without text
   words         what words add to a step of the whole batch: texts, heads and alignment on given joint features, backward, SGD
 
-The table has whole steps without words times batch / clips, and the words beside them. Whether the two add up is shown on the `--clips`
+The table has whole steps without text times batch / clips, and the words beside them. Whether the two add up is shown on the `--clips`
 clips, where both are measured. Before anything is timed, all ways are seen to give the same loss and gradients. The labels are drawn from
 balanced classes.
 """
@@ -149,14 +149,14 @@ def measure(given: argparse.Namespace) -> None:
         {
             "way": way,
             "whole step, s": middle[f"whole, {way}"],
-            "without words, s": middle[f"whole, {WITHOUT}"],
+            "without text, s": middle[f"whole, {WITHOUT}"],
             "words, s": middle[f"words of few, {way}"],
             "whole / sum": middle[f"whole, {way}"] / (middle[f"whole, {WITHOUT}"] + middle[f"words of few, {way}"]),
         }
         for way in WAYS
     ]
     found = {
-        "without words by torch, s": middle[BY_TORCH] * given.batch / given.clips,
+        "without text by torch, s": middle[BY_TORCH] * given.batch / given.clips,
         "plain / ours, words": middle["words, plain"] / middle["words, ours"],
         "plain / ours, step": rows[1]["step, s"] / rows[2]["step, s"],
         "text optimizer, s": middle["text optimizer"],
@@ -169,7 +169,7 @@ def measure(given: argparse.Namespace) -> None:
 
 
 def new_task(way: str, bank: nn.Module | None, prompts: PromptTable, classes: int, given: argparse.Namespace) -> GAP:
-    """CTR-GCN and, with words, its heads and texts: the same weights for every way."""
+    """CTR-GCN and, with text, its heads and texts: the same weights for every way."""
     parts = LAYOUT.partition("four")
     levels = {level: tuple(range(len(LAYOUT))) if level == GLOBAL else tuple(parts[level]) for level in prompts.levels}
     spec = RecognizerSpec(
@@ -240,7 +240,7 @@ def learn_words(task: GAP, optimizer: torch.optim.Optimizer, joints: Tensor, lab
 
 
 def check_same(tasks: dict[str, GAP], batch: Batch) -> None:
-    """See that all ways with words compute the same, and those that learn the same gradients."""
+    """See that all ways with text compute the same, and those that learn the same gradients."""
     losses, gradients = {}, {}
     for way in WAYS:
         tasks[way].zero_grad()

@@ -20,6 +20,7 @@ from poseglot.colors import PART_COLORS
 from poseglot.data.synthetic import ACTIONS, make_clips
 from poseglot.descriptions import load_descriptions
 from poseglot.skeletons.layout import Layout, load_layout
+from poseglot.skeletons.orientation import clip_picture
 
 Points = npt.NDArray[np.float64]
 INK, SOFT, WORDS, SKELETON = "#222222", "#888888", "#FFF4DC", "#E8F1FA"
@@ -36,7 +37,9 @@ PARTITIONS: Mapping[str, Sequence[Sequence[str]]] = {
 
 def pose() -> Points:
     """Joints (V, 2) of a person in mid-kick, y downwards, about 1 high."""
-    clip = make_clips(persons=3, cameras=1, repeats=1)[ACTIONS.index(ACTION) * 3 + 1].joints[0]
+    clip = clip_picture(make_clips(persons=3, cameras=1, repeats=1)[ACTIONS.index(ACTION) * 3 + 1], load_layout("kinect20"))[0][
+        0
+    ]
     spread = np.linalg.norm(clip - clip.mean(axis=1, keepdims=True), axis=-1).sum(axis=1)
     x, y, z = clip[int(spread.argmax())].T
     points = np.stack([0.85 * x - 0.5 * z, -y], axis=1)  # seen a little from the side

@@ -17,6 +17,7 @@ import pytest
 
 from poseglot.errors import FileError, NotFoundError, PoseglotError
 from poseglot.files import (
+    as_path,
     folder_lock,
     folder_written_atomically,
     load_array,
@@ -334,3 +335,17 @@ def test_one_writer_a_folder(tmp_path: Path) -> None:
 def test_halves_of_characters_are_written_escaped(tmp_path: Path) -> None:
     write_atomically(tmp_path / "a", "clip \udcff")
     assert (tmp_path / "a").read_text() == "clip \\udcff"
+
+
+@pytest.mark.parametrize(
+    "given", ["", None, 5, b"x", "x" * 5000, "a\0b"], ids=["empty", "none", "number", "bytes", "long", "null"]
+)
+def test_what_is_no_path_is_refused(given: object) -> None:
+    with pytest.raises(FileError):
+        as_path(given)
+
+
+def test_paths_need_not_exist(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path, tmp_path / "nothing", tmp_path / "file" / "below"):
+        assert as_path(path) == as_path(str(path)) == path

@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from poseglot.data.dataset import ClipDataset
@@ -54,7 +55,12 @@ _ROOMS = (
 
 
 def load(
-    path: str | Path, *, device: str | None = None, engine: Literal["auto", "torch", "onnx"] = "auto", threshold: float = 0.0
+    path: str | Path,
+    *,
+    device: str | None = None,
+    engine: Literal["auto", "torch", "onnx"] = "auto",
+    threshold: float = 0.0,
+    reading: Mapping[str, Any] | None = None,
 ) -> Predictor:
     """Load a trained recognizer, ready for clips: `poseglot.load("runs/first").predict("clips/")`.
 
@@ -63,6 +69,7 @@ def load(
         device: cpu, cuda, ...; by default a GPU if there is one.
         engine: `torch`, `onnx` (ONNX Runtime), or `auto`; see `poseglot.inference.Predictor`.
         threshold: A clip whose best action is less probable is `unknown`.
+        reading: How files are read where it differs from training, such as {"scale": 0.001}; see `poseglot.inference.Predictor`.
 
     Raises:
         FileError: There is no recognizer, or it is damaged.
@@ -71,7 +78,7 @@ def load(
     """
     from poseglot.inference import Predictor
 
-    return Predictor(path, device=device, engine=engine, threshold=threshold)
+    return Predictor(path, device=device, engine=engine, threshold=threshold, reading=reading)
 
 
 def __getattr__(name: str) -> Any:

@@ -305,6 +305,27 @@ def load_array(path: str | Path) -> npt.NDArray[Any]:
         raise FileError(f"{path} is a damaged NumPy array file, or it holds Python objects ({error}).") from error
 
 
+def as_path(given: object) -> Path:
+    """Return a path that the system accepts; the file need not exist.
+
+    Raises:
+        FileError: It is no path, empty, or the system refuses to look there.
+    """
+    if not isinstance(given, (str, os.PathLike)):
+        raise FileError(f"{str(given)[:40]!r} is not a path; name a file or folder by text or a Path.")
+    text = os.fspath(given)
+    if not isinstance(text, str) or not text:
+        raise FileError(f"the path {text!r} is empty or no text; name a file or folder.")
+    try:
+        os.stat(text)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:  # too long, not permitted, or with a null character
+        shown = text if len(text) < 200 else f"{text[:200]}..."
+        raise FileError(f"could not read {shown}: {getattr(error, 'strerror', None) or error}.") from error
+    return Path(text)
+
+
 def decode_text(content: bytes, origin: str) -> str:
     """Return UTF-8 text, with or without a byte-order mark.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -179,3 +180,44 @@ def test_completion_knows_commands_and_flags(poseglot: Callable[..., Any], shell
     shown = poseglot("completion", shell)
     assert shown.status == 0
     assert "extract-poses" in shown.out and "--min-duration" in shown.out
+
+
+def run_poseglot(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "poseglot", *map(str, arguments)]
+    return subprocess.run(command, text=True, timeout=120, check=False, stderr=subprocess.PIPE, **options)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("arguments", [["--version"], ["predict"]], ids=["version", "predict"])
+def test_an_output_that_is_full_is_said(arguments: list[str], imported: Path, clip: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = run_poseglot(*arguments, *([imported, clip, "--device", "cpu"] if arguments == ["predict"] else []), stdout=full)
+    assert done.returncode == 1 and "No space left" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_an_ascii_locale_shows_what_it_can(tmp_path: Path, clip: Path) -> None:
+    spec = RecognizerSpec("kinect20", ("größe ✓", "b"), encoder_kwargs={"base_channels": 8})
+    save_recognizer(Recognizer(spec), tmp_path / "run" / "recognizer.safetensors")
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+    done = run_poseglot("predict", tmp_path / "run", clip, stdout=subprocess.PIPE, env=os.environ | locale)
+    assert done.returncode == 0 and r"gr\xf6\xdfe \u2713" in done.stdout, done.stderr
+
+
+def test_ctrl_c_while_loading_ends_without_a_traceback() -> None:
+    program = (
+        "import sys, builtins, poseglot.__main__ as program\n"
+        "load = builtins.__import__\n"
+        "def interrupted(name, *rest):\n"
+        "    if name == 'poseglot.app.cli': raise KeyboardInterrupt\n"
+        "    return load(name, *rest)\n"
+        "builtins.__import__ = interrupted\n"
+        "sys.exit(program.main())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 130 and "Traceback" not in done.stderr and "interrupted" in done.stderr
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_out_of_range_is_refused(seed: int, poseglot: Callable[..., Any], store_path: Path, tmp_path: Path) -> None:
+    said = poseglot("train", "--config", "demo", "--data.store", store_path, "--seed", seed, "--out", tmp_path / "run")
+    assert said.status == 1 and "seed" in said.error and not (tmp_path / "run").exists()

@@ -33,6 +33,8 @@ def refused(said: Outcome) -> str:
 
 def test_training_without_a_recipe(poseglot: Command, tmp_path: Path) -> None:
     assert "--config" in refused(poseglot("train", "--out", tmp_path / "run"))
+    assert "--config demo" in refused(poseglot("train", "demo"))
+    assert "--text.prompt" in refused(poseglot("train", "--text.promt", "label"))
     message = refused(poseglot("train", "--config", tmp_path / "absent.yaml", "--out", tmp_path / "run"))
     assert "absent.yaml" in message
     assert not (tmp_path / "run").exists()
@@ -90,9 +92,8 @@ def test_a_run_of_another_data_set(poseglot: Command, make_run: MakeRun, store_p
     run = make_run(tmp_path / "run", classes=load_benchmark("nw-ucla").classes)
     for arguments in ([], ["--store", store_path, "--split", "cross-person"]):
         message = refused(poseglot("evaluate", run, *arguments))
-        assert "10 classes (pick up with one hand" in message
-        assert "12 (nod head" in message
-        assert str(store_path) in message
+        assert "pick up with one hand" in message and "nod head" in message
+        assert str(store_path) in message or "--class-map" in message
     assert not (run / "scores.npz").exists()
 
 

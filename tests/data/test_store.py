@@ -382,3 +382,30 @@ def test_a_store_cut_short_under_its_reader_is_an_error(store: PackedStore) -> N
     for read in (lambda: store[0], lambda: store.read_batch([0, 1]), lambda: store.content_hashes([0]), lambda: store.joints):
         with pytest.raises(FileError):
             read()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_coordinates_that_are_not_finite_are_refused(store: PackedStore, value: float, tmp_path: Path) -> None:
+    """In writing, and where somebody changed the file, in reading one clip or a batch; the message names the clip."""
+    clips = some_clips()
+    clips[3].joints[0, 0, 0, 0] = value
+    with pytest.raises(InputError, match=clips[3].name):
+        write(tmp_path / "other", clips)
+    joints = np.load(tmp_path / "store" / "joints.npy")
+    joints[int(store.clips["offset"][2])] = value
+    np.save(tmp_path / "store" / "joints.npy", joints)
+    opened = open_store(tmp_path / "store")
+    opened[1], opened.read_batch([0, 1])
+    with pytest.raises(InputError, match=f"{opened.clips['name'][2]} "):
+        opened[2]
+    with pytest.raises(InputError, match=f"{opened.clips['name'][2]} "):
+        opened.read_batch([0, 2, 1])
+
+
+@pytest.mark.parametrize("label", [-2, 1000])
+def test_labels_of_no_class_are_damage(store: PackedStore, label: int, tmp_path: Path) -> None:
+    clips = np.load(tmp_path / "store" / "clips.npy")
+    clips["label"][4] = label
+    np.save(tmp_path / "store" / "clips.npy", clips)
+    with pytest.raises(FileError, match=str(label)):
+        open_store(tmp_path / "store")

@@ -22,6 +22,7 @@ from poseglot.descriptions.description import Description, parse_descriptions, r
 from poseglot.descriptions.similarity import (
     TOGETHER,
     Pair,
+    astray_names,
     extreme_pairs,
     near_texts,
     nearest,
@@ -181,3 +182,29 @@ def test_level_changes_count_texts_and_name_classes() -> None:
     assert {level for level, each in found.items() if each.classes} == {"leg", "names", "paragraph"}
     assert (found["leg"].classes, found["leg"].gone, found["leg"].new) == (("hop",), 1, 1)
     assert (found["names"].classes, found["names"].gone, found["names"].new) == (("crawl",), 0, 1)
+
+
+def test_synonyms_nearer_to_another_class() -> None:
+    features = {"a": [1, 0], "a1": [1, 0.1], "a2": [0.1, 1], "b": [0, 1], "b1": [0.1, 1], "c": [-1, 0]}
+    arrays = {name: np.array(values, dtype=np.float32) for name, values in features.items()}
+    (found,) = astray_names(["a", "b", "c"], [("a", "a1", "a2"), ("b", "b1"), ("c",)], arrays)
+    assert (found.label, found.text, found.nearest) == ("a", "a2", "b")
+
+    def cosine(one: str, others: list[str]) -> float:
+        mean = np.mean([arrays[name] / np.linalg.norm(arrays[name]) for name in others], axis=0)
+        return float(arrays[one] @ mean / np.linalg.norm(arrays[one]) / np.linalg.norm(mean))
+
+    assert found.excess == pytest.approx(cosine("a2", ["b", "b1"]) - cosine("a2", ["a", "a1"]), abs=1e-6)
+
+
+def test_resting_parts_of_packaged_sets_have_one_wording() -> None:
+    """A sentence that says nothing but that legs or feet rest is the same in all classes that it is true of."""
+    for name, wordings in {
+        "ntu120": {"stand straight and still", "stay still, straight in standing or bent on a seat"},
+        "utd-mhad": {"stand straight and still"},
+    }.items():
+        classes = load_descriptions(name).classes.values()
+        still = {each.parts["leg"] for each in classes if "still" in each.parts["leg"] and "person's" not in each.parts["leg"]}
+        assert still <= wordings | {"both people's stand straight and still"}, name
+        flat = [each.parts["foot"] for each in classes if each.parts["foot"].startswith(("stay flat", "rest flat"))]
+        assert flat.count("stay flat on the floor side by side") >= len(flat) - 4, name

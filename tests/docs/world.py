@@ -39,6 +39,7 @@ PROVIDED: Mapping[str, Sequence[str]] = {
     "docs/index.md": ["runs/demo"],
     "docs/export.md": ["data/nw-ucla", "runs/first", *CLIPS],
     "docs/long-recordings.md": ["runs/first", "recording.npy", "recording.csv", "annotated.csv"],
+    "docs/nw-ucla.md": ["data/nw-ucla", "all_sqe.zip"],
     "docs/page.md": ["runs/demo", "runs/with-text", "runs/without-text"],
     "docs/predicting.md": ["data/nw-ucla", "runs/first", *CLIPS, "from_a_pose_estimator.npy"],
     "docs/streaming.md": ["data/nw-ucla", "runs/live", "clip.npy", "recording.npy"],

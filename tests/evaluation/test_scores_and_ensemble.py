@@ -205,3 +205,19 @@ def test_pickled_objects_are_refused_unopened(scores: SavedScores, tmp_path: Pat
     with np.load(path, allow_pickle=True) as arrays:
         arrays["names"]
     assert target.exists()
+
+
+@pytest.mark.parametrize("damage", ["nan", "column", "label", "row"])
+def test_scores_that_contradict_themselves_are_refused(scores: SavedScores, damage: str, tmp_path: Path) -> None:
+    logits, labels = scores.logits.copy(), scores.labels.copy()
+    if damage == "nan":
+        logits[1, 1] = np.nan
+    elif damage == "column":
+        logits = logits[:, :-1]
+    elif damage == "row":
+        logits = logits[:-1]
+    else:
+        labels[0] = 4
+    save_scores(replace(scores, logits=logits, labels=labels), tmp_path / "scores.npz")
+    with pytest.raises(FileError):
+        load_scores(tmp_path / "scores.npz")

@@ -206,7 +206,7 @@ def test_features_of_parts_are_what_the_heads_see(predictor: Predictor, recogniz
             torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_without_words_features_are_of_the_six_parts(tmp_path: Path, clips: Sequence[Clip]) -> None:
+def test_without_text_features_are_of_the_six_parts(tmp_path: Path, clips: Sequence[Clip]) -> None:
     spec = RecognizerSpec("kinect20", ("a", "b"), encoder_kwargs={"base_channels": 8})
     save_recognizer(new_recognizer(spec, seed=0), tmp_path / "recognizer.safetensors")
     features = poseglot.load(tmp_path, device="cpu").features(clips[0])

@@ -121,8 +121,8 @@ def test_a_second_person_is_thinner(small_store: PackedStore, tmp_path: Path, mo
         lines = [collection for collection in axis.collections if isinstance(collection, LineCollection)]
         first, second = (np.atleast_1d(line.get_linewidth())[0] for line in lines)
         assert second <= 0.6 * first
-        left, right = (np.mean([segment[:, 0].mean() for segment in line.get_segments()]) for line in lines)
-        assert right - left == pytest.approx(1, abs=1e-3)
+        one, other = (np.mean([segment[:, 0].mean() for segment in line.get_segments()]) for line in lines)
+        assert one - other == pytest.approx(1, abs=1e-3)  # a depth camera's x runs to the picture's left
     headings = [text.get_text() for text in figure.texts]
     assert ["person 1 drawn thicker" in heading for heading in headings if "clip_" in heading] == [True, False, False]
 

@@ -26,6 +26,7 @@ from poseglot.models.recognizer import Recognizer, RecognizerSpec, load_recogniz
 from poseglot.report import model_sections, sections
 from poseglot.report.page import Page, write_page
 from poseglot.report.statistics import similarity
+from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
 from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TextRecipe
 from poseglot.training.recipe_io import recipe_yaml
@@ -93,7 +94,7 @@ def texts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def finished(small_store: PackedStore, store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with words as training and evaluation leave it; clip 0 was predicted as class 3, and so on."""
+    """A run with text as training and evaluation leave it; clip 0 was predicted as class 3, and so on."""
     run = RunFolder(tmp_path_factory.mktemp("runs") / "finished")
     torch.manual_seed(0)
     spec = RecognizerSpec("kinect20", ACTIONS, encoder_kwargs={"base_channels": 8}, levels=LEVELS, embed_dim=WIDTH)
@@ -256,7 +257,7 @@ def test_a_page_about_a_run_whose_text_encoder_is_gone(run: Path, monkeypatch: p
 
 
 def test_a_page_about_part_classifiers_says_that_there_are_no_texts(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their recognizer has levels, as one with words has."""
+    """Their recognizer has levels, as one with text has."""
     monkeypatch.setattr(Run, "text_features", property(lambda run: {}))
     _, page = page_of(run)
     assert page.left_out == {"alignment": "the run's parts were trained on class labels, not on text."}
@@ -312,24 +313,27 @@ def test_clips_are_the_surest_mistakes_and_move_as_stored(run: Path, small_store
     joints = small_store[where[names[0]]].joints
     drawn = np.array(parsed.data["clips"]["shown"][0]["people"]).reshape(1, -1, 20, 3)
     assert drawn.shape[1] == min(joints.shape[1], 48)
-    scale = 1000 / np.ptp(joints.reshape(-1, 3), axis=0).max()
+    scale = 1000 / np.ptp(joints.reshape(-1, 3), axis=0).max() * np.array([-1, 1, -1])  # seen from the sensor
     np.testing.assert_allclose(drawn[0, 0] - drawn[0, 0, :1], (joints[0, 0] - joints[0, 0, :1]) * scale, atol=2)
     assert np.abs(drawn).max() <= 500
 
 
 def test_moving_people_may_come_late_and_clips_may_be_long() -> None:
-    joints = np.random.default_rng(0).normal(size=(2, 300, 5, 2)).astype(np.float32)
+    layout = load_layout("coco17")
+    joints = np.random.default_rng(0).normal(size=(2, 300, 17, 2)).astype(np.float32)
     joints[1, :150] = 0
-    joints[0, 299, 0, 0] = np.nan
-    found = sections.moving(joints)
+    joints[0, 299] = 0
+    joints[0, 0, 3:5] = 0  # two joints that were not seen
+    found = sections.moving(Clip(joints, "late"), layout)
     first, second = found["people"]
     assert len(first) == len(second) == 48
     assert second[0] is None
     assert second[-1] is not None
     assert first[-1] is None
-    assert first[0][2::3] == [0] * 5
+    assert [value is None for value in first[0]] == [9 <= place < 15 for place in range(51)]
+    assert first[0][2:9:3] == [0] * 3
     assert found["seconds"] == 6
-    still = sections.moving(np.zeros((1, 1, 5, 3), dtype=np.float32))
+    still = sections.moving(Clip(np.zeros((1, 1, 17, 3), dtype=np.float32), "still"), layout)
     assert still["people"] == [[None]]
 
 
@@ -370,7 +374,7 @@ def test_imported_weights_have_neither_log_nor_recipe(run: Path) -> None:
     assert "does not exist" in page.left_out["clips"]
 
 
-def test_a_run_without_words_still_shows_descriptions_that_fit(run: Path) -> None:
+def test_a_run_without_text_still_shows_descriptions_that_fit(run: Path) -> None:
     torch.manual_seed(0)
     save_recognizer(
         Recognizer(RecognizerSpec("kinect20", ACTIONS, encoder_kwargs={"base_channels": 8})), run / "recognizer.safetensors"

@@ -108,3 +108,20 @@ def test_what_acts_in_evaluation_is_no_augmentation(entry: str) -> None:
     with pytest.raises(SettingError, match=entry):
         _augmented(load_pipeline("metric"), [entry], ["walk"])
     assert _augmented(load_pipeline("metric"), ["joint-drop"], ["walk"]).transforms[-1].augments
+
+
+def test_shuffled_descriptions_are_those_of_other_classes(recipe: Recipe) -> None:
+    plain, shuffled = build(recipe).prompts, build(replace(recipe, text=replace(recipe.text, shuffle=True))).prompts
+    assert plain is not None and shuffled is not None
+    assert set(plain.texts) == set(shuffled.texts)
+    firsts = [[table.texts[row] for row in table.candidates[0, :, 0]] for table in (plain, shuffled)]
+    assert sorted(firsts[0]) == sorted(firsts[1])
+    assert all(before != after for before, after in zip(*firsts, strict=True))
+
+
+def test_random_vectors_are_not_fine_tuned(recipe: Recipe) -> None:
+    with pytest.raises(SettingError):
+        build(replace(recipe, text=replace(recipe.text, encoder="random", freeze=False)))
+    assert (
+        build(replace(recipe, text=replace(recipe.text, encoder="random", freeze=True))).task.recognizer.spec.embed_dim == 384
+    )

@@ -72,7 +72,7 @@ def test_an_unknown_key_in_the_file_is_named(tmp_path: Path) -> None:
         read_recipe(tmp_path / "nowhere.yaml")
 
 
-def test_a_recipe_without_words_says_so() -> None:
+def test_a_recipe_without_text_says_so() -> None:
     assert Recipe.with_text.fget is not None
     assert parse_recipe(["--config", PAPER]).with_text
     assert not parse_recipe(["--config", PAPER, "--text.prompt", "none"]).with_text

@@ -104,3 +104,17 @@ def test_another_store_is_refused(recipe: Recipe, tmp_path: Path, store_path: Pa
         poseglot.evaluate(tmp_path / "run", store_path, "cross-person")
     with pytest.raises(FileError, match="does not exist"):
         poseglot.open_run(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("line", ["{", "[1]", '{"loss": 1}', '"x"', "\xff"])
+def test_a_damaged_log_is_refused(line: str, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.log.write_bytes(b'{"epoch": 1}\n' + line.encode("latin-1") + b"\n")
+    with pytest.raises(FileError, match=r"log\.jsonl"):
+        folder.read_log()
+
+
+def test_a_last_line_that_was_cut_short_is_ignored(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.log.write_text('{"epoch": 1}\n{"epo')
+    assert folder.read_log() == [{"epoch": 1}]

@@ -108,7 +108,7 @@ def test_frozen_and_tuned_agree_before_the_first_step(recipe: Recipe) -> None:
     torch.testing.assert_close(tuned.task.train()(*batch)["loss"], frozen.task.train()(*batch)["loss"])
 
 
-def test_without_words_the_loss_is_cross_entropy(recipe: Recipe) -> None:
+def test_without_text_the_loss_is_cross_entropy(recipe: Recipe) -> None:
     built = build(replace(recipe, text=replace(recipe.text, prompt="none")))
     assert built.prompts is None
     index = torch.arange(12)
@@ -273,7 +273,7 @@ def test_balanced_classes_weigh_the_same_however_many_clips_they_have(recipe: Re
     built = build(without)
     clips = torch.arange(len(built.train.store.info.classes)) + 1
     task = GAP(built.task.recognizer, class_weights=balance(clips)).eval()
-    view, labels, _ = one_batch_without_words(built)
+    view, labels, _ = one_batch_without_text(built)
     with torch.no_grad():
         found = task(view, labels, None)
         each = F.cross_entropy(found["logits"], labels, reduction="none")
@@ -283,7 +283,7 @@ def test_balanced_classes_weigh_the_same_however_many_clips_they_have(recipe: Re
     torch.testing.assert_close(even.class_weights, torch.ones(len(built.train.store.info.classes)))
 
 
-def one_batch_without_words(built: Built) -> tuple[Tensor, Tensor, None]:
+def one_batch_without_text(built: Built) -> tuple[Tensor, Tensor, None]:
     index = torch.arange(0, 96, 3)
     return inputs(built.train, index), built.train.labels[index], None
 

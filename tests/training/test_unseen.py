@@ -166,7 +166,7 @@ def test_a_learned_scale_and_a_lost_checkpoint(short: Recipe, tmp_path: Path) ->
     assert ZeroShotRecognizer(frozen.folder).class_features(UNSEEN).shape == (5, 3, 24)
 
 
-def test_without_words_nothing_is_recognised_by_words(short: Recipe, tmp_path: Path) -> None:
+def test_without_text_nothing_is_recognised_by_words(short: Recipe, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     train(replace(short, text=replace(short.text, prompt="part-classes")), run.folder, runtime=Runtime("cpu"))
     with pytest.raises(SettingError):

@@ -76,7 +76,7 @@ def plain_joints(clip: Clip, pipeline: str, layout: Layout, *, has_scores: bool 
 
 
 def seen_joints(clip: npt.NDArray[np.floating], has_scores: bool) -> Mask:
-    return clip[..., -1] != 0 if has_scores else np.array([[[bool(j.any()) for j in f] for f in person] for person in clip])
+    return clip[..., -1] > 0 if has_scores else np.array([[[bool(j.any()) for j in f] for f in person] for person in clip])
 
 
 # --- placing ---------------------------------------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ def place_nw_ucla(joints: Array, seen: Mask, layout: Layout, has_scores: bool, k
         degrees = [math.floor(draw * 121) - 60 for draw in key.numbers(ROTATION, 2)]
         assert all(-60 <= angle <= 60 for angle in degrees)
         joints = joints @ row_rotation(*degrees)
-    return unit_box(joints, seen.any(axis=2))
+    return unit_box(joints, seen if has_scores else seen.any(axis=2))
 
 
 def place_ntu(joints: Array, seen: Mask, layout: Layout, has_scores: bool, key: Key | None) -> Array:
@@ -158,6 +158,7 @@ def place_live(joints: Array, seen: Mask, layout: Layout, has_scores: bool, key:
 
 
 def unit_box(joints: Array, present: Mask) -> Array:
+    """By the joints (M, T, V), or all joints of the people (M, T), that are present."""
     result = np.zeros_like(joints)
     for axis in range(joints.shape[-1]):
         values = [float(value) for value in joints[present][..., axis].ravel()]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from poseglot.transforms import Centre, FitBox, MinMax, PipelineError, RunningPlace, apply_pipeline
+from poseglot.transforms import Centre, FitBox, MinMax, PipelineError, RunningPlace, Transform, apply_pipeline
 from tests.transforms.clips import LAYOUT, batch_of, some_clip
 from tests.transforms.plain import Clip, place_live, seen_joints
 
@@ -104,6 +104,19 @@ def test_every_axis_by_itself_or_all_alike() -> None:
     torch.testing.assert_close(box.amax(dim=0), torch.ones(3))
     torch.testing.assert_close(fitted.amax(dim=0), torch.from_numpy(np.ptp(clip, axis=(0, 1, 2)) / np.ptp(clip[..., 2])))
     torch.testing.assert_close(fitted.amin(dim=0), -fitted.amax(dim=0))
+
+
+@pytest.mark.parametrize("score", [0, -0.5])
+@pytest.mark.parametrize("transform", [MinMax(), FitBox(), Centre(missing="moved"), RunningPlace()], ids=lambda each: each.name)
+def test_joints_of_no_score_decide_nothing(transform: Transform, score: float) -> None:
+    """Wherever they lie, and also if their score is negative, the others are placed alike."""
+    clip = some_clip(1, 30, has_scores=True, whole=True)
+    clip[0, ::2, 5, 3] = score
+    far = clip.copy()
+    far[0, ::2, 5, :3] = 1000
+    seen = torch.from_numpy(clip[..., 3] > 0)
+    placed, moved = (transform(batch_of([each], has_scores=True), None).joints[0][seen] for each in (clip, far))
+    torch.testing.assert_close(placed, moved)
 
 
 # --- running means ---------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from poseglot.transforms import (
     SampleLengths,
     Transform,
 )
+from poseglot.transforms.pipeline import load_pipeline
 from poseglot.transforms.sampling import drawn_without_replacement, evenly_spaced, resize_weights
 from tests.transforms import plain
 from tests.transforms.clips import batch_of, randomness, some_clip
@@ -180,3 +181,15 @@ def test_a_crop_is_about_as_long_as_its_batch() -> None:
 def test_settings_that_cannot_be_are_refused(make: Callable[[], Transform]) -> None:
     with pytest.raises(PipelineError):
         make()
+
+
+@pytest.mark.parametrize("name", ["resize", "sample-frames", "sample-lengths"])
+@pytest.mark.parametrize("frames", [0, 10**6, 10**18])
+def test_frames_that_no_memory_holds_are_refused(name: str, frames: int) -> None:
+    with pytest.raises(PipelineError):
+        load_pipeline(
+            {
+                "name": "mine",
+                "transforms": [{name: {"frames": frames, "copies": 10**19} if name != "resize" else {"frames": frames}}],
+            }
+        )

@@ -70,7 +70,7 @@ def ask(parsed: argparse.Namespace, questions: Sequence[Question], endpoint: Ope
     """Ask all questions with a progress bar, and print what was used."""
     from tqdm import tqdm
 
-    from poseglot.app.text.generate_descriptions import usage_text
+    from poseglot.app.formatting.generate_descriptions import usage_text
     from poseglot.descriptions.generate import AskOptions, IncompleteError, Usage, ask_all
 
     options = AskOptions(parsed.retries, parsed.concurrency, parsed.max_rpm, first_wait=parsed.first_wait)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import importlib
 import logging
 import os
@@ -14,10 +15,12 @@ from typing import TextIO, cast
 
 from poseglot import __version__
 from poseglot.app.commands import (
+    audit,
     calibrate,
     check_descriptions,
     compare,
     completion,
+    cross_validate,
     ensemble,
     evaluate,
     export,
@@ -45,20 +48,51 @@ from poseglot.errors import PoseglotError, SettingError
 from poseglot.safe_text import ShownStream, shown
 
 _GROUPS: dict[str, tuple[ModuleType, ...]] = {
-    "Data": (init, prepare, info, export_clip, extract_poses),
+    "Data": (init, prepare, info, audit, export_clip, extract_poses),
     "Text": (generate_descriptions, check_descriptions),
-    "Train": (train, study, import_weights),
+    "Train": (train, cross_validate, study, import_weights),
     "Evaluate": (evaluate, zero_shot, calibrate, compare, ensemble, report, plot),
     "Predict": (predict, segment, stream, webcam),
     "Serve & export": (serve, export, completion),
 }
-_TAKE_SETTINGS = ("train", "study")  # their unknown arguments are settings of the recipe
+_TAKE_SETTINGS = ("train", "cross-validate", "study")  # their unknown arguments are settings of the recipe
+
+
+# What a system says when a device or a quota is full.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status: 0 success, 1 user error, 2 wrong usage, 130 interrupted."""
+    for output in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):  # an ASCII locale cannot show all class names
+            output.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        try:
+            return _run(list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # `poseglot ... | head`: nothing more can be written, not at exit either
+        _write_nowhere()
+        return 0
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        _write_nowhere()
+        print(f"poseglot: the output could not be written: {error.strerror}.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            "poseglot: interrupted. Resume a training with the same command and --resume; a preparation of NTU RGB+D or a batch prediction "
+            "with the same command.",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def _run(arguments: list[str]) -> int:
     parser = build_parser()
-    parsed, rest = parser.parse_known_args(list(sys.argv[1:] if arguments is None else arguments))
+    parsed, rest = parser.parse_known_args(arguments)
     if rest and parsed.command_name not in _TAKE_SETTINGS:
         parsed.parser.refuse(rest)
     parsed.rest, parsed.root = rest, parser
@@ -75,16 +109,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PoseglotError as error:
         print(f"poseglot: {shown(error)}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # `poseglot ... | head`: nothing more can be written, not at exit either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        print(
-            "poseglot: interrupted. Resume a training with the same command and --resume; a preparation of NTU RGB+D or a batch prediction "
-            "with the same command.",
-            file=sys.stderr,
-        )
-        return 130
     finally:
         logging.getLogger("poseglot").removeHandler(warnings)
     return 0
@@ -93,6 +117,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 class _ShownFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return shown(super().format(record))
+
+
+def _write_nowhere() -> None:
+    """Let what is left in the buffer of standard output go nowhere, or Python would complain at exit."""
+    with contextlib.suppress(OSError, ValueError):  # a stream without a file, as in tests
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def build_parser() -> RootParser:

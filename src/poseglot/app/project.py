@@ -21,8 +21,10 @@ import yaml
 
 from poseglot.data.ingest import Bar
 from poseglot.data.prepare import CustomDataset, NoBar, Prepared, prepare
+from poseglot.data.quality.checks import choose_pipeline
 from poseglot.data.readers import guess_format
 from poseglot.data.store import PackedStore
+from poseglot.descriptions.borrow import borrow_descriptions, borrowed_notes
 from poseglot.descriptions.questions import template
 from poseglot.files import folder_written_atomically
 from poseglot.skeletons.layout import load_layout
@@ -75,7 +77,12 @@ def init_project(
         prepared = prepare(format, source=paths, out=partial / "data", custom=custom, bar=NoBar() if bar is None else bar)
         for name, text in project_files(folder.resolve().name, prepared).items():
             (partial / name).write_text(text, encoding="utf-8")
-    return Project(folder, prepared, tuple(class_name_notes(prepared.store.info.classes)))
+        name, reason = choose_pipeline(prepared.store)
+    classes = prepared.store.info.classes
+    chosen = (f"the recipe has the pipeline {name}: {reason}.",) if reason else ()
+    return Project(
+        folder, prepared, (*chosen, *class_name_notes(classes), *borrowed_notes(classes, borrow_descriptions(classes)))
+    )
 
 
 def project_files(name: str, prepared: Prepared) -> dict[str, str]:
@@ -85,22 +92,35 @@ def project_files(name: str, prepared: Prepared) -> dict[str, str]:
     return {
         "layout.yaml": yaml.safe_dump(layout, sort_keys=False, default_flow_style=None, width=120),
         "classes.txt": "".join(f"{label}\n" for label in info.classes),
-        "descriptions.yaml": template(info.classes, synonyms=_SYNONYMS),
-        PROJECT_RECIPE: recipe_text(prepared.split, prepared.counts["train"]),
+        "descriptions.yaml": template(info.classes, synonyms=_SYNONYMS, borrowed=borrow_descriptions(info.classes)),
+        PROJECT_RECIPE: recipe_text(
+            prepared.split,
+            prepared.counts["train"],
+            choose_pipeline(prepared.store),
+            partition=prepared.store.layout.finest_partition,
+        ),
         "study.yaml": _STUDY,
         "README.md": _readme(name, prepared.store, prepared.split),
     }
 
 
-def recipe_text(split: str, clips: int) -> str:
-    """Return a recipe for a number of training clips.
+def recipe_text(split: str, clips: int, pipeline: tuple[str, str] = ("", ""), *, partition: str = "four") -> str:
+    """Return a recipe for a number of training clips, with the pipeline and the reason for it if it is not the store's.
 
     The batch is small enough for several steps per epoch, and the learning rate scales with it (0.1 for 32 clips).
     """
     repeat = max(1, round(_SAMPLES_PER_EPOCH / clips))
     batch_size = max(8, min(32, clips * repeat // 16))
+    name, reason = pipeline
     return _RECIPE.format(
-        split=json.dumps(split), repeat=repeat, batch_size=batch_size, lr=round(0.1 * batch_size / 32, 4), epochs=_EPOCHS
+        pipeline=f"\n  pipeline: {name}        # {reason}" if reason else "",
+        split=json.dumps(split),
+        repeat=repeat,
+        batch_size=batch_size,
+        lr=round(0.1 * batch_size / 32, 4),
+        epochs=_EPOCHS,
+        partition=partition,
+        prompt="synonym" if partition == "global" else "synonym+parts",
     )
 
 
@@ -122,15 +142,15 @@ _RECIPE = """\
 # Everything that a training in this folder does. Any setting can be overridden: poseglot train --model.base_channels 32 --seed 1
 data:
   store: data
-  split: {split}
+  split: {split}{pipeline}
   modality: joint
   repeat: {repeat}              # passes over the clips per epoch, each augmented anew
 model:
   encoder: ctr-gcn
   base_channels: 16      # the paper has 64, which is slower and overfits small sets
 text:
-  prompt: none           # without text; synonym+parts once descriptions.yaml is filled in
-  partition: four
+  prompt: none           # without text; {prompt} once descriptions.yaml is filled in
+  partition: {partition}
   descriptions: descriptions.yaml
   encoder: minilm
   freeze: true
@@ -161,6 +181,14 @@ tables:
 """
 
 
+def _folds(split: str) -> str:
+    if "/" in split:
+        return (
+            f"`poseglot cross-validate --out runs/folds` trains all splits {split.partition('/')[0]}/... and prints their mean."
+        )
+    return "`poseglot cross-validate --folds 5` trains and evaluates on people of the training set."
+
+
 def _readme(name: str, store: PackedStore, split: str) -> str:
     counts = " and ".join(f"{store.subset_mask(split, subset).sum():,} {subset}" for subset in ("train", "test"))
     return f"""\
@@ -168,6 +196,6 @@ def _readme(name: str, store: PackedStore, split: str) -> str:
 `poseglot train --out runs/first` trains recipe.yaml; `poseglot evaluate runs/first` and `poseglot report runs/first` show the result.
 For text, fill in descriptions.yaml (or `poseglot generate-descriptions --labels classes.txt --out descriptions.yaml --model NAME`), \
 check it with `poseglot check-descriptions descriptions.yaml`, and add `--text.prompt synonym+parts` or change recipe.yaml.
-`poseglot study study.yaml --jobs 2` compares with and without text; `--data.folds 5 --data.fold 1` evaluates on people of the training set.
+`poseglot study study.yaml --jobs 2` compares with and without text; {_folds(split)}
 `poseglot predict runs/first CLIP ...` recognises clips of the same kind of skeleton.
 """

@@ -7,6 +7,7 @@ and a `Benchmark`.
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class Entry:
         name: Unique within the set.
         origin: What messages call it: its file, or where it is listed.
         label: A class name or number, as it is written.
-        subject: As in `Clip`.
+        subject: The person's name or number, as it is written; "" if unknown.
         camera: As in `Clip`.
         setup: As in `Clip`.
         subset: `train`, `val`, `test`, or "" if the set gives none.
@@ -48,7 +49,7 @@ class Entry:
     name: str
     origin: str
     label: str
-    subject: int = 0
+    subject: str = ""
     camera: int = 0
     setup: int = 0
     subset: str = ""
@@ -61,16 +62,18 @@ class Manifest:
     Attributes:
         benchmark: Class names, split and pipeline.
         class_mapping: Label as written -> class number.
+        people: Person as written -> number.
         split: The split in words.
     """
 
     benchmark: Benchmark
     class_mapping: Mapping[str, int]
+    people: Mapping[str, int]
     split: str
 
     def clip(self, entry: Entry, joints: Joints, *, has_scores: bool) -> Clip:
         """Return the clip of an entry whose joints have been read."""
-        fields = {"subject": entry.subject, "camera": entry.camera, "setup": entry.setup}
+        fields = {"subject": self.people[entry.subject], "camera": entry.camera, "setup": entry.setup}
         return Clip(joints, name=entry.name, label=self.class_mapping[entry.label], has_scores=has_scores, **fields)
 
 
@@ -88,8 +91,11 @@ def make_entry(name: str, cells: Mapping[str, str], *, origin: str) -> Entry:
     subset = cells.get("split", "").strip()
     if subset and subset not in SUBSETS:
         raise ClipError("malformed", f"{origin}: split {subset!r}; accepted are {', '.join(SUBSETS)}, or nothing.")
-    numbers = {field: _number(cells.get(field, ""), field, origin) for field in ("subject", "camera", "setup")}
-    return Entry(name, origin, label, **numbers, subset=subset)
+    subject = cells.get("subject", "").strip()
+    if re.fullmatch(r"[-+.\d]+", subject):
+        subject = str(_number(subject, "subject", origin))
+    numbers = {field: _number(cells.get(field, ""), field, origin) for field in ("camera", "setup")}
+    return Entry(name, origin, label, subject, **numbers, subset=subset)
 
 
 def _number(cell: str, field: str, origin: str) -> int:
@@ -170,7 +176,7 @@ def make_manifest(
     layout: Layout,
     num_dims: int,
     classes: Sequence[str] | None,
-    test_subjects: Sequence[int] | None,
+    test_subjects: Sequence[int | str] | None,
 ) -> Manifest:
     """Make class names, split and benchmark of a list of clips.
 
@@ -179,17 +185,19 @@ def make_manifest(
         name: Of the data set.
         layout: Of the joints.
         num_dims: 2 (pipeline `image`) or 3 (pipeline `metric`).
-        classes: Their names in their order. By default the labels, sorted, or "class i" where they are numbers (from 0 on).
-        test_subjects: As in `custom_split`.
+        classes: Their names in their order, or `label: name` for every label, which renames and joins classes. By default the labels,
+            sorted, or "class i" where they are numbers (from 0 on).
+        test_subjects: As in `custom_split`; people may be given by name.
 
     Raises:
         SettingError: A label is none of `classes`, or the split cannot be made.
     """
     assert entries
     names, class_mapping = _classes({entry.label for entry in entries}, classes)
+    people = _people({entry.subject for entry in entries})
     split = custom_split(
-        [Member(entry.name, class_mapping[entry.label], entry.subject, entry.subset) for entry in entries],
-        test_subjects=test_subjects,
+        [Member(entry.name, class_mapping[entry.label], people[entry.subject], entry.subset) for entry in entries],
+        test_subjects=None if test_subjects is None else [_person(subject, people) for subject in test_subjects],
     )
     benchmark = Benchmark(
         name=name,
@@ -198,8 +206,33 @@ def make_manifest(
         classes=names,
         splits={split.name: split.rule},
         expected=split.counts,
+        people={str(number): name for name, number in people.items() if number and name != str(number)},
     )
-    return Manifest(benchmark, class_mapping, f"{split.name}: {split.how}")
+    return Manifest(benchmark, class_mapping, people, f"{split.name}: {split.how}")
+
+
+def _people(written: set[str]) -> dict[str, int]:
+    """Number people: by their own numbers, or from 1 on in the order of the alphabet if some have names; "" is 0."""
+    known = written - {""}
+    if all(name.isdigit() for name in known):
+        return {"": 0, **{name: int(name) for name in known}}
+    return {"": 0, **{name: number for number, name in enumerate(sorted(known), start=1)}}
+
+
+def _person(given: int | str, people: Mapping[str, int]) -> int:
+    """Return the number of a person who is given by name or number.
+
+    Raises:
+        SettingError: There is no such person.
+    """
+    name = str(given)
+    found = people.get(name) or people.get(name.lstrip("0"))
+    if not found:
+        known = sorted(set(people) - {""}, key=lambda name: people[name])
+        if not known:
+            raise SettingError("test subjects were given, but the clips' people are not known. Add a column `subject`.")
+        raise SettingError(f"there is no clip of the test subject {name}; subjects are {', '.join(known)}.")
+    return found
 
 
 def _classes(labels: set[str], classes: Sequence[str] | None) -> tuple[tuple[str, ...], dict[str, int]]:
@@ -210,6 +243,9 @@ def _classes(labels: set[str], classes: Sequence[str] | None) -> tuple[tuple[str
         if highest >= MAX_CLASSES:
             raise SettingError(f"label {highest}: more than {MAX_CLASSES:,} classes; give the classes' names if that is meant.")
         return class_names(highest + 1), {label: int(label) for label in labels}
+    if classes is not None and (renamed := _renamed(labels, classes)):
+        names = tuple(dict.fromkeys(renamed.values()))
+        return names, {label: names.index(renamed[label]) for label in labels}
     names = tuple(classes) if classes is not None else tuple(sorted(labels))
     numbers = {name: number for number, name in enumerate(names)}
     # A class may also be given by its number, if that is no class's name: from 0 on, or from 1 on if only that fits.
@@ -223,6 +259,13 @@ def _classes(labels: set[str], classes: Sequence[str] | None) -> tuple[tuple[str
             f"classes are {', '.join(names[:10])}{', ...' if len(names) > 10 else ''}."
         )
     return names, {label: numbers[label] for label in labels}
+
+
+def _renamed(labels: set[str], lines: Sequence[str]) -> dict[str, str]:
+    """Return label -> name of lines `label: name`; empty if the lines are not of this form, or not for these labels."""
+    pairs = [line.partition(":") for line in lines]
+    names = {label.strip(): name.strip() for label, _, name in pairs if name.strip()}
+    return names if len(names) == len(lines) and labels <= set(names) else {}
 
 
 def class_names(count: int) -> tuple[str, ...]:

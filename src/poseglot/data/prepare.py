@@ -19,6 +19,7 @@ import numpy as np
 from poseglot import __version__
 from poseglot.data import synthetic
 from poseglot.data.benchmarks import Benchmark, load_benchmark
+from poseglot.data.folds import fold_splits
 from poseglot.data.ingest import Bar, add_all, fill
 from poseglot.data.quality.checks import check_set, check_subsets
 from poseglot.data.quality.issues import ClipIssue
@@ -51,7 +52,8 @@ class CustomDataset:
         layout: Of the joints: a packaged one, or a path ending in .yaml.
         joints: The joints of the files in their order, by the layout's names, if they are not all of them in its order.
         classes: Their names, in the order of the labels.
-        test_subjects: The people of the test set.
+        test_subjects: The people of the test set, by name or number.
+        split: As in `fold_splits`: leave-one-out, none, or the path of a list of folds; None makes one split.
         has_scores: Whether the last number of every joint is the confidence in it.
         names: What the names of files say (`NamePattern`).
         dim_order: As in `ReadOptions`.
@@ -65,7 +67,8 @@ class CustomDataset:
     layout: str | None = None
     joints: tuple[str, ...] | None = None
     classes: tuple[str, ...] | None = None
-    test_subjects: tuple[int, ...] | None = None
+    test_subjects: tuple[int | str, ...] | None = None
+    split: str | None = None
     has_scores: bool = False
     names: str | None = None
     dim_order: str | None = None
@@ -163,6 +166,8 @@ def prepare(
         raise SettingError(f"preparing {name} needs --source: the files that people download, or the folder of them.")
     if custom is not None and name not in formats:
         raise SettingError(f"{name} has its own layout, classes and splits; options for them go with {', '.join(formats)}.")
+    if custom is not None and custom.split and custom.test_subjects:
+        raise SettingError("a split and test subjects were both given; either makes the test set.")
     _refuse_to_lose(out, sources, overwrite)
     if name in ("ntu60", "ntu120"):
         benchmark = load_benchmark(name)
@@ -173,10 +178,12 @@ def prepare(
         with _unpacked(name in formats and formats[name].folder, sources, out) as found:
             opened = _open(name, found, custom or CustomDataset(out.name))
             benchmark, skipped, notes = opened.benchmark, dict(opened.skipped), list(opened.notes)
-            issues, more = _write(opened, out, overwrite=overwrite, dtype=dtype, bar=bar, custom=name in formats)
+            split = custom.split if custom else None
+            issues, more = _write(opened, out, overwrite=overwrite, dtype=dtype, bar=bar, custom=name in formats, split=split)
+            benchmark = replace(benchmark, expected={}) if split else benchmark
             notes += more
     store = open_store(out)
-    split = next(iter(benchmark.splits))
+    split = next(iter(store.info.splits))
     indices = {subset: np.flatnonzero(store.subset_mask(split, subset)) for subset in ("train", "test")}
     counts = {subset: len(found) for subset, found in indices.items()}
     if name in formats:
@@ -265,7 +272,7 @@ def _custom_layout(custom: CustomDataset) -> Layout | None:
 
 
 def _write(
-    source: Source, out: Path, *, overwrite: bool, dtype: DType, bar: Bar, custom: bool
+    source: Source, out: Path, *, overwrite: bool, dtype: DType, bar: Bar, custom: bool, split: str | None = None
 ) -> tuple[list[ClipIssue], list[str]]:
     """Store the clips of a source; return issues and notes."""
     unseen: list[float] = []
@@ -294,6 +301,9 @@ def _write(
                     f"most files do not fit what was said about them: {len(misread):,} of {len(misread) + len(writer):,} cannot be read "
                     f"as {_form(source)}.{_shown(misread)}"
                 )
+            if split and len(writer):
+                splits = fold_splits(split, writer.table(), source.benchmark.people)
+                source = replace(source, benchmark=replace(source.benchmark, splits=splits))
             _finish(writer, folder, source, issues, source.skipped)
     notes = []
     if absent:

@@ -16,9 +16,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -26,7 +26,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 import numpy.typing as npt
 
-from poseglot.data.benchmarks import Benchmark, SplitRule
+from poseglot.data.benchmarks import EXCLUDED, Benchmark, SplitRule
 from poseglot.data.quality.issues import ClipError
 from poseglot.errors import FileError, InputError, NotFoundError, PoseglotError
 from poseglot.files import file_written_atomically, folder_written_atomically, load_array, write_atomically
@@ -65,6 +65,7 @@ class StoreInfo:
         pipeline, classes, splits: As in `Benchmark`.
         source: The origin of the clips, for people to read (file names, hashes, counts).
         has_scores: Whether the last channel is the confidence in each joint.
+        people: Number of a person -> name, of a set whose people have names.
     """
 
     name: str
@@ -74,6 +75,7 @@ class StoreInfo:
     splits: Mapping[str, SplitRule]
     source: Mapping[str, Any]
     has_scores: bool = False
+    people: Mapping[str, str] = field(default_factory=dict)
 
 
 class PackedStore:
@@ -122,6 +124,7 @@ class PackedStore:
         row = self.clips[index]
         fields = {field: int(row[field]) for field in ("label", "subject", "camera", "setup")}
         joints: Joints = np.array(self._rows(row), dtype=np.float32)
+        self._check_finite(joints, [index])
         return Clip(joints, name=str(row["name"]), has_scores=self.info.has_scores, **fields)
 
     def __iter__(self) -> Iterator[Clip]:
@@ -176,8 +179,9 @@ class PackedStore:
         if subset not in self.info.splits[split]:
             raise NotFoundError(subset, self.info.splits[split], kind=f"subset of split {split}")
         chosen = np.ones(len(self), dtype=bool)
-        for field, values in self.info.splits[split][subset].items():
-            chosen &= np.isin(self.clips[field], values)
+        for column, values in self.info.splits[split][subset].items():
+            excluded = column == EXCLUDED
+            chosen &= ~np.isin(self.clips["name"], values) if excluded else np.isin(self.clips[column], values)
         return chosen
 
     def content_hashes(self, indices: npt.ArrayLike) -> npt.NDArray[np.uint64]:
@@ -202,7 +206,17 @@ class PackedStore:
         person = np.minimum(np.arange(num_persons.max()), num_persons[:, None] - 1)
         frame = np.minimum(np.arange(frames.max()), frames[:, None] - 1)
         where = rows["offset"][:, None, None] + person[:, :, None] * frames[:, None, None] + frame[:, None, :]
-        return np.asarray(self.joints[where], dtype=np.float32), frames, num_persons
+        joints: Joints = np.asarray(self.joints[where], dtype=np.float32)
+        self._check_finite(joints, np.asarray(indices).tolist())
+        return joints, frames, num_persons
+
+    def _check_finite(self, joints: Joints, indices: Sequence[int]) -> None:
+        if not np.isfinite(joints).all():
+            whole = np.isfinite(joints).reshape(len(indices), -1).all(axis=1)
+            name = self.clips["name"][indices[int(np.argmin(whole))]]
+            raise InputError(
+                f"clip {name} of {self.path or self.info.name} has coordinates that are NaN or infinite. Prepare the data again."
+            )
 
     def _rows(self, row: Any) -> npt.NDArray[np.floating[Any]]:
         """Return the joints of a row of the table, (M, T, V, C) in the store's dtype."""
@@ -225,8 +239,9 @@ def open_store(path: str | Path) -> PackedStore:
     path = Path(path)
     for name in FILES:
         if not (path / name).is_file():
+            source = "demo" if path.name == "demo" else "NAME --source ..."
             raise FileError(
-                f"{path} is not a packed store ({name} is missing). Make one with `poseglot prepare NAME --source ... --out {path}`."
+                f"{path} is not a packed store ({name} is missing). Make one with `poseglot prepare {source} --out {path}`."
             )
     try:
         described = json.loads((path / "store.json").read_text())
@@ -251,15 +266,15 @@ def _checked(described: Mapping[str, Any]) -> StoreInfo:
     """
     info = StoreInfo(**{**described, "classes": tuple(described["classes"])})
     texts = (info.name, info.pipeline, *info.classes)
-    fields = {"subject": int, "camera": int, "setup": int, "name": str, "label": int}
+    kinds = {"subject": int, "camera": int, "setup": int, "name": str, "label": int}
     if not all(isinstance(text, str) for text in texts) or len(set(info.classes)) < len(info.classes) or not info.classes:
         raise FileError("store.json needs texts for name and pipeline, and different texts for classes")
     if not isinstance(info.has_scores, bool) or not isinstance(info.source, dict):
         raise FileError("store.json needs true or false for has_scores, and a table for source")
     for split, subsets in info.splits.items():
         for subset, rule in subsets.items():
-            for field, values in rule.items():
-                if subset not in ("train", "test") or not all(type(value) is fields[field] for value in values):
+            for column, values in rule.items():
+                if subset not in ("train", "test") or not all(type(value) is kinds[column] for value in values):
                     raise FileError(f"the split {split!r} of store.json has an unknown subset or value")
     return info
 
@@ -326,7 +341,14 @@ def write_store(
 def store_info(benchmark: Benchmark, layout: Layout, *, source: Mapping[str, Any], has_scores: bool = False) -> StoreInfo:
     """Return the `StoreInfo` of a store of a benchmark's clips."""
     return StoreInfo(
-        benchmark.name, layout.described(), benchmark.pipeline, benchmark.classes, benchmark.splits, source, has_scores
+        benchmark.name,
+        layout.described(),
+        benchmark.pipeline,
+        benchmark.classes,
+        benchmark.splits,
+        source,
+        has_scores,
+        benchmark.people,
     )
 
 
@@ -377,6 +399,8 @@ class StoreWriter:
             )
         if clip.name in self._names:
             raise ClipError("duplicate", f"the clip name {clip.name} appears twice; names must be unique within a store.")
+        if not np.isfinite(clip.joints).all():
+            raise ClipError("not finite", f"{clip.name} has coordinates that are NaN or infinite.")
         if self._dtype.itemsize == 2 and np.abs(clip.joints).max() > np.finfo(np.float16).max:
             raise ClipError(
                 "malformed", f"{clip.name} has coordinates beyond 65,504, which float16 cannot hold; store it as float32."
@@ -419,7 +443,7 @@ class StoreWriter:
         os.fsync(self._file.fileno())
         self.close()
         with file_written_atomically(self._folder / "clips.npy") as table:
-            np.save(table, self._table(), allow_pickle=False)
+            np.save(table, self.table(), allow_pickle=False)
         write_atomically(self._folder / "store.json", json.dumps({"format": FORMAT, **asdict(info)}, indent=1) + "\n")
         (self._folder / _JOURNAL).unlink(missing_ok=True)
 
@@ -458,11 +482,12 @@ class StoreWriter:
         file.seek(end)
         return file
 
-    def _table(self) -> npt.NDArray[Any]:
+    def table(self) -> npt.NDArray[Any]:
+        """Return the table of the clips so far."""
         table = np.zeros(len(self._rows), dtype=[("name", f"U{max(map(len, self._names))}"), *_FIELDS])
         table["name"] = list(self._names)
-        for (field, _), column in zip(_FIELDS, zip(*self._rows, strict=True), strict=True):
-            table[field] = column
+        for (name, _), column in zip(_FIELDS, zip(*self._rows, strict=True), strict=True):
+            table[name] = column
         return table
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from poseglot.descriptions.borrow import Borrowed
 from poseglot.errors import FileError, SettingError
 from poseglot.skeletons.layout import PARTS
 
@@ -258,8 +259,14 @@ def as_entry(
     }
 
 
-def template(labels: Iterable[str], *, synonyms: int) -> str:
-    """Return a description file to fill in by hand; unfilled it is refused with a list of what is missing."""
+def template(labels: Iterable[str], *, synonyms: int, borrowed: Mapping[str, Borrowed] | None = None) -> str:
+    """Return a description file to fill in by hand; unfilled it is refused with a list of what is missing.
+
+    Args:
+        labels: The class names.
+        synonyms: How many other names are wanted.
+        borrowed: Descriptions of some of the classes, from packaged sets (`borrow_descriptions`).
+    """
     lines = [
         "# Fill in every text (docs/text.md says what they are for); a paragraph or a part may also be a list of texts.",
         "format: poseglot-descriptions/1",
@@ -268,6 +275,9 @@ def template(labels: Iterable[str], *, synonyms: int) -> str:
         "classes:",
     ]
     for label in labels:
+        if borrowed and label in borrowed:
+            lines += _filled_in(borrowed[label])
+            continue
         lines += [
             f"  - label: {json.dumps(label, ensure_ascii=False)}",
             f"    synonyms: []  # other names, {synonyms} or so",
@@ -276,6 +286,19 @@ def template(labels: Iterable[str], *, synonyms: int) -> str:
             *(f'      {part}: ""' for part in PARTS),
         ]
     return "\n".join(lines) + "\n"
+
+
+def _filled_in(borrowed: Borrowed) -> list[str]:
+    found = borrowed.description
+    read = "" if borrowed.exact else ", whose name is similar: read it"
+    return [
+        f"  # from the packaged set {borrowed.origin}, {borrowed.original!r}{read}",
+        f"  - label: {json.dumps(found.label, ensure_ascii=False)}",
+        f"    synonyms: {json.dumps(found.synonyms, ensure_ascii=False)}",
+        f"    paragraph: {json.dumps(' '.join(found.paragraph.split()), ensure_ascii=False)}",
+        "    parts:",
+        *(f"      {part}: {json.dumps(found.parts[part], ensure_ascii=False)}" for part in PARTS),
+    ]
 
 
 def _one_or_all(texts: list[str]) -> str | list[str]:

@@ -29,11 +29,13 @@ from poseglot.descriptions.checks import (
 )
 from poseglot.descriptions.description import DescriptionSet
 from poseglot.descriptions.similarity import (
+    Astray,
     Features,
     Matrix,
     Near,
     PartDifference,
     Spread,
+    astray_names,
     extreme_pairs,
     near_texts,
     nearest,
@@ -77,11 +79,12 @@ class Review:
         lengths: The lengths of the prompts for each text encoder.
         shared: Texts that several classes have.
         near: Nearly identical texts of two classes.
+        astray: Synonyms nearer to another class than to their own.
         spreads: How similar the classes are, for each level.
         similarity: Level -> (classes, classes).
         pair: Two classes, and their parts side by side.
 
-    `near`, `spreads`, `similarity` and `pair` need features.
+    `near`, `astray`, `spreads`, `similarity` and `pair` need features.
     """
 
     described: DescriptionSet
@@ -94,6 +97,7 @@ class Review:
     lengths: Mapping[TokenLimit, Sequence[Lengths]]
     shared: Sequence[Shared]
     near: Sequence[Near] = ()
+    astray: Sequence[Astray] = ()
     spreads: Sequence[Spread] = ()
     similarity: Mapping[str, Matrix] | None = None
     pair: tuple[str, str, Sequence[PartDifference]] | None = None
@@ -125,6 +129,7 @@ class Review:
             ],
             "identical": [asdict(each) for each in self.shared],
             "near": [asdict(each) for each in self.near],
+            "astray": [asdict(each) for each in self.astray],
             "levels": [asdict(each) for each in self.spreads],
             "pair": None if self.pair is None else [*self.pair[:2], [asdict(each) for each in self.pair[2]]],
             "similarity": _rounded(self.similarity),
@@ -193,6 +198,7 @@ def review_set(
     review = replace(
         review,
         near=[each for level, own in texts.items() for each in near_texts(labels, level, own, features, threshold=threshold)],
+        astray=astray_names(labels, texts[NAMES], features),
         spreads=[spread(labels, level, values, pairs=pairs) for level, values in similarity.items() if len(labels) > 1],
         similarity=similarity,
     )

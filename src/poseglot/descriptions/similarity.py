@@ -34,6 +34,22 @@ class Near:
 
 
 @dataclass(frozen=True)
+class Astray:
+    """A synonym that is nearer to another class's names than to the other names of its own.
+
+    Attributes:
+        label, text: Its class and the synonym.
+        nearest: The class that it is nearest to.
+        excess: How much greater its cosine with that class is than with its own.
+    """
+
+    label: str
+    text: str
+    nearest: str
+    excess: float
+
+
+@dataclass(frozen=True)
 class Pair:
     """The similarity of two classes."""
 
@@ -96,6 +112,29 @@ def near_texts(
         if plain(text_a) != plain(text_b):
             found.append(Near(level, labels[one], labels[other], text_a, text_b, float(cosines[i, j])))
     return sorted(found, key=lambda near: -near.similarity)
+
+
+def astray_names(labels: Sequence[str], names: Sequence[Sequence[str]], features: Features) -> list[Astray]:
+    """Return the synonyms that are nearer to another class than to their own, the farthest astray first.
+
+    A class is the mean of its names' normalised features; a synonym is not counted in the mean of its own class.
+
+    Args:
+        names: For each class its label and its synonyms.
+    """
+    rows = [_unit(np.stack([features[name] for name in own])) for own in names]
+    means = _unit(np.stack([own.mean(axis=0) for own in rows]))
+    found = []
+    for index, (label, own, unit) in enumerate(zip(labels, names, rows, strict=True)):
+        if len(own) < 2:
+            continue
+        similarity = unit[1:] @ means.T
+        similarity[:, index] = (_unit(unit.sum(axis=0) - unit[1:]) * unit[1:]).sum(axis=1)
+        for name, values in zip(own[1:], similarity, strict=True):
+            if (nearest_class := int(values.argmax())) != index:
+                excess = float(values[nearest_class] - values[index])
+                found.append(Astray(label, name, labels[nearest_class], excess))
+    return sorted(found, key=lambda each: -each.excess)
 
 
 def similarities(texts: LevelTexts, features: Features) -> dict[str, Matrix]:

@@ -17,8 +17,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ class BatchJob:
         run: A run's folder, or a recognizer's file. An .onnx file runs in ONNX Runtime, all others in torch, so that the engine does not
             depend on the machine.
         out: The folder of the results.
-        top, threshold, layout, device: As in `Predictor` and `Predictor.predict`.
+        top, threshold, layout, device, reading: As in `Predictor` and `Predictor.predict`.
 
     Raises:
         SettingError: `top` is below 1.
@@ -83,6 +83,7 @@ class BatchJob:
     threshold: float = 0.0
     layout: str | None = None
     device: str | None = None
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_top(self.top)
@@ -90,7 +91,7 @@ class BatchJob:
     def predictor(self, device: str | None = None) -> Predictor:
         """Load the recognizer, by default onto the device of the job."""
         engine: Engine = "onnx" if Path(self.run).suffix == ".onnx" else "torch"
-        return Predictor(self.run, device=device or self.device, engine=engine, threshold=self.threshold)
+        return Predictor(self.run, device=device or self.device, engine=engine, threshold=self.threshold, reading=self.reading)
 
 
 @dataclass(frozen=True)
@@ -100,15 +101,19 @@ class BatchResult:
     Attributes:
         predicted: The number of clips that were predicted.
         failed: The number of clips that were not acceptable.
+        warned: The number of predicted clips whose coordinates are unlike the training clips.
         mapped: The reports of layout mappings.
     """
 
     predicted: int = 0
     failed: int = 0
     mapped: frozenset[str] = frozenset()
+    warned: int = 0
 
     def __add__(self, other: BatchResult) -> BatchResult:
-        return BatchResult(self.predicted + other.predicted, self.failed + other.failed, self.mapped | other.mapped)
+        return BatchResult(
+            self.predicted + other.predicted, self.failed + other.failed, self.mapped | other.mapped, self.warned + other.warned
+        )
 
 
 def make_shards(
@@ -213,25 +218,27 @@ def count_results(job: BatchJob, shards: Iterable[Shard]) -> BatchResult:
         path = Path(job.out) / shard.file
         try:
             with path.open(encoding="utf-8") as file:
-                has_error = ["error" in json.loads(line) for line in file]
+                rows = [json.loads(line) for line in file]
+            has_error, has_warning = (["error" in row for row in rows], ["warnings" in row for row in rows])
         except (OSError, ValueError) as error:
             raise FileError(f"{path} cannot be read ({error}). Delete it, and run the command again.") from error
-        if len(has_error) != shard.clips:
-            raise FileError(f"{path} has {len(has_error)} lines for {shard.clips} clips. Delete it, and run the command again.")
-        counts += BatchResult(len(has_error) - sum(has_error), sum(has_error))
+        if len(rows) != shard.clips:
+            raise FileError(f"{path} has {len(rows)} lines for {shard.clips} clips. Delete it, and run the command again.")
+        counts += BatchResult(len(rows) - sum(has_error), sum(has_error), warned=sum(has_warning))
     return counts
 
 
 def _row(result: Prediction | PoseglotError) -> dict[str, Any]:
     if isinstance(result, PoseglotError):
         return {"error": str(result)}
-    return {"action": result.action, "unknown": result.unknown, "scores": [asdict(score) for score in result.scores]}
+    return result.table()
 
 
 def _count(result: Prediction | PoseglotError) -> BatchResult:
     if isinstance(result, PoseglotError):
         return BatchResult(failed=1)
-    return BatchResult(predicted=1, mapped=frozenset() if result.mapping is None else frozenset({result.mapping.report()}))
+    mapped = frozenset() if result.mapping is None else frozenset({result.mapping.report()})
+    return BatchResult(predicted=1, mapped=mapped, warned=int(bool(result.warnings)))
 
 
 def _check(predictor: Predictor, store: PackedStore, layout: str | None) -> None:
@@ -251,6 +258,7 @@ def _manifest(job: BatchJob, shards: Sequence[Shard], predictor: Predictor) -> d
             "top": job.top,
             "threshold": job.threshold,
             "layout": load_layout(job.layout).described() if job.layout else None,
+            **({"reading": dict(job.reading)} if job.reading else {}),
         },
         "clips": sum(shard.clips for shard in shards),
         "contents": _contents(shards),

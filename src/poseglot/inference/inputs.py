@@ -6,24 +6,27 @@ file, array or video -> checked `Clip` -> the recognizer's joints, mapped by nam
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from poseglot.data.readers import ClipFile, clip_files, endings, is_video, layout_of, read_clip, recognize
+from poseglot.data.readers import ClipFile, Reading, clip_files, endings, is_video, read_as_trained, recognize
 from poseglot.data.readers.poses import ENDING as POSES_ENDING
 from poseglot.data.readers.poses import Poses, read_poses
 from poseglot.data.tracking import select_people
 from poseglot.errors import InputError, PoseglotError
+from poseglot.files import as_path
 from poseglot.models.recognizer import RecognizerSpec
 from poseglot.skeletons.batch import ClipBatch
 from poseglot.skeletons.clip import Clip, Joints, check_joints
+from poseglot.skeletons.coordinates import compare, measure_clip, summary_of
 from poseglot.skeletons.layout import Layout
 from poseglot.skeletons.mapping import LayoutMapping, map_layout
 from poseglot.skeletons.visibility import seen_mask
@@ -44,11 +47,13 @@ class LoadedClip:
         clip: The clip.
         mapping: How its joints were made from those of another layout; None if it already had the recognizer's.
         fps: Frames per second, if the file states it.
+        warnings: What of its coordinates is unlike the training clips: kind -> sentence (`skeletons.coordinates.compare`).
     """
 
     clip: Clip
     mapping: LayoutMapping | None = None
     fps: float | None = None
+    warnings: Mapping[str, str] = field(default_factory=dict)
 
 
 class ClipLoader:
@@ -58,11 +63,19 @@ class ClipLoader:
         spec: The recognizer's.
         layout: The recognizer's.
         device: The kind of device that pose estimators run on: cpu or cuda.
+        reading: How files are read where it differs from training (`data.readers.reading.Reading.given`).
+
+    Raises:
+        SettingError: An option of `reading` is not known or not valid.
     """
 
-    def __init__(self, spec: RecognizerSpec, layout: Layout, device: str = "cpu") -> None:
+    def __init__(
+        self, spec: RecognizerSpec, layout: Layout, device: str = "cpu", *, reading: Mapping[str, Any] | None = None
+    ) -> None:
         self.spec, self.layout, self.device = spec, layout, device
+        self.reading = Reading(spec.reading or {}, reading or {})
         self._pipeline = load_pipeline(spec.pipeline)
+        self._trained_on = None if spec.coordinates is None else summary_of(spec.coordinates)
         self._mappings: dict[str, LayoutMapping] = {}
         self._estimators: dict[str, PoseEstimator] = {}
 
@@ -90,8 +103,19 @@ class ClipLoader:
         Raises:
             PoseglotError: As `load`.
         """
-        clip, layout, fps = self._read(Path(path), None, pose)
-        return replace(self._mapped(clip, layout, str(path)), fps=fps)
+        clip, layout, fps = self._read(as_path(path), None, pose)
+        return self._compared(replace(self._mapped(clip, layout, str(path)), fps=fps))
+
+    def frames(self, path: str | PathLike[str], *, layout: Layout | None = None) -> Iterator[Joints]:
+        """Yield the frames (M, V, C) of a file as it has them, in `layout` or else the recognizer's: for streams, which map by themselves.
+
+        Raises:
+            PoseglotError: As `load`.
+        """
+        clip, _ = read_as_trained(
+            path, self.reading, self.layout, layout=layout or self.layout, has_scores=self.spec.has_scores
+        )
+        return iter(clip.joints.swapaxes(0, 1))
 
     def load(
         self, clip: ClipLike, number: int = 0, *, layout: Layout | None = None, pose: str | PoseEstimator = "auto"
@@ -111,14 +135,14 @@ class ClipLoader:
         origin = ""
         if isinstance(clip, (str, PathLike)):
             origin = str(clip)
-            clip, layout, fps = self._read(Path(clip), layout, pose)
+            clip, layout, fps = self._read(as_path(clip), layout, pose)
             if fps is not None:
                 clip = self._most_moving(clip, origin)
         if not isinstance(clip, Clip):
             has_scores, name = self.spec.has_scores, f"clip {number}"
             clip = Clip(check_joints(clip, has_scores=has_scores, origin=name), name=name, has_scores=has_scores)
         loaded = self._mapped(clip, layout, origin or clip.name)
-        return replace(loaded, clip=_without_absent(loaded.clip, origin or clip.name))
+        return self._compared(replace(loaded, clip=_without_absent(loaded.clip, origin or clip.name)))
 
     def input(self, clip: Clip) -> Joints:
         """Return the evaluation input (M, T, V, C) of a clip of the recognizer's joints.
@@ -161,6 +185,23 @@ class ClipLoader:
             joints = mapping.apply(joints, has_scores=clip.has_scores)
         return LoadedClip(Clip(joints, name=clip.name, has_scores=clip.has_scores), mapping)
 
+    def _compared(self, loaded: LoadedClip) -> LoadedClip:
+        """Return the clip with what of it is unlike the training clips."""
+        if self._trained_on is None:
+            return loaded
+        measured = measure_clip(loaded.clip.joints, self.layout, has_scores=loaded.clip.has_scores)
+        return replace(loaded, warnings=compare(measured, self._trained_on, unit_matters=self._unit_matters))
+
+    @cached_property
+    def _unit_matters(self) -> bool:
+        """Whether the pipeline's input changes with the unit of length."""
+        shape = (1, 8, len(self.layout), self.spec.channels)
+        joints = np.random.default_rng(0).uniform(0.5, 1, shape).astype(np.float32)
+        larger = joints.copy()
+        larger[..., : self.num_dims] *= 1024  # exact in floating point
+        one, other = (self.inputs(each[None], np.array([shape[1]])) for each in (joints, larger))
+        return not torch.allclose(one, other, rtol=1e-3, atol=1e-3)
+
     def _read(self, path: Path, layout: Layout | None, pose: str | PoseEstimator) -> tuple[Clip, Layout | None, float | None]:
         """Return a file's clip, its layout if that is not the recognizer's, and for poses the frames per second."""
         has_scores = self.spec.has_scores
@@ -168,13 +209,7 @@ class ClipLoader:
             poses = self._estimate(path, pose) if is_video(path) else read_poses(path)
             joints = poses.joints(num_dims=self.num_dims, has_scores=has_scores)
             return Clip(joints, name=path.stem, has_scores=has_scores), poses.layout, poses.fps
-        if layout is None and (own := layout_of(path)) is not None:
-            clip = read_clip(path, has_scores=has_scores)
-            joint_count = clip.joints.shape[2]
-            # NW-UCLA's JSON is also written with other joints: a number that fits the recognizer is taken for its own.
-            is_own = path.suffix.lower() == ".skeleton" or joint_count != len(self.layout)
-            return clip, own if is_own and joint_count == len(own) else None, None
-        return read_clip(path, layout=layout or self.layout, has_scores=has_scores), layout, None
+        return *read_as_trained(path, self.reading, self.layout, layout=layout, has_scores=has_scores), None
 
     def _estimate(self, path: Path, pose: str | PoseEstimator) -> Poses:
         """Return the poses of the people in a video."""
@@ -227,11 +262,20 @@ def list_clips(clips: ClipLike | Sequence[ClipLike]) -> list[ClipLike]:
     is_one = isinstance(clips, (str, PathLike, Clip)) or (isinstance(clips, (np.ndarray, torch.Tensor)) and clips.ndim < 5)
     listed: list[ClipLike] = []
     for clip in cast("Sequence[ClipLike]", [clips] if is_one else clips):
-        if isinstance(clip, (str, PathLike)) and Path(clip).is_dir():
+        if isinstance(clip, (str, PathLike)) and as_path(clip).is_dir():
             listed += files_in(Path(clip))
         else:
             listed.append(clip)
     return listed
+
+
+def expand_folders(paths: Sequence[Path]) -> list[Path]:
+    """Return paths with the files of folders in their place.
+
+    Raises:
+        PoseglotError: A path is none, or a folder holds no clip.
+    """
+    return [file for path in paths for file in (files_in(path) if as_path(path).is_dir() else [path])]
 
 
 def files_in(folder: Path) -> list[Path]:

@@ -6,19 +6,21 @@ softmax of the logits, divided by the run's temperature if it was calibrated, gi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from os import PathLike
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from poseglot.data.dataset import ClipDataset
+from poseglot.data.readers import Reading
 from poseglot.errors import FileError, InputError, PoseglotError, SettingError
 from poseglot.evaluation.temperature import temperature_of
+from poseglot.files import as_path
 from poseglot.inference.inputs import ClipLike, ClipLoader, LoadedClip, channels_remedy, describe_channels, list_clips
 from poseglot.inference.loading import Engine, check_engine, find_export, load_on_device, recognizer_file
 from poseglot.models.fuse import FusedRecognizer, fuse
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from poseglot.data.store import PackedStore
     from poseglot.inference.video.person import PoseEstimator
 
+_LOGGER = logging.getLogger("poseglot.inference")
 UNKNOWN = "unknown"
 
 
@@ -69,12 +72,15 @@ class Prediction:
         scores: The most probable classes, best first.
         unknown: Whether even the first is below the predictor's threshold.
         mapping: How the joints were made from those of another layout; None if they were the recognizer's.
+        warnings: What of the clip's coordinates is unlike the training clips (`skeletons.coordinates.compare`), each in a sentence.
+            The scores of such a clip may mean nothing.
     """
 
     name: str
     scores: tuple[ClassScore, ...]
     unknown: bool = False
     mapping: LayoutMapping | None = None
+    warnings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def action(self) -> str:
@@ -85,6 +91,11 @@ class Prediction:
     def probability(self) -> float:
         """The probability of the most probable class."""
         return self.scores[0].probability
+
+    def table(self) -> dict[str, Any]:
+        """Return action, unknown, scores and, if there are any, warnings as plain data."""
+        table = {"action": self.action, "unknown": self.unknown, "scores": [asdict(score) for score in self.scores]}
+        return table | ({"warnings": list(self.warnings.values())} if self.warnings else {})
 
 
 class Predictor:
@@ -97,6 +108,9 @@ class Predictor:
             file, and on a CPU that our own kernels do not support if the export is there, not quantized and up to date; else torch.
             Both give the same scores.
         threshold: The lowest probability of an answer; a clip whose best class is below it is `unknown`. 0 always answers.
+        reading: How files are read where it differs from training: `dim_order`, `skip`, `columns`, `scale`, `variable` and `format`, as
+            in `poseglot.data.read_clip`; None as a value stands for the default. Files of the format that the recognizer was trained
+            on are read as they were then.
 
     Attributes:
         spec, layout, classes: The recognizer's.
@@ -107,7 +121,7 @@ class Predictor:
 
     Raises:
         FileError: There is no recognizer, it is damaged, or its calibration belongs to another one.
-        SettingError: The engine, device or threshold is not acceptable.
+        SettingError: The engine, device, threshold or an option of reading is not acceptable.
     """
 
     def __init__(
@@ -117,8 +131,9 @@ class Predictor:
         device: str | None = None,
         engine: Engine = "auto",
         threshold: float = 0.0,
+        reading: Mapping[str, Any] | None = None,
     ) -> None:
-        path = Path(path)
+        path = as_path(path)
         check_engine(engine, path)
         if not 0 <= threshold <= 1:
             raise SettingError(f"threshold is a probability from 0 to 1, not {threshold}.")
@@ -146,7 +161,7 @@ class Predictor:
             self.temperature = exported.temperature
         else:
             self.temperature = temperature_of(recognizer_file(path))
-        self._loader = ClipLoader(self.spec, self.layout, self.device.type)
+        self._loader = ClipLoader(self.spec, self.layout, self.device.type, reading=reading)
 
     def __repr__(self) -> str:
         spec = self.spec
@@ -159,6 +174,11 @@ class Predictor:
     def classes(self) -> tuple[str, ...]:
         """The class names, in the order of the probabilities."""
         return self.spec.classes
+
+    @property
+    def reading(self) -> Reading:
+        """How files are read."""
+        return self._loader.reading
 
     @property
     def num_dims(self) -> int:
@@ -213,6 +233,8 @@ class Predictor:
             else:
                 rows, classes = softmax(classifier.logits(inputs)), classifier.classes
             predictions += [self._prediction(one, row, classes, top) for one, row in zip(loaded, rows, strict=True)]
+        for line in warning_lines(predictions):
+            _LOGGER.warning("%s", line)
         return predictions
 
     def predict_proba(
@@ -365,7 +387,7 @@ class Predictor:
 
     def _prediction(self, loaded: LoadedClip, probabilities: Probabilities, classes: Sequence[str], top: int) -> Prediction:
         scores = top_scores(probabilities, classes, top)
-        return Prediction(loaded.clip.name, scores, scores[0].probability < self.threshold, loaded.mapping)
+        return Prediction(loaded.clip.name, scores, scores[0].probability < self.threshold, loaded.mapping, loaded.warnings)
 
 
 def softmax(logits: npt.NDArray[np.floating]) -> Probabilities:
@@ -380,6 +402,16 @@ def softmax(logits: npt.NDArray[np.floating]) -> Probabilities:
         )
     result: Probabilities = torch.from_numpy(logits).double().softmax(dim=-1).numpy()
     return result
+
+
+def warning_lines(predictions: Sequence[Prediction]) -> list[str]:
+    """Return a line for each kind of warning: that of the first clip, and how many others have it."""
+    first: dict[str, str] = {}
+    for prediction in predictions:
+        for kind, sentence in prediction.warnings.items():
+            first.setdefault(kind, f"{prediction.name}: {sentence}")
+    counts = {kind: sum(kind in prediction.warnings for prediction in predictions) for kind in first}
+    return [f"{line}{f' (and {counts[kind] - 1:,} more clips)' if counts[kind] > 1 else ''}." for kind, line in first.items()]
 
 
 def check_top(top: int) -> None:

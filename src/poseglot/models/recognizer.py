@@ -45,6 +45,8 @@ class RecognizerSpec:
         pipeline: of the input that it was trained on: the name of a packaged one, or a table (`Pipeline.described`).
         modality: likewise.
         has_scores: whether the last channel of a clip is the confidence in each joint.
+        reading: how the training clips were read from their files (`data.readers.reading`), for prediction to read alike.
+        coordinates: what they are like (`skeletons.coordinates`), for prediction to compare clips with; None if it is not known.
     """
 
     layout: str | Mapping[str, Any]
@@ -59,6 +61,8 @@ class RecognizerSpec:
     pipeline: str | Mapping[str, Any] = "nw-ucla"
     modality: str = "joint"
     has_scores: bool = False
+    reading: Mapping[str, Any] | None = None
+    coordinates: Mapping[str, Any] | None = None
 
 
 class Recognizer(nn.Module):

@@ -16,8 +16,8 @@ from poseglot.data.quality.checks import CHECKS, Finding
 from poseglot.data.quality.summary import finding_text
 from poseglot.data.store import PackedStore
 from poseglot.report.plots import INK, LINE, PAPER, add_part_legend, draw_people, save_figure
-from poseglot.skeletons.clip import Clip, seen_joints
 from poseglot.skeletons.layout import Layout
+from poseglot.skeletons.orientation import clip_picture
 
 FRAMES = 6  # per clip
 _FIRST, _FURTHER = 1.8, 0.9  # the width of bones in points, of the first person and of the others
@@ -71,23 +71,21 @@ def plot_contact_sheet(store: PackedStore, layout: Layout, rows: Sequence[Row], 
     """
     width, height = 1.6 * FRAMES + 0.4, 1.75 * len(rows) + 1.0
     figure = Figure(figsize=(width, height), facecolor=PAPER)
-    down = _y_points_down(store, layout, rows)
     grid = figure.subplots(len(rows), FRAMES, squeeze=False)
     figure.subplots_adjust(left=0.01, right=0.99, top=1 - 0.75 / height, bottom=0.5 / height, wspace=0.02, hspace=0.27)
     for axes, row in zip(grid, rows, strict=True):
         clip = store[row.index]
         chosen = _frames(clip.joints.shape[1], row.frame)
+        points, seen = (array[:, chosen] for array in clip_picture(clip, layout))
         box = axes[0].get_position()
-        horizontal, vertical = _window(
-            clip.joints[:, chosen], has_scores=clip.has_scores, ratio=box.width * width / (box.height * height)
-        )
-        for axis, frame in zip(axes, chosen, strict=False):
-            _draw_frame(axis, clip, int(frame), layout)
+        horizontal, vertical = _window(points, seen, ratio=box.width * width / (box.height * height))
+        for place, (axis, frame) in enumerate(zip(axes, chosen, strict=False)):
+            _draw_frame(axis, points[:, place], seen[:, place], layout, number=int(frame) + 1)
         for axis in axes:
             axis.set_axis_off()
-            axis.set(xlim=horizontal, ylim=vertical[::-1] if down else vertical)
+            axis.set(xlim=horizontal, ylim=vertical)
         action = store.info.classes[clip.label] if clip.label >= 0 else "class unknown"
-        thick = "person 1 drawn thicker" if _several(clip, chosen) else ""
+        thick = "person 1 drawn thicker" if seen.any(axis=(1, 2)).sum() > 1 else ""
         heading = " · ".join(part for part in (clip.name, action, row.about, thick) if part)
         figure.text(0.02, box.y1 + 0.06 / height, heading, fontsize=9, color=INK, parse_math=False)
     add_part_legend(figure)
@@ -95,21 +93,16 @@ def plot_contact_sheet(store: PackedStore, layout: Layout, rows: Sequence[Row], 
     save_figure(figure, path)
 
 
-def _draw_frame(axis: Axes, clip: Clip, frame: int, layout: Layout) -> None:
+def _draw_frame(
+    axis: Axes, points: npt.NDArray[np.float64], seen: npt.NDArray[np.bool_], layout: Layout, *, number: int
+) -> None:
     """Draw one frame; the first person has thick bones, the others have thin ones on top."""
     axis.add_patch(Rectangle((0, 0), 1, 1, transform=axis.transAxes, fill=False, edgecolor=LINE, linewidth=0.6, clip_on=False))
-    axis.text(0.5, -0.01, f"{frame + 1}", transform=axis.transAxes, ha="center", va="top", fontsize=7, color=INK)
-    people = clip.joints[:, frame]
-    if not seen_joints(people, has_scores=clip.has_scores)[1].any():
+    axis.text(0.5, -0.01, f"{number}", transform=axis.transAxes, ha="center", va="top", fontsize=7, color=INK)
+    if not seen.any():
         axis.text(0.5, 0.5, "no person", transform=axis.transAxes, ha="center", va="center", fontsize=8, color=INK)
-    for number, person in enumerate(people):
-        draw_people(axis, person[None], layout, has_scores=clip.has_scores, width=_FURTHER if number else _FIRST)
-
-
-def _several(clip: Clip, chosen: npt.NDArray[np.int64]) -> bool:
-    """Tell whether more than one person is seen in the chosen frames."""
-    people = clip.joints[:, chosen]
-    return sum(bool(seen_joints(person, has_scores=clip.has_scores)[1].any()) for person in people) > 1
+    for person in range(len(points)):
+        draw_people(axis, points[[person]], seen[[person]], layout, width=_FURTHER if person else _FIRST)
 
 
 def _frames(length: int, around: int) -> npt.NDArray[np.int64]:
@@ -119,21 +112,11 @@ def _frames(length: int, around: int) -> npt.NDArray[np.int64]:
     return np.arange(FRAMES) + min(max(around - 1 - FRAMES // 2, 0), length - FRAMES)
 
 
-def _window(joints: npt.NDArray[np.float32], *, has_scores: bool, ratio: float) -> npt.NDArray[np.float64]:
-    """Return ((left, right), (low, high)) around all seen joints (M, T, V, C), with a margin; the width is `ratio` times the height."""
-    coordinates, seen = seen_joints(joints.reshape(-1, *joints.shape[2:]), has_scores=has_scores)
-    points = coordinates[:2, seen].astype(np.float64)
-    if not points.size:
-        points = np.zeros((2, 1))
-    low, high = points.min(axis=1), points.max(axis=1)
+def _window(points: npt.NDArray[np.float64], seen: npt.NDArray[np.bool_], *, ratio: float) -> npt.NDArray[np.float64]:
+    """Return ((left, right), (low, high)) around all seen joints, with a margin; the width is `ratio` times the height."""
+    found = points[seen][:, :2] if seen.any() else np.zeros((1, 2))
+    low, high = found.min(axis=0), found.max(axis=0)
     width, height = 1.1 * (high - low)
     height = max(height, width / ratio) or 1.0
     reach = np.array([height * ratio, height]) / 2
     return np.stack([(low + high) / 2 - reach, (low + high) / 2 + reach], axis=1)
-
-
-def _y_points_down(store: PackedStore, layout: Layout, rows: Sequence[Row]) -> bool:
-    """Tell whether heads have a smaller y than feet, as in image coordinates; y is then drawn downwards."""
-    head, foot = ([layout.index[joint] for joint in layout.parts[part]] for part in ("head", "foot"))
-    clips = [store[row.index].joints for row in rows]
-    return bool(np.median([clip[0, :, head, 1].mean() - clip[0, :, foot, 1].mean() for clip in clips]) < 0)

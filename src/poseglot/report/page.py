@@ -16,9 +16,11 @@ from markupsafe import Markup
 
 from poseglot import __version__
 from poseglot.colors import PART_COLORS
+from poseglot.data.store import open_store
 from poseglot.errors import PoseglotError
 from poseglot.files import write_atomically
 from poseglot.report import model_sections, sections
+from poseglot.training.evaluate import evaluate
 from poseglot.training.run import Run, as_run
 
 
@@ -37,13 +39,21 @@ class Page:
 
 
 def write_page(
-    run: Run | str | Path, path: str | Path | None = None, *, layers: Sequence[int] | None = None, clips: int = 12
+    run: Run | str | Path,
+    path: str | Path | None = None,
+    *,
+    store: str | Path | None = None,
+    class_map: Mapping[str, str] | None = None,
+    layers: Sequence[int] | None = None,
+    clips: int = 12,
 ) -> Page:
     """Write the report page of an evaluated run.
 
     Args:
         run: A run, or its folder.
         path: The file to write, by default `report.html` in the run's folder.
+        store: Another store, which the run is evaluated on for this page; see `evaluate`.
+        class_map: As in `evaluate`.
         layers: The layers, from 1, whose topologies are shown; by default the first, a middle one and the last.
         clips: How many clips are shown moving, at most.
 
@@ -52,6 +62,9 @@ def write_page(
         SettingError: There is no such layer.
     """
     run = as_run(run)
+    if store is not None:
+        evaluation = evaluate(run, store, class_map=class_map)
+        run = run.on(evaluation.store or open_store(Path(store)), evaluation.scores)
     path = run.folder / "report.html" if path is None else Path(path)
     makers: dict[str, Callable[[Run], Any]] = {
         "curves": sections.curves,

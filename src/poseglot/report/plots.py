@@ -23,8 +23,9 @@ from poseglot.colors import PART_COLORS
 from poseglot.evaluation.metrics import confusion, top_k
 from poseglot.evaluation.scores import SavedScores
 from poseglot.files import write_atomically
-from poseglot.skeletons.clip import Clip, seen_joints
+from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import Layout
+from poseglot.skeletons.orientation import clip_picture
 
 INK, PAPER, LINE = "#222222", "#ffffff", "#c9c9c9"
 
@@ -41,12 +42,13 @@ def plot_run(scores: SavedScores, log: Sequence[Mapping[str, Any]], folder: str 
 
 
 def plot_skeleton(clip: Clip, layout: Layout, path: str | Path, *, title: str, frames: int = 8) -> None:
-    """Write evenly spaced frames of a clip side by side, seen from the front; bones have the color of their child joint's part."""
+    """Write evenly spaced frames of a clip side by side; bones have the color of their child joint's part."""
     chosen = np.linspace(0, clip.joints.shape[1] - 1, min(frames, clip.joints.shape[1])).round().astype(int)
     figure = Figure(figsize=(1.6 * len(chosen) + 0.4, 3.4), facecolor=PAPER)
     axes = np.atleast_1d(figure.subplots(1, len(chosen), sharex=True, sharey=True))
+    points, seen = clip_picture(clip, layout)
     for axis, frame in zip(axes, chosen, strict=True):
-        draw_people(axis, clip.joints[:, frame], layout, has_scores=clip.has_scores)
+        draw_people(axis, points[:, frame], seen[:, frame], layout)
         axis.set_aspect("equal")
         axis.set_title(f"frame {frame + 1}", fontsize=8, color=INK)
     add_part_legend(figure)
@@ -56,19 +58,17 @@ def plot_skeleton(clip: Clip, layout: Layout, path: str | Path, *, title: str, f
 
 
 def draw_people(
-    axis: Axes, people: npt.NDArray[np.float32], layout: Layout, *, has_scores: bool = False, width: float = 2.5
+    axis: Axes, points: npt.NDArray[np.float64], seen: npt.NDArray[np.bool_], layout: Layout, *, width: float = 2.5
 ) -> None:
-    """Draw one frame, (M, V, C), with x to the right and y up. Joints that were not seen are left out, and the bones that end in them.
+    """Draw one frame of a `clip_picture`. Joints that were not seen are left out, and the bones that end in them.
 
     Args:
-        has_scores: Whether the last channel is the confidence in each joint.
+        points: (M, V, 3).
+        seen: (M, V).
         width: The width of a bone, in points.
     """
     colors = [color for joint in layout.joints for part, color in PART_COLORS.items() if joint in layout.parts[part]]
-    coordinates, seen = seen_joints(people, has_scores=has_scores)
-    for person, shown in zip(coordinates.transpose(2, 1, 0)[..., :2], seen.T, strict=True):
-        if not has_scores and np.count_nonzero(shown) == len(layout) - 1:
-            shown[layout.centre_index] = True  # zero because the clip is centred on it
+    for person, shown in zip(points[..., :2], seen, strict=True):
         bones = [(child, parent) for child, parent in layout.bone_pairs if shown[child] and shown[parent]]
         lines = [person[[parent, child]] for child, parent in bones]
         axis.add_collection(

@@ -18,7 +18,6 @@ from poseglot.errors import FileError, PoseglotError
 from poseglot.evaluation.metrics import Accuracy, confusion, per_class, top_k
 from poseglot.report.charts import Chart, Grid, chart, confusion_grid, joint_colors
 from poseglot.report.statistics import (
-    Array,
     Confused,
     marked_differences,
     mistakes,
@@ -26,7 +25,9 @@ from poseglot.report.statistics import (
     probabilities,
     worst_confusions,
 )
-from poseglot.skeletons.layout import PARTS
+from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.layout import PARTS, Layout
+from poseglot.skeletons.orientation import clip_picture, joint_rows
 from poseglot.training.run import Run
 
 MAX_PAIRS = 8
@@ -70,17 +71,13 @@ def head(run: Run) -> Head:
     machine = {str(key): str(value) for key, value in run.files.read_machine().items()}
     if machine:
         facts.append(("machine", ", ".join(machine[key] for key in ("device", "system") if key in machine)))
-    tested = [entry for entry in run.log if "test" in entry]
-    best = ""
-    if tested:
-        entry = max(tested, key=lambda entry: entry["test"]["correct"])  # the earliest, as in training
-        best = f"epoch {entry['epoch']}: {Accuracy(**entry['test'])}"
+    best = run.best_epoch
     return Head(
         title=run.folder.resolve().name,
         origin=str(run.folder),
         result=top_k(scores.logits, scores.labels, 1),
         top5=top_k(scores.logits, scores.labels, 5) if len(scores.classes) > 5 else None,
-        best=best,
+        best=f"epoch {best[0]}: {best[1]}" if best else "",
         facts=facts,
         settings=list(_flat(asdict(recipe))) if recipe is not None else [],
         machine=list(machine.items()),
@@ -265,29 +262,23 @@ def clips(run: Run, count: int) -> Clips:
                 plain(shares[number, predicted[number]].item()),
                 plain(shares[number, label].item()),
                 clip.joints.shape[1],
-                moving(clip.joints),
+                moving(clip, run.layout),
             )
         )
     return Clips(shown, len(wrong), run.layout.bone_pairs, joint_colors(run.layout))
 
 
-def moving(joints: Array) -> dict[str, Any]:
-    """Return a clip (M, T, V, C) for the page's script.
+def moving(clip: Clip, layout: Layout) -> dict[str, Any]:
+    """Return a clip for the page's script.
 
-    Each person has for each frame x, y, z of every joint in thousandths of the clip's extent, or null if absent. Longer clips keep
-    `MAX_FRAMES` evenly spaced frames. 2D joints get a depth of 0.
+    Each person has for each frame x, y, z of every joint in thousandths of the clip's extent, null where it is not seen, or null if
+    absent. Longer clips keep `MAX_FRAMES` evenly spaced frames. 2D joints get a depth of 0.
     """
-    frames = joints.shape[1]
+    frames = clip.joints.shape[1]
     kept = np.unique(np.linspace(0, frames - 1, min(frames, MAX_FRAMES)).round().astype(int))
-    points = joints[:, kept, :, :3].astype(np.float64)
-    points = np.pad(points, [(0, 0)] * 3 + [(0, 3 - points.shape[-1])])
-    present = np.isfinite(points).all(axis=(2, 3)) & (points != 0).any(axis=(2, 3))
-    seen = points[present].reshape(-1, 3) if present.any() else np.zeros((1, 3))
-    low, high = seen.min(axis=0), seen.max(axis=0)
-    points = (points - (low + high) / 2) / (float((high - low).max()) or 1.0) * 1000
-    people = [
-        [frame.round().astype(int).ravel().tolist() if there else None for frame, there in zip(person, seen_in, strict=True)]
-        for person, seen_in in zip(points, present, strict=True)
-    ]
+    points, seen = (array[:, kept] for array in clip_picture(clip, layout))
+    found = points[seen] if seen.any() else np.zeros((1, 3))
+    low, high = found.min(axis=0), found.max(axis=0)
+    integers = np.rint((points - (low + high) / 2) / (float((high - low).max()) or 1.0) * 1000).astype(int)
     # The frame rate is not stored; a Kinect has 30 per second.
-    return {"people": people, "seconds": round(min(max(frames / 30, 1.5), 6.0), 2)}
+    return {"people": joint_rows(integers, seen), "seconds": round(min(max(frames / 30, 1.5), 6.0), 2)}

@@ -164,10 +164,11 @@ class ClipBatch:
 def joints_seen(joints: Tensor, has_scores: bool) -> Tensor:
     """Return which joints are not missing, (..., C) -> (...) bool.
 
-    A joint is missing if all its coordinates are zero or, where joints have scores, if its score is zero, whatever its coordinates.
+    A joint is missing if all its coordinates are zero or, where joints have scores, if its score is not above zero, whatever its
+    coordinates.
     """
     if has_scores:
-        return joints[..., -1] != 0
+        return joints[..., -1] > 0
     # Axis by axis, which is twice as fast as a reduction over so few numbers.
     seen = joints[..., 0] != 0
     for axis in range(1, joints.shape[-1]):

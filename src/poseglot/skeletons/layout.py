@@ -83,6 +83,11 @@ class Layout:
         return tuple(pairs.get(index, index) for index in range(len(self)))
 
     @property
+    def bones_are_known(self) -> bool:
+        """Whether bones and parts mean something; not of joints that only have names (`readers.joint_names.named_layout`)."""
+        return sum(bool(joints) for joints in self.parts.values()) > 1
+
+    @property
     def centre_index(self) -> int:
         """The index of the centre joint along V."""
         return self.index[self.centre]
@@ -135,6 +140,16 @@ class Layout:
         """Return what to save of the layout: its name if it equals a packaged layout, else the whole table."""
         return self.name if _packaged_layout(self.name) == self else self.table()
 
+    @property
+    def finest_partition(self) -> str:
+        """The partition with text of the most parts up to `four`, the paper's best, that this layout has joints for."""
+        fitting = (
+            name
+            for name in ("four", "two", GLOBAL)
+            if all(any(self.parts[piece] for piece in pieces) for pieces in PARTITIONS[name].values())
+        )
+        return next(fitting)
+
     def partition(self, name: str) -> dict[str, tuple[int, ...]]:
         """Map each part of a partition (`none`, `global`, `two`, `four`, `six`) to its indices along V, ascending.
 
@@ -177,7 +192,7 @@ def _contradictions(layout: Layout) -> list[str]:
     if len(roots) != 1:
         problems.append(f"exactly one joint must have no parent, found {roots}")
     if set(layout.parts) != set(PARTS):
-        problems.append(f"parts must be {list(PARTS)}, found {sorted(layout.parts)}")
+        problems.append(f"parts must be among {list(PARTS)}, found {sorted(layout.parts)}")
     in_parts = Counter(joint for joints in layout.parts.values() for joint in joints)
     for wrong, where in (
         ([joint for joint in layout.joints if not in_parts[joint]], "in none"),
@@ -208,10 +223,12 @@ def load_layout(source: str | PathLike[str] | Mapping[str, Any]) -> Layout:
     Raises:
         NotFoundError: There is no packaged layout of that name.
         FileError: The file cannot be read.
-        InputError: Its content is not a layout. The message says what is wrong with it.
+        InputError: It, or its content, is not a layout. The message says what is wrong with it.
     """
     if isinstance(source, Mapping):
         return _layout_from_table(source, "the layout table")
+    if not isinstance(source, (str, PathLike)):
+        raise InputError(f"{source!r} is not a layout; accepted are a packaged name, a path ending in .yaml, or a table.")
     name = fspath(source)
     layout = _layout_from_yaml(packaged_yaml("poseglot.skeletons", "layouts", name, kind="layout"), name)
     packaged = _packaged_layout(layout.name)
@@ -254,7 +271,7 @@ def _layout_from_table(table: Any, origin: str) -> Layout:
                 bones=_pairs(table["bones"]),
                 mirror=_pairs(table.get("mirror") or {}),
                 centre=str(table["centre"]),
-                parts={str(part): _names(joints) for part, joints in table["parts"].items()},
+                parts=dict.fromkeys(PARTS, ()) | {str(part): _names(joints) for part, joints in table["parts"].items()},
             )
         except InputError as error:
             if not problems:

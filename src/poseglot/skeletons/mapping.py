@@ -35,6 +35,7 @@ SYNONYMS: Mapping[str, str] = {
     "spine_middle": "spine",
     "spine_shoulder": "shoulder_centre",
     "thorax": "shoulder_centre",
+    "torso": "spine",
 }
 # Synonyms in one layout only (see the layout's file).
 LAYOUT_SYNONYMS: Mapping[str, Mapping[str, str]] = {
@@ -81,15 +82,15 @@ SUBSTITUTES: Mapping[str, tuple[tuple[str, ...], ...]] = {
             "hand": (("index",), ("hand_tip",), ("wrist",)),
             "hand_tip": (("index",), ("hand",), ("wrist",)),
             "index": (("hand_tip",), ("hand",), ("wrist",)),
-            "pinky": (("hand",), ("wrist",)),
-            "thumb": (("hand",), ("wrist",)),
-            "wrist": (("hand",),),
+            "pinky": (("hand",), ("hand_tip",), ("wrist",)),
+            "thumb": (("hand",), ("wrist",), ("hand_tip",)),
+            "wrist": (("hand",), ("index",), ("hand_tip",), ("thumb",)),
             "foot": (("foot_index",), ("big_toe",), ("ankle",)),
             "foot_index": (("big_toe",), ("foot",), ("ankle",)),
             "big_toe": (("foot_index",), ("foot",), ("ankle",)),
             "small_toe": (("big_toe",), ("foot_index",), ("foot",), ("ankle",)),
-            "heel": (("ankle",),),
-            "ankle": (("heel",),),
+            "heel": (("ankle",), ("foot",)),
+            "ankle": (("heel",), ("foot",), ("big_toe",), ("foot_index",)),
             "eye": (("-nose",), ("-head",)),
             "eye_inner": (("eye",), ("-nose",), ("-head",)),
             "eye_outer": (("eye",), ("-nose",), ("-head",)),

@@ -1,4 +1,4 @@
-"""Orientation: the one rule by which stored coordinates become a picture. Page, report and plots all follow it.
+"""Orientation: the one rule by which stored coordinates become a picture. Page, report, plots and contact sheets draw `clip_picture`.
 
 Picture coordinates are right-handed: x to the right, y up, z towards the viewer. No picture is mirrored: in 3D the change of axes is a
 rotation.
@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from poseglot.skeletons.clip import Clip, seen_joints
 from poseglot.skeletons.layout import Layout
 
 # Axis and sign that point up -> the stored axes of right, up and towards the viewer, with their signs. All are rotations.
@@ -29,6 +30,34 @@ _VIEWS = {
 }
 # Somebody who falls or lies down is upright in some frames: in this share of the frames the body decides.
 _UPRIGHT_SHARE = 0.1
+# The cosine of the angle to an axis within which a body is along it.
+_ALONG = 0.8
+
+
+def clip_picture(clip: Clip, layout: Layout) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Return a whole clip in picture coordinates (M, T, V, 3), and which of its joints are drawn (M, T, V)."""
+    people, frames, joints, channels = clip.joints.shape
+    columns, rows = seen_joints(clip.joints.reshape(-1, joints, channels), has_scores=clip.has_scores)
+    coordinates, seen = columns.transpose(2, 1, 0).astype(np.float64), rows.T.copy()
+    if not clip.has_scores:  # the joint that a skeleton was centred on is at zero, and was seen
+        seen[np.count_nonzero(seen, axis=1) == joints - 1, layout.centre_index] = True
+    points = to_picture(coordinates, layout, seen=seen)
+    return points.reshape(people, frames, joints, 3), seen.reshape(people, frames, joints)
+
+
+def joint_rows(integers: npt.NDArray[np.integer], seen: npt.NDArray[np.bool_]) -> list[list[list[int | None] | None]]:
+    """Return each person's frames for a script that draws them: x, y, z of every joint in one list; null for what is not seen.
+
+    Args:
+        integers: (M, T, V, 3).
+        seen: (M, T, V).
+    """
+    cells = np.where(seen[..., None], integers.astype(object), None)
+    flat = cells.reshape(*seen.shape[:2], -1).tolist()
+    return [
+        [frame if there else None for frame, there in zip(person, present, strict=True)]
+        for person, present in zip(flat, seen.any(axis=2).tolist(), strict=True)
+    ]
 
 
 def to_picture(
@@ -61,6 +90,18 @@ def picture_matrix(
     for column, (axis, sign) in enumerate(_VIEWS[_up(body)]):
         matrix[axis, column] = sign
     return matrix
+
+
+def up_direction(joints: npt.NDArray[np.floating], layout: Layout, *, seen: npt.NDArray[np.bool_]) -> tuple[int, int] | None:
+    """Return the axis and sign along which heads are above feet in most frames (N, V, D); None if there is no such axis."""
+    body = _feet_to_head(joints, seen, layout)
+    length = np.linalg.norm(body, axis=1)
+    directions = body[length > 0] / length[length > 0, None]
+    if not len(directions):
+        return None
+    median = np.median(directions, axis=0)
+    axis = int(np.abs(median).argmax())
+    return (axis, 1 if median[axis] > 0 else -1) if abs(median[axis]) > _ALONG else None
 
 
 def _up(body: npt.NDArray[np.float64]) -> tuple[int, int]:

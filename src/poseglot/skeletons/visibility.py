@@ -9,8 +9,11 @@ from poseglot.skeletons.layout import Layout
 
 
 def seen_mask(joints: npt.NDArray[np.floating], *, has_scores: bool = False) -> npt.NDArray[np.bool_]:
-    """Return which joints (..., V) of (..., V, C) are seen, as pipelines have it: a score, or without scores any coordinate, is not 0."""
-    seen: npt.NDArray[np.bool_] = joints[..., -1] != 0 if has_scores else (joints != 0).any(axis=-1)
+    """Return which joints (..., V) of (..., V, C) are seen, as pipelines have it.
+
+    With scores, those whose score is above 0; without, those with any coordinate that is not 0.
+    """
+    seen: npt.NDArray[np.bool_] = joints[..., -1] > 0 if has_scores else (joints != 0).any(axis=-1)
     return seen
 
 

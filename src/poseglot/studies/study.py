@@ -376,7 +376,14 @@ def _as_arguments(settings: Mapping[str, str]) -> list[str]:
 
 
 def _from_arguments(arguments: Sequence[str]) -> dict[str, str]:
-    """Parse settings from a command line.
+    """Parse settings from a command line, without those that the study sets itself."""
+    settings = parse_settings(arguments)
+    _refuse_own(settings, "the command line")
+    return settings
+
+
+def parse_settings(arguments: Sequence[str]) -> dict[str, str]:
+    """Parse settings from a command line: name, without dashes -> value.
 
     Raises:
         SettingError: A name has no value, or a value has no name.
@@ -388,7 +395,6 @@ def _from_arguments(arguments: Sequence[str]) -> dict[str, str]:
         if not name.startswith("--") or not (equals or (left and not left[0].startswith("--"))):
             raise SettingError(f"cannot use {name!r}: settings are given as a name and a value, like --optim.epochs 2.")
         settings[name.removeprefix("--")] = value if equals else left.pop(0)
-    _refuse_own(settings, "the command line")
     return settings
 
 

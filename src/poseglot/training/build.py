@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from poseglot.data.dataset import ClipDataset
+from poseglot.data.quality.checks import coordinate_summary
+from poseglot.data.readers.reading import reading_of
 from poseglot.data.store import PackedStore, open_store
 from poseglot.descriptions import (
     Description,
@@ -64,13 +66,18 @@ def build(recipe: Recipe) -> Built:
     pipeline = load_pipeline(recipe.data.pipeline or store.info.pipeline)
     seen = class_split(recipe.data, store).seen
     prompts, bank = build_text(recipe, seen) if recipe.with_text else (None, None)
+    sides = subsets(recipe.data, store)
     spec = _recognizer_spec(recipe, store, seen, layout, pipeline, prompts, bank)
+    summary = coordinate_summary(store, sides[0])
+    spec = replace(
+        spec, reading=reading_of(store.info.source) or None, coordinates=None if summary is None else summary.table()
+    )
     recognizer = new_recognizer(spec, seed=recipe.seed)
     numbers = class_mapping(seen, store)
     pipelines = _augmented(pipeline, recipe.data.augment, seen), pipeline
     train, test = (
         ClipDataset(store, indices, transform=partial(each, modality=spec.modality), class_mapping=numbers)
-        for each, indices in zip(pipelines, subsets(recipe.data, store), strict=True)
+        for each, indices in zip(pipelines, sides, strict=True)
     )
     if recipe.optim.drop_last and len(train) * recipe.data.repeat < recipe.optim.batch_size:
         raise SettingError(
@@ -139,6 +146,8 @@ def build_text(recipe: Recipe, classes: Sequence[str]) -> tuple[PromptTable, Tex
     text = recipe.text
     descriptions = load_descriptions(text.descriptions).of(classes)
     encoder = load_text_encoder(text.encoder)
+    if not text.freeze and not any(True for _ in encoder.parameters()):
+        raise SettingError(f"the text encoder {text.encoder!r} has nothing to fine-tune. Set text.freeze true.")
     prompts = prompts_of(text, descriptions, encoder)
     context, room = None, encoder.max_tokens
     if text.prompt == "learned":
@@ -160,6 +169,9 @@ def prompts_of(text: TextRecipe, descriptions: Sequence[Description], encoder: T
         encoder: The text encoder as it was before the training. Only the prompt `states` needs it, to find the nearest states.
     """
     assert encoder is not None or text.prompt != "states"
+    if text.shuffle:  # halfway round the list, as neighbours tend to be alike: sit down, stand up
+        half = len(descriptions) // 2
+        descriptions = [*descriptions[half:], *descriptions[:half]]
     return make_prompts(
         descriptions,
         prompt=text.prompt,

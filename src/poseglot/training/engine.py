@@ -27,7 +27,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from poseglot import __version__
-from poseglot.data.quality.checks import check_subsets
+from poseglot.data.quality.checks import check_centre, check_subsets
 from poseglot.errors import DeviceError, FileError, PoseglotError, SettingError
 from poseglot.evaluation.metrics import Accuracy, top_k
 from poseglot.files import folder_lock, write_atomically
@@ -234,7 +234,8 @@ class Trainer:
                 if (epoch + 1) % self.recipe.evaluate_every == 0 or epoch + 1 == epochs:
                     last = self.validate()
                     progress = replace(progress, best_on_test=_better(progress.best_on_test, (last.correct, epoch + 1)))
-                    entry["test"] = asdict(last)
+                    if last.total:
+                        entry["test"] = asdict(last)
                 progress = replace(progress, epochs=epoch + 1)
                 if state.is_main:
                     run.add_to_log(entry)
@@ -355,7 +356,8 @@ class Trainer:
             f"{self.fabric.world_size} x {self.fabric.device.type}"
         )
         train, test = built.train.indices, built.test.indices
-        for note in check_subsets(built.train.store, train, test, balanced=recipe.loss.balanced):
+        store = built.train.store
+        for note in [*check_subsets(store, train, test, balanced=recipe.loss.balanced), *check_centre(store, train)]:
             _logger.info(f"note: {note}")
         if resume and state.first_epoch:
             _logger.info(f"going on after epoch {state.first_epoch}")

@@ -18,13 +18,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from poseglot.data.store import open_store
-from poseglot.errors import InputError
+from poseglot.data.adapt import EVERYTHING, adapt_store
+from poseglot.data.store import Indices, PackedStore, open_store
+from poseglot.errors import InputError, SettingError
 from poseglot.evaluation import calibration, metrics
 from poseglot.evaluation.calibration import Reliability, confidences, reliability
 from poseglot.evaluation.metrics import Accuracy, Correct, correct, top_k
-from poseglot.evaluation.scores import SavedScores, save_scores
+from poseglot.evaluation.scores import TEST, SavedScores, save_scores
 from poseglot.models.fuse import fuse
+from poseglot.training.recipe import DataRecipe
 from poseglot.training.run import Run, as_run
 from poseglot.training.subsets import class_split, names_hash, subset_name, subsets
 
@@ -37,11 +39,13 @@ class Evaluation:
         scores: The logits of every clip, with names and labels.
         in_training: (N,) which clips are equal to a training clip, whatever their names.
         temperature: The temperature of the run's calibration; None if it was not calibrated.
+        store: The clips of another data set with the recognizer's joints and classes; None where the store has them itself.
     """
 
     scores: SavedScores
     in_training: npt.NDArray[np.bool_]
     temperature: float | None
+    store: PackedStore | None = None
 
     @cached_property
     def correct(self) -> Correct:
@@ -103,6 +107,7 @@ def evaluate(
     store: str | Path | None = None,
     split: str | None = None,
     *,
+    class_map: Mapping[str, str] | None = None,
     logits: Callable[[Tensor], Any] | None = None,
     batch_size: int = 64,
 ) -> Evaluation:
@@ -110,8 +115,10 @@ def evaluate(
 
     Args:
         run: A run, or its folder.
-        store: Another store of the same classes and joints.
+        store: Another store. If it is of another data set, its joints are mapped by name, and all of its clips whose classes the
+            recognizer knows are evaluated.
         split: Another split of the store.
+        class_map: Label of that store -> class of the recognizer, or `-` to leave its clips out; other labels keep their names.
         logits: (N, M, T, V, C) inputs -> (N, classes) logits of another form of the recognizer, such as an exported one; by default the
             run's recognizer itself.
 
@@ -120,31 +127,79 @@ def evaluate(
     """
     run = as_run(run)
     data = run.data(store, split)
-    clips, spec = open_store(Path(data.store)), run.spec
-    if class_split(data, clips).seen != spec.classes:
-        raise InputError(
-            f"{run.folder} was trained on another data set than {data.store} ({clips.info.name}): it knows {len(spec.classes)} classes "
-            f"({spec.classes[0]}, ...), the store has {len(clips.info.classes)} ({clips.info.classes[0]}, ...)."
-        )
+    clips = open_store(Path(data.store))
+    if class_map is not None or _is_foreign(run, data, clips):
+        if store is None:
+            raise InputError(
+                f"{run.folder} was trained on another data set than {data.store} ({clips.info.name}) has now: it knows "
+                f"{len(run.classes)} classes ({run.classes[0]}, ...), the store has {len(clips.classes)} ({clips.classes[0]}, ...)."
+            )
+        return _evaluate_foreign(run, clips, split, class_map, logits=logits, batch_size=batch_size)
     trained_on, tested = subsets(data, clips)
     if store is None and split is None:
         warn_of_other_clips(run, names_hash(clips, trained_on))
-    dataset = run.dataset(tested, store=clips)
+    if not len(tested):
+        raise InputError(
+            f"split {data.split!r} of {clips.info.name} has no test set, for all clips are trained on. Evaluate on another set with "
+            "--store, or cross-validate: `poseglot cross-validate --folds 5`."
+        )
+    scores = _score(run, clips, tested, logits, batch_size=batch_size, split=data.split, subset=subset_name(data))
+    in_training = np.isin(clips.content_hashes(tested), clips.content_hashes(trained_on))
+    return Evaluation(scores, in_training, run.temperature)
+
+
+def _is_foreign(run: Run, data: DataRecipe, store: PackedStore) -> bool:
+    """Tell whether a store has other classes or joints than the data that the run was trained on."""
+    try:
+        return class_split(data, store).seen != run.classes or store.info.layout != run.spec.layout
+    except SettingError:  # the store lacks classes that the recipe leaves out
+        return True
+
+
+def _evaluate_foreign(
+    run: Run,
+    store: PackedStore,
+    split: str | None,
+    class_map: Mapping[str, str] | None,
+    *,
+    logits: Callable[[Tensor], Any] | None,
+    batch_size: int,
+) -> Evaluation:
+    """Evaluate a run on the clips of another data set."""
+    spec = run.spec
+    adapted = adapt_store(store, classes=spec.classes, layout=run.layout, num_persons=spec.num_persons, class_map=class_map)
+    for note in adapted.notes:
+        warnings.warn(f"{store.info.name}: {note}.", stacklevel=3)
+    tested = adapted.store.subset(split or EVERYTHING, "test")
+    scores = _score(run, adapted.store, tested, logits, batch_size=batch_size, split=split or EVERYTHING)
+    return Evaluation(scores, np.zeros(len(tested), dtype=np.bool_), run.temperature, store=adapted.store)
+
+
+def _score(
+    run: Run,
+    store: PackedStore,
+    indices: Indices,
+    logits: Callable[[Tensor], Any] | None,
+    *,
+    batch_size: int,
+    split: str,
+    subset: str = TEST,
+) -> SavedScores:
+    """Return the logits of some clips of a store."""
+    dataset = run.dataset(indices, store=store)
     predict = logits or fuse(run.recognizer.drop_heads())
     with torch.inference_mode():
         batches = [predict(inputs) for inputs in dataset.eval_inputs(batch_size, run.device)]
-    scores = SavedScores(
+    return SavedScores(
         names=tuple(dataset.names),
         labels=dataset.labels.numpy(),
         logits=np.concatenate([batch.cpu().numpy() if isinstance(batch, Tensor) else batch for batch in batches]),
-        classes=spec.classes,
-        modality=spec.modality,
-        dataset=clips.info.name,
-        split=data.split,
-        subset=subset_name(data),
+        classes=run.classes,
+        modality=run.spec.modality,
+        dataset=store.info.name,
+        split=split,
+        subset=subset,
     )
-    in_training = np.isin(clips.content_hashes(tested), clips.content_hashes(trained_on))
-    return Evaluation(scores, in_training, run.temperature)
 
 
 def warn_of_other_clips(run: Run, now: str) -> None:

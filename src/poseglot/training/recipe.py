@@ -97,7 +97,9 @@ class TextRecipe:
             `none` trains without text.
         partition: The parts of the body; `none` trains without text, too.
         descriptions: A packaged set, or a path ending in .yaml.
-        encoder: One of minilm, clip-b32, clip-b16, clip-l14 and bert, or a hub name or a folder.
+        encoder: One of minilm, clip-b32, clip-b16, clip-l14 and bert, or a hub name or a folder; `random` is a control, with a fixed
+            random vector for each text.
+        shuffle: A control: every class gets the description of another class.
         freeze: Leave the text encoder as it is, and encode every text once per run; otherwise it is fine-tuned.
         train_layers: Fine-tune this many of the text encoder's last layers; the output of the layers below is computed once per text.
             0 tunes all of it.
@@ -116,6 +118,7 @@ class TextRecipe:
     partition: Literal["none", "global", "two", "four", "six"] = "four"
     descriptions: str = "nw-ucla"
     encoder: str = "minilm"
+    shuffle: bool = False
     freeze: bool = False
     train_layers: int = 0
     lr_scale: float = 1.0
@@ -248,6 +251,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.checkpoint_every < 1 or self.evaluate_every < 1:
             raise SettingError("checkpoint_every and evaluate_every must be at least 1.")
+        if not 0 <= self.seed < 2**63:
+            raise SettingError(f"the seed is a whole number from 0 to 2^63 - 1, not {self.seed}.")
 
     @property
     def with_levels(self) -> bool:

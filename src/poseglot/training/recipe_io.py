@@ -60,7 +60,7 @@ def parse_recipe(arguments: Sequence[str]) -> Recipe:
             _check_file(path)
             arguments[place] = str(path)
             folder = path.parent if _as_name(value) not in list_recipes() else None
-    _refuse_unknown_options([argument for argument in arguments if argument.startswith("--")])
+    refuse_unknown_options([argument for argument in arguments if argument.startswith("--")])
     recipe = _recipe(lambda parser: parser.parse_args(arguments))
     return recipe if folder is None else _with_paths_found(recipe, folder)
 
@@ -130,7 +130,12 @@ def _check_file(path: Path) -> None:
                 raise SettingError(_unknown(f"{path} has", f"{section}.{key}", settings))
 
 
-def _refuse_unknown_options(options: Sequence[str]) -> None:
+def refuse_unknown_options(options: Sequence[str]) -> None:
+    """Check that options of `poseglot train` are settings of a recipe.
+
+    Raises:
+        SettingError: An option is unknown; the message has the nearest one.
+    """
     settings = _settings()
     accepted = {f"--{name}" for name in settings | {name.split(".")[0] for name in settings}} | {"--config", "--print_config"}
     runtime = {"--accelerator", "--devices", "--nodes", "--compile", "--loggers"}

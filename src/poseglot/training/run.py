@@ -21,6 +21,7 @@ from poseglot.data.dataset import ClipDataset
 from poseglot.data.store import Indices, PackedStore, open_store
 from poseglot.descriptions import Description, PromptTable, load_descriptions
 from poseglot.errors import FileError, InputError, SettingError
+from poseglot.evaluation.metrics import Accuracy
 from poseglot.evaluation.scores import SavedScores, load_scores
 from poseglot.evaluation.temperature import temperature_of
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, load_recognizer
@@ -117,6 +118,18 @@ class Run:
         return self.files.read_log()
 
     @property
+    def best_epoch(self) -> tuple[int, Accuracy] | None:
+        """The earliest epoch with the highest accuracy on the evaluated clips, from the log; None if it has none.
+
+        It is chosen on the clips that it is measured on, so it is no result; the last epoch is.
+        """
+        tested = [entry for entry in self.log if "test" in entry]
+        if not tested:
+            return None
+        best = max(tested, key=lambda entry: int(entry["test"]["correct"]))
+        return int(best["epoch"]), Accuracy(**best["test"])
+
+    @property
     def temperature(self) -> float | None:
         """The temperature of the run's calibration; None if it was not calibrated."""
         return temperature_of(self.files.recognizer)
@@ -127,6 +140,12 @@ class Run:
         return load_scores(self.files.scores)
 
     # The data
+
+    def on(self, store: PackedStore, scores: SavedScores) -> Run:
+        """Return the same run with another store and the scores of its clips, as `evaluate` gives them."""
+        other = Run(self.folder, device=self.device)
+        other.store, other.scores = store, scores
+        return other
 
     def data(self, store: str | Path | None = None, split: str | None = None) -> DataRecipe:
         """Return the data settings of the recipe, with another store or split if given.

@@ -56,17 +56,27 @@ class RunFolder:
         if resume and self.recognizer.exists():
             raise FileError(f"{self.folder} holds a recognizer but no checkpoint to resume from. Choose another --out.")
         if not resume and (self.recipe.exists() or self.has_checkpoint or self.recognizer.exists()):
-            raise FileError(f"{self.folder} already holds a run. Add --resume to continue it, or choose another --out.")
+            raise FileError(
+                f"{self.folder} already holds a run. Add --resume (resume=True) to continue it, or choose another --out."
+            )
 
     def read_log(self) -> list[dict[str, Any]]:
-        """Return the log's entries, one per epoch; lines that a kill or a power cut left incomplete or as NULs are ignored."""
+        """Return the log's entries, one per epoch; lines that a kill or a power cut left incomplete or as NULs are ignored.
+
+        Raises:
+            FileError: The log cannot be read.
+        """
         if not self.log.exists():
             return []
+        try:
+            lines = self.log.read_bytes().split(b"\n")[:-1]
+        except OSError as error:
+            raise FileError(f"could not read {self.log}: {error.strerror or error}.") from error
         entries = []
-        for line in self.log.read_bytes().split(b"\n")[:-1]:
+        for line in lines:
             try:
                 entry = json.loads(line.strip(b"\0"))
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(entry, dict) and type(entry.get("epoch")) is int and "loss" in entry:
                 entries.append(entry)

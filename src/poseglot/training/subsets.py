@@ -106,7 +106,7 @@ def class_mapping(classes: Sequence[str], store: PackedStore) -> npt.NDArray[np.
 def subsets(data: Selection, store: PackedStore) -> tuple[Indices, Indices]:
     """Return the rows of the training and the validation clips of the seen classes.
 
-    They are the split's subsets; with folds, two parts of its training set.
+    They are the split's subsets; with folds, two parts of its training set. A split without a test set has no validation clips.
 
     Raises:
         SettingError: No clip is left in one of them.
@@ -114,7 +114,7 @@ def subsets(data: Selection, store: PackedStore) -> tuple[Indices, Indices]:
     seen = class_split(data, store).seen
     train, test = (of_classes(seen, store, indices) for indices in _all_classes(data, store))
     for purpose, indices in (("training", train), ("validation", test)):
-        if not len(indices):
+        if not len(indices) and not (purpose == "validation" and _without_test(data, store)):
             raise SettingError(f"there is no clip for {purpose} of the classes that are seen ({', '.join(seen)}).")
     return train, test
 
@@ -129,7 +129,14 @@ def _all_classes(data: Selection, store: PackedStore) -> tuple[Indices, Indices]
     train = store.subset(data.split, "train")
     if data.folds:
         return split_fold(store, train, folds=data.folds, fold=data.fold)
+    if _without_test(data, store):
+        return train, np.zeros(0, dtype=np.int64)
     return train, store.subset(data.split, "test")
+
+
+def _without_test(data: Selection, store: PackedStore) -> bool:
+    """Tell whether the split has no test set, as its owner wants it."""
+    return not data.folds and store.info.splits[data.split].get("test") == {"name": []}
 
 
 def of_classes(classes: Sequence[str], store: PackedStore, indices: Indices) -> Indices:

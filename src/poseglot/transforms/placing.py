@@ -53,7 +53,7 @@ class Centre(Placement):
     def measure(self, batch: ClipBatch, before: Origin | None = None) -> Origin:
         present, centre_index = batch.present_mask(), batch.layout.centre_index
         centre = batch.joints[..., centre_index, :]
-        sure = present & (centre[..., -1] != 0) if batch.has_scores else present
+        sure = present & (centre[..., -1] > 0) if batch.has_scores else present
         each, person, frame, found = _first(sure)
         point, rank = centre[each, person, frame, : batch.num_dims], torch.where(found, person, _NOBODY)
         if batch.has_scores:
@@ -103,13 +103,16 @@ class Box(NamedTuple):
 class MinMax(Placement):
     """Scale every axis of a clip to [-1, 1], each by itself, in training as in evaluation.
 
-    The range is that of all joints, missing ones too, of people who count. An axis without extent becomes 0.
+    The range is that of all joints, missing ones too, of people who count; with scores, that of the joints that are seen. An axis
+    without extent becomes 0.
     """
 
     causal: ClassVar[bool] = False
 
     def measure(self, batch: ClipBatch, before: Box | None = None) -> Box:
-        return box_of(batch.position, batch.present_mask()[..., None]).joined(before)
+        # Without scores as the field has it. With them a joint that is not seen may lie anywhere.
+        counts = batch.seen_mask() if batch.has_scores else batch.present_mask()[..., None]
+        return box_of(batch.position, counts).joined(before)
 
     def move(self, joints: Tensor, measured: Box, has_scores: bool) -> Tensor:
         low, high = measured

@@ -12,6 +12,9 @@ from poseglot.random import Purpose
 from poseglot.skeletons.batch import ClipBatch
 from poseglot.transforms.transform import FrameChoice, Randomness, register_transform, require
 
+# A network's input of more frames is a mistake, and would not fit into memory.
+MAX_FRAMES = 100_000
+
 
 @register_transform("drop-empty-frames")
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class Resize(FrameChoice):
     frames: int = 64
 
     def __post_init__(self) -> None:
-        require(self.frames >= 1, self, "frames is at least 1")
+        require(1 <= self.frames <= MAX_FRAMES, self, f"frames is a number from 1 to {MAX_FRAMES:,}")
 
     @property
     def output_frames(self) -> int:
@@ -119,7 +122,7 @@ class SampleFrames(FrameChoice):
     purposes: ClassVar[tuple[int, ...]] = (Purpose.FRAMES,)
 
     def __post_init__(self) -> None:
-        require(self.frames >= 2, self, "frames is at least 2")
+        require(2 <= self.frames <= MAX_FRAMES, self, f"frames is a number from 2 to {MAX_FRAMES:,}")
         require(self.copies >= self.frames, self, "copies is at least frames, or a clip of one frame could not be drawn from")
 
     @property
@@ -159,7 +162,9 @@ class SampleLengths(FrameChoice):
 
     def __post_init__(self) -> None:
         require(
-            self.frames >= 2 and len(self.lengths) > 0 and min(self.lengths) >= 2, self, "frames and lengths are at least 2"
+            len(self.lengths) > 0 and all(2 <= frames <= MAX_FRAMES for frames in (self.frames, *self.lengths)),
+            self,
+            f"frames and lengths are numbers from 2 to {MAX_FRAMES:,}",
         )
         require(0 < self.speeds[0] <= self.speeds[1], self, "speeds are two positive factors, the lower one first")
         require(0 < self.min_share <= 1, self, "min_share is in (0, 1]")

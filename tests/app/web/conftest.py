@@ -1,4 +1,4 @@
-"""Small models to serve, with random weights: one that was aligned with words, and one for two people."""
+"""Small models to serve, with random weights: one that was aligned with text, and one for two people."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ UNLIMITED = Limits(rate=0)
 def write_run(
     folder: Path, store: Path | None, tiny_bert: Path | None = None, *, people: int = 1, seed: int = 0, layout: Any = "kinect20"
 ) -> Path:
-    """A run's folder: with words if there is a text encoder (whose width is 24), with a store if its clips are there."""
+    """A run's folder: with text if there is a text encoder (whose width is 24), with a store if its clips are there."""
     torch.manual_seed(seed)
     joints = load_layout(layout)
     levels = {"global": tuple(range(len(joints))), **joints.partition("four")} if tiny_bert else None
@@ -53,13 +53,13 @@ def write_run(
 
 @pytest.fixture(scope="session")
 def worded(tmp_path_factory: pytest.TempPathFactory, store_path: Path, tiny_bert: Path) -> Path:
-    """A run with words, of clips that are there."""
+    """A run with text, of clips that are there."""
     return write_run(tmp_path_factory.mktemp("runs") / "worded", store_path, tiny_bert)
 
 
 @pytest.fixture(scope="session")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run for two people, without words and without its clips."""
+    """A run for two people, without text and without its clips."""
     return write_run(tmp_path_factory.mktemp("runs") / "pairs", None, people=2, seed=1)
 
 
@@ -74,7 +74,7 @@ Client = Callable[..., Any]
 
 @pytest.fixture
 def client(worded: Path) -> Iterator[Client]:
-    """Makes a client of a server of some runs (by default the one with words, its words read)."""
+    """Makes a client of a server of some runs (by default the one with text, its words read)."""
     from contextlib import ExitStack
 
     from fastapi.testclient import TestClient

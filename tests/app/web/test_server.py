@@ -153,7 +153,7 @@ def test_closeness_is_the_cosine_of_part_and_sentence(client: Client, worded: Pa
         assert level["joints"] == list((recognizer.spec.levels or {})[level["name"]])
 
 
-def test_without_words_the_page_is_told_why(client: Client, pairs: Path, worded: Path, tmp_path: Path) -> None:
+def test_without_text_the_page_is_told_why(client: Client, pairs: Path, worded: Path, tmp_path: Path) -> None:
     words = client(pairs).get("/api/examples/0").json()["results"][0]["text"]
     assert words["state"] == "none" and "without text" in words["note"]
     alone = tmp_path / "alone"

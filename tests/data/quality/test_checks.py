@@ -17,7 +17,7 @@ import pytest
 
 from poseglot.data import synthetic
 from poseglot.data.benchmarks import Benchmark, load_benchmark
-from poseglot.data.quality.checks import CHECKS, Finding, check_clips, check_set, check_subsets
+from poseglot.data.quality.checks import CHECKS, Finding, check_centre, check_clips, check_set, check_subsets
 from poseglot.data.quality.summary import trained_and_tested
 from poseglot.data.store import PackedStore, open_store, write_store
 from poseglot.skeletons.clip import Clip
@@ -346,3 +346,16 @@ def test_small_test_sets_and_people_in_both_subsets_are_mentioned(tmp_path: Path
     few, both = subset_warnings(tmp_path / "a", {0: 30, 1: 30, 2: 30}, {0: 8, 1: 8, 2: 9}, subjects=(4, 4))
     assert few.startswith("25 test clips") and " 12 points" in few and "--data.folds" in few  # 1.96 sqrt(.09 / 25)
     assert both.startswith("1 of 1 people")
+
+
+def test_a_centre_that_is_seldom_seen_is_said(small_store: PackedStore) -> None:
+    """At training, too: scores of 0 that mean inferred joints leave clips without a centre."""
+    joints = np.asarray(small_store.joints)
+    for share, count in ((1.0, 0), (0.6, 0), (0.03, 1)):
+        scores = np.ones((*joints.shape[:2], 1), dtype=np.float32)
+        scores[int(share * len(joints)) :: 1, small_store.layout.centre_index] = 0
+        store = PackedStore(
+            replace(small_store.info, has_scores=True), small_store.clips, np.concatenate([joints, scores], axis=-1)
+        )
+        assert len(check_centre(store, np.arange(len(store)))) == count
+    assert check_centre(small_store, np.arange(len(small_store))) == []

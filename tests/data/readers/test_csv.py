@@ -253,7 +253,7 @@ def test_a_bad_row_is_a_fault_of_its_clip_with_the_line(row: str, kind: str, mes
         raise PoseglotError(found.issues[wrong].message)
 
 
-@pytest.mark.parametrize(("label", "subject", "message"), [("", 1, "line 104"), ("wave", "x", "'x'")])
+@pytest.mark.parametrize(("label", "subject", "message"), [("", 1, "line 104"), ("wave", "1.5", "'1.5'")])
 def test_a_clip_without_what_it_needs_is_a_fault(label: str, subject: object, message: str, tmp_path: Path) -> None:
     rows = rows_of("bad", make_clips(1, axes=2)["clip 0"], label=label, subject=subject)
     found = read(written(tmp_path / "set.csv", two_clips(rows, "label", "subject")))
@@ -383,3 +383,12 @@ def test_columns_that_are_not_used_are_named(tmp_path: Path) -> None:
     assert read_note == ("columns that are not used: confidence, zone (the confidence in a joint is called score)",)
     plain = [row for name, clip in joints.items() for row in rows_of(name, clip, label="a")]
     assert read(written(tmp_path / "b.csv", [header(3, False, "label"), *plain])).source.notes == ()
+
+
+@pytest.mark.parametrize("column", ["frame", "x"])
+def test_underscores_make_no_number(column: str, tmp_path: Path) -> None:
+    """Python takes `3_0` for 30."""
+    rows = [header(2), *rows_of("a", make_clips(1, axes=2)["clip 0"])]
+    rows[5][rows[0].index(column)] = "3_0"
+    with pytest.raises(PoseglotError, match="line 6"):
+        read_clip(written(tmp_path / "a.csv", rows), LAYOUT)

@@ -124,7 +124,7 @@ def test_table_of_a_spreadsheet_is_read(tmp_path: Path) -> None:
     [
         ("gone.npy,wave,1,train", "unreadable", r"gone\.npy"),
         ("b.npy,,1,train", "malformed", "line 3"),
-        ("b.npy,wave,anna,train", "malformed", "line 3"),
+        ("b.npy,wave,-1,train", "malformed", "line 3"),
         ("b.npy,wave,0,train", "malformed", "'0'"),
         ("b.npy,wave,99999999999,train", "malformed", "'99999999999'"),
         ("b.npy,wave,1,testing", "malformed", "'testing'"),

@@ -381,3 +381,47 @@ def test_other_json_is_refused(table: Any, tmp_path: Path) -> None:
     write(tmp_path / "a.json", table)
     with pytest.raises(ClipError, match=r"a\.json"):
         read_clip(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "null"])
+def test_a_clip_of_which_nothing_is_a_number_is_refused(value: str, tmp_path: Path) -> None:
+    """A single joint may be missing; a clip may not."""
+    joints = poses(17)
+    coco(tmp_path / "a", joints)
+    text = (tmp_path / "a.json").read_text()
+    one = text.replace(str(joints[0, 0, 0]), value, 1)
+    (tmp_path / "a.json").write_text(one)
+    assert not read_clip(tmp_path / "a.json").joints[0, 0, 0].any() and read_clip(tmp_path / "a.json").joints[0, 1:].all()
+    rows = json.loads(text)
+    for row in rows:
+        row["keypoints"] = ["?" if number % 3 == 0 else found for number, found in enumerate(row["keypoints"])]
+    (tmp_path / "a.json").write_text(json.dumps(rows).replace('"?"', value))
+    with pytest.raises(ClipError) as caught:
+        read_clip(tmp_path / "a.json")
+    assert caught.value.kind == "not finite"
+
+
+@pytest.mark.parametrize("key", ["image_id", "track_id"])
+@pytest.mark.parametrize("value", [{"a": 1}, [[1]], None, 1.5], ids=repr)
+def test_names_of_another_kind_are_refused(key: str, value: Any, tmp_path: Path) -> None:
+    coco(tmp_path / "a", poses(17))
+    rows = json.loads((tmp_path / "a.json").read_text())
+    for row in rows:
+        row[key] = value
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    if key == "track_id" and value in (None, 1.5):
+        assert read_clip(tmp_path / "a.json").joints.shape == (1, FRAMES, 17, 3)
+        return
+    with pytest.raises(PoseglotError):
+        read_clip(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("word", ["visibility", "v", "visibility_"])
+def test_mediapipe_tables_keep_their_scores(word: str, tmp_path: Path) -> None:
+    joints = poses(33)
+    names = [f"{axis}{joint}" for joint in range(33) for axis in ("x", "y", word)]
+    rows = [",".join(f"{value:.3f}" for value in frame.reshape(-1)) for frame in joints]
+    (tmp_path / "a.csv").write_text("\n".join([",".join(names), *rows]))
+    clip = read_clip(tmp_path / "a.csv", "mediapipe33", has_scores=True)
+    assert clip.has_scores
+    np.testing.assert_allclose(clip.joints[0], joints, rtol=1e-6)

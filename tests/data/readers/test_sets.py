@@ -82,7 +82,7 @@ def test_readers_are_loaded_when_they_are_asked_for() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
     names = {name.removeprefix("poseglot.data.readers.") for name in done.stdout.split()}
-    assert names == {"formats", "selection"}
+    assert names == {"formats", "joint_names", "reading", "selection"}
 
 
 def test_a_plugin_adds_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

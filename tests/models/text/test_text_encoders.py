@@ -95,6 +95,15 @@ def test_minilm() -> None:
     assert unlike < alike / 2
 
 
+def test_random_vectors() -> None:
+    encoder = load_text_encoder("random")
+    first, again, other = encoder(encoder.tokenize(["sit down", "a text that pads the first one", "take a seat"]))[[0, 0, 2]]
+    alone = load_text_encoder("random")(encoder.tokenize(["sit down"]))[0]
+    assert torch.equal(first, alone) and torch.equal(first, again)
+    assert abs(float(first.norm()) - 1) < 1e-6
+    assert abs(float(first @ other)) < 0.3
+
+
 def test_minilm_with_other_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "MINILM_SHA256", "0" * 64)
     with pytest.raises(FileError):
@@ -116,4 +125,4 @@ def test_registered_names(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(loading.TEXT_ENCODERS, "_entries", dict(loading.TEXT_ENCODERS))
     register_text_encoder("mine")(lambda: load_text_encoder(tiny_bert))
     assert load_text_encoder("mine").embed_dim == 24
-    assert list_text_encoders() == ["minilm", "clip-b32", "clip-b16", "clip-l14", "bert", "mine"]
+    assert list_text_encoders() == ["minilm", "random", "clip-b32", "clip-b16", "clip-l14", "bert", "mine"]

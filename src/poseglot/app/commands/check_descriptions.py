@@ -63,7 +63,7 @@ def _check_options(parsed: argparse.Namespace) -> None:
 
 
 def _review(parsed: argparse.Namespace) -> None:
-    from poseglot.app.text.check_descriptions import review_text
+    from poseglot.app.formatting.check_descriptions import review_text
     from poseglot.descriptions.description import read_description_set
     from poseglot.descriptions.review import review_set
 
@@ -93,7 +93,7 @@ def _review(parsed: argparse.Namespace) -> None:
 
 
 def _compare(parsed: argparse.Namespace) -> None:
-    from poseglot.app.text.check_descriptions import comparison_text
+    from poseglot.app.formatting.check_descriptions import comparison_text
     from poseglot.descriptions.description import read_description_set
     from poseglot.descriptions.review import compare_sets
 

@@ -22,8 +22,14 @@ def add_dataset_options(command: argparse.ArgumentParser) -> None:
     own.add_argument(
         "--joints", help="the joints of the files in order, if fewer or reordered: layout names with commas, or a text file"
     )
-    own.add_argument("--classes", type=Path, help="a text file with one class name per line, in the order of the labels")
-    own.add_argument("--test-subjects", type=int, nargs="+", help="the numbers of the people in the test set")
+    own.add_argument(
+        "--classes", type=Path, help="a text file with one class name per line, in the order of the labels, or 'label: name'"
+    )
+    own.add_argument("--test-subjects", nargs="+", metavar="PERSON", help="the people of the test set, by name or number")
+    own.add_argument(
+        "--split",
+        help="leave-one-out (each person once), none (no test set), or a text file with the people of a fold per line",
+    )
     own.add_argument("--scored", dest="has_scores", action="store_true", help="the last number of a joint is its confidence")
     own.add_argument(
         "--names", help="a pattern of file names without ending: 'a{label}_s{subject}_*' (label, subject, camera, setup, split)"
@@ -45,7 +51,7 @@ def custom_dataset(parsed: argparse.Namespace, name: str) -> CustomDataset | Non
 
     options: dict[str, Any] = {
         key: getattr(parsed, key)
-        for key in ("layout", "has_scores", "names", "dim_order", "skip", "scale", "variable")
+        for key in ("layout", "has_scores", "split", "names", "dim_order", "skip", "scale", "variable")
         if getattr(parsed, key)
     }
     if parsed.joints:

@@ -19,7 +19,10 @@ _THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 def add(command: AddCommand) -> None:
     evaluate = command("evaluate", run, "top-1 and top-5 of a run on its test set, and per class; writes scores")
     evaluate.add_argument("run", type=Path)
-    evaluate.add_argument("--store", type=Path, help="another store of the same classes")
+    evaluate.add_argument("--store", type=Path, help="another store, also of another data set")
+    evaluate.add_argument(
+        "--class-map", type=Path, metavar="FILE", help="classes of that store: lines 'label: class', or 'label: -' to leave out"
+    )
     evaluate.add_argument("--split", help="another split")
     evaluate.add_argument(
         "--threshold",
@@ -30,6 +33,7 @@ def add(command: AddCommand) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
+    from poseglot.data.adapt import read_class_map
     from poseglot.training.evaluate import evaluate
     from poseglot.training.run import open_run
 
@@ -37,10 +41,14 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.threshold is not None and not 0 <= parsed.threshold <= 1:
         raise SettingError(f"--threshold is a probability from 0 to 1, not {parsed.threshold}.")
     opened = open_run(parsed.run)
+    class_map = None if parsed.class_map is None else read_class_map(parsed.class_map)
     with notes(), folder_lock(opened.folder):
-        evaluation = evaluate(opened, parsed.store, parsed.split)
-        evaluation.save(opened.files.scores)
-    scores = evaluation.scores
+        evaluation = evaluate(opened, parsed.store, parsed.split, class_map=class_map)
+        scores = evaluation.scores
+        saved = (
+            opened.files.scores if evaluation.store is None else opened.files.scores.with_name(f"scores-{scores.dataset}.npz")
+        )
+        evaluation.save(saved)
     print(f"{parsed.run} on {scores.dataset}, split {scores.split}, {scores.subset_text}, modality {scores.modality}")
     for k in (1, 5):
         if k < len(scores.classes):
@@ -50,13 +58,17 @@ def run(parsed: argparse.Namespace) -> None:
         print(
             f"  top-1  {rest} without {evaluation.in_training.sum()} clips that are in the training set too, under other names"
         )
+    if opened.best_epoch is not None and parsed.store is None and parsed.split is None:
+        epoch, best = opened.best_epoch
+        print(f"  not a result: {best} at epoch {epoch}, the best of the log, which choosing on these clips would have claimed")
     print(f"  {_calibration_line(evaluation)}")
     if parsed.threshold is not None:
         _print_coverage(evaluation, parsed.threshold)
     width = max(map(len, scores.classes))
     for label, accuracy in evaluation.per_class.items():
-        print(f"    {label:{width}}  {accuracy}")
-    print(f"scores: {opened.files.scores}")
+        if accuracy.total or evaluation.store is None:
+            print(f"    {label:{width}}  {accuracy}")
+    print(f"scores: {saved}")
 
 
 def _calibration_line(evaluation: Evaluation) -> str:

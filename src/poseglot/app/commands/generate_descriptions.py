@@ -49,7 +49,7 @@ def add(command: AddCommand) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    from poseglot.app.text.generate_descriptions import estimate_text, origin_text
+    from poseglot.app.formatting.generate_descriptions import estimate_text, origin_text
     from poseglot.descriptions.generate import Cache, to_yaml
     from poseglot.descriptions.questions import Form, make_questions, template
     from poseglot.files import write_atomically

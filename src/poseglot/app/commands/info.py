@@ -45,7 +45,7 @@ class _PrintChecks(argparse.Action):
     """Prints the table of checks."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        from poseglot.app.text.info import checks_text
+        from poseglot.app.formatting.info import checks_text
 
         print(checks_text())
         parser.exit()
@@ -81,7 +81,7 @@ def _check_options(parsed: argparse.Namespace) -> None:
 
 
 def _inspect(store: PackedStore, parsed: argparse.Namespace) -> None:
-    from poseglot.app.text.info import findings_text, summary_text
+    from poseglot.app.formatting.info import findings_text, summary_text
     from poseglot.data.quality.inspect import inspect_store
 
     found = inspect_store(store)
@@ -115,7 +115,7 @@ def _draw(store: PackedStore, findings: Sequence[Finding], parsed: argparse.Name
 def _compare(store: PackedStore, parsed: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from poseglot.app.text.info import comparison_text
+    from poseglot.app.formatting.info import comparison_text
     from poseglot.data.quality.verify import default_tolerance, verify_against_array
     from poseglot.data.readers.npz import stored_rows
     from poseglot.skeletons.layout import load_layout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from poseglot.app.commands.reading_options import add_reading_options, reading
 from poseglot.app.commands.register import AddCommand, check_run_folder, missing_package
 from poseglot.errors import MissingPackageError
 
@@ -13,6 +14,7 @@ def add(command: AddCommand) -> None:
     plot = command("plot", run, "plots of an evaluated run: curve, confusion matrix, a recognised clip")
     plot.add_argument("run", type=Path)
     plot.add_argument("--clip", type=Path, help="a clip to recognise and draw")
+    add_reading_options(plot)
 
 
 def run(parsed: argparse.Namespace) -> None:
@@ -20,7 +22,6 @@ def run(parsed: argparse.Namespace) -> None:
         from poseglot.report.plots import plot_run, plot_skeleton
     except ImportError as error:
         raise MissingPackageError(missing_package("drawing", error)) from error
-    from poseglot.data.readers import read_clip
     from poseglot.inference import Predictor
     from poseglot.training.run import Run
 
@@ -28,8 +29,8 @@ def run(parsed: argparse.Namespace) -> None:
     opened = Run(parsed.run)
     made = plot_run(opened.scores, opened.log, parsed.run / "pictures")
     if parsed.clip is not None:
-        predictor = Predictor(parsed.run)
-        clip = read_clip(parsed.clip, layout=predictor.layout, has_scores=predictor.spec.has_scores)
+        predictor = Predictor(parsed.run, reading=reading(parsed))
+        clip = predictor.read(parsed.clip).clip
         best = predictor.predict([clip])[0].scores[0]
         made.append(parsed.run / "pictures" / "skeleton.png")
         title = f"{parsed.clip.stem}: recognised as {best.action} ({best.probability:.1%})"

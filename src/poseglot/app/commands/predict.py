@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from poseglot.app.commands import predict_batch
+from poseglot.app.commands.reading_options import add_reading_options, reading
 from poseglot.app.commands.register import AddCommand, add_pose, missing_package, notes, pose_for, print_mappings
 from poseglot.errors import MissingPackageError, PoseglotError
 from poseglot.safe_text import json_text
 
 if TYPE_CHECKING:
-    from poseglot.inference.predictor import Prediction
+    from poseglot.inference.loading import Engine
+    from poseglot.inference.predictor import Prediction, Predictor
     from poseglot.inference.video.person import PoseEstimator
 
 
@@ -54,6 +55,7 @@ def add(command: AddCommand) -> None:
         metavar="B",
         help="add B to the cosines of added classes (docs/zero-shot.md)",
     )
+    add_reading_options(predict)
     predict_batch.add(predict)
 
 
@@ -63,16 +65,13 @@ def run(parsed: argparse.Namespace) -> None:
         return
     predict_batch.refuse_batch_options(parsed)
     with notes():
-        from poseglot.inference.inputs import files_in
+        from poseglot.inference.inputs import expand_folders
 
-        files = [file for path in parsed.clips for file in (files_in(path) if path.is_dir() else [path])]
+        files = expand_folders(parsed.clips)
         predictions = (_zero_shot if parsed.add_class or parsed.add_class_descriptions else _predict)(parsed, files)
     print_mappings(predictions)
     if parsed.json:
-        rows = [
-            {"file": str(path), "action": found.action, "unknown": found.unknown, "scores": [asdict(s) for s in found.scores]}
-            for path, found in zip(files, predictions, strict=True)
-        ]
+        rows = [{"file": str(path), **found.table()} for path, found in zip(files, predictions, strict=True)]
         print(json_text(rows, indent=1))
         return
     for path, found in zip(files, predictions, strict=True):
@@ -83,10 +82,14 @@ def run(parsed: argparse.Namespace) -> None:
             print(f"  {score.probability:6.1%}  {score.action}")
 
 
-def _predict(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction]:
+def _load(parsed: argparse.Namespace, engine: Engine) -> Predictor:
     from poseglot.inference import Predictor
 
-    predictor = Predictor(parsed.run, device=parsed.device, engine=parsed.engine, threshold=parsed.threshold)
+    return Predictor(parsed.run, device=parsed.device, engine=engine, threshold=parsed.threshold, reading=reading(parsed))
+
+
+def _predict(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction]:
+    predictor = _load(parsed, parsed.engine)
     pose = _pose(parsed, files, num_dims=predictor.num_dims)
     return predictor.predict(files, top=parsed.top, layout=parsed.layout, pose=pose)
 
@@ -99,9 +102,7 @@ def _zero_shot(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction
         from poseglot.training.zero_shot import ZeroShotRecognizer
     except ImportError as error:
         raise MissingPackageError(missing_package("encoding texts", error)) from error
-    from poseglot.inference import Predictor
-
-    predictor = Predictor(parsed.run, device=parsed.device, engine="torch", threshold=parsed.threshold)
+    predictor = _load(parsed, "torch")
     described = parsed.add_class_descriptions and load_descriptions(str(parsed.add_class_descriptions)).classes.values()
     classifier = ZeroShotRecognizer(open_run(parsed.run, device=predictor.device)).classifier(
         descriptions=list(described or ()), labels=parsed.add_class, bias=parsed.add_class_bias

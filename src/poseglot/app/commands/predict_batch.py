@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from poseglot.app.commands.reading_options import reading
 from poseglot.app.commands.register import notes, read_lines
 from poseglot.errors import InputError, SettingError
 
@@ -30,13 +31,12 @@ def run(parsed: argparse.Namespace) -> None:
     from poseglot.data.readers import is_video
     from poseglot.data.store import is_store
     from poseglot.inference.batch import BatchJob, count_results, make_shards, open_batch, predict_locally
-    from poseglot.inference.inputs import files_in
+    from poseglot.inference.inputs import expand_folders
 
     given = _expand_lists(parsed.clips)
     stores = [path for path in given if is_store(path)]
     with notes():
-        others = [path for path in given if path not in stores]
-        files = [file for path in others for file in (files_in(path) if path.is_dir() else [path])]
+        files = expand_folders([path for path in given if path not in stores])
     if videos := [path for path in files if is_video(path)]:
         # A pose estimator may give other joints on another machine.
         raise InputError(
@@ -50,7 +50,7 @@ def run(parsed: argparse.Namespace) -> None:
     )
     job = BatchJob(
         run=str(parsed.run.absolute()), out=str(parsed.out.absolute()), top=parsed.top, threshold=parsed.threshold, layout=layout,
-        device=parsed.device,
+        device=parsed.device, reading=reading(parsed),
     )  # fmt: skip
     clips = sum(shard.clips for shard in shards)
     mapped: dict[str, None] = {}
@@ -73,6 +73,8 @@ def run(parsed: argparse.Namespace) -> None:
         print(f"mapped: {report}", file=sys.stderr)
     noun = "clip" if clips == 1 else "clips"
     print(f"{clips:,} {noun}: {total.predicted:,} predicted, {total.failed:,} failed; in {parsed.out}/shard-*.jsonl")
+    if total.warned:
+        print(f'{total.warned:,} {noun} unlike the training clips; "warnings" in their lines say how.', file=sys.stderr)
     if total.failed:
         print('Lines with "error" say why. To redo a shard, delete its file and repeat the command.', file=sys.stderr)
     if total.failed == clips:

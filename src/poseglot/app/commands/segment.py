@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from poseglot.app.commands.reading_options import add_reading_options, reading
 from poseglot.app.commands.register import AddCommand, add_pose, notes, pose_for
 from poseglot.errors import InputError
 
@@ -36,6 +37,7 @@ def add(command: AddCommand) -> None:
     segment.add_argument("--penalty", type=float, metavar="S", help="the cost of a piece; more gives fewer pieces (0.05)")
     segment.add_argument("--min-duration", type=float, metavar="S", help="the shortest piece, in seconds (0.6)")
     segment.add_argument("--gap", type=float, metavar="S", help="the longest absence of the same person, in seconds (0.5)")
+    add_reading_options(segment)
     segment.add_argument("--threshold", type=float, metavar="P", help="pieces of a lower score are unknown (0.0)")
 
 
@@ -52,9 +54,11 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.windows is not None:
         given["windows"] = tuple(parsed.windows)
     config = SegmentConfig(**{name: value for name, value in given.items() if value is not None})
-    predictor = Predictor(parsed.run, device=parsed.device)
+    predictor = Predictor(parsed.run, device=parsed.device, reading=reading(parsed))
     with notes():
         recording = predictor.read(parsed.recording, pose=pose_for(parsed, [parsed.recording], num_dims=predictor.num_dims))
+    for sentence in recording.warnings.values():
+        print(f"note: {parsed.recording}: {sentence}.", file=sys.stderr)
     if recording.mapping is not None:
         print(f"mapped: {recording.mapping.report()}", file=sys.stderr)
     fps, clip = parsed.fps or recording.fps or 30.0, recording.clip

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from poseglot.app.commands.reading_options import add_reading_options, reading
 from poseglot.app.commands.register import AddCommand
 from poseglot.errors import InputError, PoseglotError, SettingError
 from poseglot.safe_text import json_text
@@ -34,6 +35,7 @@ def add(command: AddCommand) -> None:
     stream.add_argument("--every", type=int, default=1, help="print every so many frames (1)")
     stream.add_argument("--layout", help="the layout of the frames, if not the recognizer's: a packaged name or a .yaml file")
     stream.add_argument("--memory", type=int, metavar="FRAMES", help="about how many frames back results remember (all)")
+    add_reading_options(stream)
     stream.add_argument("--device", help="cpu (the default), cuda, ...")
 
 
@@ -45,7 +47,7 @@ def run(parsed: argparse.Namespace) -> None:
     recognizer = StreamingRecognizer(parsed.run, device=parsed.device, layout=parsed.layout, memory=parsed.memory)
     for difference in recognizer.differences:
         print(f"note: {difference}", file=sys.stderr)
-    frames = _stdin() if parsed.source == STDIN else _file(Path(parsed.source), recognizer, parsed.layout)
+    frames = _stdin() if parsed.source == STDIN else _file(parsed, recognizer)
     width = max(map(len, recognizer.classes))
     for line, frame in enumerate(frames, start=1):
         if frame is None:
@@ -81,11 +83,10 @@ def _stdin() -> Iterator[Any]:
         yield frame
 
 
-def _file(path: Path, recognizer: StreamingRecognizer, layout: str | None) -> Iterator[Any]:
+def _file(parsed: argparse.Namespace, recognizer: StreamingRecognizer) -> Iterator[Any]:
     """Yield the frames (M, V, C) of a clip."""
-    from poseglot.data.readers import read_clip
+    from poseglot.inference.inputs import ClipLoader
     from poseglot.skeletons.layout import load_layout
 
-    source = load_layout(layout) if layout else recognizer.layout
-    clip = read_clip(path, layout=source, has_scores=recognizer.spec.has_scores)
-    return iter(clip.joints.swapaxes(0, 1))
+    loader = ClipLoader(recognizer.spec, recognizer.layout, reading=reading(parsed))
+    return loader.frames(Path(parsed.source), layout=load_layout(parsed.layout) if parsed.layout else None)

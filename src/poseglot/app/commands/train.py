@@ -48,7 +48,7 @@ def run(parsed: argparse.Namespace) -> None:
         from poseglot.app.console import ConsoleCallback
         from poseglot.training.distributed import rank
         from poseglot.training.engine import Runtime, train
-        from poseglot.training.recipe_io import parse_recipe, recipe_help
+        from poseglot.training.recipe_io import list_recipes, parse_recipe, recipe_help, refuse_unknown_options
     except ImportError as error:
         raise PoseglotError(missing_package("training", error)) from error
 
@@ -58,10 +58,11 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.config is None and Path(OWN_RECIPE).is_file():
         parsed.config = Path(OWN_RECIPE)
     if parsed.config is None:
-        given = f", not {' '.join(parsed.rest)}" if parsed.rest else ""
+        refuse_unknown_options([argument for argument in parsed.rest if argument.startswith("--")])
+        named = next((word for word in parsed.rest if word in list_recipes() or Path(word).is_file()), "nw-ucla/paper")
         raise PoseglotError(
-            f"training needs a recipe: --config nw-ucla/paper{given} (see `poseglot train --help`); only in a folder that "
-            f"`poseglot init` made it is {OWN_RECIPE} without being said."
+            f"training needs a recipe: `poseglot train --config {named}`; only in a folder that `poseglot init` made it is "
+            f"{OWN_RECIPE} without being said."
         )
     recipe = parse_recipe(["--config", parsed.config.as_posix(), *parsed.rest])
     name = "-".join(filter(None, (parsed.config.parent.name, parsed.config.stem, recipe.data.modality, f"seed{recipe.seed}")))
@@ -71,6 +72,9 @@ def run(parsed: argparse.Namespace) -> None:
     )
     result = train(recipe, out, resume=parsed.resume, runtime=runtime, callbacks=[ConsoleCallback()])
     if rank() != 0:
+        return
+    if not result.last.total:
+        print(f"{out}: trained on all clips; there is no test set")
         return
     print(f"{out}: last epoch {result.last}")
     best, epoch = result.best_on_test

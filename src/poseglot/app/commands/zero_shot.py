@@ -33,7 +33,7 @@ def add(command: AddCommand) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     try:
-        from poseglot.app.text.zero_shot import page, paragraph, summary
+        from poseglot.app.formatting.zero_shot import page, paragraph, summary
         from poseglot.training.run import open_run
         from poseglot.training.zero_shot import evaluate_zero_shot
     except ImportError as error:

@@ -85,11 +85,13 @@ class TextResult(BaseModel):
 
 
 class ModelResult(BaseModel):
-    """A model's result for a clip; `error` if it cannot take it, `mapped` how its joints were made from another layout's."""
+    """A model's result for a clip; `error` if it cannot take it, `mapped` how its joints were made from another layout's, and
+    `warnings` what of its coordinates is unlike the training clips."""
 
     model: str
     error: str = ""
     mapped: str = ""
+    warnings: list[str] = []
     scores: list[ClassScore] = []
     over_time: OverTime | None = None
     text: TextResult | None = None

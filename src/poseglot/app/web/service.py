@@ -24,7 +24,7 @@ from poseglot.app.web.limits import Limits
 from poseglot.app.web.upload import ClipFormat
 from poseglot.colors import PART_COLORS
 from poseglot.errors import InputError, PoseglotError
-from poseglot.inference import Predictor
+from poseglot.inference import Prediction, Predictor
 from poseglot.inference.loading import recognizer_file
 from poseglot.models.recognizer import Recognizer, load_recognizer
 from poseglot.skeletons.clip import Clip
@@ -91,7 +91,9 @@ class ModelService:
     @property
     def format(self) -> ClipFormat:
         """The clips that it takes."""
-        return ClipFormat(self.layout, self.spec.has_scores, self.predictor.num_dims, self.spec.num_persons)
+        return ClipFormat(
+            self.layout, self.spec.has_scores, self.predictor.num_dims, self.spec.num_persons, self.predictor.reading
+        )
 
     def can_map(self, layout: Layout) -> bool:
         """Tell whether it takes clips of a layout."""
@@ -107,10 +109,7 @@ class ModelService:
         Raises:
             InputError: The model does not take the clip, or its scores are not finite.
         """
-        scores = self.predictor.predict([clip], top=top)[0].scores
-        if not all(math.isfinite(score.probability) for score in scores):
-            raise InputError("the scores are not finite; the coordinates of the clip are too large for metres or pixels.")
-        return [{**asdict(score), "probability": round(score.probability, 6)} for score in scores]
+        return _rounded(self.predictor.predict([clip], top=top)[0])
 
     def result(self, clip: Clip, layout: Layout) -> dict[str, Any]:
         """Return the `ModelResult` of a clip; a clip that the model does not take gives an `error`, since another model may take it.
@@ -123,7 +122,8 @@ class ModelService:
             mapping = self.predictor.mapping(layout)
             if mapping is not None:
                 clip = replace(clip, joints=mapping.apply(clip.joints, has_scores=clip.has_scores))
-            scores = self.scores(clip, TOP)
+            prediction = self.predictor.predict([clip], top=TOP)[0]
+            scores = _rounded(prediction)
             over_time = self._over_time(clip, [score["action"] for score in scores])
             # Classes that lead in some window are shown, too, and have their texts.
             names = list(over_time["probabilities"]) if over_time else [score["action"] for score in scores]
@@ -134,7 +134,10 @@ class ModelService:
         except PoseglotError as error:
             return {"model": self.id, "error": str(error)}
         mapped = mapping.report() if mapping else ""
-        return {"model": self.id, "error": "", "mapped": mapped, "scores": scores, "over_time": over_time, "text": text}
+        return {
+            "model": self.id, "error": "", "mapped": mapped, "warnings": list(prediction.warnings.values()), "scores": scores,
+            "over_time": over_time, "text": text,
+        }  # fmt: skip
 
     def _over_time(self, clip: Clip, names: Sequence[str]) -> dict[str, Any] | None:
         """Return the `OverTime` of a clip in windows of a third of its length, or None if it is too short.
@@ -263,3 +266,14 @@ def _source_joints(mapping: LayoutMapping, indices: Sequence[int]) -> list[int]:
 
 def _finite(value: float) -> float:
     return round(float(value), 4) if math.isfinite(value) else 0.0
+
+
+def _rounded(prediction: Prediction) -> list[dict[str, Any]]:
+    """Return the scores of a prediction as plain data.
+
+    Raises:
+        InputError: They are not finite.
+    """
+    if not all(math.isfinite(score.probability) for score in prediction.scores):
+        raise InputError("the scores are not finite; the coordinates of the clip are too large for metres or pixels.")
+    return [{**asdict(score), "probability": round(score.probability, 6)} for score in prediction.scores]

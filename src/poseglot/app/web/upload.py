@@ -11,18 +11,19 @@ import re
 import tempfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from poseglot.app.web.limits import Limits, TooLargeError, check_size
 from poseglot.data.manifest import read_header
-from poseglot.data.readers import layout_of, read_clip
+from poseglot.data.readers import Reading, read_as_trained
 from poseglot.data.readers.poses import read_poses
 from poseglot.data.tracking import select_people
 from poseglot.errors import InputError, PoseglotError
 from poseglot.files import load_array
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import Layout
+from poseglot.skeletons.mapping import map_layout
 
 ENDINGS = (".csv.gz", ".csv", ".json", ".npy", ".skeleton", ".bvh", ".npz")
 _PICKLES = (".pkl", ".pickle", ".pt")
@@ -30,12 +31,13 @@ _PICKLES = (".pkl", ".pickle", ".pt")
 
 @dataclass(frozen=True)
 class ClipFormat:
-    """The clips that a model takes: layout, scores, coordinates per joint, and persons."""
+    """The clips that a model takes: layout, scores, coordinates per joint, persons, and how it reads files."""
 
     layout: Layout
     has_scores: bool
     num_dims: int
     num_persons: int
+    reading: Reading = field(default_factory=Reading)
 
 
 def read_upload(
@@ -85,21 +87,26 @@ def _read(path: Path, formats: Sequence[ClipFormat], limits: Limits, layout: Lay
         check_size(limits, people=joints.shape[0], frames=joints.shape[1])
         clip = Clip(joints, name=path.stem, has_scores=first.has_scores)
         return select_people(clip, first.num_persons)[0], poses.layout
-    if layout is not None:
-        return read_clip(path, layout=layout, has_scores=first.has_scores), layout
-    own = layout_of(path)
+    read: tuple[Clip, Layout] | None = None
     refusal: PoseglotError | None = None
-    # As in the predictor: `.skeleton` is NTU RGB+D's, but NW-UCLA's JSON is also written with other joints.
-    for format in () if path.suffix == ".skeleton" else formats:
+    for format in formats:
         try:
-            return read_clip(path, layout=format.layout, has_scores=format.has_scores), format.layout
+            clip, own = read_as_trained(path, format.reading, format.layout, layout=layout, has_scores=format.has_scores)
         except PoseglotError as error:
             refusal = refusal or error
-    if own is not None:  # no model has these joints, but a model may map them by name
-        try:
-            return read_clip(path, layout=own), own
-        except PoseglotError as error:
-            refusal = refusal or error
+            continue
+        if layout is not None or own is None:
+            return clip, own or format.layout
+        if own.bones_are_known:
+            read = read or (clip, own)
+        else:  # joints with names of their own are drawn as those of the model
+            try:
+                mapped = map_layout(own, format.layout).apply(clip.joints, has_scores=clip.has_scores)
+                return replace(clip, joints=mapped), format.layout
+            except PoseglotError as error:
+                refusal = refusal or error
+    if read is not None:  # no model has these joints, but a model may map them by name
+        return read
     assert refusal is not None
     raise refusal
 

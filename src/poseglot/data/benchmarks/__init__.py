@@ -1,7 +1,7 @@
 """Benchmarks as packaged data: class names, layout, pipeline and splits, one YAML file each.
 
 A split is a rule, not a list. For the training and the test set it names the accepted values of a clip's fields: subject, camera, setup,
-or name.
+or name. `excluded` lists the names of clips that are left out.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from poseglot.files import packaged_yaml
 from poseglot.safe_yaml import parse_yaml
 
 Subset = Literal["train", "test"]
+EXCLUDED = "excluded"
 SplitRule = Mapping[str, Mapping[str, list[int] | list[str]]]
 
 
@@ -29,6 +30,7 @@ class Benchmark:
         splits: Split name -> subset (`train`, `test`) -> field -> accepted values.
         expected: The number of clips of each subset of the first split in the complete set.
         unseen: List name -> classes that are excluded from training, to be recognised by their descriptions alone (zero-shot).
+        people: Number of a person -> name, of a set whose people have names.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Benchmark:
     splits: Mapping[str, SplitRule]
     expected: Mapping[str, int]
     unseen: Mapping[str, list[str]] = field(default_factory=dict)
+    people: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_benchmark(name: str) -> Benchmark:

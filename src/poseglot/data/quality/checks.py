@@ -11,6 +11,7 @@ check of single clips with its limit and its reason. Lengths are in units of a b
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ import numpy as np
 from poseglot.data.quality.statistics import Array, steps, store_statistics, typical_body
 from poseglot.data.store import Indices, PackedStore
 from poseglot.skeletons.clip import seen_joints
+from poseglot.skeletons.coordinates import CoordinateSummary, bone_excess, measure_clip, summarize
+from poseglot.skeletons.visibility import centre_coverage, seen_mask
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,12 @@ _MIN_PIXEL_RANGE = 20.0
 _MIN_TRAIN, _MIN_TEST = 5, 100
 _MAX_IMBALANCE = 4  # the ratio of the largest class to the smallest
 _MAX_NAMES = 5
+# How many bodies people travel, and in what share of the clips, before it is locomotion. NW-UCLA, with people who walk to things: 1.
+_MAX_TRAVEL, _MAX_TRAVELLERS = 2, 0.05
+# The centre joint is seldom seen below this share of the frames.
+_MIN_CENTRE_SEEN = 0.5
+# Bones that are longer than this, by `bone_excess`, are no bones: 1.1 to 1.3 in sets that are right.
+_MAX_BONE_EXCESS = 1.45
 
 
 def check_clips(store: PackedStore) -> list[Finding]:
@@ -180,6 +189,29 @@ def _locate_jump(store: PackedStore, index: int, person: int) -> tuple[int, str]
     return int(frame) + 1, store.layout.joints[joint]
 
 
+def coordinate_summary(store: PackedStore, indices: Indices, *, sample: int = 200) -> CoordinateSummary | None:
+    """Return what the coordinates of a store's clips are like, from at most `sample` of them."""
+    chosen = indices[np.unique(np.linspace(0, len(indices) - 1, min(sample, len(indices))).astype(int))]
+    return summarize(
+        measure_clip(store[index].joints, store.layout, has_scores=store.info.has_scores) for index in chosen.tolist()
+    )
+
+
+def check_centre(store: PackedStore, indices: Indices, *, sample: int = 500) -> list[str]:
+    """Return a warning if the centre joint of a store's clips is seldom seen, from at most `sample` of them."""
+    if not store.info.has_scores:
+        return []
+    chosen = indices[np.unique(np.linspace(0, len(indices) - 1, min(sample, len(indices))).astype(int))]
+    shares = [centre_coverage(store[index].joints, store.layout, has_scores=True) for index in chosen.tolist()]
+    share = float(np.mean(shares)) if shares else 1.0
+    if share >= _MIN_CENTRE_SEEN:
+        return []
+    return [
+        f"the centre joint ({store.layout.centre}) has a score above 0 in {share:.0%} of the frames, so clips are centred on few frames or "
+        "on other joints. If a score of 0 means an inferred joint here, prepare the coordinates alone: --columns 1-3."
+    ]
+
+
 def check_set(store: PackedStore, *, sample: int = 2000) -> list[str]:
     """Return warnings about the units and scores of a store, from at most `sample` frames spread evenly over it."""
     rows = np.asarray(store.joints[np.unique(np.linspace(0, len(store.joints) - 1, sample).astype(int))], dtype=np.float32)
@@ -202,7 +234,58 @@ def check_set(store: PackedStore, *, sample: int = 2000) -> list[str]:
             f"a person measures {body:,.4g} units from corner to corner, and the pipeline metric uses coordinates as they are. In metres "
             "it would be about 2. Convert millimetres or centimetres, and prepare the data again."
         )
-    return warnings
+    return warnings + check_joint_order(store)
+
+
+def choose_pipeline(store: PackedStore, *, sample: int = 200) -> tuple[str, str]:
+    """Return the pipeline that fits a user's own clips, and why it is another than their number of dimensions suggests, or "".
+
+    `metric` uses coordinates as they are. Where people walk about they would hardly repeat, and in other units than metres they are too
+    large; `image` fits the box around a clip.
+    """
+    if store.info.pipeline != "metric":
+        return store.info.pipeline, ""
+    body = typical_body(store)
+    if not _MIN_METRES <= body <= _MAX_METRES:
+        return "image", f"a person measures {body:,.4g} units, so coordinates are not metres"
+    indices = np.unique(np.linspace(0, len(store) - 1, min(sample, len(store))).astype(int)).tolist()
+    share = float(np.mean([_travel(store, index) > _MAX_TRAVEL * body for index in indices]))
+    if share > _MAX_TRAVELLERS:
+        return "image", f"in {share:.0%} of the clips somebody travels further than {_MAX_TRAVEL} bodies"
+    return "metric", ""
+
+
+def _travel(store: PackedStore, index: int) -> float:
+    """Return the diagonal of the box around the places of a clip's first person."""
+    joints = store[index].joints[0]
+    seen = seen_mask(joints, has_scores=store.info.has_scores)
+    there = seen.any(axis=1)
+    position, seen = joints[there, :, : joints.shape[-1] - store.info.has_scores], seen[there]
+    if not len(position):
+        return 0.0
+    places = (position * seen[..., None]).sum(axis=1) / seen.sum(axis=1, keepdims=True)
+    return float(np.linalg.norm(places.max(axis=0) - places.min(axis=0)))
+
+
+def check_joint_order(store: PackedStore, *, sample: int = 50) -> list[str]:
+    """Return a warning if the bodies of a store cannot be, from at most `sample` clips: their joints are in another order."""
+    excess, worst = [], Counter[tuple[str, str]]()
+    for index in np.unique(np.linspace(0, len(store) - 1, min(sample, len(store))).astype(int)).tolist():
+        joints = store[index].joints[0]
+        position = joints[..., : joints.shape[-1] - store.info.has_scores].astype(np.float64)
+        seen = seen_mask(joints, has_scores=store.info.has_scores) & position.any(axis=-1)
+        factor, bones = bone_excess(position[seen.any(axis=1)], store.layout, seen=seen[seen.any(axis=1)])
+        if factor > 0:
+            excess.append(factor)
+            worst.update(bones)
+    if not excess or float(np.median(excess)) < _MAX_BONE_EXCESS:
+        return []
+    named = ", ".join(f"{child} to {parent}" for (child, parent), _ in worst.most_common(3))
+    return [
+        f"bodies look impossible: their bones are {np.median(excess):.1f} times as long as the shortest tree between the joints (about 1.2 "
+        f"for people), most of all {named}. The joints are probably in another order than those of layout {store.layout.name}: give it "
+        "with --joints."
+    ]
 
 
 def check_subsets(store: PackedStore, train: Indices, test: Indices, *, balanced: bool = False) -> list[str]:
@@ -225,7 +308,9 @@ def check_subsets(store: PackedStore, train: Indices, test: Indices, *, balanced
         warnings.append(f"{_classes(classes, empty)} no clip at all.")
     if len(few := np.flatnonzero((trained > 0) & (trained < _MIN_TRAIN))):
         warnings.append(f"{_classes(classes, few)} fewer than {_MIN_TRAIN} training clips; the result on so few is chance.")
-    if len(untested := np.flatnonzero((trained > 0) & (tested == 0))):
+    if not len(test):
+        warnings.append("there is no test set, so no accuracy is measured.")
+    elif len(untested := np.flatnonzero((trained > 0) & (tested == 0))):
         warnings.append(f"{_classes(classes, untested)} no test clip, so their accuracy cannot be measured.")
     if (trained > 0).sum() == 1:
         warnings.append("only one class has training clips; a recognizer needs at least two.")
@@ -239,7 +324,7 @@ def check_subsets(store: PackedStore, train: Indices, test: Indices, *, balanced
         margin = 100 * 1.96 * math.sqrt(0.1 * 0.9 / len(test))
         warnings.append(
             f"{len(test)} test clips measure an accuracy of 90 % to within about {margin:.0f} points. Cross-validation tests every clip "
-            "once: --data.folds 5 --data.fold 1 ... 5 (of the training set)."
+            "once: `poseglot cross-validate --folds 5` (of the training set)."
         )
     subjects = [{int(subject) for subject in store.clips["subject"][indices]} - {0} for indices in (train, test)]
     both = subjects[0] & subjects[1]

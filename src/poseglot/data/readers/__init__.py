@@ -10,6 +10,7 @@ import importlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,6 +28,8 @@ from poseglot.data.readers.formats import (
     register_reader,
     set_formats,
 )
+from poseglot.data.readers.joint_names import named_layout
+from poseglot.data.readers.reading import Reading, as_columns, reading_of
 from poseglot.data.readers.selection import select_joints, warn_of_unseen_centre
 from poseglot.data.store import is_store
 from poseglot.errors import FileError, NotFoundError, PoseglotError, SettingError
@@ -53,9 +56,10 @@ def read_clip(
     num_dims: int | None = None,
     dim_order: str | None = None,
     skip: int = 0,
-    columns: Sequence[int] | None = None,
+    columns: Sequence[int] | str | None = None,
     scale: float = 1.0,
     variable: str | None = None,
+    format: str | None = None,
 ) -> Clip:
     """Read one clip from a file, or from a folder with a file for each frame. The format is recognized by content.
 
@@ -67,9 +71,10 @@ def read_clip(
         num_dims: 2 or 3 coordinates, of poses that have both. By default all that the file has.
         dim_order: The axes of an array, such as `v,c,t`.
         skip: How many numbers at the beginning of a table row are not joints.
-        columns: Which of a joint's numbers are read, counted from 1.
+        columns: Which of a joint's numbers are read, counted from 1: (1, 2, 3) or `1-3`.
         scale: Factor on all coordinates.
         variable: The variable of a MATLAB file.
+        format: The format, where content must not decide.
 
     Returns:
         A clip whose joints are (M, T, V, C) in the coordinates of the file, with scores behind them if it has any.
@@ -77,6 +82,7 @@ def read_clip(
     Raises:
         FileError: There is no such file, or it has a format that is not read.
         InputError: It is not a valid clip.
+        SettingError: An argument is not valid.
     """
     options = ReadOptions(
         layout=None if layout is None else as_layout(layout),
@@ -85,21 +91,64 @@ def read_clip(
         num_dims=num_dims,
         dim_order=dim_order,
         skip=skip,
-        columns=None if columns is None else tuple(columns),
+        columns=None if columns is None else as_columns(columns),
         scale=scale,
         variable=variable,
     )
-    recording = read_recording(path, options)
+    recording = read_recording(path, options, format)
     warn_of_unseen_centre(recording.clip, options.layout or recording.layout, str(path))
     return recording.clip
 
 
-def read_recording(path: str | Path, options: ReadOptions | None = None) -> Recording:
+def read_recording(path: str | Path, options: ReadOptions | None = None, format: str | None = None) -> Recording:
     """Read one clip, with what its file says about its joints. Arguments and errors as in `read_clip`."""
     options = options or ReadOptions()
     file = ClipFile(path)
-    reader = READERS[recognize(file)]
+    reader = READERS[recognize(file) if format is None else format]
     return select_joints(reader.read(file, options), options, origin=file.origin)
+
+
+def read_as_trained(
+    path: str | Path, reading: Reading, wanted: Layout, *, layout: Layout | None = None, has_scores: bool
+) -> tuple[Clip, Layout | None]:
+    """Read a clip for a recognizer, as its training clips were read.
+
+    Args:
+        path: The file or folder.
+        reading: How those were read, and what is said otherwise.
+        wanted: The recognizer's layout.
+        layout: The layout of the file's joints, if it is not the recognizer's and the format does not say it.
+        has_scores: Whether the recognizer takes scores.
+
+    Returns:
+        The clip, and its layout if that is not the recognizer's. Joints with names of their own get a layout of these names.
+
+    Raises:
+        PoseglotError: As `read_clip`.
+    """
+    file = ClipFile(path)
+    format, options = reading.of(file)
+    options, reader = replace(options, has_scores=has_scores), READERS[format or recognize(file)]
+    if layout is None and reader.says_layout:
+        found = select_joints(reader.read(file, options), options, origin=file.origin)
+        count = found.clip.joints.shape[2]
+        if found.layout is not None:
+            # NW-UCLA's JSON is also written with other joints: a number that fits the recognizer is taken for its own.
+            is_own = file.ending == ".skeleton" or count != len(wanted)
+            return found.clip, found.layout if is_own and count == len(found.layout) else None
+    options = replace(options, layout=layout or wanted)
+    try:
+        found = select_joints(reader.read(file, options), options, origin=file.origin)
+    except ClipError as error:
+        if layout is not None or error.kind != "joint count":
+            raise
+        options = replace(options, layout=None)
+        found = select_joints(reader.read(file, options), options, origin=file.origin)
+        if not found.joint_names:
+            raise
+        layout = named_layout(found.joint_names, name=file.ending.removeprefix("."))
+    warn_of_unseen_centre(found.clip, layout or wanted, file.origin)
+    return found.clip, layout
 
 
 def recognize(file: ClipFile) -> str:
@@ -274,7 +323,7 @@ def open_source(
     layout: Layout | None = None,
     name: str,
     classes: Sequence[str] | None = None,
-    test_subjects: Sequence[int] | None = None,
+    test_subjects: Sequence[int | str] | None = None,
     **options: Any,
 ) -> Source:
     """Open a data set without reading its clips.
@@ -325,6 +374,7 @@ __all__ = [
     "VIDEOS",
     "ClipFile",
     "ReadOptions",
+    "Reading",
     "Recording",
     "Source",
     "clip_files",
@@ -333,8 +383,10 @@ __all__ = [
     "is_video",
     "layout_of",
     "open_source",
+    "read_as_trained",
     "read_clip",
     "read_recording",
+    "reading_of",
     "recognize",
     "register_reader",
     "set_formats",

@@ -6,7 +6,7 @@ The order of the dimensions is given, or is the one order that fits (`dim_order.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,19 @@ import numpy.typing as npt
 
 from poseglot.data.manifest import clip_joints, spread
 from poseglot.data.quality.issues import ClipError
-from poseglot.data.readers.dim_order import NATIVE, DimOrder, arrange, find_order, without_skipped
+from poseglot.data.readers.dim_order import NATIVE, DimOrder, arrange, find_order, select_columns, without_skipped
 from poseglot.data.readers.folder import folder_source, list_folder
 from poseglot.data.readers.formats import ClipFile, ReadOptions, Recording, Source
+from poseglot.data.readers.joint_names import joints_by_name
 from poseglot.data.readers.matlab import load_variable
-from poseglot.data.readers.number_table import is_number_table, joint_columns, parse_numbers
-from poseglot.data.readers.selection import joints_by_name
+from poseglot.data.readers.number_table import axis_columns, is_number_table, joint_columns, parse_numbers
+from poseglot.data.readers.pose_arrays import recognizes_movenet
 from poseglot.errors import PoseglotError, SettingError
 from poseglot.files import load_array
 from poseglot.skeletons.clip import Clip, Joints
 from poseglot.skeletons.layout import Layout
 
+_AXES = ("x", "y", "z", "score")
 _ENDINGS = {"npy": (".npy",), "mat": (".mat",), "txt": (".txt", ".csv", ".tsv", ".dat")}
 
 
@@ -35,17 +37,21 @@ class Loaded:
     """The array of a file.
 
     Attributes:
-        array: As it lies in the file; (T, V, C) if its columns were found by name.
+        array: As it lies in the file; (T, V, C) if its joints were found by name.
         named: Whether they were.
+        axes: What the numbers of a joint are (x, y, z, score), if a header says it; the last dimension has them in this order.
     """
 
     array: npt.NDArray[Any]
     named: bool = False
+    axes: tuple[str, ...] = ()
 
 
 def recognizes(file: ClipFile) -> bool:
     """Tell whether the file is an array or a table of numbers, or text in UTF-16, which is refused by name."""
-    return file.ending in (".npy", ".mat") or b"\0" in file.head[:200] or is_number_table(file.lines)
+    if file.ending == ".npy":
+        return not recognizes_movenet(file)
+    return file.ending == ".mat" or b"\0" in file.head[:200] or is_number_table(file.lines)
 
 
 def read(file: ClipFile, options: ReadOptions) -> Recording:
@@ -58,7 +64,7 @@ def read(file: ClipFile, options: ReadOptions) -> Recording:
     kind = next(kind for kind, endings in _ENDINGS.items() if file.ending in endings)
     order = DimOrder(options.dim_order, options.skip, options.columns)
     has_scores = bool(options.has_scores)
-    loaded = load_file(file.path, kind=kind, variable=options.variable, layout=options.layout)
+    loaded = load_file(file.path, kind=kind, variable=options.variable, layout=options.layout, skip=options.skip)
     joints = _joints(loaded, order, joint_count=options.count, has_scores=has_scores, origin=file.origin)
     return Recording(Clip(joints, name=file.path.stem, has_scores=has_scores))
 
@@ -70,7 +76,7 @@ def read_source(
     name: str,
     layout: Layout,
     classes: Sequence[str] | None = None,
-    test_subjects: Sequence[int] | None = None,
+    test_subjects: Sequence[int | str] | None = None,
     has_scores: bool = False,
     names: str | None = None,
     dim_order: str | None = None,
@@ -100,7 +106,7 @@ def read_source(
         PoseglotError: As in `list_folder` and `folder_source`, or no file holds joints.
     """
     listing = list_folder(sources[0], _ENDINGS[kind], names=names)
-    load = partial(load_file, kind=kind, variable=variable, layout=layout)
+    load = partial(load_file, kind=kind, variable=variable, layout=layout, skip=skip)
     order: DimOrder | None = DimOrder(dim_order, skip, None if columns is None else tuple(columns))
     if order is not None and dim_order is None:
         order = _common_order([Path(entry.origin) for entry in listing.entries], load, order, layout, has_scores)
@@ -123,8 +129,8 @@ def read_source(
     )
 
 
-def load_file(path: Path, *, kind: str, variable: str | None = None, layout: Layout | None = None) -> Loaded:
-    """Load the array in a file.
+def load_file(path: Path, *, kind: str, variable: str | None = None, layout: Layout | None = None, skip: int = 0) -> Loaded:
+    """Load the array in a file. `skip` columns in front are not looked at for names of joints and axes, but stay in the array.
 
     Raises:
         FileError: There is no such file, or it is damaged.
@@ -135,13 +141,17 @@ def load_file(path: Path, *, kind: str, variable: str | None = None, layout: Lay
     if kind == "mat":
         return Loaded(load_variable(path, variable))
     table = parse_numbers(ClipFile(path).text, origin=str(path))
-    named = joint_columns(table.names)
-    return Loaded(_by_name(table.rows, named, layout, str(path)), True) if named else Loaded(table.rows)
+    names = table.names[skip:]
+    if named := joint_columns(names):
+        return _by_name(table.rows[:, skip:], named, layout, str(path))
+    if axes := axis_columns(names):
+        ordered = tuple(axis for axis in _AXES if axis in axes)
+        rows = table.rows[:, skip:][:, [axes[axis] for axis in ordered]]
+        return Loaded(np.concatenate([table.rows[:, :skip], rows], axis=1), axes=ordered)
+    return Loaded(table.rows)
 
 
-def _by_name(
-    rows: npt.NDArray[np.float64], named: dict[str, dict[str, int]], layout: Layout | None, origin: str
-) -> npt.NDArray[np.float64]:
+def _by_name(rows: npt.NDArray[np.float64], named: dict[str, dict[str, int]], layout: Layout | None, origin: str) -> Loaded:
     """Return the named columns as (T, V, C), in the order of the layout or, without one, of the header."""
     joints = list(named)
     if layout is not None:
@@ -161,8 +171,8 @@ def _by_name(
                     f"{origin}: its header names no {', '.join(missing)} of layout {layout.name}; it has {', '.join(joints)}.",
                 )
             joints = [joints[found[joint]] for joint in layout.joints]
-    axes = [axis for axis in ("x", "y", "z", "score") if all(axis in named[joint] for joint in joints)]
-    return np.stack([rows[:, [named[joint][axis] for axis in axes]] for joint in joints], axis=1)
+    axes = tuple(axis for axis in _AXES if all(axis in named[joint] for joint in joints))
+    return Loaded(np.stack([rows[:, [named[joint][axis] for axis in axes]] for joint in joints], axis=1), True, axes)
 
 
 def _common_order(paths: Sequence[Path], load: Any, order: DimOrder, layout: Layout, has_scores: bool) -> DimOrder | None:
@@ -177,11 +187,11 @@ def _common_order(paths: Sequence[Path], load: Any, order: DimOrder, layout: Lay
             loaded: Loaded = load(path)
         except PoseglotError:
             continue  # becomes an issue of the file when it is read
-        if not loaded.named:
+        if not loaded.axes:
             shapes.append(without_skipped(loaded.array.shape, order.skip))
             first = first or path
-    if first is None:
-        return None
+    if first is None:  # headers say what is what
+        return order
     try:
         found = find_order(shapes, order, joint_count=len(layout), has_scores=has_scores, origin=str(first))
     except ClipError as error:
@@ -193,10 +203,16 @@ def _common_order(paths: Sequence[Path], load: Any, order: DimOrder, layout: Lay
 
 
 def _joints(loaded: Loaded, order: DimOrder | None, *, joint_count: int | None, has_scores: bool, origin: str) -> Joints:
-    array = loaded.array
+    array, columns = loaded.array, None if order is None else order.columns
+    if columns is None and "score" in loaded.axes and not has_scores:  # a score that nobody asked for
+        columns = tuple(range(1, len(loaded.axes)))
+        order = replace(order or DimOrder(), columns=columns)
+    if loaded.axes and has_scores and columns is None and "score" not in loaded.axes:
+        raise ClipError("malformed", f"{origin}: its header names no score of a joint. Read it without scores.")
+    if loaded.axes and not loaded.named and (order is None or order.order is None):  # a row for each joint
+        order = replace(order or DimOrder(), order="tv,c")
     if loaded.named:
-        if array.shape[-1] == 3 + (not has_scores) and not has_scores:
-            array = array[..., :3]  # a score that nobody asked for
+        array = select_columns(array, columns, origin)
     elif order is not None:
         try:
             array = arrange(array, order, joint_count=joint_count, has_scores=has_scores, origin=origin)

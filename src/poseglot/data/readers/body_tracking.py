@@ -16,8 +16,8 @@ import numpy as np
 
 from poseglot.data.quality.issues import ClipError
 from poseglot.data.readers.formats import ClipFile, ReadOptions, Recording
+from poseglot.data.readers.joint_names import joints_by_name
 from poseglot.data.readers.people import Person, in_order, recording_of
-from poseglot.data.readers.selection import joints_by_name
 from poseglot.skeletons.layout import load_layout
 
 _ARM = ("clavicle", "shoulder", "elbow", "wrist", "hand", "hand_tip", "thumb")

@@ -64,8 +64,12 @@ def _people(people: Any, origin: str) -> Iterator[tuple[Any, Person]]:
     for number, person in enumerate(people):
         if not isinstance(person, dict) or "image_id" not in person or not isinstance(person.get("keypoints"), list):
             raise ClipError("malformed", f"{origin}, person {number}: expected `image_id` and `keypoints`.")
+        if not isinstance(person["image_id"], (int, str)):
+            raise ClipError("malformed", f"{origin}, person {number}: `image_id` is neither a number nor a name.")
         identity = next((person[key] for key in _IDENTITY if person.get(key) is not None), None)
         identity = (identity[0] if identity else None) if isinstance(identity, list) else identity
+        if not isinstance(identity, (int, float, str, type(None))):
+            raise ClipError("malformed", f"{origin}, person {number}: its identity is neither a number nor a name.")
         if person["keypoints"]:
             yield person["image_id"], Person(triples(person["keypoints"], f"{origin}, person {number}"), identity)
 

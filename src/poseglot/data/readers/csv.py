@@ -91,7 +91,7 @@ def read_source(
     name: str,
     layout: Layout,
     classes: Sequence[str] | None = None,
-    test_subjects: Sequence[int] | None = None,
+    test_subjects: Sequence[int | str] | None = None,
 ) -> Source:
     """Open the clips of one or more files.
 
@@ -339,9 +339,9 @@ def _joints(rows: _Rows, form: _Form, indices: Mapping[str, int] | None, joint_c
 
 def _whole_numbers(cells: Sequence[str], lines: Sequence[int], origin: str) -> npt.NDArray[np.int64]:
     try:
-        return np.fromiter(map(int, cells), dtype=np.int64, count=len(cells))
+        return np.fromiter(map(_whole_number, cells), dtype=np.int64, count=len(cells))
     except (ValueError, OverflowError) as error:
-        line, cell = _first_that_fails(lambda cell: np.int64(int(cell)), cells, lines)
+        line, cell = _first_that_fails(lambda cell: np.int64(_whole_number(cell)), cells, lines)
         message = f"{origin}, line {line}: frame {cell!r} is not a whole number of at most 64 bits."
         raise ClipError("malformed", message) from error
 
@@ -370,9 +370,11 @@ def _numbers(
     if decimal_comma and any("," in cell for cell in cells):
         cells = [cell.replace(",", ".") if cell.count(",") == 1 and "." not in cell else cell for cell in cells]
     try:
+        if any("_" in cell for cell in set(cells)):  # Python reads 1_0 as 10
+            raise ValueError
         values = np.fromiter(map(float, cells), dtype=np.float64, count=len(cells))
     except ValueError as error:
-        line, cell = _first_that_fails(float, cells, lines)
+        line, cell = _first_that_fails(_decimal_number, cells, lines)
         raise ClipError("malformed", f"{origin}, line {line}: {column} {cell!r} is not a number.") from error
     with np.errstate(over="ignore"):
         short = values.astype(np.float32)
@@ -383,6 +385,18 @@ def _numbers(
             f"{origin}, line {lines[bad[0]]}: {column} {cells[bad[0]]!r}. Leave out the rows of joints that were not seen.",
         )
     return short
+
+
+def _whole_number(cell: str) -> int:
+    if "_" in cell:  # Python reads 3_0 as 30
+        raise ValueError(cell)
+    return int(cell)
+
+
+def _decimal_number(cell: str) -> float:
+    if "_" in cell:
+        raise ValueError(cell)
+    return float(cell)
 
 
 def _first_that_fails(convert: Callable[[str], object], cells: Sequence[str], lines: Sequence[int]) -> tuple[int, str]:

@@ -95,7 +95,7 @@ def arrange(
     letters = order.order
     if letters is None:
         if joint_count is None:
-            return _columns(array, order, origin)
+            return select_columns(array, order.columns, origin)
         letters = find_order([array.shape], order, joint_count=joint_count, has_scores=has_scores, origin=origin)
     sizes = _sizes(letters, array.shape, joint_count, order.channel_counts(has_scores))
     if sizes is None:
@@ -106,7 +106,8 @@ def arrange(
         )
     plain = letters.replace(",", "")
     whole = array.reshape([sizes[letter] for letter in plain])
-    return _columns(whole.transpose([plain.index(letter) for letter in ("mtvc" if "m" in plain else "tvc")]), order, origin)
+    whole = whole.transpose([plain.index(letter) for letter in ("mtvc" if "m" in plain else "tvc")])
+    return select_columns(whole, order.columns, origin)
 
 
 def find_order(shapes: Iterable[tuple[int, ...]], order: DimOrder, *, joint_count: int, has_scores: bool, origin: str) -> str:
@@ -176,14 +177,19 @@ def _is_likely(letters: str, shape: Sequence[int], joint_count: int, channel_cou
     return sizes is not None and 0 not in sizes.values() and least <= sizes.get("m", least) <= _MAX_PERSONS
 
 
-def _columns(array: npt.NDArray[np.generic], order: DimOrder, origin: str) -> npt.NDArray[np.generic]:
-    if order.columns is None:
+def select_columns(array: npt.NDArray[np.generic], columns: tuple[int, ...] | None, origin: str) -> npt.NDArray[np.generic]:
+    """Return the chosen numbers of every joint, counted from 1, of an array whose last dimension they are; None takes all.
+
+    Raises:
+        ClipError: A joint has fewer numbers.
+    """
+    if columns is None:
         return array
-    if max(order.columns) > array.shape[-1]:
+    if max(columns) > array.shape[-1]:
         raise ClipError(
-            "malformed", f"{origin}: a joint has {array.shape[-1]} numbers, but column {max(order.columns)} is asked for."
+            "malformed", f"{origin}: a joint has {array.shape[-1]} numbers, but column {max(columns)} is asked for."
         )
-    return array[..., [column - 1 for column in order.columns]]
+    return array[..., [column - 1 for column in columns]]
 
 
 def _without_first(array: npt.NDArray[np.generic], skip: int, origin: str) -> npt.NDArray[np.generic]:

@@ -122,15 +122,17 @@ def show_fields(fields: Mapping[str, str]) -> str:
 
 
 def numbered(cells: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
-    """Return the cells with numbers in place of named people, cameras and setups: from 1 on, in the order of the alphabet.
+    """Return the cells with numbers in place of named cameras and setups: from 1 on, in the order of the alphabet.
 
-    Numbers with leading zeros ("03") count as numbers.
+    Numbers with leading zeros ("03") count as numbers. People keep their names; a person 0 would be nobody, so they are counted from 1.
     """
     listed = [dict(each) for each in cells]
     for field in _NUMBERED:
         values = {each[field] for each in listed if each.get(field)}
         if all(value.isascii() and value.isdigit() and (int(value) > 0 or field != "subject") for value in values):
             number = {value: str(int(value)) for value in values}
+        elif field == "subject" and not all(value.isascii() and value.isdigit() for value in values):
+            continue
         else:
             number = {value: str(index) for index, value in enumerate(sorted(values), start=1)}
         for each in listed:
@@ -210,7 +212,7 @@ def folder_source(
     name: str,
     layout: Layout,
     classes: Sequence[str] | None,
-    test_subjects: Sequence[int] | None,
+    test_subjects: Sequence[int | str] | None,
     has_scores: bool = False,
     described: Mapping[str, Any] | None = None,
 ) -> Source:
@@ -257,7 +259,7 @@ def read_source(
     name: str,
     layout: Layout | None = None,
     classes: Sequence[str] | None = None,
-    test_subjects: Sequence[int] | None = None,
+    test_subjects: Sequence[int | str] | None = None,
     names: str | None = None,
     **options: Any,
 ) -> Source:

@@ -24,7 +24,7 @@ from typing import Any
 from poseglot.data.benchmarks import Benchmark
 from poseglot.data.quality.issues import ClipError, ClipIssue
 from poseglot.errors import FileError, SettingError
-from poseglot.files import decode_text
+from poseglot.files import as_path, decode_text
 from poseglot.registry import Registry
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import Layout
@@ -65,6 +65,17 @@ class ReadOptions:
     variable: str | None = None
 
     def __post_init__(self) -> None:
+        for name in ("joint_count", "num_dims", "skip"):
+            value = getattr(self, name)
+            if not (type(value) is int and value >= 0) and (value is not None or name == "skip"):
+                raise SettingError(f"{name} is a whole number from 0 on, not {value!r}.")
+        if self.num_dims not in (None, 2, 3):
+            raise SettingError(f"num_dims is 2 or 3, not {self.num_dims}.")
+        for name in ("dim_order", "variable"):
+            if not isinstance(value := getattr(self, name), (str, type(None))):
+                raise SettingError(f"{name} is text, such as v,c,t, not {value!r}.")
+        if isinstance(self.scale, bool) or not isinstance(self.scale, (int, float)):
+            raise SettingError(f"the scale is a number, not {self.scale!r}.")
         if not (math.isfinite(self.scale) and self.scale > 0):
             raise SettingError(f"the scale is a finite number above 0, not {self.scale!r}; 0.001 makes metres of millimetres.")
 
@@ -111,7 +122,7 @@ class ClipFile:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = as_path(path)
 
     @property
     def origin(self) -> str:

@@ -1,7 +1,8 @@
 """Tables of numbers in text: one row per frame, or one per joint of each frame.
 
 Between the numbers stand semicolons, tabs, blanks or commas. Where commas are not the separator they are decimal commas. `#` begins a
-comment. A header may name the columns (`head_x head_y head_z ...`); joints are then found by name.
+comment. A header may name the columns (`head_x head_y head_z ...`), also in a comment; joints and axes are then found by name. A first
+row 0, 1, 2, ... is a header of pandas.
 """
 
 from __future__ import annotations
@@ -59,6 +60,12 @@ _OTHER = {
 }
 
 
+# A row 0, 1, 2, ... of at least so many numbers is no frame.
+_COUNTED = 6
+# Numbers from which on their signs and lengths say something.
+_MANY = 16
+
+
 @dataclass(frozen=True, eq=False)
 class NumberTable:
     """A table: its rows (float64), and the names of its columns if it has a header of as many cells."""
@@ -82,14 +89,24 @@ def parse_numbers(text: str, *, origin: str) -> NumberTable:
     Raises:
         ClipError: There are no numbers, a cell is not one (the message names line and cell), or rows differ in length.
     """
-    lines = [
-        (number, _COMMENT.sub("", line).strip()) for number, line in enumerate(text.lstrip("\ufeff").splitlines(), start=1)
-    ]
-    lines = [(number, line) for number, line in lines if line]
-    header, data = _split_header(lines, origin)
+    written = text.lstrip("\ufeff").splitlines()
+    lines = [(number, _COMMENT.sub("", line).strip(" \r\n")) for number, line in enumerate(written, start=1)]
+    lines = [(number, line) for number, line in lines if line.strip()]
+    header, data = _split_header(lines)
     if not data:
         raise ClipError("empty", f"{origin}: there are no numbers in it.")
     separator, decimal_comma = _separator([line for _, line in data], origin)
+    if separator == "," and (doubtful := _decimal_commas_among_commas([line for _, line in data])):
+        raise ClipError(
+            "malformed",
+            f"{origin}: {doubtful!r} looks like numbers with decimal commas, separated by commas. Separate the numbers by semicolons, or "
+            "write decimal points.",
+        )
+    has_index = False
+    if not header and len(data) > 1 and (counted := _pandas_header([_cells(line, separator) for _, line in data])):
+        has_index, data = counted == "index", data[1:]
+    if not header:  # numpy writes headers as comments
+        header = next((line.strip().lstrip("# ") for line in reversed(written[: data[0][0] - 1]) if "#" in line), "")
     rows: list[list[float]] = []
     for number, line in data:
         cells = _cells(line, separator)
@@ -99,13 +116,45 @@ def parse_numbers(text: str, *, origin: str) -> NumberTable:
                 "malformed", f"{origin}, line {number}: {len(row)} numbers, but the lines before have {len(rows[0])}."
             )
         rows.append(row)
-    names = tuple(_cells(header, separator)) if header else ()
+    array = np.array(rows)
+    if has_index:
+        return NumberTable(array[:, 1:])
+    names = _names(header, separator, len(rows[0])) if header else ()
     if len(names) != len(rows[0]):
+        if joint_columns(names) or _is_of_axes(names):
+            raise ClipError(
+                "malformed",
+                f"{origin}: its header names {len(names)} columns ({', '.join(names[:3])}, ...), but the rows have {len(rows[0])} numbers.",
+            )
         names = ()
-    return NumberTable(np.array(rows), tuple(name.strip("\"' ") for name in names))
+    return NumberTable(array, names)
 
 
-def _split_header(lines: Sequence[tuple[int, str]], origin: str) -> tuple[str, Sequence[tuple[int, str]]]:
+def _names(header: str, separator: str | None, width: int) -> tuple[str, ...]:
+    """Return the names of a header; it may have blanks in them where the rows have another separator."""
+    forms = [[cell.strip() for cell in header.rstrip(separator).split(separator)]] if separator else []
+    forms += [_cells(header, separator), header.split(), re.split(r"[;,\t]", header)]
+    found = [tuple(name.strip("\"' ") for name in form) for form in forms]
+    return next((names for names in found if len(names) == width), max(found, key=lambda names: len(joint_columns(names))))
+
+
+def _pandas_header(rows: Sequence[Sequence[str]]) -> str:
+    """Tell whether a table begins with the header 0, 1, 2, ... of pandas: `columns`, `index` (with a column of row numbers), or ""."""
+    first = [cell.strip("\"' ") for cell in rows[0]]
+    kind = "index" if first and not first[0] else "columns"
+    counted = first[kind == "index" :]
+    if counted != [str(number) for number in range(len(counted))] or not counted:
+        return ""
+    if kind == "index" or len(counted) >= _COUNTED:
+        return kind
+    return kind if not any(all(cell.strip().lstrip("+-").isdigit() for cell in row) for row in rows[1:]) else ""
+
+
+def _is_of_axes(names: Sequence[str]) -> bool:
+    return bool(axis_columns(names))
+
+
+def _split_header(lines: Sequence[tuple[int, str]]) -> tuple[str, Sequence[tuple[int, str]]]:
     """Return the last header line and the lines of data. A line without any number or missing value is a header."""
     header = ""
     for index, (_, line) in enumerate(lines):
@@ -141,6 +190,20 @@ def _separator(lines: Sequence[str], origin: str) -> tuple[str | None, bool]:
             f"{origin}: {words[0]!r} may be two numbers or one with a decimal comma. Separate the numbers by semicolons.",
         )
     return None, True
+
+
+def _decimal_commas_among_commas(lines: Sequence[str]) -> str:
+    """Return the beginning of a line of whole numbers that must be pieces of numbers with decimal commas (`0,05,-0,7`), or ""."""
+    if any("." in line or re.search(r"[^\d,+\-\s]", line) for line in lines):
+        return ""
+    rows = [[cell.strip() for cell in line.strip().rstrip(",").split(",")] for line in lines]
+    for line, row in zip(lines, rows, strict=True):
+        if len(row) > 1 and any(re.fullmatch(r"[+-]?0\d+|-0", cell) for cell in row):
+            return line[:40]
+    whole, fraction = ([cell for row in rows for cell in row[start::2]] for start in (0, 1))
+    even = all(len(row) % 2 == 0 for row in rows)
+    signed = any(cell.startswith("-") for cell in whole) and not any(cell[:1] in "+-" for cell in fraction)
+    return lines[0][:40] if even and signed and len(fraction) >= _MANY and len({*map(len, fraction)}) == 1 else ""
 
 
 def _cells(line: str, separator: str | None) -> list[str]:
@@ -183,6 +246,14 @@ def joint_columns(names: Sequence[str]) -> dict[str, dict[str, int]]:
     return whole if whole and 2 * covered >= len(names) - others else {}
 
 
+def axis_columns(names: Sequence[str]) -> dict[str, int]:
+    """Return axis (x, y, z, score) -> column of a header that names axes alone, beside frame and time; else nothing."""
+    plain = [name.strip().lower() for name in names]
+    found = {_AXES[name]: column for column, name in enumerate(plain) if name in _AXES and name not in ("v", "c", "s")}
+    others = [name for name in plain if name not in _AXES and name not in _OTHER]
+    return found if {"x", "y"} <= set(found) and not others and len(found) == sum(name in _AXES for name in plain) else {}
+
+
 def _joint_axis(name: str) -> tuple[str, str]:
     """Split a column's name into joint and axis; the axis is empty if there is none."""
     name = name.strip()
@@ -192,7 +263,8 @@ def _joint_axis(name: str) -> tuple[str, str]:
         match = re.fullmatch(form, name)
         if match and match["axis"].lower() in _AXES:
             return match["joint"], _AXES[match["axis"].lower()]
-    if match := re.fullmatch(r"(?P<axis>[xyzcvs])(?P<joint>\d+)", name, re.IGNORECASE):
+    match = re.fullmatch(r"(?P<axis>[A-Za-z]+?)(?P<joint>\d+)", name)
+    if match and match["axis"].lower() in _AXES:
         return match["joint"], _AXES[match["axis"].lower()]
     if match := re.fullmatch(r"(?P<joint>.*[a-z0-9])(?P<axis>[XYZ])", name):
         return match["joint"], match["axis"].lower()

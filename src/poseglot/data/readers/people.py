@@ -68,6 +68,12 @@ def recording_of(
     if known is not None and len(known) < count:
         count = len(known)
     found = [[(person.identity, _finite(person.joints[:count])) for person in people] for people in frames]
+    if not any(joints.any() for people in found for _, joints in people) and any(
+        not np.isfinite(person.joints).all() for people in frames for person in people
+    ):
+        raise ClipError(
+            "not finite", f"{file.origin}: no joint of anybody is finite; there are NaN, infinity or null in its place."
+        )
     joints = people_of_frames(found, joint_count=count, channels=channels, has_scores=has_scores, origin=file.origin)
     if known is not None and len(known) != count:
         raise ClipError("joint count", f"{file.origin}: {count} joints, but its format has {len(known)}.")

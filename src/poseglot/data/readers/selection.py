@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from poseglot.data.quality.issues import ClipError
 from poseglot.data.readers.formats import ReadOptions, Recording
+from poseglot.data.readers.joint_names import joints_by_name
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import Layout
-from poseglot.skeletons.mapping import SYNONYMS, map_layout
+from poseglot.skeletons.mapping import map_layout
 
 _LOGGER = logging.getLogger("poseglot.data")
 # The centre of a body is hardly seen when its score is 0 in more than this share of the frames.
@@ -71,46 +70,6 @@ def _of_layout(recording: Recording, options: ReadOptions, origin: str) -> Recor
     if options.count is not None and count != options.count:
         raise ClipError("joint count", f"{origin}: {count} joints in a frame, but the layout has {options.count}.")
     return recording
-
-
-def joints_by_name(names: Sequence[str], layout: Layout) -> dict[str, int]:
-    """Find the joints of a layout among names as tools write them: `LShoulder`, `shoulder_l`, `Left Shoulder`.
-
-    Returns:
-        Joint of the layout -> index of its name. Joints that are not found are missing. An exact name wins over a similar one.
-    """
-    exact = {name: index for index, name in reversed(list(enumerate(names)))}
-    similar = {plain_name(name): index for index, name in reversed(list(enumerate(names)))}
-    found: dict[str, int] = {}
-    for joint in layout.joints:
-        index = exact.get(joint, similar.get(plain_name(joint)))
-        if index is not None:
-            found[joint] = index
-    return found
-
-
-# Names for the same joint, besides those of packaged layouts (`mapping.SYNONYMS`); without left and right.
-_SPELLINGS: Mapping[str, str] = {
-    "hips": "hip_centre", "mid_hip": "hip_centre", "hip_center": "hip_centre", "c_hip": "hip_centre", "spinebase": "hip_centre",
-    "spine_mid": "spine", "shoulder_center": "shoulder_centre", "spine_chest": "spine", "eye_in": "eye_inner", "eye_out": "eye_outer",
-    "handtip": "hand_tip", "bigtoe": "big_toe", "smalltoe": "small_toe", "toe": "foot_index", "pinky_finger": "pinky",
-}  # fmt: skip
-
-
-def plain_name(name: str) -> str:
-    """Return a joint's name in one spelling: lower case, words apart, `left_` or `right_` in front."""
-    name = name.rsplit(":", 1)[-1].strip()
-    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
-    words = [word for word in re.split(r"[^A-Za-z0-9]+", name.lower()) if word]
-    side = ""
-    for spelled, meant in (("left", "left"), ("right", "right"), ("l", "left"), ("r", "right")):
-        if spelled in words and len(words) > 1:
-            words.remove(spelled)
-            side = meant + "_"
-            break
-    plain = "_".join(words)
-    plain = _SPELLINGS.get(plain, plain)
-    return SYNONYMS.get(side + plain, side + plain)
 
 
 def warn_of_unseen_centre(clip: Clip, layout: Layout | None, origin: str) -> None:

@@ -5,6 +5,7 @@ Tokens stay on the CPU, where their lengths can be read, until it is known which
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -87,6 +88,31 @@ class TextEncoder(nn.Module):
 
     def __repr__(self) -> str:
         return f"TextEncoder({type(self.model).__name__}, embed_dim={self.embed_dim}, max_tokens={self.max_tokens})"
+
+
+class RandomVectors(TextEncoder):
+    """A control: a random unit vector for each text, which depends on the text's tokens alone. There is nothing to train.
+
+    What an alignment with these gains over none is not due to what the texts mean.
+    """
+
+    def __init__(self, tokenizer: Any, *, embed_dim: int, max_tokens: int) -> None:
+        super().__init__(nn.Identity(), tokenizer, pooling=mean_pooling, embed_dim=embed_dim, max_tokens=max_tokens)
+        self.register_buffer("anchor", torch.empty(0), persistent=False)  # knows the device
+        self.anchor: Tensor
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        """Return features (texts, embed_dim), on the device that the module was moved to."""
+        rows = [ids[mask.bool()].numpy() for ids, mask in zip(tokens.ids, tokens.mask, strict=True)]
+        features = torch.stack([self._vector(row.tobytes()) for row in rows])
+        return to_device(nn.functional.normalize(features, dim=-1), self.anchor.device)
+
+    def _vector(self, key: bytes) -> Tensor:
+        seed = int.from_bytes(hashlib.sha256(key).digest()[:8], "big", signed=True)
+        return torch.randn(self.embed_dim, generator=torch.Generator().manual_seed(seed))
+
+    def __repr__(self) -> str:
+        return f"RandomVectors(embed_dim={self.embed_dim})"
 
 
 def mean_pooling(output: Any, mask: Tensor) -> Tensor:

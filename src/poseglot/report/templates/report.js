@@ -169,6 +169,7 @@
       };
       context.lineWidth = width / 70;
       for (const [child, parent] of data.clips.bones) {
+        if (flat[3 * child] === null || flat[3 * parent] === null) continue;
         context.strokeStyle = data.clips.colors[child];
         context.beginPath();
         context.moveTo(...place(parent));
@@ -178,6 +179,7 @@
       context.lineWidth = width / 260;
       context.strokeStyle = styles.getPropertyValue("--joint-edge");
       data.clips.colors.forEach((color, joint) => {
+        if (flat[3 * joint] === null) return;
         context.fillStyle = color;
         context.beginPath();
         context.arc(...place(joint), width / 85, 0, 2 * Math.PI);

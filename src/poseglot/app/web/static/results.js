@@ -37,6 +37,10 @@ export function card(result, model, clip, truth, { light, seek }) {
     article.append(make("details", { className: "mapped" }, make("summary", {}, "The clip has another layout than this model; its joints were mapped by name."), result.mapped));
   }
 
+  for (const warning of result.warnings ?? []) {
+    article.append(make("p", { className: "fault" }, make("b", {}, "Unlike the training clips: "), `${warning}.`));
+  }
+
   const over = result.over_time && chart(result.over_time, result.scores.map(({ action }) => action), clip.frames, seek);
   const text = make("section");
   const choose = (number) => {

@@ -1,6 +1,6 @@
 """What the bodies do in NW-UCLA's training view 1, for the check of its words: medians over the clips of a class, by eighths of a clip.
 
-    python results/words-review/hips.py all_sqe.zip
+    python results/text-review/hips.py all_sqe.zip
 
 Prints, for each action: travel of the hips over the floor (m), and for each eighth their speed (m/frame), the height of the head over
 the lower ankle (m), and the height of the higher hand over the hips (m).

@@ -27,7 +27,14 @@ def review_text(review: Review, *, near: float, with_label: bool, encoder: str, 
         lines += ["", *_lengths(limit, several)]
     lines += ["", *_shared(review)]
     if review.spreads:
-        lines += ["", *_near(review, near), "", *_spreads(review.spreads, _how(encoder, with_label), pairs)]
+        lines += [
+            "",
+            *_near(review, near),
+            "",
+            *_astray(review),
+            "",
+            *_spreads(review.spreads, _how(encoder, with_label), pairs),
+        ]
     if review.pair is not None:
         lines += ["", *_pair(*review.pair)]
     return "\n".join(lines)
@@ -142,6 +149,14 @@ def _near(review: Review, threshold: float) -> list[str]:
         if len(own) > _SHOWN:
             lines.append(f"  {level:10} ... and {len(own) - _SHOWN:,} more (--json)")
     return lines
+
+
+def _astray(review: Review) -> list[str]:
+    total = sum(len(each.synonyms) for each in review.described.classes.values())
+    lines = [f"synonyms nearer to another class than to their own: {len(review.astray):,} of {total:,}"]
+    for each in review.astray[:_SHOWN]:
+        lines += _wrapped(f"  {each.excess:.3f}  ", f"{each.label}: {each.text!r} is nearer to {each.nearest}")
+    return lines + ([f"  ... and {len(review.astray) - _SHOWN:,} more (--json)"] if len(review.astray) > _SHOWN else [])
 
 
 def _spreads(spreads: Sequence[Spread], how: str, pairs: int) -> list[str]:

@@ -1,0 +1,119 @@
+"""A store as a recognizer of another data set sees it: its joints mapped by name, its labels by a map of classes.
+
+So a recognizer is tested on somebody else's recordings: of another sensor, other people, other names for the same actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from poseglot.data.store import PackedStore
+from poseglot.data.tracking import most_moving
+from poseglot.errors import FileError, InputError
+from poseglot.files import decode_text
+from poseglot.skeletons.layout import Layout
+from poseglot.skeletons.mapping import map_layout
+
+LEFT_OUT = "-"
+EVERYTHING = "all clips"
+
+
+@dataclass(frozen=True)
+class AdaptedStore:
+    """A store with the classes, joints and people of a recognizer.
+
+    Attributes:
+        store: In memory; only clips of the recognizer's classes.
+        notes: What was mapped and left out, in sentences.
+    """
+
+    store: PackedStore
+    notes: tuple[str, ...]
+
+
+def read_class_map(path: str | Path) -> dict[str, str]:
+    """Read a map of classes: lines `label in the store: class of the recognizer`, or `label: -` to leave its clips out.
+
+    Raises:
+        FileError: The file cannot be read, or a line is not of this form.
+    """
+    try:
+        lines = decode_text(Path(path).read_bytes(), str(path)).splitlines()
+    except OSError as error:
+        raise FileError(f"could not read the map of classes {path}: {error.strerror}.") from error
+    pairs = {}
+    for place, line in enumerate(lines, start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        label, colon, name = (part.strip() for part in line.partition(":"))
+        if not (colon and label and name):
+            raise FileError(f"{path}, line {place}: {line.strip()!r}; expected `label in the store: class of the recognizer`.")
+        pairs[label] = name
+    return pairs
+
+
+def adapt_store(
+    store: PackedStore,
+    *,
+    classes: Sequence[str],
+    layout: Layout,
+    num_persons: int,
+    class_map: Mapping[str, str] | None = None,
+) -> AdaptedStore:
+    """Return a store as a recognizer's own.
+
+    Args:
+        store: A store of any classes and joints.
+        classes: The recognizer's.
+        layout: The recognizer's.
+        num_persons: Of more people in a clip, those who move most are taken.
+        class_map: Label of the store -> class of the recognizer, or `-` to leave its clips out. Labels that are not in it keep their
+            name.
+
+    Raises:
+        InputError: A label is no class of the recognizer, the map names what is not there, or a joint cannot be made.
+    """
+    given = class_map or {}
+    if unknown := [label for label in given if label not in store.classes]:
+        raise InputError(f"the map of classes names {', '.join(unknown)}, which {store.info.name} does not have.")
+    names = [given.get(label, label) for label in store.classes]
+    lacking = [
+        label if name == label else f"{label} (as {name})"
+        for label, name in zip(store.classes, names, strict=True)
+        if name not in classes and name != LEFT_OUT
+    ]
+    if lacking:
+        raise InputError(
+            f"the recognizer does not know {len(lacking)} of the {len(names)} classes of {store.info.name}: "
+            f"{', '.join(lacking[:8])}{', ...' if len(lacking) > 8 else ''}. It knows {', '.join(classes)}. "
+            "Give --class-map FILE with lines `label: class`, or `label: -` to leave its clips out."
+        )
+    numbers = np.array([classes.index(name) if name in classes else -1 for name in names] + [-1])
+    kept = np.flatnonzero(numbers[store.clips["label"]] >= 0)
+    if not len(kept):
+        raise InputError(f"no clip of {store.info.name} is of a class that the recognizer knows.")
+    mapping = None if store.layout.joints == layout.joints else map_layout(store.layout, layout)
+    table, rows, offset, chosen = store.clips[kept].copy(), [], 0, 0
+    for place, index in enumerate(kept):
+        joints = store[int(index)].joints
+        joints = joints if mapping is None else mapping.apply(joints, has_scores=store.info.has_scores)
+        chosen += len(joints) > num_persons
+        joints = most_moving(joints, num_persons)
+        rows.append(joints.reshape(-1, *joints.shape[2:]))
+        table[place]["offset"], table[place]["num_persons"] = offset, len(joints)
+        table[place]["label"] = numbers[table[place]["label"]]
+        offset += len(rows[-1])
+    everything = {EVERYTHING: {"train": {"name": []}, "test": {}}}
+    info = replace(store.info, layout=layout.described(), classes=tuple(classes), splits={**everything, **store.info.splits})
+    notes = []
+    if len(kept) < len(store):
+        notes.append(f"{len(store) - len(kept):,} of {len(store):,} clips are of classes that are left out")
+    if mapping is not None:
+        notes.append(f"joints of {store.layout.name} were mapped to {layout.name} by name")
+    if chosen:
+        notes.append(f"of {chosen:,} clips with more people the {num_persons} who move most were taken")
+    return AdaptedStore(PackedStore(info, table, np.concatenate(rows)), tuple(notes))
