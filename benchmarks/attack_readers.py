@@ -93,9 +93,11 @@ def main() -> None:
     parsed = parser.parse_args()
     began, each = time.monotonic(), max(1, parsed.inputs // len(parsed.kinds))
     tallies = {}
-    for place, name in enumerate(parsed.kinds, start=1):
-        end = began + parsed.seconds * place / len(parsed.kinds)
-        tallies[name] = attack(name, each, seed=parsed.seed, limit=parsed.limit, failures=parsed.failures, end=end)
+    with Victim() as victim:
+        for place, name in enumerate(parsed.kinds, start=1):
+            end = began + parsed.seconds * place / len(parsed.kinds)
+            tallies[name] = attack(name, each, victim, seed=parsed.seed, limit=parsed.limit, end=end)
+            keep(name, parsed.seed, tallies[name], parsed.failures)
     rows = [
         {"kind": name, "inputs": tally.outcomes.total()}
         | {outcome: tally.outcomes[outcome] for outcome in ("read", "refused", "defect", "hang", "crash")}
@@ -114,53 +116,66 @@ def main() -> None:
     sys.exit(1 if faults else 0)
 
 
-def attack(
-    name: str, inputs: int, *, seed: int = 0, limit: float = 10.0, failures: Path | None = None, end: float = float("inf")
-) -> Tally:
+class Victim:
+    """A child that reads, and is started again after a fault."""
+
+    def __init__(self) -> None:
+        self._child = Child()
+
+    def __enter__(self) -> Victim:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._child.end()
+
+    def call(self, function: Callable[..., Any], *args: Any, seconds: float) -> Any:
+        """The result of a function, or `hang` or `crash`."""
+        try:
+            return self._child.call(function, *args, deadline=time.monotonic() + seconds, memory=MEMORY)
+        except (TimeoutError, InputError) as error:
+            self._child.end()
+            self._child = Child()
+            return "hang" if isinstance(error, TimeoutError) else "crash"
+
+
+def attack(name: str, inputs: int, victim: Victim, *, seed: int = 0, limit: float = 10.0, end: float = float("inf")) -> Tally:
     """Read many damaged files of a kind; stop at `end` of the clock."""
-    tally, child = Tally(), Child()
+    tally = Tally()
     with tempfile.TemporaryDirectory() as folder:
 
         def ask(numbers: range) -> bool:
-            nonlocal child
-            try:
-                outcomes, faults, slowest = child.call(
-                    read_batch,
-                    name,
-                    folder,
-                    seed,
-                    numbers,
-                    deadline=time.monotonic() + limit * len(numbers) ** 0.5,
-                    memory=MEMORY,
-                )
-            except (TimeoutError, InputError) as error:
-                child.end()
-                child = Child()
+            found = victim.call(read_batch, name, folder, seed, numbers, seconds=limit * len(numbers) ** 0.5)
+            if isinstance(found, str):
+                warm_up()
                 if len(numbers) > 1:
                     return False
-                outcomes, slowest = Counter(["hang" if isinstance(error, TimeoutError) else "crash"]), 0.0
-                faults = [(numbers[0], *outcomes, "")]
-            tally.outcomes += outcomes
-            tally.faults += faults
-            tally.slowest = max(tally.slowest, slowest)
+                found = Counter([found]), [(numbers[0], found, "")], 0.0
+            tally.outcomes += found[0]
+            tally.faults += found[1]
+            tally.slowest = max(tally.slowest, found[2])
             return True
 
-        child.call(warm, name, deadline=time.monotonic() + 300)
+        def warm_up() -> None:
+            if victim.call(warm, name, seconds=300):
+                raise AssertionError(f"the valid files of {name} are not read")
+
+        warm_up()
         for first in range(0, inputs, BATCH):
             if time.monotonic() > end:
                 break
             numbers = range(first, min(first + BATCH, inputs))
             if not ask(numbers):  # one of them ended the child: which?
-                child.call(warm, name, deadline=time.monotonic() + 300)
                 for number in numbers:
                     ask(range(number, number + 1))
-    child.end()
-    for number, _, message in tally.faults if failures is not None else ():
-        assert failures is not None
-        failures.mkdir(parents=True, exist_ok=True)
-        (failures / f"{name}-{seed}-{number}").write_bytes(mutated(name, seed, number))
-        (failures / f"{name}-{seed}-{number}.txt").write_text(message)
     return tally
+
+
+def keep(name: str, seed: int, tally: Tally, folder: Path) -> None:
+    """Write the inputs of the faults into a folder."""
+    for number, _, message in tally.faults:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}-{seed}-{number}").write_bytes(mutated(name, seed, number))
+        (folder / f"{name}-{seed}-{number}.txt").write_text(message)
 
 
 def warm(name: str) -> None:
