@@ -36,6 +36,7 @@ from measuring import MB, _family, _kilobytes, machine, table, write_results
 from poseglot.models.recognizer import RecognizerSpec, new_recognizer, save_recognizer
 
 THREADS = 6
+PAUSE = 0.05  # seconds between two requests of a thread: a flood of connections is another attack
 Where = tuple[str, int]
 
 
@@ -123,6 +124,7 @@ def run(attack: Callable[[Where, Counter[str]], None], where: Where, pid: int, s
         while time.monotonic() < end:
             with suppress(OSError, http.client.HTTPException):
                 attack(where, seen.statuses)
+            time.sleep(PAUSE)
 
     threads = [threading.Thread(target=repeat, daemon=True) for _ in range(THREADS)]
     for thread in threads:

@@ -7,6 +7,7 @@ of formats whose libraries do so, are read in a child. It is killed when its tim
 from __future__ import annotations
 
 import atexit
+import importlib
 import math
 import multiprocessing
 import os
@@ -31,6 +32,7 @@ else:
 T = TypeVar("T")
 MEMORY = 1536 * 2**20  # bytes that a call may take
 _KEPT = 4
+_STARTING = 120  # seconds that a child may take to import
 _LATE = 5  # seconds after which a child ends itself if its parent has not done so
 _all: weakref.WeakSet[Child] = weakref.WeakSet()
 _idle: list[Child] = []
@@ -96,10 +98,10 @@ class Child:
         if kind is None:
             value: T = result
             return value
-        error = kind.__new__(kind)
-        error.args = result
-        error.__dict__.update(more)
-        raise error
+        raised: Exception = kind.__new__(kind)
+        raised.args = result
+        vars(raised).update(more)
+        raise raised
 
     def end(self) -> None:
         """Kill the process. A call that is waiting for it raises."""
@@ -121,6 +123,23 @@ def take() -> Child:
             if child.is_alive:
                 return child
     return Child()
+
+
+def _import(module: str) -> None:
+    importlib.import_module(module)
+
+
+def prepare(count: int, module: str) -> None:
+    """Start children that wait for work, and let them import a module; in a thread, since it takes a second."""
+
+    def start() -> None:
+        for _ in range(count):
+            child = Child()
+            with suppress(PoseglotError, TimeoutError, ChildError):
+                child.call(_import, module, deadline=time.monotonic() + _STARTING)
+            give_back(child)
+
+    threading.Thread(target=start, daemon=True).start()
 
 
 def give_back(child: Child) -> None:

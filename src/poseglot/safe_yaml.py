@@ -73,7 +73,7 @@ def _check_events(text: str, origin: str) -> None:
     """Refuse aliases, deep nesting and too many values before anything is built."""
     depth = 0
     for nodes, event in enumerate(yaml.parse(text, Loader=_BASE)):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.AliasEvent):
             raise FileError(f"{origin}, line {line}: the alias *{event.anchor} is not accepted; write out what it stands for.")
         if isinstance(event, yaml.CollectionStartEvent):

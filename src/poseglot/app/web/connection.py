@@ -39,6 +39,9 @@ class Connection(H11Protocol):
 
     limits: Limits
     proxies: frozenset[str]
+    host: str
+    began: float
+    is_beyond: bool
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)

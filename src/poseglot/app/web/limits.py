@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from poseglot.errors import InputError, SettingError
 
+MAX_JOINTS = 256  # more than any skeleton has
+
 
 @dataclass(frozen=True)
 class Limits:

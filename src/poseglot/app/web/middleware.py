@@ -12,8 +12,7 @@ import json
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Awaitable, Sequence
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -184,7 +183,7 @@ def _replay(body: bytes) -> Receive:
     return receive
 
 
-async def _until_gone(answer: Coroutine[Any, Any, None], receive: Receive) -> None:
+async def _until_gone(answer: Awaitable[None], receive: Receive) -> None:
     """Await an answer; cancel it when the client is gone."""
     answering = asyncio.ensure_future(answer)
     watching = asyncio.ensure_future(receive())  # the body is read: the next message is the end of the connection

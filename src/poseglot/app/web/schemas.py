@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, create_model
 
-from poseglot.app.web.limits import Limits
+from poseglot.app.web.limits import MAX_JOINTS, Limits
 
-# Beyond any skeleton, joint and coordinate, in metres or pixels.
-MAX_JOINTS, MAX_CHANNELS, MAX_COORDINATE = 256, 4, 1e6
+# Beyond any joint and coordinate, in metres or pixels.
+MAX_CHANNELS, MAX_COORDINATE = 4, 1e6
 
 Number = Annotated[float, Field(ge=-MAX_COORDINATE, le=MAX_COORDINATE, allow_inf_nan=False, strict=True)]
 

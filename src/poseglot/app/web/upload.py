@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from poseglot.app.web.limits import Limits, TooLargeError, check_size
+from poseglot.app.web.limits import MAX_JOINTS, Limits, TooLargeError, check_size
 from poseglot.data.manifest import read_header
 from poseglot.data.readers import Reading, read_as_trained
 from poseglot.data.readers.poses import read_poses
@@ -150,16 +150,21 @@ def _check_declared_size(path: Path, limits: Limits) -> None:
         if len(shape) in (3, 4):
             check_size(limits, people=shape[0] if len(shape) == 4 else 1, frames=shape[-3])
     elif path.suffix == ".csv":
+        if path.read_bytes().count(b"\n") > limits.people * limits.frames * MAX_JOINTS:
+            raise TooLargeError("the table has more lines than a clip within the limits. Cut it into pieces.")
         try:
             with path.open(newline="", encoding="utf-8-sig") as file:
                 header, separator = read_header(next(file, ""), path.name)
-                rows = list(csv.reader(file, delimiter=separator, skipinitialspace=True))
+                counted = [(column, header.index(column)) for column in ("frame", "person") if column in header]
+                found: dict[str, set[str]] = {column: set() for column, _ in counted}
+                for row in csv.reader(file, delimiter=separator, skipinitialspace=True):
+                    for column, index in counted:
+                        if index < len(row):
+                            found[column].add(row[index])
         except (UnicodeDecodeError, csv.Error):
             return  # the reader has the better message
-        for column, limit in (("frame", limits.frames), ("person", limits.people)):
-            if column in header:
-                index = header.index(column)
-                found = len({row[index] for row in rows if len(row) > index})
-                if found > limit:
-                    what = "frames" if column == "frame" else "people"
-                    raise TooLargeError(f"the table has {found:,} {what}; at most {limit:,} are accepted. Cut it into pieces.")
+        for column, what, limit in (("frame", "frames", limits.frames), ("person", "people", limits.people)):
+            if len(found.get(column, ())) > limit:
+                raise TooLargeError(
+                    f"the table has {len(found[column]):,} {what}; at most {limit:,} are accepted. Cut it into pieces."
+                )

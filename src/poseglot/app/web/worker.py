@@ -19,6 +19,7 @@ from poseglot import child
 from poseglot.app.web.limits import Limits
 
 T = TypeVar("T")
+READING = "poseglot.app.web.upload"  # what children import
 _ENDING = 3  # seconds that jobs have to end when the server stops
 
 
@@ -67,6 +68,8 @@ class Job:
             with self._lock:
                 self._child = None
             child.give_back(taken)
+            if not taken.is_alive:  # the next request should not wait for a new one
+                child.prepare(1, READING)
             self.check()
         return result
 

@@ -135,7 +135,10 @@ class _Name:
 
 # pickle's reader in C allocates as much memory as a number in the file says, before it knows whether the file is that long. This is the
 # same reader in Python; it keeps what it has read in a dictionary, and reads some 50,000 clips a second.
-class _Unpickler(pickle._Unpickler):
+_PYTHON: Any = pickle._Unpickler
+
+
+class _Unpickler(_PYTHON):  # type: ignore[misc]
     def __init__(self, file: Any, size: int) -> None:
         super().__init__(file, encoding="latin1")
         self._size = self._left = size
@@ -190,7 +193,7 @@ class _Unpickler(pickle._Unpickler):
     def _set(self, items: Any = ()) -> set[Any]:
         return set(map(_key, self._counted(items)))
 
-    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar[dict[int, Any]] = dict(_PYTHON.dispatch)
 
     def _load_bytearray(self) -> None:  # the original allocates what the pickle says
         (size,) = struct.unpack("<Q", self.read(8))
