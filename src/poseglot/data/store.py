@@ -266,7 +266,7 @@ def _checked(described: Mapping[str, Any]) -> StoreInfo:
     """
     info = StoreInfo(**{**described, "classes": tuple(described["classes"])})
     texts = (info.name, info.pipeline, *info.classes)
-    kinds = {"subject": int, "camera": int, "setup": int, "name": str, "label": int}
+    kinds = {"subject": int, "camera": int, "setup": int, "name": str, "label": int, EXCLUDED: str}
     if not all(isinstance(text, str) for text in texts) or len(set(info.classes)) < len(info.classes) or not info.classes:
         raise FileError("store.json needs texts for name and pipeline, and different texts for classes")
     if not isinstance(info.has_scores, bool) or not isinstance(info.source, dict):

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from poseglot.app.web.limits import Limits
 
@@ -24,31 +22,32 @@ _LOOK_EVERY = 0.25
 _HEALTH = "/healthz"
 
 
-def connection_type(limits: Limits, proxies: Sequence[str]) -> type[Connection]:
-    """Return the class of a server's connections.
+class LimitedConnection:
+    """A connection with the deadlines above; to be mixed into a protocol of uvicorn's, whose attributes it uses.
 
-    Args:
+    Attributes:
         limits: The limits of the server.
         proxies: Addresses that many clients come from.
     """
-    return type("LimitedConnection", (Connection,), {"limits": limits, "proxies": frozenset(proxies)})
-
-
-class Connection(H11Protocol):
-    """A connection of uvicorn's, with the deadlines above."""
 
     limits: Limits
     proxies: frozenset[str]
     host: str
     began: float
     is_beyond: bool
+    app: Any
+    client: Any
+    connections: Any
+    cycle: Any
+    loop: Any
+    transport: Any
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        super().connection_made(transport)  # type: ignore[misc]
         self.began = self._since = self.loop.time()
         self._unread: float | None = None
         self.host = self.client[0] if self.client else ""
-        others = [one for one in self.connections if isinstance(one, Connection) and one is not self]
+        others = [one for one in self.connections if isinstance(one, LimitedConnection) and one is not self]
         usual = [one for one in others if not one.is_beyond]
         of_client = sum(one.host == self.host for one in usual)
         self.is_beyond = len(usual) >= self.limits.connections or (
@@ -62,7 +61,7 @@ class Connection(H11Protocol):
 
     def on_response_complete(self) -> None:
         self._since = self.loop.time()
-        super().on_response_complete()
+        super().on_response_complete()  # type: ignore[misc]
 
     def check(self, now: float) -> None:
         """End the connection if one of its deadlines is over."""
@@ -83,7 +82,7 @@ async def watch(connections: set[Any]) -> None:
     while True:
         await asyncio.sleep(_LOOK_EVERY)
         for connection in tuple(connections):
-            if isinstance(connection, Connection):
+            if isinstance(connection, LimitedConnection):
                 connection.check(loop.time())
 
 

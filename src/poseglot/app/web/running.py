@@ -13,9 +13,10 @@ from pathlib import Path
 
 import torch
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from poseglot import child
-from poseglot.app.web.connection import connection_type, watch
+from poseglot.app.web.connection import LimitedConnection, watch
 from poseglot.app.web.limits import Limits
 from poseglot.app.web.server import LOOPBACK, create_app
 from poseglot.app.web.service import ModelService
@@ -81,7 +82,7 @@ def serve(
         log_level="warning",
         access_log=False,
         server_header=False,
-        http=connection_type(limits, proxies),
+        http=_connection_type(limits, proxies),
         proxy_headers=bool(proxies),
         forwarded_allow_ips=list(proxies),
         timeout_keep_alive=5,
@@ -93,6 +94,10 @@ def serve(
         server.run(sockets=[listening])
     finally:
         listening.close()
+
+
+def _connection_type(limits: Limits, proxies: Sequence[str]) -> type[H11Protocol]:
+    return type("Connection", (LimitedConnection, H11Protocol), {"limits": limits, "proxies": frozenset(proxies)})
 
 
 class _Server(uvicorn.Server):
