@@ -208,6 +208,12 @@ class Trainer:
         sets = {"train": self.built.train, subset_name(self.recipe.data): self.built.test}
         self.clips = {subset: contents_hash(clips.store, clips.indices) for subset, clips in sets.items()}
         if resume and run.has_checkpoint:
+            names = names_hash(self.built.train.store, self.built.train.indices)
+            if run.trained_on() not in (None, names):
+                raise SettingError(
+                    f"{run.folder} has learned from other clips than the training set of {self.recipe.data.store} has now. Bring the store "
+                    "back, or train into another folder."
+                )
             progress = load_checkpoint(
                 run.checkpoint,
                 self.task,

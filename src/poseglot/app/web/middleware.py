@@ -35,6 +35,7 @@ PUBLIC = ("/", "/healthz", "/openapi.json", "/favicon.ico")
 # Paths that compute nothing and are not limited in rate.
 UNLIMITED = ("/metrics", "/api/models", "/api/limits", "/api/layouts", "/api/examples")
 _MAX_CLIENTS = 4096
+_GONE = 499  # in metrics: the client did not wait for its answer
 
 
 class RefusedError(Exception):
@@ -102,7 +103,8 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            await _until_gone(self._app(scope, await self._admit(scope, receive), send_with_headers), receive)
+            if await _until_gone(self._app(scope, await self._admit(scope, receive), send_with_headers), receive):
+                status = _GONE
         except RefusedError as refusal:
             await _refuse(refusal, send_with_headers)
         finally:
@@ -183,8 +185,8 @@ def _replay(body: bytes) -> Receive:
     return receive
 
 
-async def _until_gone(answer: Awaitable[None], receive: Receive) -> None:
-    """Await an answer; cancel it when the client is gone."""
+async def _until_gone(answer: Awaitable[None], receive: Receive) -> bool:
+    """Await an answer; cancel it when the client is gone, and return whether it is."""
     answering = asyncio.ensure_future(answer)
     watching = asyncio.ensure_future(receive())  # the body is read: the next message is the end of the connection
     try:
@@ -192,8 +194,10 @@ async def _until_gone(answer: Awaitable[None], receive: Receive) -> None:
         if not answering.done():
             answering.cancel()
             await asyncio.wait((answering,))
-        if not answering.cancelled():
-            answering.result()
+        if answering.cancelled():
+            return True
+        answering.result()
+        return False
     finally:
         answering.cancel()
         watching.cancel()
