@@ -51,14 +51,18 @@ def test_a_run_is_calibrated_by_its_folds(
     held = [load_scores(fold / "scores.npz") for fold in folds]
     logits, labels = (np.concatenate([getattr(scores, name) for scores in held]) for name in ("logits", "labels"))
     table = json.loads((run / "calibration.json").read_text())
-    assert table["temperature"] == pytest.approx(fit_temperature(logits, labels), rel=1e-4)
+    assert table["temperature"] == pytest.approx(
+        1 if table["unsupported_reason"] else fit_temperature(logits, labels), rel=1e-4
+    )
     assert table["clips"] == 96 and table["nll"][1] <= table["nll"][0]
+    assert table["people"] > 1 and table["interval"][0] <= table["interval"][1]
     assert table["ece"][1] == pytest.approx(reliability(logits, labels, table["temperature"]).ece, abs=1e-3)
 
     said = poseglot("evaluate", run, "--threshold", 0.25)
     assert re.search(
-        r"ECE [\d.]+% -> [\d.]+%, NLL [\d.]+ -> [\d.]+ on 24 clips \(ECE: 15 bins of equal width\); temperature", said.out
+        r"ECE [\d.]+% -> [\d.]+%, NLL [\d.]+ -> [\d.]+, Brier [\d.]+ -> [\d.]+ on 24 clips .*; temperature", said.out
     )
+    assert re.search(r"sets of 90% coverage hold the action of \d+/24", said.out)
     lines = [line for line in said.out.splitlines() if re.match(r" {6}0\.\d+ ", line)]
     coverage = [int(re.search(r"(\d+)/24", line)[1]) for line in lines]  # type: ignore[index]
     assert len(lines) == 8 and coverage == sorted(coverage, reverse=True)
@@ -67,7 +71,12 @@ def test_a_run_is_calibrated_by_its_folds(
     after = json.loads(poseglot("predict", run, tmp_path / "clip.npy", "--json", "--threshold", 1.0).out)
     assert after[0]["action"] == "unknown" and after[0]["unknown"] is True
     assert [a["action"] for a in after[0]["scores"]] == [a["action"] for a in before[0]["scores"]]
-    assert after[0]["scores"][0]["probability"] != pytest.approx(before[0]["scores"][0]["probability"], rel=1e-3)
+    unchanged = after[0]["scores"][0]["probability"] == pytest.approx(before[0]["scores"][0]["probability"], rel=1e-3)
+    assert unchanged == bool(table["unsupported_reason"])
+    in_sets = json.loads(poseglot("predict", run, tmp_path / "clip.npy", "--json", "--coverage", 0.9, "--top", 99).out)[0]
+    lowest = table["set_thresholds"]["0.9"]
+    assert in_sets["candidates"] == [a["action"] for a in in_sets["scores"] if a["probability"] >= lowest]
+    assert "one of 0.8, 0.9, 0.95" in poseglot("predict", run, tmp_path / "clip.npy", "--coverage", 0.5).error
     assert "unknown: no action reaches 100.0%" in poseglot("predict", run, tmp_path / "clip.npy", "--threshold", 1).out
 
 

@@ -178,6 +178,22 @@ def test_export_clip_then_predict(
     assert answers == [f"  {score.probability:6.1%}  {score.action}" for score in expected.scores]
 
 
+def test_one_bad_clip_does_not_stop_the_rest(
+    poseglot: Command, make_run: MakeRun, small_store: PackedStore, tmp_path: Path
+) -> None:
+    run, folder = make_run(tmp_path / "run"), tmp_path / "clips"
+    folder.mkdir()
+    for name, place in (("a.npy", 1), ("c.npy", 2)):
+        np.save(folder / name, small_store[place].joints)
+    np.save(folder / "b.npy", np.zeros((1, 5, 7, 3)))
+    said = poseglot("predict", run, folder)
+    assert said.status == 1
+    assert "a.npy" in said.out and "c.npy" in said.out and "b.npy" not in said.out
+    assert "1 of 3" in said.error and "b.npy" in said.error and "7 joints" in said.error
+    rows = json.loads(poseglot("predict", run, folder, "--json").out)
+    assert [("error" in row, Path(row["file"]).name) for row in rows] == [(False, "a.npy"), (True, "b.npy"), (False, "c.npy")]
+
+
 def test_predict_writes_json(poseglot: Command, make_run: MakeRun, small_store: PackedStore, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     paths = [tmp_path / 'a "quoted" näme.npy', tmp_path / "b.npy"]

@@ -45,7 +45,7 @@ PROVIDED: Mapping[str, Sequence[str]] = {
     "docs/streaming.md": ["data/nw-ucla", "runs/live", "clip.npy", "recording.npy"],
     "docs/studies.md": [*EVALUATED, *FUSED],
     "docs/text.md": ["data/nw-ucla", "data/mine", "labels.txt", "my-actions.yaml", "before.yaml", "after.yaml"],
-    "docs/zero-shot.md": ["runs/demo", "my-actions.yaml"],
+    "docs/zero-shot.md": ["runs/demo", "my-actions.yaml", "my-examples"],
 }
 # Settings that shorten every training to seconds. Those of the page's command have precedence.
 TINY = {
@@ -92,6 +92,7 @@ class World:
             "another.npy": lambda path: np.save(path, self._joints(1)),
             "from_a_pose_estimator.npy": lambda path: np.save(path, np.random.default_rng(0).normal(size=(30, 17, 3))),
             "a_folder_of_clips": self._folder_of_clips,
+            "my-examples": lambda path: self._folder_of_clips(path / "push-up"),
             "recording.npy": lambda path: np.save(path, self._recording()),
             "recording.csv": lambda path: self._table(path, clips=False),
             "annotated.csv": lambda path: path.write_text("start,end,action,score,person\n0,3,wave one hand,1,1\n"),
@@ -183,7 +184,7 @@ class World:
         path.write_text("\n".join(lines))
 
     def _folder_of_clips(self, path: Path) -> None:
-        path.mkdir()
+        path.mkdir(parents=True)
         for index in range(3):
             np.save(path / f"clip{index}.npy", self._joints(index))
 

@@ -9,11 +9,13 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from poseglot.errors import InputError
 from poseglot.evaluation.calibration import (
     MAX_TEMPERATURE,
     MIN_TEMPERATURE,
     confidences,
     coverage,
+    fit_by_group,
     fit_temperature,
     negative_log_likelihood,
     reliability,
@@ -107,3 +109,52 @@ def test_what_is_answered_above_a_threshold() -> None:
     assert (none.correct, nothing.total) == (0, 0)
     everything, _ = coverage(confidence, right, 0)
     assert everything.correct == 3
+
+
+def test_perfect_probabilities_have_the_error_of_perfect_ones() -> None:
+    logits, labels = drawn(1.0, clips=700)
+    found = reliability(logits, labels)
+    assert 0.02 < found.perfect_ece < 0.06
+    assert found.ece == pytest.approx(found.perfect_ece, abs=0.02)
+    wrong = reliability(logits, labels, 0.4)
+    assert wrong.ece > wrong.perfect_ece + 0.05
+
+
+def test_the_brier_score_by_hand() -> None:
+    found = reliability(two_classes(0.8, 0.3), np.array([0, 0]))
+    assert found.brier == pytest.approx((2 * 0.2**2 + 2 * 0.7**2) / 2)
+
+
+def by_bootstrap(logits: Array, labels: npt.NDArray[np.int64], groups: npt.NDArray[np.int64], draws: int) -> Array:
+    """The obvious way: fit every sample of groups anew."""
+    names = np.unique(groups)
+    rng = np.random.default_rng(1)
+    fits = []
+    for _ in range(draws):
+        rows = np.concatenate([np.flatnonzero(groups == name) for name in rng.choice(names, len(names))])
+        fits.append(fit_temperature(logits[rows], labels[rows]))
+    return np.percentile(fits, [2.5, 97.5])
+
+
+def test_the_interval_over_people_is_that_of_fitting_every_sample() -> None:
+    logits, labels = drawn(1.4, clips=400)
+    people = np.repeat(np.arange(8), 50)
+    found = fit_by_group(logits, labels, people)
+    assert found.temperature == fit_temperature(logits, labels)
+    np.testing.assert_allclose(found.interval, by_bootstrap(logits, labels, people, 400), atol=0.04)
+    left_out = 0.0
+    for person in range(8):
+        own = people == person
+        fitted = fit_temperature(logits[~own], labels[~own])
+        left_out += negative_log_likelihood(logits[own], labels[own], fitted) / 8
+    assert found.nll == pytest.approx((negative_log_likelihood(logits, labels), left_out), abs=1e-4)
+    assert found.unsupported_reason == ""
+
+
+def test_a_temperature_that_is_noise_is_not_supported() -> None:
+    logits, labels = drawn(1.0, clips=400)
+    found = fit_by_group(logits, labels, np.repeat(np.arange(8), 50))
+    assert found.interval[0] < 1 < found.interval[1]
+    assert "holds 1" in found.unsupported_reason
+    with pytest.raises(InputError):
+        fit_by_group(logits, labels, np.zeros(400))

@@ -176,7 +176,7 @@ def test_the_average_is_what_is_validated_and_saved(recipe: Recipe, tmp_path: Pa
     result = train(recipe, run.folder, runtime=CPU, callbacks=[weights])
     wanted = weights.seen[0]
     for step, after in enumerate(weights.seen[1:], start=2):
-        share = max(0.2, 1 / step)
+        share = max(0.2, 9 / (9 + step))
         wanted = {name: (1 - share) * wanted[name] + share * tensor for name, tensor in after.items()}
     saved = load_recognizer(run.recognizer)
     for name, tensor in saved.state_dict().items():

@@ -38,7 +38,7 @@ def test_the_demo_recipe_is_clearly_above_nearest_neighbour_and_under_perfect(de
 
 
 @pytest.mark.parametrize("modality", ["joint", "bone", "joint_motion", "bone_motion"])
-@pytest.mark.parametrize("name", ["paper", "paper-clip", "official", "cpu-hour"])
+@pytest.mark.parametrize("name", ["paper", "paper-clip", "official", "cpu-hour", "fast"])
 def test_an_nw_ucla_recipe_takes_its_first_steps_on_real_clips(name: str, modality: str, real_store: Path) -> None:
     recipe = read_recipe(f"nw-ucla/{name}")
     recipe = replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import torch
 
 from poseglot.data.store import PackedStore
 from poseglot.descriptions import load_descriptions, make_prompts
-from poseglot.errors import FileError, PoseglotError, SettingError
+from poseglot.errors import FileError, InputError, PoseglotError, SettingError
 from poseglot.evaluation.zero_shot import cosines
+from poseglot.inference.predictor import Predictor
 from poseglot.training.build import build
 from poseglot.training.engine import Runtime, train
+from poseglot.training.novelty import detect_novelty
 from poseglot.training.recipe import LossRecipe, OptimRecipe, Recipe
 from poseglot.training.recipe_io import parse_recipe, recipe_yaml
 from poseglot.training.run import open_run
@@ -171,3 +174,30 @@ def test_without_text_nothing_is_recognised_by_words(short: Recipe, tmp_path: Pa
     train(replace(short, text=replace(short.text, prompt="part-classes")), run.folder, runtime=Runtime("cpu"))
     with pytest.raises(SettingError):
         ZeroShotRecognizer(run.folder)
+
+
+def test_novelty_is_the_auroc_of_left_out_classes(short: Recipe, tmp_path: Path) -> None:
+    train(short, tmp_path / "run", runtime=Runtime(accelerator="cpu", loggers=()))
+    run = open_run(tmp_path / "run")
+    found = detect_novelty(run)
+    store, names = run.store, set(UNSEEN)
+    tested = store.subset(short.data.split, "test")
+    assert found.novel == sum(store.info.classes[label] in names for label in store.clips["label"][tested])
+    assert found.known + found.novel == len(tested)
+    assert set(found.aurocs) == {"probability", "energy", "distance"}
+    # By the predictor, clip by clip.
+    predictor = Predictor(run.folder)
+    novel = [store.info.classes[store.clips["label"][index]] in names for index in tested]
+    top = np.array([predictor.predict_proba(store[int(index)]).max() for index in tested])
+    pairs = [(k > n) + 0.5 * (k == n) for k in top[~np.array(novel)] for n in top[np.array(novel)]]
+    assert found.aurocs["probability"] == pytest.approx(np.mean(pairs), abs=1e-6)
+    with pytest.raises(InputError):
+        detect_novelty(replace_unseen(run.folder, tmp_path / "all"))
+
+
+def replace_unseen(folder: Path, copy: Path) -> Path:
+    """Copy a run, whose recipe then has no unseen classes."""
+    shutil.copytree(folder, copy)
+    recipe = open_run(folder).recipe
+    RunFolder(copy).recipe.write_text(recipe_yaml(replace(recipe, data=replace(recipe.data, unseen_classes=[]))))
+    return copy

@@ -26,6 +26,7 @@ from poseglot.app.commands import (
     export,
     export_clip,
     extract_poses,
+    few_shot,
     generate_descriptions,
     import_weights,
     info,
@@ -51,7 +52,7 @@ _GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "Data": (init, prepare, info, audit, export_clip, extract_poses),
     "Text": (generate_descriptions, check_descriptions),
     "Train": (train, cross_validate, study, import_weights),
-    "Evaluate": (evaluate, zero_shot, calibrate, compare, ensemble, report, plot),
+    "Evaluate": (evaluate, zero_shot, few_shot, calibrate, compare, ensemble, report, plot),
     "Predict": (predict, segment, stream, webcam),
     "Serve & export": (serve, export, completion),
 }

@@ -78,11 +78,10 @@ def init_project(
         for name, text in project_files(folder.resolve().name, prepared).items():
             (partial / name).write_text(text, encoding="utf-8")
         name, reason = choose_pipeline(prepared.store)
-    classes = prepared.store.info.classes
+    classes = prepared.store.classes
     chosen = (f"the recipe has the pipeline {name}: {reason}.",) if reason else ()
-    return Project(
-        folder, prepared, (*chosen, *class_name_notes(classes), *borrowed_notes(classes, borrow_descriptions(classes)))
-    )
+    notes = (*chosen, *class_name_notes(classes), *borrowed_notes(classes, borrow_descriptions(classes)))
+    return Project(folder, prepared, notes)
 
 
 def project_files(name: str, prepared: Prepared) -> dict[str, str]:

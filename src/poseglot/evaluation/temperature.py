@@ -1,22 +1,25 @@
-"""The temperature of a run: `calibration.json`, which `poseglot calibrate` writes beside the recognizer.
+"""The calibration of a run: `calibration.json`, which `poseglot calibrate` writes beside the recognizer.
 
-    {"temperature": 1.31, "how": "...", "clips": 1020, "bins": 15, "ece": [before, after], "nll": [before, after],
-     "runs": ["runs/fold1", ...], "recognizer": "SHA-256 of recognizer.safetensors"}
+    {"temperature": 1.31, "how": "...", "interval": [1.12, 1.47], "people": 10, "clips": 1020, "ece": [before, after], ...,
+     "set_thresholds": {"0.9": 0.21, ...}, "runs": ["runs/fold1", ...], "recognizer": "SHA-256 of recognizer.safetensors"}
 
-Only the temperature and the hash are read back; the other values are for people.
+The temperature, the thresholds and the hash are read back; the other values are for people.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from poseglot.errors import FileError
+from poseglot.errors import FileError, SettingError
 from poseglot.files import sha256_of, write_atomically
 
 CALIBRATION_FILE = "calibration.json"
+COVERAGES = (0.8, 0.9, 0.95)
 
 
 @dataclass(frozen=True)
@@ -26,19 +29,30 @@ class Calibration:
     Attributes:
         temperature: Logits are divided by it before the softmax.
         how: How it was found, in words.
+        unsupported_reason: Why the fitted temperature is not used, so that it is 1; empty if it is used.
+        interval: The 95 % interval of the fitted temperature over people.
+        people: The number of people who were held out.
         clips: The number of clips that it was fitted on.
         bins: The number of bins of the expected calibration error.
-        ece, nll: The expected calibration error and the negative log-likelihood on those clips, (before, after).
+        ece, nll, brier: The expected calibration error, the negative log-likelihood and the Brier score on those clips, (before, after).
+        nll_of_new_people: The negative log-likelihood (before, after) if the temperature is fitted without the person of a clip.
+        set_thresholds: Coverage -> the lowest probability of a class in a conformal set (`evaluation.conformal`).
         runs: The runs that held those clips out.
         recognizer: The SHA-256 of the recognizer's file.
     """
 
     temperature: float
     how: str
+    unsupported_reason: str
+    interval: tuple[float, float]
+    people: int
     clips: int
     bins: int
     ece: tuple[float, float]
     nll: tuple[float, float]
+    nll_of_new_people: tuple[float, float]
+    brier: tuple[float, float]
+    set_thresholds: Mapping[str, float]
     runs: tuple[str, ...]
     recognizer: str
 
@@ -55,20 +69,57 @@ def temperature_of(recognizer: str | Path) -> float | None:
     Raises:
         FileError: The file cannot be read, or was made for another recognizer.
     """
-    recognizer = Path(recognizer)
+    table = _read(Path(recognizer))
+    if table is None:
+        return None
+    temperature: float = table["temperature"]
+    return temperature
+
+
+def set_thresholds_of(recognizer: str | Path) -> Mapping[float, float]:
+    """Return coverage -> threshold of conformal sets from the `calibration.json` beside a recognizer's file; empty without such a file.
+
+    Raises:
+        FileError: The file cannot be read, or was made for another recognizer.
+    """
+    table = _read(Path(recognizer))
+    return {} if table is None else dict(table["set_thresholds"])
+
+
+def set_threshold_of(recognizer: str | Path, coverage: float) -> float:
+    """Return the threshold of conformal sets with one coverage.
+
+    Raises:
+        SettingError: The run was not calibrated, or not for this coverage.
+        FileError: As `set_thresholds_of`.
+    """
+    thresholds = set_thresholds_of(recognizer)
+    if not thresholds:
+        raise SettingError(
+            f"sets with a stated coverage need a calibrated run; run `poseglot calibrate {Path(recognizer).parent} FOLDS`."
+        )
+    if coverage not in thresholds:
+        raise SettingError(f"coverage is one of {', '.join(map(str, thresholds))}, not {coverage}.")
+    return thresholds[coverage]
+
+
+def _read(recognizer: Path) -> dict[str, Any] | None:
     path = recognizer.parent / CALIBRATION_FILE
     remedy = "Run `poseglot calibrate` again, or delete the file."
     try:
         table = json.loads(path.read_bytes())
-        temperature, made_for = float(table["temperature"]), table["recognizer"]
+        table["temperature"] = float(table["temperature"])
+        table["set_thresholds"] = {float(key): float(value) for key, value in table.get("set_thresholds", {}).items()}
+        made_for = table["recognizer"]
     except FileNotFoundError:
         return None
     except OSError as error:
         raise FileError(f"could not read {path}: {error.strerror or error}.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FileError(f"{path} is not a calibration file ({type(error).__name__}: {error}). {remedy}") from error
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise FileError(f"{path} has the temperature {temperature}; it must be above 0. {remedy}")
+    if not (math.isfinite(table["temperature"]) and table["temperature"] > 0):
+        raise FileError(f"{path} has the temperature {table['temperature']}; it must be above 0. {remedy}")
     if made_for != sha256_of(recognizer):
         raise FileError(f"{path} was made for another recognizer than {recognizer}. {remedy}")
-    return temperature
+    found: dict[str, Any] = table
+    return found

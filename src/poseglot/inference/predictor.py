@@ -19,7 +19,7 @@ import torch
 from poseglot.data.dataset import ClipDataset
 from poseglot.data.readers import Reading
 from poseglot.errors import FileError, InputError, PoseglotError, SettingError
-from poseglot.evaluation.temperature import temperature_of
+from poseglot.evaluation.temperature import set_threshold_of, temperature_of
 from poseglot.files import as_path
 from poseglot.inference.inputs import ClipLike, ClipLoader, LoadedClip, channels_remedy, describe_channels, list_clips
 from poseglot.inference.loading import Engine, check_engine, find_export, load_on_device, recognizer_file
@@ -74,6 +74,8 @@ class Prediction:
         mapping: How the joints were made from those of another layout; None if they were the recognizer's.
         warnings: What of the clip's coordinates is unlike the training clips (`skeletons.coordinates.compare`), each in a sentence.
             The scores of such a clip may mean nothing.
+        candidates: The classes of the conformal set, best first, which holds the true class with the predictor's coverage; empty if the
+            clip is like none of them, None without a coverage.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Prediction:
     unknown: bool = False
     mapping: LayoutMapping | None = None
     warnings: Mapping[str, str] = field(default_factory=dict)
+    candidates: tuple[str, ...] | None = None
 
     @property
     def action(self) -> str:
@@ -93,8 +96,14 @@ class Prediction:
         return self.scores[0].probability
 
     def table(self) -> dict[str, Any]:
-        """Return action, unknown, scores and, if there are any, warnings as plain data."""
-        table = {"action": self.action, "unknown": self.unknown, "scores": [asdict(score) for score in self.scores]}
+        """Return action, unknown, scores and, if there are any, candidates and warnings as plain data."""
+        table: dict[str, Any] = {
+            "action": self.action,
+            "unknown": self.unknown,
+            "scores": [asdict(score) for score in self.scores],
+        }
+        if self.candidates is not None:
+            table["candidates"] = list(self.candidates)
         return table | ({"warnings": list(self.warnings.values())} if self.warnings else {})
 
 
@@ -111,6 +120,8 @@ class Predictor:
         reading: How files are read where it differs from training: `dim_order`, `skip`, `columns`, `scale`, `variable` and `format`, as
             in `poseglot.data.read_clip`; None as a value stands for the default. Files of the format that the recognizer was trained
             on are read as they were then.
+        coverage: Answer with conformal sets, too, that hold the true class with this probability, such as 0.9 (see
+            `poseglot.evaluation.conformal`). The run must be calibrated.
 
     Attributes:
         spec, layout, classes: The recognizer's.
@@ -132,6 +143,7 @@ class Predictor:
         engine: Engine = "auto",
         threshold: float = 0.0,
         reading: Mapping[str, Any] | None = None,
+        coverage: float | None = None,
     ) -> None:
         path = as_path(path)
         check_engine(engine, path)
@@ -161,6 +173,7 @@ class Predictor:
             self.temperature = exported.temperature
         else:
             self.temperature = temperature_of(recognizer_file(path))
+        self._set_threshold = None if coverage is None else set_threshold_of(recognizer_file(path), coverage)
         self._loader = ClipLoader(self.spec, self.layout, self.device.type, reading=reading)
 
     def __repr__(self) -> str:
@@ -228,10 +241,7 @@ class Predictor:
         check_top(top)
         predictions = []
         for loaded, inputs in self.inputs(clips, batch_size=batch_size, layout=layout, pose=pose):
-            if classifier is None:
-                rows, classes = self.probabilities(self.logits(inputs)), self.classes
-            else:
-                rows, classes = softmax(classifier.logits(inputs)), classifier.classes
+            rows, classes = self._classified(inputs, classifier)
             predictions += [self._prediction(one, row, classes, top) for one, row in zip(loaded, rows, strict=True)]
         for line in warning_lines(predictions):
             _LOGGER.warning("%s", line)
@@ -278,24 +288,36 @@ class Predictor:
         return {level: np.concatenate(some) for level, some in rows.items() if some}
 
     def predict_each(
-        self, clips: Sequence[ClipLike], *, top: int = 5, layout: str | PathLike[str] | Layout | None = None
+        self,
+        clips: Sequence[ClipLike],
+        *,
+        top: int = 5,
+        layout: str | PathLike[str] | Layout | None = None,
+        pose: str | PoseEstimator = "auto",
+        classifier: Classifier | None = None,
+        batch_size: int = 64,
     ) -> list[Prediction | PoseglotError]:
-        """Predict one batch of clips; a clip that is not acceptable has its error in its place."""
+        """Predict clips as `predict` does, without its warnings; a clip that is not acceptable has its error in its place."""
+        check_top(top)
         given = None if layout is None else as_layout(layout)
+        if len(clips) > batch_size:
+            batches = [clips[start : start + batch_size] for start in range(0, len(clips), batch_size)]
+            each = [self.predict_each(batch, top=top, layout=given, pose=pose, classifier=classifier) for batch in batches]
+            return [result for batch in each for result in batch]
         results: list[Prediction | PoseglotError | None] = [None] * len(clips)
         loaded: dict[int, LoadedClip] = {}
         inputs = []
         for number, clip in enumerate(clips):
             try:
-                one = self._loader.load(clip, number, layout=given)
+                one = self._loader.load(clip, number, layout=given, pose=pose)
                 inputs.append(self._loader.input(one.clip))
                 loaded[number] = one
             except PoseglotError as error:
                 results[number] = error
-        rows = self.logits(torch.from_numpy(np.stack(inputs))) if inputs else ()
-        for (number, one), row in zip(loaded.items(), rows, strict=True):
+        logits, classes = self._scored(torch.from_numpy(np.stack(inputs)), classifier) if inputs else ((), ())
+        for (number, one), row in zip(loaded.items(), logits, strict=True):
             try:
-                results[number] = self._prediction(one, self.probabilities(row), self.classes, top)
+                results[number] = self._prediction(one, softmax(row), classes, top)
             except InputError as error:
                 results[number] = InputError(f"{one.clip.name}: {error}")
         return [result for result in results if result is not None]
@@ -385,9 +407,24 @@ class Predictor:
                 f"{channels_remedy(info.has_scores, self.spec.has_scores)}"
             )
 
+    def _classified(self, inputs: torch.Tensor, classifier: Classifier | None) -> tuple[Probabilities, Sequence[str]]:
+        """Return the probabilities of inputs and their classes, those of a classifier if there is one."""
+        logits, classes = self._scored(inputs, classifier)
+        return softmax(logits), classes
+
+    def _scored(self, inputs: torch.Tensor, classifier: Classifier | None) -> tuple[npt.NDArray[np.floating], Sequence[str]]:
+        """Return the calibrated logits of inputs and their classes, those of a classifier if there is one."""
+        if classifier is None:
+            return self.logits(inputs) / np.float32(self.temperature or 1), self.classes
+        return classifier.logits(inputs), classifier.classes
+
     def _prediction(self, loaded: LoadedClip, probabilities: Probabilities, classes: Sequence[str], top: int) -> Prediction:
-        scores = top_scores(probabilities, classes, top)
-        return Prediction(loaded.clip.name, scores, scores[0].probability < self.threshold, loaded.mapping, loaded.warnings)
+        scores, candidates = top_scores(probabilities, classes, top), None
+        if self._set_threshold is not None and classes == self.classes:
+            ranked = top_scores(probabilities, classes, len(classes))
+            candidates = tuple(score.action for score in ranked if score.probability >= self._set_threshold)
+        unknown = scores[0].probability < self.threshold
+        return Prediction(loaded.clip.name, scores, unknown, loaded.mapping, loaded.warnings, candidates)
 
 
 def softmax(logits: npt.NDArray[np.floating]) -> Probabilities:

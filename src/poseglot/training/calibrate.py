@@ -2,7 +2,7 @@
 
 The clips are those of the training set that runs of the same recipe held out (`data.folds`, `data.fold`). The test set is not used, so
 its probabilities can be evaluated afterwards. The runs of folds were trained on fewer clips than the calibrated run; the temperature is
-assumed to be the same.
+assumed to be the same. It stays 1 if the evidence for another is no more than noise.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from scipy.special import softmax
 
 from poseglot.errors import InputError
-from poseglot.evaluation.calibration import BINS, fit_temperature, reliability
-from poseglot.evaluation.temperature import Calibration
+from poseglot.evaluation.calibration import BINS, fit_by_group, reliability
+from poseglot.evaluation.conformal import set_threshold
+from poseglot.evaluation.scores import SavedScores
+from poseglot.evaluation.temperature import COVERAGES, Calibration
 from poseglot.files import sha256_of
 from poseglot.training.evaluate import evaluate
 from poseglot.training.recipe import differing
@@ -44,18 +47,36 @@ def calibrate(run: Run | str | Path, folds: Sequence[Run | str | Path]) -> Calib
         raise InputError("the runs of the folds do not know the same classes.")
     logits = np.concatenate([each.logits for each in scores])
     labels = np.concatenate([each.labels for each in scores])
-    temperature = fit_temperature(logits, labels)
+    fit = fit_by_group(logits, labels, _people(held_out, scores))
+    reason = fit.unsupported_reason
+    temperature = 1.0 if reason else fit.temperature
     before, after = reliability(logits, labels), reliability(logits, labels, temperature)
+    probabilities = softmax(logits.astype(np.float64) / temperature, axis=1)
     return Calibration(
         temperature=temperature,
         how=f"smallest negative log-likelihood on {len(held_out)} of {total} held-out folds of the training set",
+        unsupported_reason=reason,
+        interval=fit.interval,
+        people=fit.groups,
         clips=len(labels),
         bins=BINS,
         ece=(before.ece, after.ece),
         nll=(before.nll, after.nll),
+        nll_of_new_people=fit.nll,
+        brier=(before.brier, after.brier),
+        set_thresholds={str(coverage): set_threshold(probabilities, labels, coverage) for coverage in COVERAGES},
         runs=tuple(str(fold.folder) for fold in held_out),
         recognizer=sha256_of(run.files.recognizer),
     )
+
+
+def _people(runs: Sequence[Run], scores: Sequence[SavedScores]) -> list[str]:
+    """Return the person of every clip; each clip is its own person in a store without people."""
+    people = []
+    for run, own in zip(runs, scores, strict=True):
+        subjects = dict(zip(map(str, run.store.clips["name"]), run.store.clips["subject"].tolist(), strict=True))
+        people += [str(subjects[name]) for name in own.names]
+    return people if len(set(people)) > 1 else [name for own in scores for name in own.names]
 
 
 def check_folds(run: Run, folds: Sequence[Run]) -> int:

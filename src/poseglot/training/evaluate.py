@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.special import softmax
 from torch import Tensor
 
 from poseglot.data.adapt import EVERYTHING, adapt_store
@@ -23,6 +24,7 @@ from poseglot.data.store import Indices, PackedStore, open_store
 from poseglot.errors import InputError, SettingError
 from poseglot.evaluation import calibration, metrics
 from poseglot.evaluation.calibration import Reliability, confidences, reliability
+from poseglot.evaluation.conformal import set_quality
 from poseglot.evaluation.metrics import Accuracy, Correct, correct, top_k
 from poseglot.evaluation.scores import TEST, SavedScores, save_scores
 from poseglot.models.fuse import fuse
@@ -39,12 +41,14 @@ class Evaluation:
         scores: The logits of every clip, with names and labels.
         in_training: (N,) which clips are equal to a training clip, whatever their names.
         temperature: The temperature of the run's calibration; None if it was not calibrated.
+        set_thresholds: Coverage -> the threshold of the run's conformal sets; empty if it was not calibrated.
         store: The clips of another data set with the recognizer's joints and classes; None where the store has them itself.
     """
 
     scores: SavedScores
     in_training: npt.NDArray[np.bool_]
     temperature: float | None
+    set_thresholds: Mapping[float, float] = field(default_factory=dict)
     store: PackedStore | None = None
 
     @cached_property
@@ -97,6 +101,11 @@ class Evaluation:
         """
         return calibration.coverage(confidences(self.scores.logits, self.temperature or 1.0), self.correct, threshold)
 
+    def sets(self, threshold: float) -> tuple[Accuracy, float, Accuracy]:
+        """Count conformal sets: those that hold the true class, the mean number of classes in one, and the empty ones."""
+        probabilities = softmax(self.scores.logits.astype(np.float64) / (self.temperature or 1.0), axis=1)
+        return set_quality(probabilities, self.scores.labels, threshold)
+
     def save(self, path: str | Path) -> None:
         """Write the scores to a .npz file, from which ensembles, comparisons and reports are made."""
         save_scores(self.scores, path)
@@ -145,7 +154,7 @@ def evaluate(
         )
     scores = _score(run, clips, tested, logits, batch_size=batch_size, split=data.split, subset=subset_name(data))
     in_training = np.isin(clips.content_hashes(tested), clips.content_hashes(trained_on))
-    return Evaluation(scores, in_training, run.temperature)
+    return Evaluation(scores, in_training, run.temperature, run.set_thresholds)
 
 
 def _is_foreign(run: Run, data: DataRecipe, store: PackedStore) -> bool:
@@ -172,7 +181,8 @@ def _evaluate_foreign(
         warnings.warn(f"{store.info.name}: {note}.", stacklevel=3)
     tested = adapted.store.subset(split or EVERYTHING, "test")
     scores = _score(run, adapted.store, tested, logits, batch_size=batch_size, split=split or EVERYTHING)
-    return Evaluation(scores, np.zeros(len(tested), dtype=np.bool_), run.temperature, store=adapted.store)
+    in_training = np.zeros(len(tested), dtype=np.bool_)
+    return Evaluation(scores, in_training, run.temperature, run.set_thresholds, adapted.store)
 
 
 def _score(

@@ -23,7 +23,7 @@ from poseglot.descriptions import Description, PromptTable, load_descriptions
 from poseglot.errors import FileError, InputError, SettingError
 from poseglot.evaluation.metrics import Accuracy
 from poseglot.evaluation.scores import SavedScores, load_scores
-from poseglot.evaluation.temperature import temperature_of
+from poseglot.evaluation.temperature import set_thresholds_of, temperature_of
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, load_recognizer
 from poseglot.models.text import TextEncoder, load_text_encoder
 from poseglot.models.text.encode import encode_texts
@@ -133,6 +133,11 @@ class Run:
     def temperature(self) -> float | None:
         """The temperature of the run's calibration; None if it was not calibrated."""
         return temperature_of(self.files.recognizer)
+
+    @property
+    def set_thresholds(self) -> Mapping[float, float]:
+        """Coverage -> the threshold of the run's conformal sets; empty if it was not calibrated."""
+        return set_thresholds_of(self.files.recognizer)
 
     @cached_property
     def scores(self) -> SavedScores:

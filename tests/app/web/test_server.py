@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.io import savemat
 
 from poseglot.app.web import server
 from poseglot.app.web.limits import Limits
 from poseglot.app.web.service import ModelService
+from poseglot.data.readers import endings
 from poseglot.data.readers.poses import Poses, write_poses
 from poseglot.data.store import open_store
 from poseglot.inference import Predictor
@@ -116,6 +118,30 @@ def test_classes_that_lead_somewhere_are_drawn_over_time(worded: Path, monkeypat
     result = service.result(Clip(clip(frames=60).astype(np.float32), "x"), service.layout)
     assert list(result["over_time"]["probabilities"])[:5] == [score["action"] for score in result["scores"]]
     assert set(result["over_time"]["probabilities"]) == set(classes)
+
+
+def test_everything_that_is_predicted_can_be_uploaded(client: Client, worded: Path, tmp_path: Path) -> None:
+    app = client(worded)
+    assert set(app.get("/api/endings").json()) == set(endings())
+    joints = clip(frames=12)
+    savemat(tmp_path / "a.mat", {"joints": joints[0].transpose(1, 2, 0)})
+    np.savetxt(tmp_path / "a.txt", joints[0].reshape(12, -1))
+    for path in (tmp_path / "a.mat", tmp_path / "a.txt"):
+        result = app.post("/clips", files={"file": (path.name, path.read_bytes())}).json()["results"][0]
+        (expected,) = Predictor(worded, device="cpu").predict(path)
+        assert result["scores"][0]["action"] == expected.action
+        assert result["scores"][0]["probability"] == pytest.approx(expected.scores[0].probability, abs=1e-5)
+
+
+@pytest.mark.parametrize("ending", [".mat", ".npz"])
+def test_a_packed_file_that_unpacks_to_too_much_is_refused_unread(ending: str, client: Client, tmp_path: Path) -> None:
+    path, zeros = tmp_path / f"a{ending}", np.zeros((1, 50_000, 20, 5))
+    if ending == ".mat":
+        savemat(path, {"joints": zeros}, do_compression=True)
+    else:
+        np.savez_compressed(path, joints=zeros)
+    assert path.stat().st_size < 2**20
+    assert client().post("/clips", files={"file": (path.name, path.read_bytes())}).status_code == 413
 
 
 def test_a_chosen_layout_names_the_joints_of_an_upload(client: Client, worded: Path, others: Path) -> None:

@@ -25,8 +25,16 @@ def run(parsed: argparse.Namespace) -> None:
         found = calibrate(parsed.run, parsed.folds)
     path = found.write(parsed.run)
     (ece_before, ece_after), (nll_before, nll_after) = found.ece, found.nll
-    print(f"temperature {found.temperature:.4f}: {found.how}, {found.clips} clips")
+    low, high = found.interval
+    print(f"temperature {found.temperature:.4f}: {found.how}, {found.clips} clips of {found.people} people")
+    if found.unsupported_reason:
+        print(f"  the fitted one is not used: {found.unsupported_reason}")
+    else:
+        print(f"  95 % interval over people {low:.3f} to {high:.3f}")
     print(
-        f"  ECE {ece_before:.2%} -> {ece_after:.2%} ({found.bins} bins of equal width), NLL {nll_before:.4f} -> {nll_after:.4f}"
+        f"  ECE {ece_before:.2%} -> {ece_after:.2%} ({found.bins} bins of equal width), NLL {nll_before:.4f} -> {nll_after:.4f}, "
+        f"Brier {found.brier[0]:.4f} -> {found.brier[1]:.4f}"
     )
+    lowest = ", ".join(f"{float(coverage):.0%}: {value:.3f}" for coverage, value in found.set_thresholds.items())
+    print(f"  lowest probability of a class in a set with coverage {lowest} (`poseglot predict --coverage 0.9`)")
     print(f"{path}: `poseglot predict` and `poseglot evaluate` use it from now on")

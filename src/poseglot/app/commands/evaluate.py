@@ -12,6 +12,7 @@ from poseglot.files import folder_lock
 
 if TYPE_CHECKING:
     from poseglot.training.evaluate import Evaluation
+    from poseglot.training.run import Run
 
 _THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -62,6 +63,11 @@ def run(parsed: argparse.Namespace) -> None:
         epoch, best = opened.best_epoch
         print(f"  not a result: {best} at epoch {epoch}, the best of the log, which choosing on these clips would have claimed")
     print(f"  {_calibration_line(evaluation)}")
+    for coverage, lowest in evaluation.set_thresholds.items():
+        held, size, empty = evaluation.sets(lowest)
+        print(f"  sets of {coverage:.0%} coverage hold the action of {held}, {size:.2f} actions in the mean, {empty} empty")
+    if opened.recipe.data.unseen_classes and parsed.store is None and parsed.split is None:
+        print(f"  {_novelty_line(opened)}")
     if parsed.threshold is not None:
         _print_coverage(evaluation, parsed.threshold)
     width = max(map(len, scores.classes))
@@ -74,13 +80,23 @@ def run(parsed: argparse.Namespace) -> None:
 def _calibration_line(evaluation: Evaluation) -> str:
     """Return the calibration errors without and with the run's temperature."""
     before, after = evaluation.reliability, evaluation.calibrated
-    clips = f"on {len(evaluation.scores.labels)} clips (ECE: {len(before.bins)} bins of equal width)"
+    perfect = f"of perfect probabilities {(after or before).perfect_ece:.2%}, {len(before.bins)} bins of equal width"
+    clips = f"on {len(evaluation.scores.labels)} clips (ECE: {perfect})"
     if after is None:
-        return f"ECE {before.ece:.2%}, NLL {before.nll:.4f} {clips}; not calibrated"
+        return f"ECE {before.ece:.2%}, NLL {before.nll:.4f}, Brier {before.brier:.4f} {clips}; not calibrated"
     return (
-        f"ECE {before.ece:.2%} -> {after.ece:.2%}, NLL {before.nll:.4f} -> {after.nll:.4f} {clips}; "
-        f"temperature {evaluation.temperature:.4f}"
+        f"ECE {before.ece:.2%} -> {after.ece:.2%}, NLL {before.nll:.4f} -> {after.nll:.4f}, Brier {before.brier:.4f} -> "
+        f"{after.brier:.4f} {clips}; temperature {evaluation.temperature:.4f}"
     )
+
+
+def _novelty_line(opened: Run) -> str:
+    """Return how well clips of classes that were left out are told from the others."""
+    from poseglot.training.novelty import detect_novelty
+
+    found = detect_novelty(opened)
+    aurocs = ", ".join(f"{name} {value:.1%}" for name, value in found.aurocs.items())
+    return f"unknown actions: AUROC by {aurocs} ({found.known} clips of its actions, {found.novel} of others)"
 
 
 def _print_coverage(evaluation: Evaluation, threshold: float) -> None:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 from poseglot.app.commands import predict_batch
 from poseglot.app.commands.reading_options import add_reading_options, reading
-from poseglot.app.commands.register import AddCommand, add_pose, missing_package, notes, pose_for, print_mappings
-from poseglot.errors import MissingPackageError, PoseglotError
-from poseglot.safe_text import json_text
+from poseglot.app.commands.register import AddCommand, add_pose, notes, pose_for, print_mappings
+from poseglot.errors import InputError, PoseglotError
 
 if TYPE_CHECKING:
     from poseglot.inference.loading import Engine
-    from poseglot.inference.predictor import Prediction, Predictor
+    from poseglot.inference.predictor import Classifier, Prediction, Predictor
     from poseglot.inference.video.person import PoseEstimator
 
 
@@ -33,6 +32,9 @@ def add(command: AddCommand) -> None:
     predict.add_argument(
         "--threshold", type=float, default=0.0, metavar="P", help='answer "unknown" where the best action is less probable'
     )
+    predict.add_argument(
+        "--coverage", type=float, help="print the actions that hold the true one with this probability, as 0.9"
+    )
     predict.add_argument("--top", type=int, default=5, help="the number of actions per clip (5)")
     predict.add_argument("--device", help="cpu, cuda, ... (default: a GPU if there is one)")
     predict.add_argument(
@@ -49,12 +51,9 @@ def add(command: AddCommand) -> None:
         "--add-class-descriptions", type=Path, metavar="FILE.yaml", help="add untrained classes by descriptions (docs/text.md)"
     )
     predict.add_argument(
-        "--add-class-bias",
-        type=float,
-        default=0.0,
-        metavar="B",
-        help="add B to the cosines of added classes (docs/zero-shot.md)",
+        "--examples", type=Path, metavar="FOLDER", help="add classes by clips: a folder of clips for each class"
     )
+    predict.add_argument("--add-class-bias", type=float, default=0.0, metavar="B", help="add B to the cosines of added classes")
     add_reading_options(predict)
     predict_batch.add(predict)
 
@@ -65,50 +64,53 @@ def run(parsed: argparse.Namespace) -> None:
         return
     predict_batch.refuse_batch_options(parsed)
     with notes():
+        from poseglot.app.formatting.predict import errors_text, predictions_json, predictions_text
         from poseglot.inference.inputs import expand_folders
+        from poseglot.inference.predictor import warning_lines
 
         files = expand_folders(parsed.clips)
-        predictions = (_zero_shot if parsed.add_class or parsed.add_class_descriptions else _predict)(parsed, files)
+        adds = parsed.add_class or parsed.add_class_descriptions or parsed.examples
+        found = (_added if adds else _predict)(parsed, files)
+    predictions = [each for each in found if not isinstance(each, PoseglotError)]
     print_mappings(predictions)
-    if parsed.json:
-        rows = [{"file": str(path), **found.table()} for path, found in zip(files, predictions, strict=True)]
-        print(json_text(rows, indent=1))
-        return
-    for path, found in zip(files, predictions, strict=True):
-        print(path)
-        if found.unknown:
-            print(f"  unknown: no action reaches {parsed.threshold:.1%}")
-        for score in found.scores:
-            print(f"  {score.probability:6.1%}  {score.action}")
+    for line in warning_lines(predictions):
+        print(f"note: {line}", file=sys.stderr)
+    shown = predictions_json(files, found) if parsed.json else predictions_text(files, found, threshold=parsed.threshold)
+    if shown:
+        print(shown, flush=True)
+    if refusal := errors_text(found):
+        raise InputError(refusal)
 
 
 def _load(parsed: argparse.Namespace, engine: Engine) -> Predictor:
     from poseglot.inference import Predictor
 
-    return Predictor(parsed.run, device=parsed.device, engine=engine, threshold=parsed.threshold, reading=reading(parsed))
+    own = {name: getattr(parsed, name) for name in ("device", "threshold", "coverage")}
+    return Predictor(parsed.run, engine=engine, reading=reading(parsed), **own)
 
 
-def _predict(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction]:
-    predictor = _load(parsed, parsed.engine)
+def _predict(
+    parsed: argparse.Namespace, files: list[Path], predictor: Predictor | None = None, classifier: Classifier | None = None
+) -> list[Prediction | PoseglotError]:
+    """Recognise clips file by file: one that cannot be has its error in its place."""
+    predictor = predictor or _load(parsed, parsed.engine)
     pose = _pose(parsed, files, num_dims=predictor.num_dims)
-    return predictor.predict(files, top=parsed.top, layout=parsed.layout, pose=pose)
+    return predictor.predict_each(files, top=parsed.top, layout=parsed.layout, pose=pose, classifier=classifier)
 
 
-def _zero_shot(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction]:
-    """Recognise clips among the trained and the added classes, all by the cosines with their texts, which are on one scale."""
-    try:
-        from poseglot.descriptions import load_descriptions
-        from poseglot.training.run import open_run
-        from poseglot.training.zero_shot import ZeroShotRecognizer
-    except ImportError as error:
-        raise MissingPackageError(missing_package("encoding texts", error)) from error
+def _added(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction | PoseglotError]:
+    """Recognise clips among the trained and the added classes, by their texts or by examples."""
+    from poseglot.app.added_classes import added_classifier
+
     predictor = _load(parsed, "torch")
-    described = parsed.add_class_descriptions and load_descriptions(str(parsed.add_class_descriptions)).classes.values()
-    classifier = ZeroShotRecognizer(open_run(parsed.run, device=predictor.device)).classifier(
-        descriptions=list(described or ()), labels=parsed.add_class, bias=parsed.add_class_bias
+    classifier = added_classifier(
+        predictor,
+        labels=parsed.add_class,
+        descriptions=parsed.add_class_descriptions,
+        bias=parsed.add_class_bias,
+        examples=parsed.examples,
     )
-    pose = _pose(parsed, files, num_dims=predictor.num_dims)
-    return predictor.predict(files, top=parsed.top, layout=parsed.layout, pose=pose, classifier=classifier)
+    return _predict(parsed, files, predictor, classifier)
 
 
 def _pose(parsed: argparse.Namespace, files: list[Path], *, num_dims: int) -> str | PoseEstimator:

@@ -1,7 +1,8 @@
 """The application: the page, and what it and other programs ask of the models.
 
     GET  /                              the page; /static/ its files
-    GET  /api/models, limits, layouts   the models, the limits of requests, the layouts of uploads
+    GET  /api/models, limits   the models, the limits of requests
+    GET  /api/endings, layouts   the endings and the layouts of uploads
     GET  /api/examples                  clips to look at; /api/examples/{id} the models' results for one
     POST /clips                         the models' results for an uploaded file
     POST /predict                       the most probable actions of joints in JSON
@@ -40,7 +41,7 @@ from poseglot.app.web.limits import Limits, TooLargeError
 from poseglot.app.web.metrics import Metrics
 from poseglot.app.web.middleware import RequestMiddleware
 from poseglot.app.web.service import ModelService
-from poseglot.app.web.upload import read_upload
+from poseglot.app.web.upload import ENDINGS, read_upload
 from poseglot.app.web.worker import BusyError, Job, Worker
 from poseglot.child import ChildError
 from poseglot.errors import InputError, PoseglotError
@@ -139,6 +140,10 @@ def create_app(
     @app.get("/api/limits", summary="the limits of requests", response_model=dict[str, float])
     async def list_limits() -> Response:
         return AsciiJSONResponse(vars(limits))
+
+    @app.get("/api/endings", summary="the endings of files that can be uploaded", response_model=list[str])
+    async def list_endings() -> Response:
+        return AsciiJSONResponse(ENDINGS)
 
     @app.get("/api/layouts", summary="the layouts that an uploaded file may have", response_model=list[str])
     async def list_layouts() -> Response:

@@ -7,16 +7,21 @@ while it is read. No name from a request is opened, and no pickle is read.
 from __future__ import annotations
 
 import csv
+import math
 import re
 import tempfile
+import zipfile
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from poseglot.app.web.limits import MAX_JOINTS, Limits, TooLargeError, check_size
 from poseglot.data.manifest import read_header
-from poseglot.data.readers import Reading, read_as_trained
+from poseglot.data.readers import ClipFile, Reading, endings, is_video, read_as_trained, recognize
+from poseglot.data.readers.hdf5 import open_hdf5
+from poseglot.data.readers.poses import ENDING as POSES_ENDING
 from poseglot.data.readers.poses import read_poses
 from poseglot.data.tracking import select_people
 from poseglot.errors import InputError, PoseglotError
@@ -25,7 +30,8 @@ from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import Layout
 from poseglot.skeletons.mapping import map_layout
 
-ENDINGS = (".csv.gz", ".csv", ".json", ".npy", ".skeleton", ".bvh", ".npz")
+# Everything that `poseglot predict` reads as one file, longest endings first.
+ENDINGS = tuple(sorted(endings(), key=lambda ending: (-len(ending), ending)))
 _PICKLES = (".pkl", ".pickle", ".pt")
 
 
@@ -62,6 +68,8 @@ def read_upload(
     ending = next((ending for ending in ENDINGS if name.lower().endswith(ending)), None)
     if ending is None:
         reason = " Pickles are never read, since they can hold programs." if name.lower().endswith(_PICKLES) else ""
+        if is_video(name):
+            reason = " Of a video, upload the poses that `poseglot extract-poses` writes (.npz)."
         raise InputError(f"{shown}: accepted are files ending in {', '.join(ENDINGS)}.{reason}")
     with tempfile.TemporaryDirectory(prefix="poseglot-upload-") as folder:
         path = Path(folder) / f"clip{ending.removesuffix('.gz')}"
@@ -81,7 +89,7 @@ def read_upload(
 
 def _read(path: Path, formats: Sequence[ClipFormat], limits: Limits, layout: Layout | None) -> tuple[Clip, Layout]:
     first = formats[0]
-    if path.suffix == ".npz":
+    if path.suffix == POSES_ENDING and recognize(ClipFile(path)) == "poses":
         poses = read_poses(path)
         joints = poses.joints(num_dims=first.num_dims, has_scores=first.has_scores)
         check_size(limits, people=joints.shape[0], frames=joints.shape[1])
@@ -139,6 +147,28 @@ def _unpacked(content: bytes, limit: int) -> bytes:
     return unpacked
 
 
+def _bytes_of_zip(path: Path) -> int:
+    with zipfile.ZipFile(path) as archive:
+        return sum(entry.file_size for entry in archive.infolist())
+
+
+def _bytes_of_matlab(path: Path) -> int:
+    from scipy.io import whosmat
+
+    return sum(8 * math.prod(shape) for _, shape, _ in whosmat(path))
+
+
+def _bytes_of_hdf5(path: Path) -> int:
+    sizes: list[int] = []
+    with open_hdf5(ClipFile(path)) as file:
+        file.visititems(lambda _, item: sizes.append(getattr(item, "nbytes", 0)))
+    return sum(sizes)
+
+
+# Ending -> a function that returns how many bytes a packed file declares, without unpacking it.
+_PACKED = {".npz": _bytes_of_zip, ".mat": _bytes_of_matlab, ".h5": _bytes_of_hdf5, ".slp": _bytes_of_hdf5}
+
+
 def _check_declared_size(path: Path, limits: Limits) -> None:
     """Refuse a clip whose file declares too large a size, before memory is allocated.
 
@@ -149,6 +179,12 @@ def _check_declared_size(path: Path, limits: Limits) -> None:
         shape = load_array(path).shape
         if len(shape) in (3, 4):
             check_size(limits, people=shape[0] if len(shape) == 4 else 1, frames=shape[-3])
+    elif path.suffix in _PACKED:
+        size = 0
+        with suppress(Exception):  # a damaged file, of which its reader says what is wrong
+            size = _PACKED[path.suffix](path)
+        if size > limits.unpacked:
+            raise TooLargeError(f"the file unpacks to more than {limits.unpacked:,} bytes. Cut it into pieces.")
     elif path.suffix == ".csv":
         if path.read_bytes().count(b"\n") > limits.people * limits.frames * MAX_JOINTS:
             raise TooLargeError("the table has more lines than a clip within the limits. Cut it into pieces.")

@@ -137,6 +137,9 @@ async function start() {
     models = await ask("/api/models");
     limits = await ask("/api/limits");
     byId("models").textContent = models.map(({ id, about, classes }) => `${id}: ${about}, ${classes.length} actions`).join(" · ");
+    const endings = await ask("/api/endings");
+    byId("file").accept = endings.map((ending) => `.${ending.split(".").pop()}`).join(","); // a browser does not know .csv.gz
+    byId("endings").textContent = `Accepted: ${[...endings].sort().join(", ")}.`;
     const layouts = await ask("/api/layouts");
     byId("layout").append(...layouts.map((name) => make("option", { value: name }, name)));
     const examples = await ask("/api/examples");

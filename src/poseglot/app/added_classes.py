@@ -1,0 +1,64 @@
+"""Classifiers of a run's classes and of added ones, for `poseglot predict`: by texts alone, or by example clips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from poseglot.app.commands.register import missing_package
+from poseglot.errors import InputError, MissingPackageError, SettingError
+from poseglot.inference.predictor import Classifier, Predictor
+
+if TYPE_CHECKING:
+    from poseglot.descriptions import Description
+
+
+def added_classifier(
+    predictor: Predictor,
+    *,
+    labels: Sequence[str] = (),
+    descriptions: Path | None = None,
+    bias: float = 0.0,
+    examples: Path | None = None,
+) -> Classifier:
+    """Return a classifier of the predictor's classes and of added ones.
+
+    Args:
+        predictor: Made of a run's folder, with the engine torch.
+        labels: Added classes by name.
+        descriptions: A description set whose classes are added.
+        bias: Is added to the cosines of added classes that are known by texts alone.
+        examples: A folder with a folder of clips for each added class; trained classes may have one, too.
+
+    Raises:
+        SettingError: Examples and descriptions are both given, or a class would be there twice.
+        InputError: The folder of examples has no folders.
+    """
+    try:
+        from poseglot.descriptions import load_descriptions
+        from poseglot.training.few_shot import FewShotRecognizer
+        from poseglot.training.run import open_run
+        from poseglot.training.zero_shot import ZeroShotRecognizer
+    except ImportError as error:
+        raise MissingPackageError(missing_package("added actions", error)) from error
+    run = open_run(predictor.path, device=predictor.device)
+    if examples is None:
+        described: list[Description] = (
+            [] if descriptions is None else list(load_descriptions(str(descriptions)).classes.values())
+        )
+        return ZeroShotRecognizer(run).classifier(descriptions=described, labels=labels, bias=bias)
+    if descriptions is not None or bias:
+        raise SettingError("--examples goes with --add-class, not with --add-class-descriptions or --add-class-bias.")
+    folders = sorted(path for path in examples.iterdir() if path.is_dir()) if examples.is_dir() else []
+    if not folders:
+        raise InputError(f"{examples} has no folders; --examples takes a folder with a folder of clips for each action.")
+    shown = {folder.name: _inputs(predictor, folder) for folder in folders}
+    named = {label: torch.zeros(0) for label in labels if label not in shown}
+    return FewShotRecognizer(run).classifier({**shown, **named})
+
+
+def _inputs(predictor: Predictor, folder: Path) -> torch.Tensor:
+    return torch.cat([inputs for _, inputs in predictor.inputs(folder)])
