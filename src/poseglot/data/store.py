@@ -298,7 +298,7 @@ def _check_table(info: StoreInfo, clips: npt.NDArray[Any], joints: npt.NDArray[A
     ):
         raise FileError(f"the table does not fit the {len(joints)} rows of joints.npy")
     if clips["label"].min() < -1 or clips["label"].max() >= len(info.classes):
-        raise FileError(f"the table has labels that none of the {len(info.classes)} classes has")
+        raise FileError(f"labels from {clips['label'].min()} to {clips['label'].max()} for {len(info.classes)} classes")
     if len(set(clips["name"].tolist())) < len(clips):
         raise FileError("the table has a name twice")
     layout = load_layout(info.layout)
