@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from poseglot.errors import FileError
 from poseglot.models.tensor_file import read_tensors, write_tensors
 
-TABLE = {"format": "poseglot-test/1", "classes": ["wave", "kick"], "rate": 0.1, "numbers": {"1": None}}
+TABLE = {"format": "poseglot-checkpoint/4", "classes": ["wave", "kick"], "rate": 0.1, "numbers": {"1": None}}
 TENSORS = {
     "weight": torch.arange(6.0).reshape(2, 3),
     "half": torch.ones(3, dtype=torch.bfloat16),

@@ -21,8 +21,8 @@ from poseglot.errors import FileError
 from poseglot.files import write_atomically
 
 _TABLE, _HASH = "poseglot", "sha256"  # the second is an entry of the table: safetensors writes several metadata in any order
-# Formats of files from before there were hashes.
-_WITHOUT_HASH = ("poseglot-recognizer/2", "poseglot-checkpoint/3")
+# Formats that need a hash; others are older, or not ours.
+_WITH_HASH = ("poseglot-recognizer/3", "poseglot-checkpoint/4")
 
 
 def write_tensors(
@@ -65,7 +65,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not isinstance(table, dict):
         raise FileError(f"{path} is a safetensors file, but Poseglot did not write it (no metadata of ours).")
     written = table.pop(_HASH, None)
-    if (written is not None or table.get("format") not in _WITHOUT_HASH) and written != _hash(table, tensors):
+    if (written is not None or table.get("format") in _WITH_HASH) and written != _hash(table, tensors):
         raise FileError(f"{path} is damaged: its content is not what was written there. Restore it from a copy.")
     return table, tensors
 
