@@ -27,11 +27,14 @@ from typing import Any
 import torch
 from measuring import machine, table, write_results
 
+from poseglot.data.benchmarks import load_benchmark
 from poseglot.data.prepare import prepare
-from poseglot.data.store import open_store
+from poseglot.data.store import open_store, write_store
+from poseglot.data.synthetic import make_clips
 from poseglot.data.synthetic.raw_ntu import write_raw_set
 from poseglot.inference.batch import BatchJob, make_shards, open_batch, predict_locally
 from poseglot.models.recognizer import RecognizerSpec, new_recognizer, save_recognizer
+from poseglot.skeletons.layout import load_layout
 from poseglot.training.engine import Runtime, train
 from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TextRecipe
 
@@ -116,13 +119,14 @@ def _quietly(work: Callable[[Path], None], out: Path) -> None:
 
 
 def _victims(folder: Path) -> dict[str, Victim]:
-    store = folder / "demo"
-    prepare("demo", source=None, out=store)
+    store, benchmark = folder / "demo", load_benchmark("demo")
+    clips = make_clips()[::12]
+    write_store(store, clips, benchmark=benchmark, layout=load_layout(benchmark.layout), source={})
     recipe = Recipe(
         data=DataRecipe(store=str(store), split="cross-person"),
         model=ModelRecipe(encoder="st-gcn", base_channels=8),
         text=TextRecipe(prompt="none"),
-        optim=OptimRecipe(epochs=4, batch_size=64, warmup_epochs=1, milestones=[2]),
+        optim=OptimRecipe(epochs=4, batch_size=16, warmup_epochs=1, milestones=[2]),
     )
     runtime = Runtime(accelerator="cpu", compile="off", loggers=())
     raw = folder / "raw.zip"
