@@ -79,7 +79,8 @@ def track_people(
         rows = [[_distance(track.poses[-1], pose, has_scores, num_dims) for pose in people] for track in open_tracks]
         cost = np.array(rows).reshape(len(open_tracks), len(people)) / max_distance
         unmatched = set(range(len(people)))
-        for row, column in assign(np.nan_to_num(np.minimum(cost, 1), nan=1.0))  # far apart, where distances overflow:
+        # Where distances overflow, people are far apart.
+        for row, column in assign(np.nan_to_num(np.minimum(cost, 1), nan=1.0)):
             if cost[row, column] < 1:
                 open_tracks[row].frames.append(frame)
                 open_tracks[row].poses.append(people[column])
