@@ -14,16 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from poseglot.errors import FileError, NotFoundError, PoseglotError
 from poseglot.files import (
     as_path,
+    folder_lock,
     folder_written_atomically,
     load_array,
-    load_yaml,
     packaged_yaml,
     sha256_of,
+    try_lock,
     write_atomically,
 )
 
@@ -246,6 +246,7 @@ def test_an_overwrite_that_fails_at_the_last_step_puts_the_old_folder_back(
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", second_fails)
+    monkeypatch.setattr("poseglot.files._exchange", lambda one, other: False)  # as where the system cannot
     with pytest.raises(FileError, match="Input/output error"), folder_written_atomically(path, overwrite=True) as folder:
         (folder / "new").write_text("new")
     assert names(tmp_path) == ["data"]
@@ -283,6 +284,59 @@ def test_an_unknown_packaged_name_suggests_the_nearest() -> None:
     assert refusal.value.suggestion == "kinect20"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux exchanges two names")
+def test_overwriting_leaves_a_folder_at_every_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "data"
+    path.mkdir()
+    (path / "old").write_text("old")
+
+    def moved(source: Path, target: Path) -> None:
+        raise AssertionError(f"{source} was moved")
+
+    monkeypatch.setattr(os, "replace", moved)
+    with folder_written_atomically(path, overwrite=True) as folder:
+        (folder / "new").write_text("new")
+    assert [entry.name for entry in path.iterdir()] == ["new"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["data"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no such locks")
+def test_what_killed_writers_left_is_cleared_and_what_is_being_written_is_not(tmp_path: Path) -> None:
+    orphan, fresh, busy, other = (
+        tmp_path / f".{name}.tmp" for name in ("a.12345678", "a.abcdefgh", "a.busybusy", "a.b.12345678")
+    )
+    for path in (orphan, fresh, busy, other):
+        path.write_bytes(b"half")
+    for path in (orphan, busy, other):
+        os.utime(path, (0, 0))
+    with busy.open("rb") as file:
+        assert try_lock(file)
+        write_atomically(tmp_path / "a", b"whole")
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "a", fresh, busy, other])
+    (tmp_path / ".store.12345678.tmp").mkdir()
+    (tmp_path / ".store.12345678.tmp" / "joints.npy").write_bytes(b"half")
+    with folder_written_atomically(tmp_path / "store"):
+        pass
+    assert not (tmp_path / ".store.12345678.tmp").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no such locks")
+def test_one_writer_a_folder(tmp_path: Path) -> None:
+    with folder_written_atomically(tmp_path / "a"), pytest.raises(FileError):  # noqa: SIM117
+        with folder_written_atomically(tmp_path / "a"):
+            pass
+    with folder_lock(tmp_path / "a"), pytest.raises(FileError), folder_lock(tmp_path / "a"):
+        pass
+    with folder_lock(tmp_path / "a"):
+        pass
+    assert list((tmp_path / "a").iterdir()) == []
+
+
+def test_halves_of_characters_are_written_escaped(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "a", "clip \udcff")
+    assert (tmp_path / "a").read_text() == "clip \\udcff"
+
+
 @pytest.mark.parametrize(
     "given", ["", None, 5, b"x", "x" * 5000, "a\0b"], ids=["empty", "none", "number", "bytes", "long", "null"]
 )
@@ -295,14 +349,3 @@ def test_paths_need_not_exist(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in (tmp_path, tmp_path / "nothing", tmp_path / "file" / "below"):
         assert as_path(path) == as_path(str(path)) == path
-
-
-@pytest.mark.parametrize("text", ["a: 1\na: 2\n", "a: {b: 1, c: 2, b: 1}\n", "- {1: x, 1: y}\n"])
-def test_a_key_that_is_there_twice_is_refused(text: str) -> None:
-    with pytest.raises(yaml.YAMLError, match="twice"):
-        load_yaml(text)
-
-
-def test_yaml_is_read() -> None:
-    text = "base: &base {a: 1, b: 2}\nother: {<<: *base, b: 3}\nlist: [{a: 1}, {a: 2}]\n"
-    assert load_yaml(text) == yaml.safe_load(text)

@@ -1,23 +1,30 @@
 """Files: written atomically, found in the package by name, and NumPy arrays read without pickle.
 
 Everything is written beside its destination and then renamed. After a crash or on a full disk the old file is whole, or nothing is
-there. A reader never sees a partial file.
+there. A reader never sees a partial file. A writer locks its temporary file: one that nobody has locked belongs to a process that was
+killed, and the next writer of the same file deletes it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
+import glob
 import hashlib
 import os
+import re
 import shutil
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from poseglot.errors import FileError, NotFoundError
+from poseglot.safe_yaml import read_yaml_text
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -25,21 +32,35 @@ if TYPE_CHECKING:
 _NPY_MAGIC = b"\x93NUMPY"
 # Runs lie in runs/RUN or runs/STUDY/RUN of the folder that they were trained in.
 _LEVELS_ABOVE = 3
+# Temporary files end so; a younger one may belong to a process that has not locked it yet.
+_TEMPORARY = ".tmp"
+_ORPHANED_AFTER = 60  # seconds
 
 
-def write_atomically(path: str | Path, content: bytes | str) -> None:
+def write_atomically(path: str | Path, content: bytes | str, *, keep: Path | None = None) -> None:
     """Write `content` to `path` through a temporary file in the same folder, synced to disk before it is renamed.
+
+    Characters that UTF-8 lacks (halves of pairs, from file names that are no text) are written as `\\udcff`.
+
+    Args:
+        path: The file.
+        content: Its content.
+        keep: Where the file that was at `path` is moved to; by default it is replaced.
 
     Raises:
         FileError: The disk refused (full, read-only, ...). `path` is unchanged.
     """
-    with file_written_atomically(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+    with file_written_atomically(path, keep=keep) as file:
+        file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
 
 
 @contextlib.contextmanager
-def file_written_atomically(path: str | Path) -> Iterator[BinaryIO]:
+def file_written_atomically(path: str | Path, *, keep: Path | None = None) -> Iterator[BinaryIO]:
     """Yield a file that becomes `path` when the block succeeds and is deleted when it fails.
+
+    Args:
+        path: The file.
+        keep: As in `write_atomically`.
 
     Raises:
         FileError: The disk refused (full, read-only, ...). `path` is unchanged.
@@ -47,16 +68,23 @@ def file_written_atomically(path: str | Path) -> Iterator[BinaryIO]:
     path = Path(path)
     with _disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        _clear_orphans(path)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_TEMPORARY)
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:
+                try_lock(file)
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            # mkstemp makes private files; the result gets the permissions of an ordinary file.
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
+                # mkstemp makes private files; the result gets the permissions of an ordinary file.
+                os.chmod(temporary, 0o666 & ~_umask())
+                if keep is not None and path.exists():
+                    os.replace(path, keep)
+                if os.name == "posix":  # Windows renames closed files only
+                    os.replace(temporary, path)
+            if temporary.exists():
+                os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -70,12 +98,13 @@ def folder_written_atomically(path: str | Path, *, overwrite: bool = False) -> I
     """
     path = Path(path)
     _refuse_existing(path, overwrite)
-    with _disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    with _disk_errors(path), _filled_by_one(path):
+        _clear_orphans(path)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=_TEMPORARY))
         try:
             os.chmod(temporary, 0o777 & ~_umask())
             yield temporary
+            _refuse_existing(path, overwrite)
             _replace_folder(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -95,17 +124,15 @@ def resumable_folder(path: str | Path, *, key: str, overwrite: bool = False) -> 
     _refuse_existing(path, overwrite)
     partial = _partial(path)
     try:
-        partial.mkdir(parents=True, exist_ok=True)
-        with (partial / "key").open("a+", encoding="utf-8") as file, exclusive_lock(file, partial):
-            file.seek(0)
-            if file.read() != key:
-                for left in partial.iterdir():
-                    if left.name != "key":
-                        left.unlink()
-                file.truncate(0)
-                file.write(key)
-                file.flush()
+        with _filled_by_one(path):
+            _clear_orphans(path)
+            partial.mkdir(exist_ok=True)
+            if unfinished_key(path) != key:
+                shutil.rmtree(partial)
+                partial.mkdir()
+                write_atomically(partial / "key", key)
             yield partial
+            _refuse_existing(path, overwrite)
             (partial / "key").unlink()
             _replace_folder(partial, path)
     except OSError as error:
@@ -129,28 +156,125 @@ def _partial(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def exclusive_lock(file: IO[str], folder: Path) -> Iterator[None]:
-    """Hold a lock on an open file, on systems that have such locks. The system releases it however the process ends.
+def temporary_folder(beside: Path) -> Iterator[Path]:
+    """Yield a folder that is deleted after the block, beside a file or folder and not where the system may have little room.
+
+    What a killed process left is deleted by the next one.
 
     Raises:
-        FileError: Another process holds it and is filling `folder`.
+        FileError: The disk refused.
     """
-    if not try_lock(file):
-        raise FileError(f"another process is filling {folder}. Wait for it, or stop it.")
-    yield
+    with _disk_errors(beside):
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        name = f"{beside.name}.unpacked"
+        for left in beside.parent.glob(f".{glob.escape(name)}.*{_TEMPORARY}"):
+            with _locked_folder(left) as locked:
+                if locked:
+                    shutil.rmtree(left, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(dir=beside.parent, prefix=f".{name}.", suffix=_TEMPORARY))
+        try:
+            with _locked_folder(folder):
+                yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def try_lock(file: IO[Any]) -> bool:
-    """Lock a file for this process, and return whether that succeeded; always true on Windows, which has no such locks."""
+@contextlib.contextmanager
+def _locked_folder(folder: Path) -> Iterator[bool]:
+    """Try to lock a folder itself, and yield whether that succeeded; false where the system cannot."""
+    if os.name != "posix":
+        yield False
+        return
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        yield False
+        return
+    try:
+        yield try_lock(handle)
+    finally:
+        os.close(handle)
+
+
+def folder_lock(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Keep other writers out of a folder, which must exist, for the time of a block.
+
+    Raises:
+        FileError: Another process writes into it, or the disk refused.
+    """
+    return _locked(folder / ".lock", folder)
+
+
+@contextlib.contextmanager
+def _filled_by_one(path: Path) -> Iterator[None]:
+    """Keep other writers of the folder `path` out while it does not exist, or is about to be replaced."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path.parent / f".{path.name}.lock", path):
+        yield
+
+
+@contextlib.contextmanager
+def _locked(lock: Path, folder: Path) -> Iterator[None]:
+    """Hold a lock on a file that exists while it is held. The system releases it however the process ends.
+
+    Raises:
+        FileError: Another process holds it and is writing into `folder`, or the file cannot be made.
+    """
+    while True:
+        try:
+            file = lock.open("ab")
+        except OSError as error:
+            raise FileError(f"could not write into {folder}: {error.strerror or error}. Choose another folder.") from error
+        with file:
+            if not try_lock(file):
+                raise FileError(f"another process is writing into {folder}. Wait for it, or stop it.")
+            if not _is_at(lock, file):  # the process before deleted it between opening and locking
+                continue
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):  # Windows deletes closed files only
+                    lock.unlink()
+            return
+
+
+def _is_at(path: Path, file: IO[Any]) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def try_lock(file: IO[Any] | int) -> bool:
+    """Lock a file for this process; return false if another has it. True where there are no such locks, as on Windows."""
     try:
         import fcntl
     except ImportError:  # Windows
         return True
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError:  # the file system has no locks
+        return True
     return True
+
+
+def _clear_orphans(path: Path) -> None:
+    """Delete what killed writers of `path` left beside it."""
+    if os.name != "posix":  # nothing tells there whether a file is in use
+        return
+    ours = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(_TEMPORARY)}")
+    with os.scandir(path.parent) as entries:
+        left = [entry for entry in entries if ours.fullmatch(entry.name)]
+    for entry in left:
+        with contextlib.suppress(OSError):
+            if entry.is_dir(follow_symlinks=False):  # the caller holds the lock of such folders
+                shutil.rmtree(entry.path)
+            elif time.time() - entry.stat(follow_symlinks=False).st_mtime > _ORPHANED_AFTER:
+                with open(entry.path, "rb") as file:
+                    if try_lock(file):
+                        os.unlink(entry.path)
 
 
 def sha256_of(path: str | Path) -> str:
@@ -217,30 +341,6 @@ def decode_text(content: bytes, origin: str) -> str:
         raise FileError(f"{origin}, line {line}: the text is not UTF-8 (cp1252, perhaps). Save it as UTF-8.") from error
 
 
-def load_yaml(text: str) -> Any:
-    """Return the plain values of YAML text.
-
-    Raises:
-        yaml.YAMLError: It is not YAML, or a table has a key twice, of which one would be lost.
-    """
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            keys: set[str] = set()
-            for key, _ in node.value:
-                if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                    if key.value in keys:
-                        raise yaml.constructor.ConstructorError(
-                            None, None, f"the key {key.value!r} is there twice", key.start_mark
-                        )
-                    keys.add(key.value)
-            found: dict[Any, Any] = super().construct_mapping(node, deep=deep)
-            return found
-
-    return yaml.load(text, Loader)
-
-
 def packaged_yaml(package: str, folder: str, name: str, *, kind: str, own: bool = True) -> str:
     """Return the text of a packaged YAML file, or of a user's own.
 
@@ -253,10 +353,7 @@ def packaged_yaml(package: str, folder: str, name: str, *, kind: str, own: bool 
         NotFoundError: There is no such packaged file.
         FileError: The user's file cannot be read, or ends otherwise.
     """
-    try:
-        return find_yaml(package, folder, name, kind=kind, own=own).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"could not read the {kind} {name}: {error}.") from error
+    return read_yaml_text(find_yaml(package, folder, name, kind=kind, own=own), kind)
 
 
 def find_yaml(package: str, folder: str, name: str, *, kind: str, own: bool = True) -> Path:
@@ -306,9 +403,12 @@ def _refuse_existing(path: Path, overwrite: bool) -> None:
 
 
 def _replace_folder(new: Path, path: Path) -> None:
-    """Move `new` to `path`. If that fails, the folder that was at `path` is restored."""
+    """Move `new` to `path`. A folder there is exchanged in one step where the system can, so that there is one at every moment."""
     if not path.exists():
         os.replace(new, path)
+        return
+    if _exchange(new, path):
+        shutil.rmtree(new, ignore_errors=True)
         return
     old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
     os.replace(path, old)
@@ -318,6 +418,18 @@ def _replace_folder(new: Path, path: Path) -> None:
         os.replace(old, path)
         raise
     shutil.rmtree(old)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange the names of two folders, and return whether the system can."""
+    at_cwd, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE of Linux
+    if sys.platform != "linux":
+        return False
+    try:
+        renameat2 = ctypes.CDLL(None).renameat2
+    except AttributeError:  # another C library
+        return False
+    return bool(renameat2(at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), exchange) == 0)
 
 
 @contextlib.contextmanager

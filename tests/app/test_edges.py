@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -14,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from poseglot.app.cli import build_parser
 from poseglot.data.store import open_store
-from poseglot.models.recognizer import Recognizer, RecognizerSpec, load_recognizer, read_safetensors, save_recognizer
+from poseglot.models.recognizer import Recognizer, RecognizerSpec, load_recognizer, save_recognizer
+from poseglot.models.tensor_file import read_tensors, write_tensors
 from tests.models.test_recognizer import build
 
 
@@ -85,14 +84,14 @@ def test_imported_weights_are_drawn_without_a_curve(poseglot: Callable[..., Any]
 
 def test_metadata_that_does_not_say_enough_is_refused(poseglot: Callable[..., Any], imported: Path, clip: Path) -> None:
     path = imported / "recognizer.safetensors"
-    described, tensors = read_safetensors(path)
+    described, tensors = read_tensors(path)
     for missing in ("layout_table", "classes", "levels"):
         less = {key: value for key, value in described.items() if key != missing}
-        save_file(tensors, path, metadata={"poseglot": json.dumps(less)})
+        write_tensors(path, tensors, less)
         said = poseglot("predict", imported, clip)
         assert said.status == 1
         assert "does not say how to build its recognizer" in said.error
-    save_file(tensors, path, metadata={"poseglot": json.dumps(described)})
+    write_tensors(path, tensors, described)
     assert load_recognizer(path).spec.num_persons == 1
 
 

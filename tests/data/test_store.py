@@ -175,7 +175,7 @@ def test_reader_that_fails_half_way_leaves_nothing(error: type[BaseException], t
 
     with pytest.raises(FileError if error is OSError else error, match="half-way"):
         write(tmp_path / "store", failing())
-    assert len(seen) == 1 and seen[0].startswith(".store.")
+    assert seen and all(name.startswith(".store.") for name in seen)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -327,6 +327,61 @@ def test_content_hashes_are_equal_where_the_joints_are(tmp_path: Path) -> None:
     first, changed, again, reshaped = store.content_hashes(np.arange(4)).tolist()
     assert first == again and len({first, changed, reshaped}) == 3
     assert store.content_hashes(np.array([2, 1])).tolist() == [again, changed]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"classes": [1, 2, 3]},
+        {"classes": DEMO.classes[:1]},
+        {"classes": DEMO.classes[:1] * len(DEMO.classes)},
+        {"has_scores": "no"},
+        {"layout": "ntu25"},
+        {"layout": 3},
+        {"pipeline": None},
+        {"splits": {"a": {"train": {"subject": ["7"]}}}},
+        {"splits": {"a": {"train": {"height": [7]}}}},
+        {"splits": {"a": {"both": {"subject": [7]}}}},
+        {"splits": []},
+        {"more": 1},
+    ],
+    ids=str,
+)
+def test_a_description_that_lies_is_refused(store: PackedStore, change: dict[str, object]) -> None:
+    assert store.path is not None
+    path = store.path / "store.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(FileError):
+        open_store(store.path)
+
+
+@pytest.mark.parametrize("field", ["offset", "frames", "num_persons", "label"])
+def test_a_table_that_lies_is_refused(store: PackedStore, field: str) -> None:
+    assert store.path is not None
+    for value in (-2, 0, 10**6):
+        for row in (1, 3):
+            table = np.array(store.clips)
+            table[field][row] = value
+            np.save(store.path / "clips.npy", table)
+            if field == "label" and value == 0:
+                open_store(store.path)
+                continue
+            with pytest.raises(FileError):
+                open_store(store.path)
+    table = np.array(store.clips)
+    table["name"][1] = table["name"][0]
+    np.save(store.path / "clips.npy", table)
+    with pytest.raises(FileError):
+        open_store(store.path)
+
+
+def test_a_store_cut_short_under_its_reader_is_an_error(store: PackedStore) -> None:
+    assert store.path is not None
+    with (store.path / "joints.npy").open("r+b") as file:
+        file.truncate(200)
+    for read in (lambda: store[0], lambda: store.read_batch([0, 1]), lambda: store.content_hashes([0]), lambda: store.joints):
+        with pytest.raises(FileError):
+            read()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

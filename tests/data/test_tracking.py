@@ -7,7 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from poseglot.data.tracking import assign, detections, stack_tracks, track_people
+from poseglot.data.quality.issues import ClipError
+from poseglot.data.tracking import assign, detections, people_of_frames, stack_tracks, track_people
 from poseglot.skeletons.clip import Joints
 
 pytestmark = pytest.mark.base
@@ -85,3 +86,16 @@ def test_tracks_go_back_into_one_array() -> None:
     joints[1, :4] = joints[0, 25:] = 0
     tracks = track_people(detections(joints), max_gap=0)
     np.testing.assert_array_equal(stack_tracks(tracks, 30), joints)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_poses_that_are_not_finite_are_refused_and_far_ones_are_not_matched(value: float) -> None:
+    pose = np.ones((4, 3))
+    bad = np.full((4, 3), value)
+    with pytest.raises(ClipError, match="frame 2"):
+        people_of_frames([[(None, pose)], [(None, bad)]], joint_count=4, channels=3, has_scores=False, origin="a")
+    far = np.full((4, 3), 3e38)
+    joints = people_of_frames(
+        [[(None, pose)], [(None, -far)], [(None, far)]], joint_count=4, channels=3, has_scores=False, origin="a"
+    )
+    assert joints.shape[1:] == (3, 4, 3)

@@ -512,3 +512,12 @@ def test_a_real_small_model_is_asked_and_what_it_gets_wrong_is_caught(
         assert set(load_descriptions(str(out)).classes) == {"wave a hand"}
     else:
         assert not out.exists() and "tries failed, the last one: " in said.err
+
+
+def test_a_reply_that_is_too_large_is_not_read_and_asked_again(describe: Command, tmp_path: Path) -> None:
+    huge = (200, {"choices": [], "more": "x" * 5 * 2**20})
+    with Loopback(KNOWN, lambda asked, before: None if before else huge) as server:
+        said = describe(server)
+    assert said.status == 0, said.error
+    assert_same(mine(tmp_path))
+    assert "broken reply 9" in said.out

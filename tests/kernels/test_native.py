@@ -106,6 +106,27 @@ def test_what_was_compiled_is_used_again_and_a_new_source_is_compiled(monkeypatc
     assert len(list((tmp_path / "cache").glob("channels-last-float-*.so"))) == 2
 
 
+def test_a_library_that_is_damaged_is_compiled_again_and_one_of_others_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("POSEGLOT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(native, "SOURCE", tmp_path / "channels_last.cpp")
+    native.SOURCE.write_text('extern "C" int widest() { return 16; }\n')
+    forget()
+    native.library(torch.float32)
+    (compiled,) = (tmp_path / "cache").glob("*.so")
+    whole = compiled.read_bytes()
+    for damaged in (b"", whole[:-1] + bytes([whole[-1] ^ 1])):
+        compiled.unlink()
+        compiled.write_bytes(damaged)
+        forget()
+        native.library(torch.float32)
+        assert compiled.read_bytes() == whole
+    compiled.chmod(0o777)
+    forget()
+    assert "writable by others" in (native.unavailable_reason(torch.float32) or "")
+
+
 def test_who_wants_what_is_being_compiled_waits_for_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Threads stand for processes: every call opens the lock anew."""
     calls = tmp_path / "calls"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from safetensors.torch import save_file
 
 from poseglot.errors import FileError
 from poseglot.models.encoders import list_encoders
-from poseglot.models.recognizer import Recognizer, RecognizerSpec, described, load_recognizer, read_safetensors, save_recognizer
+from poseglot.models.recognizer import Recognizer, RecognizerSpec, described, load_recognizer, save_recognizer
+from poseglot.models.tensor_file import read_tensors, write_tensors
 from poseglot.skeletons.layout import PARTITIONS, load_layout
 from tests.data.own import TABLE
 
@@ -114,7 +113,7 @@ def test_packaged_layout(tmp_path: Path) -> None:
 def write_file(path: Path, recognizer: Recognizer, **changes: Any) -> None:
     """A recognizer's file with some entries of its metadata changed."""
     table = {**described(recognizer.spec, recognizer.layout), **changes}
-    save_file(dict(recognizer.state_dict()), path, metadata={"poseglot": json.dumps(table)})
+    write_tensors(path, recognizer.state_dict(), table)
 
 
 def test_other_formats(tmp_path: Path) -> None:
@@ -139,7 +138,7 @@ def test_damaged_layout(tmp_path: Path, table: object) -> None:
 
 def test_metadata(tmp_path: Path) -> None:
     save_recognizer(build(), tmp_path / "r.safetensors")
-    table, _ = read_safetensors(tmp_path / "r.safetensors")
+    table, _ = read_tensors(tmp_path / "r.safetensors")
     assert table["layout_table"] == load_layout("kinect20").table()
     assert (table["pipeline"], table["has_scores"], table["num_persons"]) == ("nw-ucla", False, 2)
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save
 from torch import nn
 
 from poseglot.errors import FileError, SettingError
-from poseglot.models.recognizer import read_safetensors
+from poseglot.models.tensor_file import read_tensors, write_tensors
 from poseglot.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from poseglot.training.recipe import DataRecipe, OptimRecipe, Recipe, TextRecipe
 
@@ -53,9 +52,9 @@ def test_every_setting_that_differs_is_named(tmp_path: Path) -> None:
 def test_settings_newer_than_the_checkpoint_have_their_defaults(tmp_path: Path) -> None:
     module, optimizer = trained(0)
     save_checkpoint(tmp_path / "c", module, optimizer, Progress(4), RECIPE)
-    described, tensors = read_safetensors(tmp_path / "c")
+    described, tensors = read_tensors(tmp_path / "c")
     del described["recipe"]["text"]["states"], described["recipe"]["loss"]
-    (tmp_path / "c").write_bytes(save(tensors, metadata={"poseglot": json.dumps(described)}))
+    write_tensors(tmp_path / "c", tensors, described)
     assert load_checkpoint(tmp_path / "c", module, optimizer, RECIPE).epochs == 4
     with pytest.raises(SettingError, match=r"text\.states \(5 there, 7 wanted\)"):
         load_checkpoint(tmp_path / "c", module, optimizer, replace(RECIPE, text=TextRecipe(states=7)))
@@ -66,3 +65,51 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c", module, optimizer, Progress(), RECIPE)
     with pytest.raises(FileError, match="c does not fit"):
         load_checkpoint(tmp_path / "c", nn.Linear(2, 2), optimizer, RECIPE)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": -1},
+        {"epochs": 1.5},
+        {"epochs": 10**6},
+        {"epochs": True},
+        {"best_on_test": [1]},
+        {"best_on_test": [3, 9]},
+        {"scaler": 1},
+    ],
+    ids=str,
+)
+def test_impossible_progress_is_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    module, optimizer = trained(0)
+    save_checkpoint(tmp_path / "c", module, optimizer, Progress(7, (5, 3)), RECIPE)
+    described, tensors = read_tensors(tmp_path / "c")
+    write_tensors(tmp_path / "c", tensors, {**described, "progress": {**described["progress"], **wrong}})
+    before = module[0].weight.detach().clone()
+    with pytest.raises(FileError):
+        load_checkpoint(tmp_path / "c", module, optimizer, RECIPE)
+    assert torch.equal(module[0].weight, before)
+
+
+def test_other_clips_are_refused(tmp_path: Path) -> None:
+    module, optimizer = trained(0)
+    save_checkpoint(tmp_path / "c", module, optimizer, Progress(1), RECIPE, clips={"train": "a", "test": "b"})
+    load_checkpoint(tmp_path / "c", module, optimizer, RECIPE, clips={"train": "a", "test": "b"})
+    with pytest.raises(SettingError):
+        load_checkpoint(tmp_path / "c", module, optimizer, RECIPE, clips={"train": "b", "test": "a"})
+
+
+def test_the_checkpoint_before_is_taken_for_a_damaged_or_missing_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path, before = tmp_path / "c", tmp_path / "before"
+    module, optimizer = trained(0)
+    for epoch in (1, 2):
+        save_checkpoint(path, module, optimizer, Progress(epoch), RECIPE, keep=before)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(FileError):
+        load_checkpoint(path, module, optimizer, RECIPE)
+    assert load_checkpoint(path, module, optimizer, RECIPE, previous=before).epochs == 1
+    assert str(before) in caplog.text
+    path.unlink()
+    assert load_checkpoint(path, module, optimizer, RECIPE, previous=before).epochs == 1

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from poseglot.errors import DeviceError, SettingError
 from poseglot.kernels import SWITCH
-from poseglot.models.recognizer import read_safetensors
+from poseglot.models.tensor_file import read_tensors
 from poseglot.training.build import build
 from poseglot.training.compiling import compile_in_place, wanted
 from poseglot.training.engine import Runtime, Trainer, train
@@ -111,7 +111,7 @@ def test_a_compiled_run_is_resumed_uncompiled(recipe: Recipe, backend: list[Any]
     train(recipe, run.folder, resume=True, runtime=PLAIN)
     assert len(backend) == 1
     assert json.loads(run.machine.read_text())["compiled"] is False
-    (_, found), (_, expected) = read_safetensors(run.checkpoint), read_safetensors(plain.checkpoint)
+    (_, found), (_, expected) = read_tensors(run.checkpoint), read_tensors(plain.checkpoint)
     assert found.keys() == expected.keys()
     losses = [[entry["loss"] for entry in each.read_log()] for each in (run, plain)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)

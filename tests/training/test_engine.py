@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,11 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from poseglot.errors import DeviceError, FileError, PoseglotError, SettingError
-from poseglot.models.recognizer import load_recognizer, read_safetensors
+from poseglot.models.recognizer import load_recognizer
+from poseglot.models.tensor_file import read_tensors
 from poseglot.training.batches import TrainingBatches
 from poseglot.training.build import build
 from poseglot.training.callbacks import Callback, FitState, Result
@@ -220,7 +223,7 @@ def test_what_learns_beside_the_skeleton_is_resumed_too(recipe: Recipe, tmp_path
     assert cut.checkpoint.read_bytes() == whole.checkpoint.read_bytes()
     assert lasting(cut) == lasting(whole)
     # The text encoder was left as it was, the vectors before the words were not.
-    _, tensors = read_safetensors(whole.checkpoint)
+    _, tensors = read_tensors(whole.checkpoint)
     before = build(recipe).task.state_dict()
     moved = {name for name, tensor in before.items() if "bank" in name and not torch.equal(tensor, tensors[f"module.{name}"])}
     assert moved == {"bank.encoder.vectors"}
@@ -459,3 +462,60 @@ def test_two_processes_train_the_same_recognizer_as_one(recipe: Recipe, store_pa
         for entry, wanted in zip(logs[launcher], logs["one"], strict=True):
             assert entry["loss"] == pytest.approx(wanted["loss"], rel=1e-5)
             assert (entry["train"], entry["test"]) == (wanted["train"], wanted["test"])
+
+
+@pytest.fixture
+def stopped(recipe: Recipe, tmp_path: Path) -> RunFolder:
+    """A run that was interrupted in its third epoch."""
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "run", runtime=CPU, callbacks=[Interrupt(step=12)])
+    return RunFolder(tmp_path / "run")
+
+
+def test_a_damaged_checkpoint_goes_on_from_the_one_before_bit_for_bit(
+    recipe: Recipe, unbroken: RunFolder, stopped: RunFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = bytearray(stopped.checkpoint.read_bytes())
+    content[len(content) // 2] ^= 4
+    stopped.checkpoint.write_bytes(content)
+    with stopped.log.open("ab") as log:
+        log.write(b"\0" * 300 + b"\n" + b"\0" * 100)  # as after a power cut
+    train(recipe, stopped.folder, resume=True, runtime=CPU)
+    assert "damaged" in caplog.text
+    assert stopped.recognizer.read_bytes() == unbroken.recognizer.read_bytes()
+    assert lasting(stopped) == lasting(unbroken)
+    assert not stopped.previous_checkpoint.exists()
+
+
+def test_a_store_that_has_changed_is_refused_before_anything_is_written(
+    recipe: Recipe, stopped: RunFolder, tmp_path: Path
+) -> None:
+    store = shutil.copytree(recipe.data.store, tmp_path / "store")
+    moved = replace(recipe, data=replace(recipe.data, store=str(store)))
+    run = tmp_path / "moved"
+    with pytest.raises(KeyboardInterrupt):
+        train(moved, run, runtime=CPU, callbacks=[Interrupt(step=7)])
+    before = {path: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    described = json.loads((store / "store.json").read_text())
+    split = described["splits"][recipe.data.split]
+    swapped = {**described, "splits": {recipe.data.split: {"train": split["test"], "test": split["train"]}}}
+    (store / "store.json").write_text(json.dumps(swapped))
+    with pytest.raises(SettingError):
+        train(moved, run, resume=True, runtime=CPU)
+    (store / "store.json").write_text(json.dumps(described))
+    joints = np.load(store / "joints.npy", mmap_mode="r+")
+    joints[5] += 1
+    joints.flush()
+    with pytest.raises(SettingError):
+        train(moved, run, resume=True, runtime=CPU)
+    assert {path: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no such locks")
+def test_one_writer_a_run(recipe: Recipe, tmp_path: Path) -> None:
+    class Another(Callback):
+        def on_fit_start(self, state: FitState) -> None:
+            train(recipe, tmp_path / "run", resume=True, runtime=CPU)
+
+    with pytest.raises(FileError, match="another process"):
+        train(recipe, tmp_path / "run", runtime=CPU, callbacks=[Another()])

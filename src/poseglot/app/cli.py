@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
+from typing import TextIO, cast
 
 from poseglot import __version__
 from poseglot.app.commands import (
@@ -46,6 +47,7 @@ from poseglot.app.commands import (
 from poseglot.app.parser import Parser, RootParser
 from poseglot.devices import keep_freed_memory
 from poseglot.errors import PoseglotError, SettingError
+from poseglot.safe_text import ShownStream, shown
 
 _GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "Data": (init, prepare, info, audit, export_clip, extract_poses),
@@ -99,16 +101,24 @@ def _run(arguments: list[str]) -> int:
     keep_freed_memory()
     warnings = logging.StreamHandler(sys.stderr)
     warnings.setLevel(logging.WARNING)
+    warnings.setFormatter(_ShownFormatter())
     logging.getLogger("poseglot").addHandler(warnings)
     try:
         _import_plugins(parsed.plugin)
-        parsed.command(parsed)
+        # Names of clips and classes come from files; they must not steer the terminal.
+        with contextlib.redirect_stdout(cast(TextIO, ShownStream(sys.stdout))):
+            parsed.command(parsed)
     except PoseglotError as error:
-        print(f"poseglot: {error}", file=sys.stderr)
+        print(f"poseglot: {shown(error)}", file=sys.stderr)
         return 1
     finally:
         logging.getLogger("poseglot").removeHandler(warnings)
     return 0
+
+
+class _ShownFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return shown(super().format(record))
 
 
 def _write_nowhere() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from poseglot.skeletons.layout import Layout
 FIELDS = ("label", "subject", "camera", "setup", "split")
 # Higher class numbers are taken for a mistake: one stray number would invent a million classes.
 MAX_CLASSES = 10_000
+MAX_COLUMNS = 10_000
 _Thing = TypeVar("_Thing")
 
 
@@ -156,12 +158,14 @@ def read_header(line: str, origin: str) -> tuple[list[str], str]:
     """
     line = line.removeprefix("\ufeff")
     separator = max(",;\t", key=line.count)
+    if line.count(separator) >= MAX_COLUMNS:
+        raise FileError(f"{origin} has more than {MAX_COLUMNS:,} columns; a table of joints has a few for each joint.")
     header = [name.strip().lower() for name in next(csv.reader([line], delimiter=separator), [])]
     if not any(header):
         raise FileError(f"{origin} is empty; expected a first line of column names.")
-    twice = {name for name in header if name and header.count(name) > 1}
+    twice = sorted(name for name, count in Counter(header).items() if name and count > 1)
     if twice:
-        raise FileError(f"{origin} has more than one column named {', '.join(sorted(twice))}.")
+        raise FileError(f"{origin} has more than one column named {', '.join(twice[:5])}.")
     return header, separator
 
 

@@ -7,10 +7,7 @@ An unreadable clip does not stop the others. Issues, and clips that were left ou
 from __future__ import annotations
 
 import json
-import tempfile
 import time
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
@@ -32,9 +29,10 @@ from poseglot.data.readers.ntu.archive import Index, index_sources, read_members
 from poseglot.data.readers.selection import unseen_centre
 from poseglot.data.store import REPORT_FILE, DType, PackedStore, StoreWriter, open_store, store_info
 from poseglot.errors import FileError, InputError, NotFoundError, SettingError
-from poseglot.files import folder_written_atomically, resumable_folder, sha256_of, unfinished_key
+from poseglot.files import folder_written_atomically, resumable_folder, sha256_of, temporary_folder, unfinished_key
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import Layout, load_layout
+from poseglot.zips import unpack
 
 SETS = ("nw-ucla", "ntu60", "ntu120", "demo")
 # Recordings between two notes of the progress of a preparation; some ten megabytes.
@@ -177,7 +175,7 @@ def prepare(
         issues, notes = _write_ntu(benchmark, sources, index, out, overwrite=overwrite, dtype=dtype, workers=workers, bar=bar)
         skipped = index.skipped
     else:
-        with _unpacked(name in formats and formats[name].folder, sources) as found:
+        with _unpacked(name in formats and formats[name].folder, sources, out) as found:
             opened = _open(name, found, custom or CustomDataset(out.name))
             benchmark, skipped, notes = opened.benchmark, dict(opened.skipped), list(opened.notes)
             split = custom.split if custom else None
@@ -213,8 +211,8 @@ def _refuse_to_lose(out: Path, sources: Sequence[Path], overwrite: bool) -> None
 
 
 @contextmanager
-def _unpacked(is_folder: bool, sources: Sequence[Path]) -> Iterator[list[Path]]:
-    """Unpack zips of formats that are folders, for as long as they are needed; other sources stay as they are.
+def _unpacked(is_folder: bool, sources: Sequence[Path], out: Path) -> Iterator[list[Path]]:
+    """Unpack zips of formats that are folders, beside the store and for as long as they are needed; other sources stay as they are.
 
     Raises:
         FileError: A zip is damaged.
@@ -223,12 +221,8 @@ def _unpacked(is_folder: bool, sources: Sequence[Path]) -> Iterator[list[Path]]:
         found = []
         for source in sources:
             if is_folder and source.suffix.lower() == ".zip" and source.is_file():
-                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="poseglot-"))) / source.stem
-                try:
-                    with zipfile.ZipFile(source) as archive:
-                        archive.extractall(folder)
-                except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, zlib.error) as error:
-                    raise FileError(f"could not unpack {source}: {error}. Unpack it, and give the folder.") from error
+                folder = stack.enter_context(temporary_folder(out)) / source.stem
+                unpack(source, folder)
                 source = folder
             found.append(source)
         yield found

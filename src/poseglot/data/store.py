@@ -29,7 +29,7 @@ import numpy.typing as npt
 from poseglot.data.benchmarks import EXCLUDED, Benchmark, SplitRule
 from poseglot.data.quality.issues import ClipError
 from poseglot.errors import FileError, InputError, NotFoundError, PoseglotError
-from poseglot.files import folder_written_atomically, load_array
+from poseglot.files import file_written_atomically, folder_written_atomically, load_array, write_atomically
 from poseglot.skeletons.clip import Clip, Joints
 from poseglot.skeletons.layout import Layout, load_layout
 
@@ -86,7 +86,7 @@ class PackedStore:
     Attributes:
         info: The content of `store.json`.
         clips: The table, with the columns name, offset, frames, num_persons, label, subject, camera, setup.
-        joints: (rows, V, C), float32 or float16, memory-mapped.
+        joints: (rows, V, C), float32 or float16, memory-mapped. A FileError is raised if the file has been cut short meanwhile.
         path: The folder, if the store was opened from one.
     """
 
@@ -99,7 +99,7 @@ class PackedStore:
     ) -> None:
         self.info = info
         self.clips = clips
-        self.joints = joints
+        self._joints = joints
         self.path = path
 
     def __repr__(self) -> str:
@@ -129,6 +129,14 @@ class PackedStore:
 
     def __iter__(self) -> Iterator[Clip]:
         return (self[index] for index in range(len(self)))
+
+    @property
+    def joints(self) -> npt.NDArray[np.floating[Any]]:
+        mapped = getattr(self._joints, "_mmap", None)
+        # Reading behind the end of a mapped file ends the process (SIGBUS).
+        if mapped is not None and mapped.size() < self._joints.nbytes:
+            raise FileError(f"{self.path} was cut short while it was being read. Prepare the data again with --overwrite.")
+        return self._joints
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -239,19 +247,66 @@ def open_store(path: str | Path) -> PackedStore:
         described = json.loads((path / "store.json").read_text())
         if described.pop("format", None) != FORMAT:
             raise FileError(f"{path / 'store.json'} is not of the format {FORMAT}")
-        info = StoreInfo(**{**described, "classes": tuple(described["classes"])})
+        info = _checked(described)
         clips, joints = np.array(load_array(path / "clips.npy")), load_array(path / "joints.npy")
         if joints.dtype.str not in _DTYPES.values() or joints.ndim != 3:
             raise FileError(f"joints.npy holds {joints.dtype} numbers of shape {joints.shape}")
-        ends = clips["offset"] + clips["frames"].astype(np.int64) * clips["num_persons"]
-        if not len(clips) or ends.max() != len(joints) or clips["offset"].min() != 0 or clips["frames"].min() < 1:
-            raise FileError(f"the table does not fit the {len(joints)} rows of joints.npy")
-        _ = clips[["name", "label", "subject", "camera", "setup"]]
-        if not -1 <= clips["label"].min() <= clips["label"].max() < len(info.classes):
-            raise FileError(f"labels from {clips['label'].min()} to {clips['label'].max()} for {len(info.classes)} classes")
-    except (PoseglotError, ValueError, TypeError, KeyError, IndexError, AttributeError, OSError) as error:
+        _check_table(info, clips, joints)
+    except (PoseglotError, ValueError, TypeError, KeyError, IndexError, AttributeError, OSError, RecursionError) as error:
         raise FileError(f"{path} is a damaged store ({error}). Prepare the data again with --overwrite.") from error
     return PackedStore(info, clips, joints, path)
+
+
+def _checked(described: Mapping[str, Any]) -> StoreInfo:
+    """Return the content of `store.json`, with the types that it must have.
+
+    Raises:
+        FileError: An entry has another type.
+        TypeError, KeyError: An entry is missing or unknown.
+    """
+    info = StoreInfo(**{**described, "classes": tuple(described["classes"])})
+    texts = (info.name, info.pipeline, *info.classes)
+    kinds = {"subject": int, "camera": int, "setup": int, "name": str, "label": int, EXCLUDED: str}
+    if not all(isinstance(text, str) for text in texts) or len(set(info.classes)) < len(info.classes) or not info.classes:
+        raise FileError("store.json needs texts for name and pipeline, and different texts for classes")
+    if not isinstance(info.has_scores, bool) or not isinstance(info.source, dict):
+        raise FileError("store.json needs true or false for has_scores, and a table for source")
+    for split, subsets in info.splits.items():
+        for subset, rule in subsets.items():
+            for column, values in rule.items():
+                if subset not in ("train", "test") or not all(type(value) is kinds[column] for value in values):
+                    raise FileError(f"the split {split!r} of store.json has an unknown subset or value")
+    return info
+
+
+def _check_table(info: StoreInfo, clips: npt.NDArray[Any], joints: npt.NDArray[Any]) -> None:
+    """Check that `store.json`, the table and the joints fit together.
+
+    Raises:
+        FileError: They do not.
+    """
+    kinds = {name: clips.dtype[name].kind for name in clips.dtype.names or ()}
+    if clips.ndim != 1 or kinds != {"name": "U", **{name: "i" for name, _ in _FIELDS}}:
+        raise FileError(f"clips.npy holds {clips.dtype} of shape {clips.shape}, which is no table of clips")
+    lengths = clips["frames"].astype(np.int64) * clips["num_persons"]
+    ends = np.cumsum(lengths)
+    if (
+        not len(clips)
+        or min(clips["frames"].min(), clips["num_persons"].min()) < 1
+        or ends[-1] != len(joints)
+        or (clips["offset"] != ends - lengths).any()
+    ):
+        raise FileError(f"the table does not fit the {len(joints)} rows of joints.npy")
+    if clips["label"].min() < -1 or clips["label"].max() >= len(info.classes):
+        raise FileError(f"labels from {clips['label'].min()} to {clips['label'].max()} for {len(info.classes)} classes")
+    if len(set(clips["name"].tolist())) < len(clips):
+        raise FileError("the table has a name twice")
+    layout = load_layout(info.layout)
+    if joints.shape[1] != len(layout) or joints.shape[2] - info.has_scores not in (2, 3):
+        raise FileError(
+            f"joints.npy has {joints.shape[1]} joints of {joints.shape[2]} numbers, which do not fit layout {layout.name}"
+            f"{' with scores' if info.has_scores else ''}"
+        )
 
 
 def write_store(
@@ -384,9 +439,12 @@ class StoreWriter:
             raise InputError("there is no clip to store.")
         self._file.seek(0)
         self._file.write(_npy_header((self._offset, self._joint_count, self._channels), self._dtype))
+        self._file.flush()
+        os.fsync(self._file.fileno())
         self.close()
-        np.save(self._folder / "clips.npy", self.table(), allow_pickle=False)
-        (self._folder / "store.json").write_text(json.dumps({"format": FORMAT, **asdict(info)}, indent=1) + "\n")
+        with file_written_atomically(self._folder / "clips.npy") as table:
+            np.save(table, self.table(), allow_pickle=False)
+        write_atomically(self._folder / "store.json", json.dumps({"format": FORMAT, **asdict(info)}, indent=1) + "\n")
         (self._folder / _JOURNAL).unlink(missing_ok=True)
 
     def close(self) -> None:

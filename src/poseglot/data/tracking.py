@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from poseglot.data.quality.issues import ClipError
 from poseglot.skeletons.clip import Clip, Joints
 
 _LOGGER = logging.getLogger("poseglot.data")
@@ -78,7 +79,8 @@ def track_people(
         rows = [[_distance(track.poses[-1], pose, has_scores, num_dims) for pose in people] for track in open_tracks]
         cost = np.array(rows).reshape(len(open_tracks), len(people)) / max_distance
         unmatched = set(range(len(people)))
-        for row, column in assign(np.minimum(cost, 1)):
+        # Where distances overflow, people are far apart.
+        for row, column in assign(np.nan_to_num(np.minimum(cost, 1), nan=1.0)):
             if cost[row, column] < 1:
                 open_tracks[row].frames.append(frame)
                 open_tracks[row].poses.append(people[column])
@@ -194,6 +196,11 @@ def people_of_frames(
         One row for each person, zero where somebody is absent; one empty row if nobody was found.
     """
     dims = channels - has_scores
+    for number, people in enumerate(frames, start=1):
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not all(np.isfinite(pose.astype(np.float32)).all() for _, pose in people):
+                message = f"{origin}, frame {number}: a coordinate is not finite. Write zeros for a joint that was not seen."
+                raise ClipError("not finite", message)
     there = [[(identity, pose) for identity, pose in people if pose[:, :dims].any()] for people in frames]
     identities = {identity: None for people in there for identity, _ in people}
     unique = all(len({identity for identity, _ in people}) == len(people) for people in there)

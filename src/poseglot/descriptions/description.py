@@ -28,10 +28,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from poseglot.errors import FileError, InputError
-from poseglot.files import load_yaml, packaged_yaml
+from poseglot.files import packaged_yaml
+from poseglot.safe_yaml import parse_yaml
 from poseglot.skeletons.layout import PARTS
 
 FORMAT = "poseglot-descriptions/1"
@@ -138,10 +137,7 @@ def read_descriptions(text: str, *, origin: str) -> tuple[DescriptionSet, list[s
     Raises:
         FileError: The text is not a description set at all.
     """
-    try:
-        table: Any = load_yaml(text)
-    except yaml.YAMLError as error:
-        raise FileError(f"{origin} is not valid YAML: {error}") from error
+    table = parse_yaml(text, origin)
     if (
         not isinstance(table, dict)
         or table.get("format") != FORMAT

@@ -24,6 +24,7 @@ KEY = "OPENAI_API_KEY"
 URL = "OPENAI_BASE_URL"
 OUTPUTS = ("schema", "json", "text")
 _SHOWN = 300
+_MAX_REPLY = 4 * 2**20  # bytes
 _MIN_SECRET_LENGTH = 8  # shorter keys of local servers, such as "none" or "EMPTY", may be words of an answer
 _NO_KEY = "no-key"  # the client requires one; local servers ignore it
 
@@ -65,11 +66,14 @@ class OpenAIEndpoint:
                 f"environment ({KEY})."
             )
         try:
-            self._client = openai.OpenAI(api_key=self._key or _NO_KEY, base_url=given, max_retries=0, timeout=timeout)
+            client = openai.DefaultHttpxClient(timeout=timeout, event_hooks={"response": [self._read_within_limits]})
+            self._client = openai.OpenAI(
+                api_key=self._key or _NO_KEY, base_url=given, max_retries=0, timeout=timeout, http_client=client
+            )
         except (openai.OpenAIError, ValueError) as error:
             raise SettingError(f"could not make a client for {given}: {self._clean(str(error))}") from error
         self.address = str(self._client.base_url)
-        self._output = output
+        self._output, self._timeout = output, timeout
         self._sent: dict[str, Any] = {"model": model}
         self._sent |= {} if temperature is None else {"temperature": temperature}
         self._sent |= {} if max_tokens is None else {"max_completion_tokens": max_tokens}
@@ -102,6 +106,15 @@ class OpenAIEndpoint:
         except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
             # The reply is not JSON, or JSON of another form.
             raise EndpointError("broken reply", self._clean(f"the reply could not be read: {error}")) from None
+
+    def _read_within_limits(self, response: Any) -> None:
+        """Read a reply here, since the client reads any number of bytes for any time."""
+        content, end = bytearray(), time.monotonic() + self._timeout
+        for piece in response.iter_bytes():
+            content += piece
+            if len(content) > _MAX_REPLY or time.monotonic() > end:
+                raise ValueError(f"the reply has more than {_MAX_REPLY:,} bytes, or takes more than {self._timeout:g} seconds")
+        response._content = bytes(content)  # what `response.read` returns
 
     def _reply(self, completion: ChatCompletion) -> Reply:
         choice = completion.choices[0] if completion.choices else None

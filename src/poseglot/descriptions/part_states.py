@@ -13,12 +13,11 @@ states:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import yaml
+from typing import TYPE_CHECKING
 
 from poseglot.errors import FileError, SettingError
-from poseglot.files import load_yaml, packaged_yaml
+from poseglot.files import packaged_yaml
+from poseglot.safe_yaml import parse_yaml
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,10 +32,7 @@ def load_vocabulary(name: str) -> tuple[str, ...]:
         PoseglotError: There is no such vocabulary, or it has faults.
     """
     text = packaged_yaml("poseglot.descriptions", "vocabularies", name, kind="vocabulary")
-    try:
-        table: Any = load_yaml(text)
-    except yaml.YAMLError as error:
-        raise FileError(f"{name} is not valid YAML: {error}") from error
+    table = parse_yaml(text, name)
     states = table.get("states") if isinstance(table, dict) and table.get("format") == FORMAT else None
     if not isinstance(states, dict) or not all(
         isinstance(listed, list) and listed and all(isinstance(state, str) for state in listed) for listed in states.values()

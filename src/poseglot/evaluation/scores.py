@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from poseglot.errors import FileError
+from poseglot.errors import FileError, InputError, PoseglotError
 from poseglot.evaluation.metrics import Labels, Scores
 from poseglot.files import write_atomically
+from poseglot.zips import load_arrays
 
 TEST = "test"
 
@@ -28,6 +29,9 @@ class SavedScores:
         modality: The modality that was evaluated.
         dataset, split: Where the clips are from.
         subset: `test`, or a held-out fold of the training set (`fold 2/5`).
+
+    Raises:
+        InputError: Shapes do not fit, a label is none of the classes, or a logit is not finite.
     """
 
     names: tuple[str, ...]
@@ -39,23 +43,25 @@ class SavedScores:
     split: str
     subset: str = TEST
 
+    def __post_init__(self) -> None:
+        clips, classes = len(self.names), len(self.classes)
+        if self.logits.shape != (clips, classes) or self.labels.shape != (clips,):
+            raise InputError(
+                f"scores of {clips} clips and {classes} classes cannot have logits of shape {self.logits.shape} and labels of shape "
+                f"{self.labels.shape}."
+            )
+        if clips and (self.labels.min() < 0 or self.labels.max() >= classes):
+            raise InputError(f"labels are from 0 to {classes - 1}, not from {self.labels.min()} to {self.labels.max()}.")
+        if damaged := np.flatnonzero(~np.isfinite(self.logits).all(axis=1)).tolist():
+            raise InputError(
+                f"the scores of {len(damaged)} clips are not finite ({self.names[damaged[0]]}, ...): their coordinates are too large, or "
+                "the recognizer's training has diverged."
+            )
+
     @property
     def subset_text(self) -> str:
         """The subset in words: `test set` or `fold 2/5 of the training set`."""
         return "test set" if self.subset == TEST else f"{self.subset} of the training set"
-
-
-def _check(scores: SavedScores) -> None:
-    """Raise a ValueError if scores contradict themselves or are not finite."""
-    expected = (len(scores.names), len(scores.classes))
-    if scores.logits.shape != expected or scores.labels.shape != expected[:1]:
-        raise ValueError(
-            f"scores {scores.logits.shape} and labels {scores.labels.shape} of {expected[0]} clips, {expected[1]} classes"
-        )
-    if not np.isfinite(scores.logits).all():
-        raise ValueError("scores that are NaN or infinite")
-    if len(scores.labels) and not 0 <= scores.labels.min() <= scores.labels.max() < expected[1]:
-        raise ValueError(f"labels from {scores.labels.min()} to {scores.labels.max()} of {expected[1]} classes")
 
 
 def difference_of(one: SavedScores, other: SavedScores) -> str:
@@ -105,23 +111,21 @@ def load_scores(path: str | Path) -> SavedScores:
         FileError: The file is missing, or is not a scores file.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            modality, dataset, split, *subset = map(str, arrays["about"])
-            scores = SavedScores(
-                names=tuple(map(str, arrays["names"])),
-                labels=arrays["labels"],
-                logits=arrays["logits"],
-                classes=tuple(map(str, arrays["classes"])),
-                modality=modality,
-                dataset=dataset,
-                split=split,
-                subset=subset[0] if subset else TEST,  # the first files had none
-            )
-        _check(scores)
-        return scores
-    except FileNotFoundError as error:
-        raise FileError(f"{path} does not exist; `poseglot evaluate RUN` writes it.") from error
-    except Exception as error:  # numpy raises many kinds for a damaged file
-        raise FileError(
-            f"{path} is not a scores file ({type(error).__name__}: {error}); write it again with `poseglot evaluate`."
-        ) from error
+        arrays = load_arrays(Path(path), ("about", "names", "labels", "logits", "classes"))
+        modality, dataset, split, *subset = map(str, arrays["about"])
+        if arrays["logits"].dtype.kind != "f" or arrays["labels"].dtype.kind not in "iu":
+            raise ValueError("logits must be floating-point and labels whole numbers")
+        return SavedScores(
+            names=tuple(map(str, arrays["names"])),
+            labels=arrays["labels"],
+            logits=arrays["logits"],
+            classes=tuple(map(str, arrays["classes"])),
+            modality=modality,
+            dataset=dataset,
+            split=split,
+            subset=subset[0] if subset else TEST,  # the first files had none
+        )
+    except (PoseglotError, ValueError, TypeError) as error:
+        if not Path(path).exists():
+            raise FileError(f"{path} does not exist; `poseglot evaluate RUN` writes it.") from error
+        raise FileError(f"{path} is not a scores file ({error}); write it again with `poseglot evaluate`.") from error

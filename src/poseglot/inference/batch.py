@@ -25,9 +25,10 @@ from typing import Any
 
 from poseglot.data.store import PackedStore, open_store
 from poseglot.errors import FileError, PoseglotError, SettingError
-from poseglot.files import exclusive_lock, sha256_of, write_atomically
+from poseglot.files import folder_lock, sha256_of, write_atomically
 from poseglot.inference.loading import Engine, recognizer_file
 from poseglot.inference.predictor import Prediction, Predictor, check_top
+from poseglot.safe_text import json_text
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
 
@@ -164,7 +165,7 @@ def predict_shard(job: BatchJob, shard: Shard, predictor: Predictor) -> BatchRes
         else:
             clips = names = [shard.files[index] for index in indices]
         for name, result in zip(names, predictor.predict_each(clips, top=job.top, layout=layout), strict=True):
-            lines.append(json.dumps({"clip": name, **origin, **_row(result)}, ensure_ascii=False))
+            lines.append(json_text({"clip": name, **origin, **_row(result)}))
             counts += _count(result)
     write_atomically(path, "".join(line + "\n" for line in lines))
     return counts
@@ -197,7 +198,7 @@ def open_batch(job: BatchJob, shards: Sequence[Shard]) -> Iterator[list[Shard]]:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(f"could not make the folder {out}: {error.strerror or error}.") from error
-    with (out / ".lock").open("a", encoding="utf-8") as lock, exclusive_lock(lock, out):
+    with folder_lock(out):
         _check_folder(out, manifest)  # again: another process may have written it meanwhile
         if not (out / MANIFEST).exists():
             write_atomically(out / MANIFEST, json.dumps(manifest, indent=1) + "\n")

@@ -18,7 +18,7 @@ import torch
 
 from poseglot.data.dataset import ClipDataset
 from poseglot.data.readers import Reading
-from poseglot.errors import InputError, PoseglotError, SettingError
+from poseglot.errors import FileError, InputError, PoseglotError, SettingError
 from poseglot.evaluation.temperature import set_threshold_of, temperature_of
 from poseglot.files import as_path
 from poseglot.inference.inputs import ClipLike, ClipLoader, LoadedClip, channels_remedy, describe_channels, list_clips
@@ -315,9 +315,12 @@ class Predictor:
                 loaded[number] = one
             except PoseglotError as error:
                 results[number] = error
-        rows, classes = self._classified(torch.from_numpy(np.stack(inputs)), classifier) if inputs else ((), ())
-        for (number, one), row in zip(loaded.items(), rows, strict=True):
-            results[number] = self._prediction(one, row, classes, top)
+        logits, classes = self._scored(torch.from_numpy(np.stack(inputs)), classifier) if inputs else ((), ())
+        for (number, one), row in zip(loaded.items(), logits, strict=True):
+            try:
+                results[number] = self._prediction(one, softmax(row), classes, top)
+            except InputError as error:
+                results[number] = InputError(f"{one.clip.name}: {error}")
         return [result for result in results if result is not None]
 
     def inputs(
@@ -364,14 +367,22 @@ class Predictor:
         return self._loader.mapping(layout)
 
     def logits(self, inputs: torch.Tensor) -> Floats:
-        """Return the logits (N, classes) of inputs (N, M, T, V, C), before the temperature."""
+        """Return the logits (N, classes) of inputs (N, M, T, V, C), before the temperature.
+
+        Raises:
+            FileError: The recognizer answers with numbers of another shape.
+        """
         with torch.inference_mode():
             result: Floats = self._logits(inputs.to(self.device)).cpu().numpy()
+        if result.shape != (len(inputs), len(self.classes)):
+            raise FileError(
+                f"{self.path} answers {len(inputs)} clips with numbers of shape {result.shape}; expected {len(self.classes)} for each clip."
+            )
         return result
 
     def probabilities(self, logits: Floats) -> Probabilities:
         """Return the calibrated probabilities of logits (..., classes)."""
-        return _softmax(logits / np.float32(self.temperature or 1))
+        return softmax(logits / np.float32(self.temperature or 1))
 
     def logits_of(self, dataset: ClipDataset, *, batch_size: int = 64) -> Iterator[Floats]:
         """Yield the logits of a dataset's clips, batch by batch, in order.
@@ -405,9 +416,14 @@ class Predictor:
 
     def _classified(self, inputs: torch.Tensor, classifier: Classifier | None) -> tuple[Probabilities, Sequence[str]]:
         """Return the probabilities of inputs and their classes, those of a classifier if there is one."""
+        logits, classes = self._scored(inputs, classifier)
+        return softmax(logits), classes
+
+    def _scored(self, inputs: torch.Tensor, classifier: Classifier | None) -> tuple[npt.NDArray[np.floating], Sequence[str]]:
+        """Return the calibrated logits of inputs and their classes, those of a classifier if there is one."""
         if classifier is None:
-            return self.probabilities(self.logits(inputs)), self.classes
-        return _softmax(classifier.logits(inputs)), classifier.classes
+            return self.logits(inputs) / np.float32(self.temperature or 1), self.classes
+        return classifier.logits(inputs), classifier.classes
 
     def _prediction(self, loaded: LoadedClip, probabilities: Probabilities, classes: Sequence[str], top: int) -> Prediction:
         scores, candidates = top_scores(probabilities, classes, top), None
@@ -418,7 +434,16 @@ class Predictor:
         return Prediction(loaded.clip.name, scores, unknown, loaded.mapping, loaded.warnings, candidates)
 
 
-def _softmax(logits: npt.NDArray[np.floating]) -> Probabilities:
+def softmax(logits: npt.NDArray[np.floating]) -> Probabilities:
+    """Return the probabilities of logits (..., classes), in double precision.
+
+    Raises:
+        InputError: A logit is not finite, so that there is no answer.
+    """
+    if not np.isfinite(logits).all():
+        raise InputError(
+            "the recognizer's scores are not finite: the coordinates are too large for metres or pixels, or its weights are damaged."
+        )
     result: Probabilities = torch.from_numpy(logits).double().softmax(dim=-1).numpy()
     return result
 

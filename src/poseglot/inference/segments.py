@@ -20,6 +20,7 @@ from typing import Any
 
 from poseglot.errors import FileError, SettingError
 from poseglot.files import write_atomically
+from poseglot.safe_text import csv_cell, from_csv_cell
 
 UNKNOWN = "unknown"
 FORMAT = "poseglot-segments-1"
@@ -89,6 +90,8 @@ def read_segments(path: str | PathLike[str]) -> list[Segment]:
             rows = table["segments"]
         elif path.suffix.lower() == ".csv":
             rows = list(csv.DictReader(io.StringIO(text)))
+            for row in rows:
+                row["action"] = from_csv_cell(row["action"])
         else:
             raise FileError(f"{path}: segments are read from .csv and .json.")
         return [_segment(row, number) for number, row in enumerate(rows, start=1)]
@@ -111,7 +114,7 @@ def to_csv(segments: Sequence[Segment]) -> str:
     file = io.StringIO()
     rows = csv.writer(file, lineterminator="\n")
     rows.writerow(_COLUMNS)
-    rows.writerows([f"{s.start:.3f}", f"{s.end:.3f}", s.action, f"{s.score:.4f}", s.person] for s in segments)
+    rows.writerows([f"{s.start:.3f}", f"{s.end:.3f}", csv_cell(s.action), f"{s.score:.4f}", s.person] for s in segments)
     return file.getvalue()
 
 

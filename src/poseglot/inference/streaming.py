@@ -23,7 +23,7 @@ import torch
 from poseglot.errors import InputError, SettingError
 from poseglot.evaluation.temperature import temperature_of
 from poseglot.inference.loading import load_on_device, recognizer_file
-from poseglot.inference.predictor import ClassScore, top_scores
+from poseglot.inference.predictor import ClassScore, softmax, top_scores
 from poseglot.models.continual import ContinualRecognizer, ContinualState
 from poseglot.models.encoders.ctr_gcn import TOPOLOGY_INTERVAL
 from poseglot.skeletons.clip import check_joints
@@ -159,8 +159,7 @@ class StreamingRecognizer:
         logits = self._encoder.logits(self._encoder.flush(encoder))
         if logits is None:
             return self.state.probabilities
-        result: Probabilities = (logits.double() / (self.temperature or 1)).softmax(dim=0).cpu().numpy()
-        return result
+        return softmax((logits.double() / (self.temperature or 1)).cpu().numpy())
 
     def _checked(self, frame: npt.ArrayLike) -> torch.Tensor:
         """Return a frame (M, V, C) of the recognizer's joints."""

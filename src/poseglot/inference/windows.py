@@ -7,19 +7,15 @@ mean over the windows that cover it. The weight falls linearly from 1 at the mid
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from tqdm import tqdm
 
 from poseglot.data.tracking import most_moving
 from poseglot.errors import SettingError
+from poseglot.inference.predictor import Predictor, softmax
 from poseglot.skeletons.clip import Joints
-
-if TYPE_CHECKING:
-    from poseglot.inference.predictor import Predictor
 
 # (W, 2): the first frame of each window, and the one after its last.
 Windows = npt.NDArray[np.int64]
@@ -73,7 +69,7 @@ def window_probabilities(
         frames = np.minimum(windows[batch, :1] + np.arange(lengths.max()), windows[batch, 1:] - 1)
         clips = np.stack([most_moving(joints[:, row], num_persons) for row in frames])
         logits = predictor.logits(predictor.inputs_of_joints(clips, lengths))
-        result[batch] = torch.from_numpy(logits).double().softmax(dim=1).numpy()
+        result[batch] = softmax(logits)
     return result
 
 

@@ -3,7 +3,8 @@
 A wheel would have to be built for every processor. A source file that compiles in seconds serves all of them, and where no compiler is
 found, torch's operations do the work. The library lies in the user's cache (POSEGLOT_CACHE, XDG_CACHE_HOME/poseglot or ~/.cache/poseglot)
 under a name that hashes everything it depends on: source, compiler, flags, processor, OpenMP library. A folder that belongs to another
-user, or that others may write to, is refused.
+user, or that others may write to, is refused, and so is such a file. Beside a library lies the hash of its content; one that a power cut
+has damaged is compiled again.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+
+from poseglot.errors import PoseglotError
+from poseglot.files import sha256_of, write_atomically
 
 SOURCE = Path(__file__).with_name("channels_last.cpp")  # with the headers beside it
 _TYPES = {torch.float32: "float", torch.float64: "double"}
@@ -51,12 +55,12 @@ def library(dtype: torch.dtype) -> ctypes.CDLL:
         flags, openmp = [*_FLAGS, f"-DNUMBER={_TYPES[dtype]}"], _openmp()
         # The key holds the text of the source, not its path.
         compiled = _cache() / f"channels-last-{_TYPES[dtype]}-{_key([compiler, *flags, *openmp])}.so"
-        if not compiled.exists():
+        if not _is_whole(compiled):
             with _one_at_a_time(compiled.with_suffix(".lock")):
-                if not compiled.exists():
+                if not _is_whole(compiled):
                     _compile([compiler, *flags, str(SOURCE), *openmp], compiled)
         return ctypes.CDLL(str(compiled))
-    except OSError as error:
+    except (OSError, PoseglotError) as error:
         raise UnavailableError(f"the kernels could not be compiled or loaded ({error})") from error
 
 
@@ -81,6 +85,25 @@ def _one_at_a_time(lock: Path) -> Iterator[None]:
         yield
 
 
+def _is_whole(compiled: Path) -> bool:
+    """Tell whether a library is there as it was compiled.
+
+    Raises:
+        UnavailableError: It belongs to another user, or others may write to it.
+    """
+    if not compiled.exists():
+        return False
+    _check_owner(compiled)
+    try:
+        return _hash_file(compiled).read_text() == sha256_of(compiled)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _hash_file(compiled: Path) -> Path:
+    return compiled.with_suffix(".sha256")
+
+
 def _compile(command: list[str], compiled: Path) -> None:
     """Compile to a temporary file and rename it, so that no process loads half a library."""
     handle, unfinished = tempfile.mkstemp(dir=compiled.parent, suffix=".so")
@@ -89,6 +112,10 @@ def _compile(command: list[str], compiled: Path) -> None:
         done = subprocess.run([*command, "-o", unfinished], capture_output=True, text=True, timeout=300, check=False)
         if done.returncode != 0:
             raise UnavailableError(f"{command[0]} failed: {(done.stderr.strip() or 'no message').splitlines()[0]}")
+        os.chmod(unfinished, stat.S_IRWXU)
+        with open(unfinished, "rb") as file:
+            os.fsync(file.fileno())
+        write_atomically(_hash_file(compiled), sha256_of(unfinished))
         os.replace(unfinished, compiled)
     except subprocess.TimeoutExpired as error:
         raise UnavailableError(f"{command[0]} took more than five minutes") from error
@@ -122,9 +149,13 @@ def _cache() -> Path:
     given = os.environ.get("POSEGLOT_CACHE")
     folder = Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "poseglot"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    found = folder.stat()
+    _check_owner(folder)
+    return folder
+
+
+def _check_owner(path: Path) -> None:
+    found = path.stat()
     if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise UnavailableError(
-            f"{folder} belongs to another user or is writable by others; set POSEGLOT_CACHE to a folder of your own"
+            f"{path} belongs to another user or is writable by others; set POSEGLOT_CACHE to a folder of your own"
         )
-    return folder

@@ -9,7 +9,6 @@ as one safetensors file whose metadata says, in JSON, how to build it again.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,17 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from poseglot.errors import FileError, PoseglotError
-from poseglot.files import write_atomically
 from poseglot.models.encoders import create_encoder
+from poseglot.models.tensor_file import read_tensors, write_tensors
 from poseglot.skeletons.coordinates import summary_of
 from poseglot.skeletons.layout import GLOBAL, Layout, load_layout
 
-FORMAT = "poseglot-recognizer/2"
+FORMAT = "poseglot-recognizer/3"
+# The format before differs in having no hash (`tensor_file`).
+_FORMATS = (FORMAT, "poseglot-recognizer/2")
 # The name of a recognizer in the folder of a run.
 RECOGNIZER_FILE = "recognizer.safetensors"
 
@@ -159,9 +158,7 @@ def save_recognizer(recognizer: Recognizer, path: str | Path) -> None:
     Raises:
         PoseglotError: the file could not be written.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in recognizer.state_dict().items()}
-    table = json.dumps(described(recognizer.spec, recognizer.layout))
-    write_atomically(Path(path), save(tensors, metadata={"poseglot": table}))
+    write_tensors(path, recognizer.state_dict(), described(recognizer.spec, recognizer.layout))
 
 
 def described(spec: RecognizerSpec, layout: Layout) -> dict[str, Any]:
@@ -175,9 +172,9 @@ def load_recognizer(path: str | Path) -> Recognizer:
     """Read a saved recognizer, in evaluation mode, on the CPU.
 
     Raises:
-        FileError: the file is missing, cut short or not one of ours, or its weights are not finite or do not fit its spec.
+        FileError: the file is missing, damaged or not one of ours, or its weights are not finite or do not fit its spec.
     """
-    table, tensors = read_safetensors(path)
+    table, tensors = read_tensors(path)
     if damaged := [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]:
         raise FileError(f"{path} has NaN or infinity in {damaged[0]}; it is damaged, or its training diverged.")
     spec = spec_of(table, path)
@@ -195,7 +192,7 @@ def spec_of(table: Mapping[str, Any], origin: str | Path) -> RecognizerSpec:
     Raises:
         FileError: it is no such table, or something in it is missing or wrong.
     """
-    if table.get("format") != FORMAT:
+    if table.get("format") not in _FORMATS:
         raise FileError(
             f"{origin} is not a Poseglot recognizer ({FORMAT}). Checkpoints of other software: `poseglot import-weights`."
         )
@@ -216,24 +213,3 @@ def _spec_of(table: dict[str, Any]) -> RecognizerSpec:
     if table.get("coordinates") is not None:
         summary_of(table["coordinates"])
     return RecognizerSpec(**table)
-
-
-def read_safetensors(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read our JSON metadata and the tensors of a .safetensors file.
-
-    Raises:
-        FileError: the file is missing, cut short, or without our metadata.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = json.loads((file.metadata() or {}).get("poseglot", "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except FileNotFoundError as error:
-        raise FileError(f"{path} does not exist; expected the folder of a run or a .safetensors file.") from error
-    except (SafetensorError, OSError, ValueError) as error:
-        raise FileError(
-            f"{path} is not a complete safetensors file ({error}); it was cut short or is another kind of file."
-        ) from error
-    if not isinstance(metadata, dict):
-        raise FileError(f"{path} is a safetensors file, but Poseglot did not write it (no metadata of ours).")
-    return metadata, tensors

@@ -14,10 +14,9 @@ from functools import cached_property
 from os import PathLike, fspath
 from typing import Any
 
-import yaml
-
-from poseglot.errors import InputError, NotFoundError, PoseglotError
-from poseglot.files import load_yaml, packaged_yaml
+from poseglot.errors import FileError, InputError, NotFoundError, PoseglotError
+from poseglot.files import packaged_yaml
+from poseglot.safe_yaml import parse_yaml
 
 # The part, and the alignment level, of the whole body.
 GLOBAL = "global"
@@ -255,9 +254,10 @@ def _packaged_layout(name: str) -> Layout | None:
 
 def _layout_from_yaml(text: str, origin: str) -> Layout:
     try:
-        return _layout_from_table(load_yaml(text), origin)
-    except yaml.YAMLError as error:
-        raise InputError(f"{origin} is not a layout: it is not YAML: {error}. {_FORM}") from error
+        table = parse_yaml(text, origin)
+    except FileError as error:
+        raise InputError(f"{error} {_FORM}") from error
+    return _layout_from_table(table, origin)
 
 
 def _layout_from_table(table: Any, origin: str) -> Layout:

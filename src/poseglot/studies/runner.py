@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Protocol
 
+from poseglot.errors import FileError
 from poseglot.files import try_lock
 from poseglot.studies.state import commands_left
 from poseglot.studies.study import Cell
@@ -113,8 +114,13 @@ class LocalWork:
         self._environment = dict(os.environ)
         if threads is not None:
             self._environment.setdefault("OMP_NUM_THREADS", str(threads))
-        cell.log.parent.mkdir(parents=True, exist_ok=True)
-        self._log = cell.log.open("ab")
+        try:
+            cell.log.parent.mkdir(parents=True, exist_ok=True)
+            self._log = cell.log.open("ab")
+        except OSError as error:
+            raise FileError(
+                f"could not write {cell.log}: {error.strerror or error}. Choose another folder with --runs."
+            ) from error
         self._started_at: int | None = None
         self._left: list[list[str]] = []
         self._process: subprocess.Popen[bytes] | None = None
@@ -152,8 +158,13 @@ class LocalWork:
         self._log.close()
 
     def _start(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-        self._log.write(f"$ {as_command(arguments)}\n".encode())
-        self._log.flush()
+        try:
+            self._log.write(f"$ {as_command(arguments)}\n".encode(errors="backslashreplace"))
+            self._log.flush()
+        except OSError as error:
+            raise FileError(
+                f"could not write {self.cell.log}: {error.strerror or error}. Free some space, and run the study again."
+            ) from error
         return subprocess.Popen(
             [*_PROGRAM, *arguments],
             stdin=subprocess.DEVNULL,

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from poseglot.errors import FileError, SettingError
-from poseglot.files import load_yaml
+from poseglot.errors import SettingError
 
 
 class Section:
@@ -102,20 +98,6 @@ class Section:
         if key not in self._content:
             raise SettingError(f"{self.where} has no {key}.")
         return self._content[key]
-
-
-def read_yaml(path: Path, kind: str) -> Any:
-    """Read a YAML file.
-
-    Raises:
-        FileError: The file cannot be read.
-    """
-    try:
-        return load_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"could not read the {kind} {path}: {error}.") from error
-    except yaml.YAMLError as error:
-        raise FileError(f"the {kind} {path} is not valid YAML: {error}") from error
 
 
 def is_number(value: Any) -> bool:

@@ -69,7 +69,7 @@ def refuse_other_runs(cells: Iterable[Cell]) -> None:
         if run.recipe.exists():
             found = differences(read_recipe(run.recipe), cell.recipe)
             faults += [f"{cell.folder} differs in {', '.join(found)}"] if found else []
-        elif run.recognizer.exists() or run.checkpoint.exists():
+        elif run.recognizer.exists() or run.has_checkpoint:
             faults.append(f"{cell.folder} has no recipe.yaml")
     if faults:
         raise FileError(

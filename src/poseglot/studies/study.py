@@ -37,7 +37,8 @@ from typing import Any, get_args, get_type_hints
 
 from poseglot.errors import PoseglotError, SettingError
 from poseglot.files import find_yaml, packaged_names
-from poseglot.studies.section import Section, is_number, read_yaml, repeated
+from poseglot.safe_yaml import read_yaml
+from poseglot.studies.section import Section, is_number, repeated
 from poseglot.training.recipe import DataRecipe, Recipe
 from poseglot.training.recipe_io import parse_recipe
 

@@ -18,6 +18,7 @@ from poseglot.evaluation.ensemble import GAP_WEIGHTS, fuse
 from poseglot.evaluation.metrics import Accuracy, Correct, correct, mean_and_deviation
 from poseglot.evaluation.scores import SavedScores, load_scores
 from poseglot.files import write_atomically
+from poseglot.safe_text import csv_cell
 from poseglot.studies.runner import as_command
 from poseglot.studies.state import is_done
 from poseglot.studies.study import FUSED, Cell, Row, Study, Table
@@ -102,7 +103,8 @@ def long_form(study: Study, results: Results) -> str:
                             numbers = [outcome.accuracy.correct, outcome.accuracy.total, f"{outcome.accuracy.percent:.4f}"]
                         about = [table.title, row.name, line, seed, cells[0].recipe.data.fold]
                         folders = shlex.join(str(cell.folder) for cell in cells)
-                        writer.writerow([*about, *numbers, row.paper.get(line, ""), folders, _command(line, cells)])
+                        cells_of_line = [*about, *numbers, row.paper.get(line, ""), folders, _command(line, cells)]
+                        writer.writerow(map(csv_cell, cells_of_line))
     return buffer.getvalue()
 
 

@@ -1,29 +1,33 @@
 """Checkpoints: one safetensors file with JSON in its metadata, holding all that a run needs to go on as if never stopped.
 
 Random numbers and the learning rate need no state: they are functions of seed, epoch, step and sample. So a checkpoint has the weights
-and statistics, their average, the optimizer's whole state, and the epoch. Nothing in it is a pickle.
+and statistics, their average, the optimizer's whole state, the epoch, and hashes of the clips that it learned from. Nothing in it is a
+pickle. The checkpoint before is kept beside it, and is taken if the last one is damaged.
 """
 
 from __future__ import annotations
 
-import json
+import logging
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from poseglot.errors import FileError, SettingError
-from poseglot.files import write_atomically
-from poseglot.models.recognizer import read_safetensors
+from poseglot.models.tensor_file import read_tensors, write_tensors
 from poseglot.training.average import WeightAverage
 from poseglot.training.recipe import Recipe, differences
 from poseglot.training.recipe_io import recipe_of
 
-FORMAT = "poseglot-checkpoint/3"
+FORMAT = "poseglot-checkpoint/4"
+# The format before has no hashes (of itself, and of the clips).
+_FORMATS = (FORMAT, "poseglot-checkpoint/3")
 _MODULE, _AVERAGE, _OPTIMIZER = "module.", "average.", "optimizer."
+_logger = logging.getLogger("poseglot.training")
 
 
 @dataclass(frozen=True)
@@ -48,51 +52,107 @@ def save_checkpoint(
     progress: Progress,
     recipe: Recipe,
     average: WeightAverage | None = None,
+    *,
+    clips: Mapping[str, str] | None = None,
+    keep: Path | None = None,
 ) -> None:
     """Write a checkpoint beside `path`, then rename it there.
+
+    Args:
+        path: The file.
+        module, optimizer, progress, recipe, average: What is saved.
+        clips: Subset -> a hash of its clips, to be compared when the training goes on.
+        keep: Where the checkpoint before is moved to; by default it is replaced.
 
     Raises:
         FileError: The disk refused; the checkpoint before is still whole.
         SettingError: The optimizer's state is more than tensors and plain values.
     """
-    tensors = {_MODULE + name: _plain(tensor) for name, tensor in module.state_dict().items()}
+    tensors = {_MODULE + name: tensor for name, tensor in module.state_dict().items()}
     held, plain = _optimizer_state(module, optimizer)
     tensors |= held
-    described: dict[str, Any] = {"format": FORMAT, "progress": asdict(progress), "recipe": asdict(recipe), "optimizer": plain}
+    described: dict[str, Any] = {
+        "format": FORMAT,
+        "progress": asdict(progress),
+        "recipe": asdict(recipe),
+        "optimizer": plain,
+        "clips": dict(clips or {}),
+    }
     if average is not None:
-        tensors |= {_AVERAGE + name: _plain(tensor) for name, tensor in average.tensors.items()}
+        tensors |= {_AVERAGE + name: tensor for name, tensor in average.tensors.items()}
         described["average_steps"] = average.steps
     try:
-        metadata = json.dumps(described)
+        write_tensors(path, tensors, described, keep=keep)
     except TypeError as error:
         raise SettingError(
             f"the state of {type(optimizer).__name__} cannot be saved: {error}; choose another optim.name."
         ) from error
-    write_atomically(path, save(tensors, metadata={"poseglot": metadata}))
 
 
 def load_checkpoint(
-    path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, average: WeightAverage | None = None
+    path: Path,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    average: WeightAverage | None = None,
+    *,
+    clips: Mapping[str, str] | None = None,
+    previous: Path | None = None,
 ) -> Progress:
     """Put a checkpoint's state into module, optimizer and average.
 
+    Args:
+        path: The file.
+        module, optimizer, average: What is filled.
+        recipe: The recipe that is to go on.
+        clips: Subset -> a hash of its clips as they are now.
+        previous: The checkpoint before, which is taken, with a warning, if the one at `path` is missing or damaged.
+
     Raises:
-        FileError: The file is cut short, or of another model.
-        SettingError: The checkpoint is of another recipe (the message names what differs).
+        FileError: The file is damaged, or of another model.
+        SettingError: The checkpoint is of another recipe or of other clips (the message names what differs).
     """
-    described, tensors = _read(path)
+    try:
+        described, tensors = _read(path)
+    except FileError as error:
+        if previous is None or not previous.exists():
+            raise
+        described, tensors = _read(previous)
+        _logger.warning(f"{error} Going on from the checkpoint before, {previous}.")
     if differing := differences(recipe_of(described["recipe"]), recipe):
         raise SettingError(
             f"{path} was written by another recipe; it differs in {', '.join(differing)}. "
             f"Resume with the same settings (--config {path.parent / 'recipe.yaml'} has them), or train into another folder."
         )
+    if clips and (changed := [subset for subset, found in described.get("clips", {}).items() if clips.get(subset) != found]):
+        raise SettingError(
+            f"the clips of {recipe.data.store} ({', '.join(changed)}) are not those that {path} has learned from: names, labels or joints "
+            "have changed. Bring the store back, or train into another folder."
+        )
+    progress = _progress(path, described, recipe)
     _load_module(path, module, _part(tensors, _MODULE))
     _load_optimizer(path, module, optimizer, described["optimizer"], _part(tensors, _OPTIMIZER))
     if average is not None:
         average.load(_part(tensors, _AVERAGE), described["average_steps"])
-    progress = described["progress"]
-    best = progress["best_on_test"]
-    return Progress(progress["epochs"], None if best is None else (best[0], best[1]), progress["scaler"])
+    return progress
+
+
+def _progress(path: Path, described: Mapping[str, Any], recipe: Recipe) -> Progress:
+    """Return the progress of a checkpoint, checked."""
+    try:
+        epochs, best, scaler = (described["progress"][name] for name in ("epochs", "best_on_test", "scaler"))
+        numbers = [epochs, *(best or ()), described.get("average_steps", 0)]
+        valid = (
+            all(type(number) is int and number >= 0 for number in numbers)
+            and epochs <= recipe.optim.epochs
+            and (best is None or (len(best) == 2 and 1 <= best[1] <= epochs))
+            and all(math.isfinite(value) for value in scaler.values())
+        )
+    except (KeyError, TypeError, AttributeError):
+        valid = False
+    if not valid:
+        raise FileError(f"{path} has impossible numbers of epochs, steps or clips in its progress; it is damaged.")
+    return Progress(epochs, None if best is None else (best[0], best[1]), scaler)
 
 
 def load_weights(path: Path, module: nn.Module) -> None:
@@ -139,7 +199,7 @@ def _optimizer_state(module: nn.Module, optimizer: torch.optim.Optimizer) -> tup
     for number, entries in state["state"].items():
         for key, value in entries.items():
             if isinstance(value, Tensor):
-                tensors[f"{_OPTIMIZER}{names[number]}/{key}"] = _plain(value)
+                tensors[f"{_OPTIMIZER}{names[number]}/{key}"] = value
             else:
                 plain.setdefault(names[number], {})[key] = value
     return tensors, {"kind": type(optimizer).__name__, "groups": state["param_groups"], "values": plain}
@@ -169,8 +229,8 @@ def _parameter_names(module: nn.Module, optimizer: torch.optim.Optimizer) -> dic
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    described, tensors = read_safetensors(path)
-    if described.get("format") != FORMAT:
+    described, tensors = read_tensors(path)
+    if described.get("format") not in _FORMATS:
         raise FileError(f"{path} is not a Poseglot checkpoint ({FORMAT}).")
     return described, tensors
 
@@ -180,7 +240,3 @@ def _load_module(path: Path, module: nn.Module, tensors: dict[str, Tensor]) -> N
         module.load_state_dict(tensors)
     except RuntimeError as error:
         raise FileError(f"{path} does not fit the model of its recipe: {error}") from error
-
-
-def _plain(tensor: Tensor) -> Tensor:
-    return tensor.detach().cpu().contiguous()

@@ -31,7 +31,7 @@ from poseglot.data.quality.checks import check_centre, check_subsets
 from poseglot.descriptions import load_descriptions
 from poseglot.errors import DeviceError, FileError, PoseglotError, SettingError
 from poseglot.evaluation.metrics import Accuracy, top_k
-from poseglot.files import write_atomically
+from poseglot.files import folder_lock, write_atomically
 from poseglot.models.recognizer import save_recognizer
 from poseglot.training.average import WeightAverage
 from poseglot.training.batches import TrainingBatches
@@ -47,7 +47,7 @@ from poseglot.training.recipe import Recipe
 from poseglot.training.recipe_io import read_recipe, recipe_yaml
 from poseglot.training.run_folder import RunFolder
 from poseglot.training.schedule import create_schedule
-from poseglot.training.subsets import names_hash, subset_name
+from poseglot.training.subsets import contents_hash, names_hash, subset_name
 
 _logger = logging.getLogger("poseglot.training")
 
@@ -96,13 +96,21 @@ def train(
         recipe = read_recipe(Path(recipe) if isinstance(recipe, os.PathLike) else recipe)
     if run.folder.exists() and not run.folder.is_dir():
         raise FileError(f"{out} is a file; --out takes a folder for the run.")
-    if not (resume and run.checkpoint.exists()):
+    if not (resume and run.has_checkpoint):
         run.refuse_to_overwrite(resume=resume)
     every = [LogLines(), *create_loggers(runtime.loggers), *callbacks]
     fabric = _fabric(runtime, recipe.precision)
     compiled = wanted(runtime.compile, fabric.device)
     fabric.launch()
-    return Trainer(fabric, recipe, build(recipe), run, compiled=compiled, callbacks=every).fit(resume=resume)
+    trainer = Trainer(fabric, recipe, build(recipe), run, compiled=compiled, callbacks=every)
+    if not fabric.is_global_zero:
+        return trainer.fit(resume=resume)
+    try:
+        run.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"could not make the folder {out}: {error.strerror or error}. Choose another --out.") from error
+    with folder_lock(run.folder):
+        return trainer.fit(resume=resume)
 
 
 def _fabric(runtime: Runtime, precision: Any) -> Fabric:
@@ -197,15 +205,31 @@ class Trainer:
 
     def fit(self, *, resume: bool = False) -> Result:
         """Train from where the run stands to the last epoch."""
-        progress, state, epochs = Progress(), self.state, self.recipe.optim.epochs
-        if resume and self.run.checkpoint.exists():
-            progress = load_checkpoint(self.run.checkpoint, self.task, self.optimizer, self.recipe, self.average)
+        progress, state, epochs, run = Progress(), self.state, self.recipe.optim.epochs, self.run
+        sets = {"train": self.built.train, subset_name(self.recipe.data): self.built.test}
+        self.clips = {subset: contents_hash(clips.store, clips.indices) for subset, clips in sets.items()}
+        if resume and run.has_checkpoint:
+            names = names_hash(self.built.train.store, self.built.train.indices)
+            if run.trained_on() not in (None, names):
+                raise SettingError(
+                    f"{run.folder} has learned from other clips than the training set of {self.recipe.data.store} has now. Bring the store "
+                    "back, or train into another folder."
+                )
+            progress = load_checkpoint(
+                run.checkpoint,
+                self.task,
+                self.optimizer,
+                self.recipe,
+                self.average,
+                clips=self.clips,
+                previous=run.previous_checkpoint,
+            )
             self.fabric.strategy.precision.load_state_dict(progress.scaler)
         state.first_epoch = progress.epochs
         if state.is_main:
-            write_atomically(self.run.recipe, recipe_yaml(self.recipe))
-            write_atomically(self.run.machine, json.dumps(self._machine(), indent=1) + "\n")
-            self.run.truncate_log(progress.epochs)
+            write_atomically(run.recipe, recipe_yaml(self.recipe))
+            write_atomically(run.machine, json.dumps(self._machine(), indent=1) + "\n")
+            run.truncate_log(progress.epochs)
             self._announce(resume)
         self.fabric.barrier()
         result, started = None, time.monotonic() - self.run.elapsed()
@@ -222,13 +246,14 @@ class Trainer:
                 progress = replace(progress, epochs=epoch + 1)
                 entry["elapsed"] = round(time.monotonic() - started, 2)
                 if state.is_main:
-                    self.run.add_to_log(entry)
+                    run.add_to_log(entry)
                 self._tell("on_epoch_end", entry)
                 if (epoch + 1) % self.recipe.checkpoint_every == 0 or epoch + 1 == epochs:
                     self._save(progress)
             if state.is_main:
                 with self._averaged():
-                    save_recognizer(self.task.recognizer, self.run.recognizer)
+                    save_recognizer(self.task.recognizer, run.recognizer)
+                run.previous_checkpoint.unlink(missing_ok=True)
             self.fabric.barrier()
             assert last is not None and progress.best_on_test is not None
             result = Result(last, progress.best_on_test)
@@ -366,7 +391,16 @@ class Trainer:
     def _save(self, progress: Progress) -> None:
         if self.state.is_main:
             progress = replace(progress, scaler=self.fabric.strategy.precision.state_dict())
-            save_checkpoint(self.run.checkpoint, self.task, self.optimizer, progress, self.recipe, self.average)
+            save_checkpoint(
+                self.run.checkpoint,
+                self.task,
+                self.optimizer,
+                progress,
+                self.recipe,
+                self.average,
+                clips=self.clips,
+                keep=self.run.previous_checkpoint,
+            )
         self._tell("on_checkpoint")
 
 

@@ -14,12 +14,13 @@ from __future__ import annotations
 import csv
 import io
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import import_module
 from typing import Any
 
-from poseglot.errors import MissingPackageError, NotFoundError, SettingError
+from poseglot.errors import FileError, MissingPackageError, NotFoundError, SettingError
 from poseglot.evaluation.metrics import Accuracy
 from poseglot.files import write_atomically
 from poseglot.training.callbacks import Callback, FitState, Result
@@ -67,17 +68,31 @@ class TensorBoard(Callback):
     def on_fit_start(self, state: FitState) -> None:
         if state.is_main:
             writer = _package("torch.utils.tensorboard", "tensorboard").SummaryWriter
-            # Epochs that a resumed run trains again are dropped.
-            self.board = writer(str(state.run.tensorboard), purge_step=state.first_epoch + 1 if state.first_epoch else None)
+            with _disk_errors(state):
+                # Epochs that a resumed run trains again are dropped.
+                self.board = writer(str(state.run.tensorboard), purge_step=state.first_epoch + 1 if state.first_epoch else None)
 
     def on_epoch_end(self, state: FitState, entry: Mapping[str, Any]) -> None:
         if self.board is not None:
-            for name, value in metrics(entry).items():
-                self.board.add_scalar(name, value, entry["epoch"])
+            with _disk_errors(state):
+                for name, value in metrics(entry).items():
+                    self.board.add_scalar(name, value, entry["epoch"])
+                self.board.flush()  # its thread keeps an error of the disk until the next call
 
     def on_fit_end(self, state: FitState, result: Result | None) -> None:
         if self.board is not None:
-            self.board.close()
+            with _disk_errors(state):
+                self.board.close()
+
+
+@contextmanager
+def _disk_errors(state: FitState) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FileError(
+            f"could not write {state.run.tensorboard}: {error.strerror or error}. Free some space and continue with --resume."
+        ) from error
 
 
 class CSV(Callback):

@@ -17,8 +17,9 @@ from typing import Any, get_type_hints
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
-from poseglot.errors import FileError, SettingError
-from poseglot.files import find_yaml, load_yaml, packaged_names, resolve_path
+from poseglot.errors import SettingError
+from poseglot.files import find_yaml, packaged_names, resolve_path
+from poseglot.safe_yaml import read_yaml
 from poseglot.training.recipe import Recipe
 
 _PLAIN_WORDS: Mapping[str, str] = {
@@ -116,12 +117,7 @@ def _with_paths_found(recipe: Recipe, folder: Path) -> Recipe:
 
 def _check_file(path: Path) -> None:
     """Check that a recipe's file is a mapping without unknown keys. (jsonargparse passes over one whose value is `{}`.)"""
-    try:
-        table = load_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"could not read the recipe {path}: {error}.") from error
-    except yaml.YAMLError as error:
-        raise SettingError(f"the recipe {path} is not valid YAML: {error}") from error
+    table = read_yaml(path, "recipe")
     if not isinstance(table, dict):
         raise SettingError(f"{path} is not a recipe: expected sections like data, model and optim, found {table!r:.80}.")
     settings = _settings()

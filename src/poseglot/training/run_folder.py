@@ -2,7 +2,7 @@
 
 recipe.yaml               the whole recipe, defaults written out
 recognizer.safetensors    the result: the recognizer after the last epoch
-checkpoint.safetensors    the state to resume from
+checkpoint.safetensors    the state to resume from; checkpoint.previous.safetensors the one before, while it trains
 log.jsonl                 one line per epoch
 tensorboard/              the same for TensorBoard
 machine.json              the machine and versions, and a hash of the names of the training clips
@@ -15,6 +15,7 @@ pictures/, report.html    written by `poseglot plot` and `poseglot report`
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ class RunFolder:
         self.recipe = folder / "recipe.yaml"
         self.recognizer = folder / RECOGNIZER_FILE
         self.checkpoint = folder / "checkpoint.safetensors"
+        self.previous_checkpoint = folder / "checkpoint.previous.safetensors"
         self.machine = folder / "machine.json"
         self.log = folder / "log.jsonl"
         self.scores = folder / "scores.npz"
@@ -40,6 +42,11 @@ class RunFolder:
     def __repr__(self) -> str:
         return f"RunFolder({str(self.folder)!r})"
 
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is a checkpoint to resume from."""
+        return self.checkpoint.exists() or self.previous_checkpoint.exists()
+
     def refuse_to_overwrite(self, *, resume: bool = False) -> None:
         """Check that a training may write here; with `resume` a run without a checkpoint is started again.
 
@@ -48,26 +55,31 @@ class RunFolder:
         """
         if resume and self.recognizer.exists():
             raise FileError(f"{self.folder} holds a recognizer but no checkpoint to resume from. Choose another --out.")
-        if not resume and (self.recipe.exists() or self.checkpoint.exists() or self.recognizer.exists()):
+        if not resume and (self.recipe.exists() or self.has_checkpoint or self.recognizer.exists()):
             raise FileError(
                 f"{self.folder} already holds a run. Add --resume (resume=True) to continue it, or choose another --out."
             )
 
     def read_log(self) -> list[dict[str, Any]]:
-        """Return the log's entries, one per epoch; a last line that a kill cut short is ignored.
+        """Return the log's entries, one per epoch; lines that a kill or a power cut left incomplete or as NULs are ignored.
 
         Raises:
-            FileError: The log is damaged.
+            FileError: The log cannot be read.
         """
         if not self.log.exists():
             return []
         try:
-            lines = self.log.read_text(encoding="utf-8").split("\n")
-            entries = [json.loads(line) for line in lines[:-1]]
-            if not all(isinstance(entry, dict) and isinstance(entry.get("epoch"), int) for entry in entries):
-                raise ValueError("a line is not an epoch's")
-        except (OSError, ValueError) as error:
-            raise FileError(f"{self.log} is damaged ({error}). Restore it, or delete it to do without the curve.") from error
+            lines = self.log.read_bytes().split(b"\n")[:-1]
+        except OSError as error:
+            raise FileError(f"could not read {self.log}: {error.strerror or error}.") from error
+        entries = []
+        for line in lines:
+            try:
+                entry = json.loads(line.strip(b"\0"))
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(entry, dict) and type(entry.get("epoch")) is int and "loss" in entry:
+                entries.append(entry)
         return entries
 
     def elapsed(self) -> float:
@@ -88,6 +100,8 @@ class RunFolder:
         try:
             with self.log.open("a") as file:
                 file.write(json.dumps(entry) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
         except OSError as error:
             raise FileError(
                 f"could not write {self.log}: {error.strerror}. Free some space and continue with --resume."

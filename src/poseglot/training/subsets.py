@@ -159,3 +159,13 @@ def names_hash(store: PackedStore, indices: Indices) -> str:
     """Hash the names of some clips, so that a run remembers what it was trained on."""
     names = "\n".join(map(str, store.clips["name"][indices]))
     return hashlib.sha256(names.encode()).hexdigest()[:16]
+
+
+def contents_hash(store: PackedStore, indices: Indices) -> str:
+    """Hash the names, classes and joints of some clips in their order, so that a training goes on with the same ones only."""
+    digest = hashlib.sha256(names_hash(store, indices).encode())
+    digest.update(
+        "\n".join(store.info.classes[label] if label >= 0 else "" for label in store.clips["label"][indices]).encode()
+    )
+    digest.update(store.content_hashes(indices).tobytes())
+    return digest.hexdigest()

@@ -25,11 +25,11 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy.typing as npt
 import torch
-import yaml
 from torch import Tensor
 
-from poseglot.errors import NotFoundError, PoseglotError, nearest
-from poseglot.files import load_yaml, packaged_yaml
+from poseglot.errors import FileError, NotFoundError, PoseglotError, nearest
+from poseglot.files import packaged_yaml
+from poseglot.safe_yaml import parse_yaml
 from poseglot.skeletons.batch import ClipBatch
 from poseglot.skeletons.clip import Joints, check_joints
 from poseglot.skeletons.layout import Layout, as_layout
@@ -206,9 +206,9 @@ def _packaged(name: str) -> Pipeline:
 
 def _from_yaml(text: str, origin: str) -> Pipeline:
     try:
-        table = load_yaml(text)
-    except yaml.YAMLError as error:
-        raise PipelineError(f"{origin} is not YAML ({error}).") from error
+        table = parse_yaml(text, origin)
+    except FileError as error:
+        raise PipelineError(str(error)) from error
     if not isinstance(table, Mapping):
         raise PipelineError(f"{origin} is not a pipeline: it holds no table with {', '.join(_KEYS)}.")
     return _from_table(table, origin)

@@ -38,7 +38,7 @@ def start(*arguments: object, environment: dict[str, str] | None = None) -> tupl
 
 @pytest.fixture
 def served(pairs: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    process, address = start("serve", pairs, "--port", 0, "--rate", 0)
+    process, address = start("serve", pairs, "--port", 0, "--rate", 0, "--timeout", 120)
     yield process, address
     process.kill()
     process.communicate()

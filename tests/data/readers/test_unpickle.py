@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from poseglot.data.readers.unpickle import PickledArray, load_plain
+from poseglot.data.readers.unpickle import PickledArray, _Dtype, load_plain, parse_plain
 from poseglot.errors import FileError, PoseglotError
 
 PIPELINES = range(pickle.HIGHEST_PROTOCOL + 1)
@@ -274,3 +274,45 @@ def test_arrays_share_the_bytes_of_the_file(tmp_path: Path) -> None:
     read = loaded(pickle.dumps([SQUARE], 4), tmp_path)[0]
     assert isinstance(read, PickledArray)
     assert not read.array().flags.owndata and not read.array().flags.writeable
+
+
+def tower(floors: int, ending: bytes) -> bytes:
+    """A pickle of a tuple that is twice in the next one, and so on; then what is done with it."""
+    by_memo = b"".join(b"\x86q%ch%c" % (number, number) for number in range(floors))
+    return b"\x80\x02K\x01K\x01" + by_memo + ending
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x05\x96" + (2**40).to_bytes(8, "little") + b".",
+        b"\x80\x05\x96" + (2**63 - 1).to_bytes(8, "little") + b".",
+        tower(60, b"\x86."),
+        b"\x80\x02}" + tower(60, b"\x86")[2:] + b"Ns.",
+        b"\x80\x02}(" + tower(60, b"\x86")[2:] + b"Nu.",
+        b"\x80\x04\x8f(" + tower(60, b"\x86")[2:] + b"\x90.",
+        b"\x80\x04(" + tower(60, b"\x86")[2:] + b"\x91.",
+        b"\x80\x02(" + tower(60, b"\x86")[2:] + b"Nd.",
+        b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00a" + tower(60, b"\x86")[2:] + b"\x86R.",
+        b"\x80\x02cnumpy\ndtype\n" + tower(60, b"\x86")[2:] + b"\x85R.",
+        b"\x80\x02]q\x00h\x00a.",
+        b"\x80\x02" + b"]" * 5000 + b"a" * 4999 + b".",
+        b"K\x01K\x01\x86" + b"2\x86" * 60 + b".",
+    ],
+    ids=lambda content: f"{content[:8]!r} {len(content)}",
+)
+def test_pickles_that_would_never_end_are_refused(content: bytes) -> None:
+    with pytest.raises(FileError):
+        parse_plain(content, "x.pkl")
+
+
+def test_shapes_that_would_never_be_multiplied_are_refused() -> None:
+    for shape in ((10**4000,) * 1000, (-1, -2), (2**62, 4), "ab", None, tuple([1] * 33)):
+        with pytest.raises(FileError):
+            PickledArray(b"ab", _Dtype("u1"), shape).array()
+
+
+def test_shared_values_are_plain_values() -> None:
+    size = (1080, 1920)
+    found = parse_plain(pickle.dumps([{"img_shape": size, "label": 1} for _ in range(1000)]), "x.pkl")
+    assert found[999] == {"img_shape": size, "label": 1}

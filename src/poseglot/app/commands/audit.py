@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from poseglot.app.commands.register import AddCommand
 from poseglot.errors import SettingError
+from poseglot.safe_text import json_text
 
 _LISTED = 3
 
@@ -28,4 +28,4 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.list < 0:
         raise SettingError(f"--list is at least 0, not {parsed.list}.")
     audit = audit_store(open_store(parsed.store), (parsed.split,) if parsed.split else ())
-    print(json.dumps(audit.table(), indent=1) if parsed.json else audit_text(audit, listed=parsed.list))
+    print(json_text(audit.table(), indent=1) if parsed.json else audit_text(audit, listed=parsed.list))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from poseglot.app.asking import read_classes
 from poseglot.app.commands.register import AddCommand, missing_package
 from poseglot.app.encoding import encode_with_progress, load_encoder, token_counters
 from poseglot.errors import InputError, MissingPackageError, SettingError
+from poseglot.safe_text import json_text
 
 _NEAR = 0.95
 
@@ -116,7 +116,7 @@ def _compare(parsed: argparse.Namespace) -> None:
 def _write_json(path: Path, numbers: Mapping[str, Any]) -> None:
     from poseglot.files import write_atomically
 
-    write_atomically(path, json.dumps(numbers, allow_nan=False))
+    write_atomically(path, json_text(numbers))
     print(f"numbers: {path}")
 
 

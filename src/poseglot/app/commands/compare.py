@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from poseglot.app.commands.register import AddCommand, missing_package
 from poseglot.errors import MissingPackageError, SettingError
+from poseglot.safe_text import json_text
 
 if TYPE_CHECKING:
     from poseglot.evaluation.comparison import Comparison, Difference, Side
@@ -48,7 +48,7 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.picture is not None:
         _plot(comparison, parsed.picture)
     if parsed.json:
-        print(json.dumps(comparison.table(), indent=1, allow_nan=False))
+        print(json_text(comparison.table(), indent=1))
         return
     _print(comparison)
     if parsed.picture is not None:

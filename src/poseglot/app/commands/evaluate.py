@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from poseglot.app.commands.register import AddCommand, check_run_folder, notes
 from poseglot.errors import SettingError
+from poseglot.files import folder_lock
 
 if TYPE_CHECKING:
     from poseglot.training.evaluate import Evaluation
@@ -42,11 +43,13 @@ def run(parsed: argparse.Namespace) -> None:
         raise SettingError(f"--threshold is a probability from 0 to 1, not {parsed.threshold}.")
     opened = open_run(parsed.run)
     class_map = None if parsed.class_map is None else read_class_map(parsed.class_map)
-    with notes():
+    with notes(), folder_lock(opened.folder):
         evaluation = evaluate(opened, parsed.store, parsed.split, class_map=class_map)
-    scores = evaluation.scores
-    saved = opened.files.scores if evaluation.store is None else opened.files.scores.with_name(f"scores-{scores.dataset}.npz")
-    evaluation.save(saved)
+        scores = evaluation.scores
+        saved = (
+            opened.files.scores if evaluation.store is None else opened.files.scores.with_name(f"scores-{scores.dataset}.npz")
+        )
+        evaluation.save(saved)
     print(f"{parsed.run} on {scores.dataset}, split {scores.split}, {scores.subset_text}, modality {scores.modality}")
     for k in (1, 5):
         if k < len(scores.classes):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from poseglot.app.commands.register import AddCommand, missing_package
 from poseglot.errors import FileError, PoseglotError, SettingError
+from poseglot.safe_text import json_text
 
 if TYPE_CHECKING:
     from poseglot.data.quality.checks import Finding
@@ -90,7 +90,7 @@ def _inspect(store: PackedStore, parsed: argparse.Namespace) -> None:
         print(findings_text(found.findings, clips=len(store), listed=parsed.findings, overlap=found.trained_and_tested))
     pictures, reason = ([], None) if parsed.no_pictures else _draw(store, found.findings, parsed)
     if parsed.json:
-        print(json.dumps({**found.table(), "pictures": list(map(str, pictures)), "no_pictures": reason}, indent=1))
+        print(json_text({**found.table(), "pictures": list(map(str, pictures)), "no_pictures": reason}, indent=1))
         return
     for line in [*map(str, pictures), *([f"no pictures: {reason}"] if reason else [])]:
         print(line)
@@ -124,7 +124,7 @@ def _compare(store: PackedStore, parsed: argparse.Namespace) -> None:
     rows = tqdm(stored_rows(parsed.compare), unit=" rows", desc="comparing", disable=not sys.stderr.isatty())
     compared = verify_against_array(store, rows, split=parsed.split, tolerance=tolerance)
     if parsed.json:
-        print(json.dumps({**asdict(compared), "why_tolerance": reason, "same": compared.same}, indent=1))
+        print(json_text({**asdict(compared), "why_tolerance": reason, "same": compared.same}, indent=1))
         return
     heading = f"{parsed.store} against {parsed.compare}"
     print(comparison_text(compared, heading, reason=reason, split=parsed.split, layout=load_layout(store.info.layout)))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from poseglot.errors import FileError, PoseglotError
+from poseglot.safe_text import shown
 
 if TYPE_CHECKING:
     from poseglot.inference.predictor import Prediction
@@ -103,5 +104,5 @@ def notes() -> Iterator[None]:
     """Print each warning once, as a note on standard error."""
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)
-        warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
+        warnings.showwarning = lambda message, *_: print(f"note: {shown(message)}", file=sys.stderr)
         yield

@@ -32,6 +32,14 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--token", help="the token of requests; the environment variable POSEGLOT_TOKEN keeps it out of the list of processes"
     )
+    parser.add_argument(
+        "--proxy",
+        action="append",
+        default=[],
+        dest="proxies",
+        metavar="ADDRESS",
+        help="a proxy before the server; its X-Forwarded-For is believed",
+    )
     parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU if there is one)")
     parser.add_argument("--rate", type=float, default=10.0, help="requests per second and client; 0 is unlimited (10)")
     parser.add_argument("--max-bytes", dest="body", type=int, default=8 * 2**20, help="the largest request (8 MiB)")
@@ -78,4 +86,4 @@ def _serve(parsed: argparse.Namespace, runs: list[Path], *, browser: bool) -> No
             webbrowser.open(address + (f"#token={token}" if token else ""))
 
     with suppress(KeyboardInterrupt):  # the usual end
-        serve(services, limits=limits, host=parsed.host, port=parsed.port, token=token, ready=ready)
+        serve(services, limits=limits, host=parsed.host, port=parsed.port, token=token, proxies=parsed.proxies, ready=ready)

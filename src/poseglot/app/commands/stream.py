@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from poseglot.app.commands.reading_options import add_reading_options, reading
 from poseglot.app.commands.register import AddCommand
 from poseglot.errors import InputError, PoseglotError, SettingError
+from poseglot.safe_text import json_text
 
 if TYPE_CHECKING:
     from poseglot.inference import StreamingRecognizer
@@ -64,7 +65,7 @@ def run(parsed: argparse.Namespace) -> None:
         best = recognizer.best(parsed.top)
         if parsed.json:
             scores = [{"action": score.action, "probability": round(score.probability, 6)} for score in best]
-            print(json.dumps({"frame": number, "scores": scores}), flush=True)
+            print(json_text({"frame": number, "scores": scores}), flush=True)
         else:
             columns = "  ".join(f"{score.action:{width}} {score.probability:6.1%}" for score in best)
             print(f"{number:6}  {columns}", flush=True)

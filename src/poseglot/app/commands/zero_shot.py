@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from poseglot.app.commands.register import AddCommand, check_run_folder, missing_package, notes
 from poseglot.errors import MissingPackageError, SettingError
+from poseglot.safe_text import json_text
 
 
 def add(command: AddCommand) -> None:
@@ -50,7 +50,7 @@ def run(parsed: argparse.Namespace) -> None:
         bias_from = None if other is None else open_run(other, device=parsed.device)
         with notes():
             evaluation = evaluate_zero_shot(opened, bias=parsed.bias, bias_from=bias_from)
-        write_atomically(opened.files.zero_shot, json.dumps(evaluation.table(), indent=1) + "\n")
+        write_atomically(opened.files.zero_shot, json_text(evaluation.table(), indent=1) + "\n")
         print(paragraph(evaluation), flush=True)
         found.append(evaluation)
     if len(found) > 1:
@@ -58,7 +58,7 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.out is not None:
         write_atomically(parsed.out / "table.md", page(found, _command(parsed)))
         rows = [evaluation.table() for evaluation in found]
-        write_atomically(parsed.out / "table.json", json.dumps(rows, indent=1) + "\n")
+        write_atomically(parsed.out / "table.json", json_text(rows, indent=1) + "\n")
         print(f"written: {parsed.out / 'table.md'}, {parsed.out / 'table.json'}")
 
 

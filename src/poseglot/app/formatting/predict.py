@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from poseglot.errors import PoseglotError
 from poseglot.inference.predictor import Prediction
+from poseglot.safe_text import json_text
 
 
 def predictions_text(files: Sequence[Path], found: Sequence[Prediction | PoseglotError], *, threshold: float) -> str:
@@ -28,7 +28,7 @@ def predictions_text(files: Sequence[Path], found: Sequence[Prediction | Poseglo
 def predictions_json(files: Sequence[Path], found: Sequence[Prediction | PoseglotError]) -> str:
     """Return a table for each file, with its error if it cannot be predicted."""
     tables = [{"error": str(each)} if isinstance(each, PoseglotError) else each.table() for each in found]
-    return json.dumps([{"file": str(path), **table} for path, table in zip(files, tables, strict=True)], indent=1)
+    return json_text([{"file": str(path), **table} for path, table in zip(files, tables, strict=True)], indent=1)
 
 
 def errors_text(found: Sequence[Prediction | PoseglotError]) -> str:

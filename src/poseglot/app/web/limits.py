@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from poseglot.errors import InputError, SettingError
 
+MAX_JOINTS = 256  # more than any skeleton has
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -20,7 +22,9 @@ class Limits:
         seconds: The time to receive a request (408), and to answer it (504).
         at_once: Requests that are computed at the same time.
         waiting: Requests that may wait for that (503 beyond).
-        connections: Open connections of all clients together (503).
+        per_client: Requests of one client among both (503 beyond).
+        connections: Open connections of all clients together (503 beyond).
+        connections_per_client: Those of one client (503 beyond).
         windows: Points of the curves over time.
     """
 
@@ -33,7 +37,9 @@ class Limits:
     seconds: float = 20.0
     at_once: int = 2
     waiting: int = 16
+    per_client: int = 8
     connections: int = 64
+    connections_per_client: int = 32
     windows: int = 24
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ import json
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -35,6 +35,7 @@ PUBLIC = ("/", "/healthz", "/openapi.json", "/favicon.ico")
 # Paths that compute nothing and are not limited in rate.
 UNLIMITED = ("/metrics", "/api/models", "/api/limits", "/api/layouts", "/api/examples")
 _MAX_CLIENTS = 4096
+_GONE = 499  # in metrics: the client did not wait for its answer
 
 
 class RefusedError(Exception):
@@ -102,7 +103,8 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            await self._app(scope, await self._admit(scope, receive), send_with_headers)
+            if await _until_gone(self._app(scope, await self._admit(scope, receive), send_with_headers), receive):
+                status = _GONE
         except RefusedError as refusal:
             await _refuse(refusal, send_with_headers)
         finally:
@@ -114,7 +116,7 @@ class RequestMiddleware:
         host = headers.get("host", "")
         if self._hosts and _host(host) not in self._hosts:
             raise RefusedError(403, "this server has another host name; use http://localhost or http://127.0.0.1.")
-        if (origin := headers.get("origin")) and scope["method"] != "GET" and urlsplit(origin).netloc.lower() != host.lower():
+        if (origin := headers.get("origin")) and scope["method"] != "GET" and _origin_host(origin) != host.lower():
             raise RefusedError(403, "requests from pages of other sites are refused.")
         path = scope["path"]
         public = path in PUBLIC or path.startswith("/static/")
@@ -134,7 +136,7 @@ class RequestMiddleware:
 
     async def _body(self, headers: dict[str, str], receive: Receive) -> bytes:
         limit = self._limits.body
-        too_large = RefusedError(413, f"the request is larger than {limit:,} bytes.", [("connection", "close")])
+        too_large = RefusedError(413, f"the request is larger than {limit:,} bytes.")
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit() or int(length[:20]) > limit:
             raise too_large
@@ -152,9 +154,7 @@ class RequestMiddleware:
                     if not message.get("more_body", False):
                         return b"".join(pieces)
         except TimeoutError as error:
-            raise RefusedError(
-                408, f"the request did not arrive within {self._limits.seconds:g} seconds.", [("connection", "close")]
-            ) from error
+            raise RefusedError(408, f"the request did not arrive within {self._limits.seconds:g} seconds.") from error
 
 
 def _host(host: str) -> str:
@@ -163,8 +163,16 @@ def _host(host: str) -> str:
     return (name if colon and port.isdigit() else host).lower()
 
 
+def _origin_host(origin: str) -> str:
+    """Return the host and port of an origin; empty for one that is not valid."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
+
+
 def _replay(body: bytes) -> Receive:
-    """Return a `receive` that gives the whole body once, and then waits: the client is not watched any further."""
+    """Return a `receive` that gives the whole body once, and then waits: the middleware watches the client."""
     sent = False
 
     async def receive() -> Message:
@@ -177,9 +185,33 @@ def _replay(body: bytes) -> Receive:
     return receive
 
 
+async def _until_gone(answer: Awaitable[None], receive: Receive) -> bool:
+    """Await an answer; cancel it when the client is gone, and return whether it is."""
+    answering = asyncio.ensure_future(answer)
+    watching = asyncio.ensure_future(receive())  # the body is read: the next message is the end of the connection
+    try:
+        await asyncio.wait((answering, watching), return_when=asyncio.FIRST_COMPLETED)
+        if not answering.done():
+            answering.cancel()
+            await asyncio.wait((answering,))
+        if answering.cancelled():
+            return True
+        answering.result()
+        return False
+    finally:
+        answering.cancel()
+        watching.cancel()
+
+
 async def _refuse(refusal: RefusedError, send: Send) -> None:
     content = json.dumps({"error": refusal.message, "where": []}).encode()
-    headers = [("content-type", "application/json"), ("content-length", str(len(content))), *refusal.headers]
+    # What is left of the request is not read.
+    headers = [
+        ("content-type", "application/json"),
+        ("content-length", str(len(content))),
+        ("connection", "close"),
+        *refusal.headers,
+    ]
     await send(
         {"type": "http.response.start", "status": refusal.status, "headers": [(k.encode(), v.encode()) for k, v in headers]}
     )

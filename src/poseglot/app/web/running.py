@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import math
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -11,13 +13,17 @@ from pathlib import Path
 
 import torch
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from poseglot import child
+from poseglot.app.web.connection import LimitedConnection, watch
 from poseglot.app.web.limits import Limits
 from poseglot.app.web.server import LOOPBACK, create_app
 from poseglot.app.web.service import ModelService
+from poseglot.app.web.worker import READING
 from poseglot.errors import DeviceError, SettingError
 
-_GRACE = 25  # seconds for requests in flight when the server stops; longer than one may take
+_GRACE = 3  # seconds beyond the time of a request for those in flight when the server stops
 
 
 def load_services(paths: Sequence[str | PathLike[str]], *, limits: Limits, device: str | None = None) -> list[ModelService]:
@@ -42,6 +48,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     token: str | None = None,
+    proxies: Sequence[str] = (),
     ready: Callable[[str], None] = lambda address: None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; requests in flight are answered first.
@@ -50,11 +57,12 @@ def serve(
         services: The models.
         limits: The limits of requests.
         host, port: The address to listen on; port 0 takes a free one.
-        token: The token of requests; required if other machines can reach the host.
+        token: The token of requests, in ASCII; required if other machines can reach the host.
+        proxies: Addresses of proxies, which are believed about whose requests they pass on (X-Forwarded-For).
         ready: Called with the address once connections are accepted.
 
     Raises:
-        SettingError: A token is required.
+        SettingError: A token is required, or cannot be sent in a header.
         DeviceError: The address cannot be used.
     """
     local = is_loopback(host)
@@ -63,7 +71,10 @@ def serve(
             f"{host} can be reached from other machines, so a token is needed: --token TOKEN, or the environment variable POSEGLOT_TOKEN. "
             "Without one, serve on 127.0.0.1."
         )
+    if token is not None and not (token.isascii() and token.isprintable() and token == token.strip()):
+        raise SettingError("a token has letters, digits and marks of ASCII only, since headers of requests have no others.")
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // limits.at_once))
+    child.prepare(limits.at_once, READING)
     app = create_app(services, limits=limits, token=token, hosts=LOOPBACK if local else ())
     listening = _listen(host, port)
     config = uvicorn.Config(
@@ -71,9 +82,11 @@ def serve(
         log_level="warning",
         access_log=False,
         server_header=False,
-        limit_concurrency=limits.connections,
+        http=_connection_type(limits, proxies),
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
         timeout_keep_alive=5,
-        timeout_graceful_shutdown=_GRACE,
+        timeout_graceful_shutdown=math.ceil(limits.seconds) + _GRACE,
         h11_max_incomplete_event_size=32 * 1024,
     )
     server = _Server(config, lambda: ready(f"http://{_shown(host)}:{listening.getsockname()[1]}/"))
@@ -83,8 +96,12 @@ def serve(
         listening.close()
 
 
+def _connection_type(limits: Limits, proxies: Sequence[str]) -> type[H11Protocol]:
+    return type("Connection", (LimitedConnection, H11Protocol), {"limits": limits, "proxies": frozenset(proxies)})
+
+
 class _Server(uvicorn.Server):
-    """Calls `ready` once it listens."""
+    """Calls `ready` once it listens, and watches the connections from then on."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -93,6 +110,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            self._watching = asyncio.create_task(watch(self.server_state.connections))
             self._ready()
 
 

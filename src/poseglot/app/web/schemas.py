@@ -2,26 +2,27 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, FailFast, Field, create_model
 
-from poseglot.app.web.limits import Limits
+from poseglot.app.web.limits import MAX_JOINTS, Limits
 
-# Beyond any skeleton, joint and coordinate, in metres or pixels.
-MAX_JOINTS, MAX_CHANNELS, MAX_COORDINATE = 256, 4, 1e6
+# Beyond any joint and coordinate, in metres or pixels.
+MAX_CHANNELS, MAX_COORDINATE = 4, 1e6
 
 Number = Annotated[float, Field(ge=-MAX_COORDINATE, le=MAX_COORDINATE, allow_inf_nan=False, strict=True)]
 
 
 def predict_body(limits: Limits) -> type[BaseModel]:
     """Return the body of `POST /predict`, with sizes up to the limits."""
-    joint = Annotated[list[Number], Field(min_length=2, max_length=MAX_CHANNELS)]
-    frame = Annotated[list[joint], Field(min_length=1, max_length=MAX_JOINTS)]
-    person = Annotated[list[frame], Field(min_length=1, max_length=limits.frames)]
+    # FailFast: an error of each of a million numbers would take minutes.
+    joint = Annotated[list[Number], FailFast(), Field(min_length=2, max_length=MAX_CHANNELS)]
+    frame = Annotated[list[joint], FailFast(), Field(min_length=1, max_length=MAX_JOINTS)]
+    person = Annotated[list[frame], FailFast(), Field(min_length=1, max_length=limits.frames)]
     return create_model(
         "PredictBody",
         __config__=ConfigDict(extra="forbid"),
         joints=(
-            Annotated[list[person], Field(min_length=1, max_length=limits.people)],
+            Annotated[list[person], FailFast(), Field(min_length=1, max_length=limits.people)],
             Field(
                 description="people x frames x joints x coordinates, in the model's layout; a joint that was not seen is zeros"
             ),

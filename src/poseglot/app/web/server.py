@@ -15,6 +15,7 @@ An unacceptable request is answered by a `Problem` with a 4xx status; 500 is a d
 # No postponed annotations: FastAPI reads the types of functions whose schema depends on the limits.
 import asyncio
 import json
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import numpy.typing as npt
 from fastapi import FastAPI, File, Form, HTTPException, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
@@ -32,20 +34,24 @@ from starlette.staticfiles import StaticFiles
 
 from poseglot import __version__
 from poseglot.app.web import schemas
+from poseglot.app.web.bodies import SMALL, read_body
 from poseglot.app.web.drawing import draw_clip
 from poseglot.app.web.examples import find_examples
-from poseglot.app.web.limits import Limits, TooLargeError, check_size
+from poseglot.app.web.limits import Limits, TooLargeError
 from poseglot.app.web.metrics import Metrics
 from poseglot.app.web.middleware import RequestMiddleware
 from poseglot.app.web.service import ModelService
 from poseglot.app.web.upload import ENDINGS, read_upload
-from poseglot.app.web.worker import BusyError, Worker
+from poseglot.app.web.worker import BusyError, Job, Worker
+from poseglot.child import ChildError
 from poseglot.errors import InputError, PoseglotError
 from poseglot.files import packaged_names
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import Layout, load_layout
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+_logger = logging.getLogger(__name__)
+_BODY = "#/components/schemas/PredictBody"
 STATIC = Path(str(resources.files("poseglot.app.web") / "static"))
 
 
@@ -80,6 +86,7 @@ def create_app(
         for name in packaged_names("poseglot.skeletons", "layouts")
         if any(service.can_map(load_layout(name)) for service in services)
     ]
+    most_numbers = limits.people * limits.frames * max(len(service.layout) * service.spec.channels for service in services)
     worker = Worker(limits)
     metrics = Metrics({("poseglot_busy", "Requests that are computed or wait for it."): lambda: worker.busy})
 
@@ -102,16 +109,17 @@ def create_app(
     app.add_middleware(RequestMiddleware, limits=limits, metrics=metrics, token=token, hosts=hosts)
     _handle_errors(app)
 
-    async def compute(work: Callable[[], dict[str, Any]]) -> Response:
-        return AsciiJSONResponse(await worker.do(work))
+    async def compute(request: Request, work: Callable[[Job], dict[str, Any]]) -> Response:
+        # Large results are written as JSON in the thread, too.
+        host = request.client.host if request.client else ""
+        return await worker.do(lambda job: AsciiJSONResponse(work(job)), client=host)
 
-    def clip_result(clip: Clip, layout: Layout, truth: str = "") -> dict[str, Any]:
-        return {
-            "name": clip.name,
-            "truth": truth,
-            "clip": draw_clip(clip, layout),
-            "results": [service.result(clip, layout) for service in services],
-        }
+    def clip_result(job: Job, clip: Clip, layout: Layout, truth: str = "") -> dict[str, Any]:
+        drawn, results = draw_clip(clip, layout), []
+        for service in services:
+            job.check()
+            results.append(service.result(clip, layout))
+        return {"name": clip.name, "truth": truth, "clip": drawn, "results": results}
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
@@ -151,10 +159,11 @@ def create_app(
         response_model=schemas.ClipResult,
         responses=schemas.REFUSALS,
     )
-    async def example_result(id: int) -> Response:
+    async def example_result(request: Request, id: int) -> Response:
         if not 0 <= id < len(examples):
             raise HTTPException(404, "there is no such example; /api/examples lists them.")
-        return await compute(partial(clip_result, examples[id].clip, first.layout, examples[id].label))
+        example = examples[id]
+        return await compute(request, lambda job: clip_result(job, example.clip, first.layout, example.label))
 
     @app.post(
         "/clips",
@@ -163,6 +172,7 @@ def create_app(
         responses=schemas.REFUSALS,
     )
     async def file_result(
+        request: Request,
         file: Annotated[UploadFile, File(description="a clip; the ending of its name tells its format")],
         layout: Annotated[
             str, Form(max_length=100, description="the layout of its joints; empty: the file's or the model's")
@@ -178,43 +188,48 @@ def create_app(
             limits=limits,
             layout=load_layout(layout) if layout else None,
         )
-        return await compute(lambda: clip_result(*read()))
+        return await compute(request, lambda job: clip_result(job, *job.in_child(read)))
 
-    async def predict(body: Any) -> Response:
-        service = by_id.get(body.model or first.id)
-        if service is None:
-            raise HTTPException(404, "there is no such model; /api/models lists them.")
-
-        def work() -> dict[str, Any]:
-            return {"model": service.id, "scores": service.scores(_clip(body.joints, service, limits), body.top)}
-
-        return await compute(work)
-
-    predict.__annotations__["body"] = schemas.predict_body(limits)
-    app.post(
+    @app.post(
         "/predict",
         summary="the most probable actions of a clip",
         response_model=schemas.PredictResult,
         responses=schemas.REFUSALS,
-    )(predict)
+        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": {"$ref": _BODY}}}}},
+    )
+    async def predict(request: Request) -> Response:
+        if not request.headers.get("content-type", "").lower().startswith("application/json"):
+            raise InputError("the body must be JSON, and its content-type application/json.")
+        content = await request.body()
+
+        def work(job: Job) -> dict[str, Any]:
+            read = read_body if len(content) <= SMALL else partial(job.in_child, read_body)
+            body = read(content, limits, most_numbers)
+            service = by_id.get(body.model or first.id)
+            if service is None:
+                raise HTTPException(404, "there is no such model; /api/models lists them.")
+            return {"model": service.id, "scores": service.scores(_clip(body.joints, service), body.top)}
+
+        return await compute(request, work)
+
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        described = describe()
+        described["components"]["schemas"]["PredictBody"] = schemas.predict_body(limits).model_json_schema()
+        return described
+
+    app.openapi = openapi  # type: ignore[method-assign]
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app
 
 
-def _clip(joints: list[Any], service: ModelService, limits: Limits) -> Clip:
-    """Return the clip of a body that fits the schema, which does not require frames and joints of one size.
+def _clip(array: npt.NDArray[np.float32], service: ModelService) -> Clip:
+    """Return the clip of a body for a model.
 
     Raises:
-        InputError: The sizes differ, or are not the model's.
+        InputError: Its sizes are not the model's.
     """
-    shapes = {(len(person), len(frame), len(joint)) for person in joints for frame in person for joint in frame}
-    if len(shapes) != 1:
-        raise InputError(
-            "joints: all people must have the same number of frames, all frames the same number of joints, and all joints the same number "
-            "of coordinates."
-        )
-    check_size(limits, people=len(joints), frames=len(joints[0]))
-    array = np.array(joints, dtype=np.float32)
     if array.shape[2] != len(service.layout):
         raise InputError(
             f"joints: {array.shape[2]} in a frame, but the layout of {service.id} ({service.layout.name}) has {len(service.layout)}."
@@ -255,6 +270,11 @@ def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(TimeoutError)
     async def late(request: Request, error: TimeoutError) -> Response:
         return problem(504, "the result took too long; send a shorter clip, or try again later.")
+
+    @app.exception_handler(ChildError)
+    async def unreadable(request: Request, error: ChildError) -> Response:
+        _logger.error("a reader has a defect:\n%s", error)
+        return problem(422, "the file cannot be read; the server's log says more.")
 
     @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> Response:

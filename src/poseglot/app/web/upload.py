@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from poseglot.app.web.limits import Limits, TooLargeError, check_size
+from poseglot.app.web.limits import MAX_JOINTS, Limits, TooLargeError, check_size
 from poseglot.data.manifest import read_header
 from poseglot.data.readers import ClipFile, Reading, endings, is_video, read_as_trained, recognize
 from poseglot.data.readers.hdf5 import open_hdf5
@@ -81,8 +81,6 @@ def read_upload(
             raise
         except (PoseglotError, RecursionError, MemoryError) as error:
             raise InputError(_message(error).replace(str(path), shown).replace(folder, "")) from error
-        except Exception as error:  # a defect of a reader: refuse the file
-            raise UnreadableError(f"{shown} cannot be read ({type(error).__name__}).") from error
         people, frames = clip.joints.shape[:2]
         check_size(limits, people=people, frames=frames)
         name = re.sub(r"(\.\w+){1,2}$", "", shown) or shown
@@ -120,10 +118,6 @@ def _read(path: Path, formats: Sequence[ClipFormat], limits: Limits, layout: Lay
         return read
     assert refusal is not None
     raise refusal
-
-
-class UnreadableError(InputError):
-    """A file on which a reader failed in an unforeseen way."""
 
 
 def shown_name(name: str) -> str:
@@ -193,16 +187,21 @@ def _check_declared_size(path: Path, limits: Limits) -> None:
         if size > limits.unpacked:
             raise TooLargeError(f"the file unpacks to more than {limits.unpacked:,} bytes. Cut it into pieces.")
     elif path.suffix == ".csv":
+        if path.read_bytes().count(b"\n") > limits.people * limits.frames * MAX_JOINTS:
+            raise TooLargeError("the table has more lines than a clip within the limits. Cut it into pieces.")
         try:
             with path.open(newline="", encoding="utf-8-sig") as file:
                 header, separator = read_header(next(file, ""), path.name)
-                rows = list(csv.reader(file, delimiter=separator, skipinitialspace=True))
+                counted = [(column, header.index(column)) for column in ("frame", "person") if column in header]
+                found: dict[str, set[str]] = {column: set() for column, _ in counted}
+                for row in csv.reader(file, delimiter=separator, skipinitialspace=True):
+                    for column, index in counted:
+                        if index < len(row):
+                            found[column].add(row[index])
         except (UnicodeDecodeError, csv.Error):
             return  # the reader has the better message
-        for column, limit in (("frame", limits.frames), ("person", limits.people)):
-            if column in header:
-                index = header.index(column)
-                found = len({row[index] for row in rows if len(row) > index})
-                if found > limit:
-                    what = "frames" if column == "frame" else "people"
-                    raise TooLargeError(f"the table has {found:,} {what}; at most {limit:,} are accepted. Cut it into pieces.")
+        for column, what, limit in (("frame", "frames", limits.frames), ("person", "people", limits.people)):
+            if len(found.get(column, ())) > limit:
+                raise TooLargeError(
+                    f"the table has {len(found[column]):,} {what}; at most {limit:,} are accepted. Cut it into pieces."
+                )

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-import yaml
-
 from poseglot.files import packaged_yaml
+from poseglot.safe_yaml import parse_yaml
 
 Subset = Literal["train", "test"]
 EXCLUDED = "excluded"
@@ -50,5 +49,5 @@ def load_benchmark(name: str) -> Benchmark:
     Raises:
         NotFoundError: There is no such benchmark.
     """
-    table = yaml.safe_load(packaged_yaml("poseglot.data", "benchmarks", name, kind="benchmark", own=False))
+    table = parse_yaml(packaged_yaml("poseglot.data", "benchmarks", name, kind="benchmark", own=False), name)
     return Benchmark(**{**table, "classes": tuple(table["classes"])})

@@ -7,8 +7,6 @@ and its errors name file, place and remedy. An unreadable clip of a set becomes 
 from __future__ import annotations
 
 import importlib
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -37,11 +35,14 @@ from poseglot.data.store import is_store
 from poseglot.errors import FileError, NotFoundError, PoseglotError, SettingError
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import Layout, as_layout
+from poseglot.zips import open_zip, unpack
 
 # Files that a pose estimator makes clips of (`poseglot.inference.video`); no reader here takes them.
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 # Files beside the clips of a folder that describe them.
 _TABLES = ("clips.csv", "labels.csv")
+# Larger members of a zip are not looked into to guess its format.
+_MAX_SAMPLE = 64 * 2**20
 # Endings that are also those of files with other content; such a file counts as a clip if a reader recognizes it.
 _COMMON_ENDINGS = (".txt", ".tsv", ".dat", ".h5", ".npz")
 
@@ -286,12 +287,10 @@ _WHOLE_SETS = {".pkl": "pyskl", ".pickle": "pyskl", ".npz": "npz"}
 
 def _unpacked_sample(path: Path, folder: Path) -> Path:
     """Unpack some files of a zip from all over it."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if not name.endswith("/")]
-            archive.extractall(folder, spread(names) + [name for name in names if name.endswith((".asf", "labels.csv"))][:5])
-    except (zipfile.BadZipFile, OSError, RuntimeError, zlib.error) as error:
-        raise FileError(f"could not unpack {path}: {error}.") from error
+    with open_zip(path) as archive:
+        names = [member.filename for member in archive.infolist() if not member.is_dir() and member.file_size < _MAX_SAMPLE]
+        chosen = spread(names) + [name for name in names if name.endswith((".asf", "labels.csv"))][:5]
+    unpack(path, folder, chosen)
     return folder
 
 

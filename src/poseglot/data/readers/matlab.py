@@ -1,6 +1,6 @@
 """MATLAB files (.mat), one clip each: an array of joints in a variable.
 
-They are read by scipy, up to MATLAB's version 7.
+They are read by scipy, up to MATLAB's version 7. Some damaged files end scipy's process, so they are read in a child.
 """
 
 from __future__ import annotations
@@ -11,8 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from poseglot.child import MEMORY, ChildError, call_in_child
 from poseglot.data.quality.issues import ClipError
-from poseglot.errors import FileError
+from poseglot.errors import FileError, PoseglotError
+
+_SECONDS = 120
+_MEMORY_PER_BYTE = 50  # of a packed file
 
 
 def load_variable(path: Path, variable: str | None = None) -> npt.NDArray[Any]:
@@ -26,6 +30,22 @@ def load_variable(path: Path, variable: str | None = None) -> npt.NDArray[Any]:
         FileError: There is no such file.
         ClipError: It is not a MATLAB file that scipy reads, or which variable to take is not clear.
     """
+    try:
+        memory = max(MEMORY, _MEMORY_PER_BYTE * path.stat().st_size)
+        return call_in_child(_load_variable, path, variable, seconds=_SECONDS, memory=memory)
+    except OSError as error:
+        if isinstance(error, TimeoutError):
+            raise ClipError("unreadable", f"{path} is not read within {_SECONDS} seconds; it is damaged.") from error
+        raise FileError(f"could not read {path}: {error.strerror or error}.") from error
+    except PoseglotError as error:
+        if isinstance(error, ClipError | FileError):
+            raise
+        raise ClipError("unreadable", f"{path}: {error}") from error
+    except ChildError as error:
+        raise ClipError("unreadable", f"{path} is not a whole MATLAB file.") from error
+
+
+def _load_variable(path: Path, variable: str | None) -> npt.NDArray[Any]:
     from scipy.io import loadmat
 
     try:

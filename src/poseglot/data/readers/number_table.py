@@ -41,6 +41,7 @@ _AXES = {
     "x": "x", "y": "y", "z": "z", "score": "score", "s": "score", "c": "score", "conf": "score", "confidence": "score", "v": "score",
     "visibility": "score", "likelihood": "score", "prob": "score",
 }  # fmt: skip
+_MAX_NAME = 200  # characters; the patterns for names are slow on what is no name
 # Names of columns that are no joints'.
 _OTHER = {
     "frame",
@@ -256,6 +257,8 @@ def axis_columns(names: Sequence[str]) -> dict[str, int]:
 def _joint_axis(name: str) -> tuple[str, str]:
     """Split a column's name into joint and axis; the axis is empty if there is none."""
     name = name.strip()
+    if len(name) > _MAX_NAME:
+        return name, ""
     for form in (r"(?P<joint>.+?)[\s_.:\-/\[(]+(?P<axis>[A-Za-z]+)[\])]?", r"(?P<axis>[A-Za-z]+)[\s_.:\-/]+(?P<joint>.+)"):
         match = re.fullmatch(form, name)
         if match and match["axis"].lower() in _AXES:

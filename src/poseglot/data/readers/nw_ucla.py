@@ -20,6 +20,7 @@ from poseglot.data.readers.formats import ClipFile, ReadOptions, Recording, pars
 from poseglot.errors import FileError
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
+from poseglot.zips import open_zip
 
 JOINTS = 20
 _NAME = re.compile(r"a(?P<action>\d\d)_s(?P<subject>\d\d)_e(?P<take>\d\d)_v(?P<view>\d\d)")
@@ -96,7 +97,7 @@ def _files(source: Path) -> Iterator[tuple[str, str, bytes]]:
                 if _NAME.fullmatch(path.stem):
                     yield str(path), path.stem, path.read_bytes()
             return
-        with zipfile.ZipFile(source) as archive:
+        with open_zip(source) as archive:
             names = [
                 name for name in archive.namelist() if name.endswith(".json") and _NAME.fullmatch(PurePosixPath(name).stem)
             ]

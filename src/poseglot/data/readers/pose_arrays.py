@@ -8,8 +8,6 @@ Joints are returned as x, y, score.
 
 from __future__ import annotations
 
-import zipfile
-
 import numpy as np
 
 from poseglot.data.quality.issues import ClipError
@@ -17,6 +15,7 @@ from poseglot.data.readers.formats import ClipFile, ReadOptions, Recording
 from poseglot.data.readers.people import Person, recording_of
 from poseglot.errors import FileError
 from poseglot.files import load_array
+from poseglot.zips import load_arrays, open_zip
 
 _MOVENET = ((1, 1, 17, 3), (1, 6, 56), (1, 17, 3))
 
@@ -24,9 +23,9 @@ _MOVENET = ((1, 1, 17, 3), (1, 6, 56), (1, 17, 3))
 def recognizes_rtmlib(file: ClipFile) -> bool:
     """Tell whether the file is .npz with keypoints and scores."""
     try:
-        with zipfile.ZipFile(file.path) as archive:
+        with open_zip(file.path) as archive:
             return {"keypoints.npy", "scores.npy"} <= set(archive.namelist())
-    except (zipfile.BadZipFile, OSError):
+    except FileError:
         return False
 
 
@@ -37,9 +36,9 @@ def read_rtmlib(file: ClipFile, options: ReadOptions) -> Recording:
         ClipError: They do not fit together.
     """
     try:
-        with np.load(file.path, allow_pickle=False) as arrays:
-            keypoints, scores = arrays["keypoints"].astype(np.float64), arrays["scores"].astype(np.float64)
-    except Exception as error:  # numpy and zipfile raise many kinds of errors on a damaged file
+        arrays = load_arrays(file.path, ("keypoints", "scores"))
+        keypoints, scores = arrays["keypoints"].astype(np.float64), arrays["scores"].astype(np.float64)
+    except (FileError, ValueError, TypeError) as error:
         raise ClipError("unreadable", f"{file.origin} is not a whole .npz file of keypoints and scores ({error}).") from error
     if keypoints.ndim == 3:
         keypoints, scores = keypoints[:, None], scores[:, None]

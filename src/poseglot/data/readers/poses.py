@@ -29,6 +29,7 @@ from poseglot.errors import FileError, InputError, PoseglotError
 from poseglot.files import write_atomically
 from poseglot.skeletons.clip import Clip, Joints, check_joints
 from poseglot.skeletons.layout import Layout, load_layout
+from poseglot.zips import load_arrays, open_zip
 
 ENDING = ".npz"
 _ARRAYS = {"pixels", "confidence", "fps", "size", "layout"}
@@ -141,7 +142,7 @@ def read(file: ClipFile, options: ReadOptions) -> Recording:
 
 def _load(path: Path) -> Mapping[str, npt.NDArray[Any]]:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             members = archive.infolist()
             names = {member.filename.removesuffix(".npy") for member in members}
             if not names >= _ARRAYS:
@@ -152,14 +153,9 @@ def _load(path: Path) -> Mapping[str, npt.NDArray[Any]]:
                 )
             if any(member.compress_type != zipfile.ZIP_STORED for member in members):
                 raise ClipError("malformed", f"{path} is compressed; `poseglot extract-poses` writes without (numpy.savez).")
-        with np.load(path, allow_pickle=False) as loaded:
-            return {name: loaded[name] for name in _ARRAYS | (names & {"world"})}
-    except ClipError:
-        raise
-    except OSError as error:
-        raise ClipError("unreadable", f"could not read {path}: {error.strerror or error}.") from error
-    except Exception as error:  # numpy and zipfile raise many kinds of errors on a damaged file
-        raise ClipError("malformed", f"{path} is not a whole {ENDING} file ({error}).") from error
+        return load_arrays(path, _ARRAYS, ("world",))
+    except FileError as error:
+        raise ClipError("malformed", f"{path} is not a whole {ENDING} file: {error}") from error
 
 
 def _one(arrays: Mapping[str, npt.NDArray[Any]], name: str, kinds: str) -> Any:

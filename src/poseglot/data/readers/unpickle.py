@@ -2,7 +2,8 @@
 
 A pickle is a program: it names functions, and reading it calls them. Here every accepted name stands for a few lines of this file, and any
 other name ends the reading before anything is called. Not even numpy's own unpickling runs: arrays are built from the bytes in the file,
-so they are never larger than it.
+so they are never larger than it. Neither is the whole: a pickle can name one tuple twice in the next, fifty times over, and what has to
+look at 2^50 values never ends. So keys are plain values, and what was read is counted before it is given back.
 """
 
 from __future__ import annotations
@@ -12,15 +13,20 @@ import math
 import mmap
 import pickle
 import re
+import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from poseglot.errors import FileError
 
+_MAX_AXES, _MAX_DEPTH = 32, 100
+_VALUES_PER_BYTE = 4  # a shared tuple takes two bytes wherever it is named
+_PLAIN = (str, bytes, int, float, type(None))
+_END = object()
 _NUMBERS = re.compile(r"(?P<order>[<>=|]?)(?P<type>[fiu][1248]|b1|[SU]\d{1,6})")
 
 
@@ -47,8 +53,8 @@ class PickledArray:
                 raise TypeError("it holds Python objects")
             raw = self._raw.encode("latin1") if isinstance(self._raw, str) else self._raw  # text in pickles of Python 2
             dtype = self._dtype.dtype()
-            if not all(type(length) is int for length in self._shape):
-                raise TypeError("its shape is not of whole numbers")
+            if len(self._shape) > _MAX_AXES or not all(type(length) is int and 0 <= length < 2**40 for length in self._shape):
+                raise TypeError(f"its shape is not of up to {_MAX_AXES} whole numbers")
             if math.prod(self._shape) * dtype.itemsize != len(raw):
                 raise ValueError(f"{len(raw)} bytes for shape {self._shape} of {dtype}")
             array: npt.NDArray[Any] = np.frombuffer(raw, dtype)
@@ -67,7 +73,7 @@ class _Dtype:
     def __init__(self, described: Any, *_: Any) -> None:
         match = _NUMBERS.fullmatch(described if isinstance(described, str) else str(described, "ascii"))
         if match is None:
-            raise _RefusedError(f"a numpy array of dtype {described!r:.40}")
+            raise _RefusedError(f"a numpy array of dtype {_short(described)}")
         self._order, self._type = match["order"], match["type"]
 
     def __setstate__(self, state: Any) -> None:
@@ -77,6 +83,35 @@ class _Dtype:
 
     def dtype(self) -> np.dtype[Any]:
         return np.dtype(self._order + self._type)
+
+
+def _short(value: Any) -> str:
+    """Return a value for a message, or its type: the text of a container may be endless."""
+    return f"{value!r:.40}" if isinstance(value, str | bytes) else type(value).__name__
+
+
+def _key(value: Any) -> Any:
+    """Return a key of a dictionary or a member of a set if it is a plain value, or a tuple of such."""
+    if not all(isinstance(each, _PLAIN) for each in (value if type(value) is tuple else (value,))):
+        raise _RefusedError("a key that is no text and no number")
+    return value
+
+
+def _count(value: Any, limit: int) -> None:
+    """Check that something has not more values than a file of `limit` bytes can hold, each counted wherever it appears."""
+    left, waiting = _VALUES_PER_BYTE * limit + 1000, [iter((value,))]
+    while waiting:
+        entry = next(waiting[-1], _END)
+        if entry is _END:
+            waiting.pop()
+            continue
+        left -= 1
+        if isinstance(entry, list | tuple | set | frozenset):
+            waiting.append(iter(entry))
+        elif isinstance(entry, dict):
+            waiting.append(iter(entry.values()))
+        if left < 0 or len(waiting) > _MAX_DEPTH:
+            raise _RefusedError("more values than the file has room for, or containers too deep in each other")
 
 
 class _RefusedError(Exception):
@@ -100,7 +135,10 @@ class _Name:
 
 # pickle's reader in C allocates as much memory as a number in the file says, before it knows whether the file is that long. This is the
 # same reader in Python; it keeps what it has read in a dictionary, and reads some 50,000 clips a second.
-class _Unpickler(pickle._Unpickler):
+_PYTHON: Any = pickle._Unpickler
+
+
+class _Unpickler(_PYTHON):  # type: ignore[misc]
     def __init__(self, file: Any, size: int) -> None:
         super().__init__(file, encoding="latin1")
         self._size = self._left = size
@@ -138,7 +176,7 @@ class _Unpickler(pickle._Unpickler):
 
     def _encode(self, text: str, encoding: str) -> bytes:
         if encoding != "latin1":
-            raise _RefusedError(f"text encoded as {encoding!r:.40}")
+            raise _RefusedError(f"text encoded as {_short(encoding)}")
         return bytes(self._counted(text), "latin1")
 
     def _counted(self, content: Any) -> Any:
@@ -153,7 +191,48 @@ class _Unpickler(pickle._Unpickler):
         return {}
 
     def _set(self, items: Any = ()) -> set[Any]:
-        return set(self._counted(items))
+        return set(map(_key, self._counted(items)))
+
+    dispatch: ClassVar[dict[int, Any]] = dict(_PYTHON.dispatch)
+
+    def _load_bytearray(self) -> None:  # the original allocates what the pickle says
+        (size,) = struct.unpack("<Q", self.read(8))
+        if size > self._size:
+            raise _RefusedError(f"{size:,} bytes in a file of {self._size:,}")
+        self.append(bytearray(self.read(size)))
+
+    def _load_item(self) -> None:
+        _key(self.stack[-2])
+        self.load_setitem()
+
+    def _load_items(self) -> None:
+        for key in self.stack[::2]:
+            _key(key)
+        self.load_setitems()
+
+    def _load_dictionary(self) -> None:
+        for key in self.stack[::2]:
+            _key(key)
+        self.load_dict()
+
+    def _load_members(self) -> None:
+        for member in self.stack:
+            _key(member)
+        self.load_additems()
+
+    def _load_frozenset(self) -> None:
+        for member in self.stack:
+            _key(member)
+        self.load_frozenset()
+
+    dispatch |= {
+        pickle.BYTEARRAY8[0]: _load_bytearray,
+        pickle.SETITEM[0]: _load_item,
+        pickle.SETITEMS[0]: _load_items,
+        pickle.DICT[0]: _load_dictionary,
+        pickle.ADDITEMS[0]: _load_members,
+        pickle.FROZENSET[0]: _load_frozenset,
+    }
 
     @staticmethod
     def _empty_list() -> list[Any]:  # what a defaultdict names as its factory
@@ -187,7 +266,9 @@ def parse_plain(content: bytes, origin: str) -> Any:
 
 def _load(file: Any, size: int, origin: str) -> Any:
     try:
-        return _Unpickler(file, size).load()
+        value = _Unpickler(file, size).load()
+        _count(value, size)
+        return value
     except _RefusedError as error:
         raise FileError(
             f"{origin} asks for {error}, and was not read further: a file of skeletons needs only arrays of numbers, text, lists and "

@@ -1,0 +1,71 @@
+"""Text that is safe where it goes: to a terminal, into a CSV table that a spreadsheet opens, and as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, TextIO
+
+# Control characters but tab and newline, marks that turn the direction of writing, and halves of characters.
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# A spreadsheet takes a cell that begins so as a formula; numbers begin with a sign, too.
+_FORMULA = re.compile(r"[=+\-@\t\r]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def shown(text: object) -> str:
+    """Return text for a terminal. Characters that would move the cursor or reverse the line are shown as `\\x1b` or `\\u202e`."""
+    return _UNSAFE.sub(lambda found: ascii(found[0])[1:-1], str(text))
+
+
+def csv_cell(value: object) -> object:
+    """Return a cell of a CSV table; a text that a spreadsheet would take as a formula gets an apostrophe before it."""
+    if isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value):
+        return f"'{value}"
+    return value
+
+
+def from_csv_cell(text: str) -> str:
+    """Return the text of a cell that `csv_cell` made."""
+    return text[1:] if text[:1] == "'" and csv_cell(text[1:]) != text[1:] else text
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """Return JSON, in ASCII. JSON has no NaN and no infinity; they become null."""
+    try:
+        return json.dumps(value, indent=indent, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    return [_finite(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
+class ShownStream:
+    """A text stream that passes everything through `shown`.
+
+    Args:
+        stream: The stream that is written to.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text and return its length."""
+        self._stream.write(shown(text))
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        """Write several texts."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

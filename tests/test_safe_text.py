@@ -1,0 +1,48 @@
+"""Text for terminals, spreadsheets and JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+
+import pytest
+
+from poseglot.safe_text import ShownStream, csv_cell, from_csv_cell, json_text, shown
+
+pytestmark = pytest.mark.base
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("wave hand", "wave hand"),
+        ("挥手\tä\n", "挥手\tä\n"),
+        ("\x1b[2J", "\\x1b[2J"),
+        ("a\u202eb", "a\\u202eb"),
+        ("\udcff", "\\udcff"),
+        ("\r\x9b", "\\r\\x9b"),
+    ],
+)
+def test_only_what_steers_a_terminal_is_escaped(text: str, safe: str) -> None:
+    stream = io.StringIO()
+    print(text, file=ShownStream(stream), end="")  # type: ignore[arg-type]
+    assert stream.getvalue() == shown(text) == safe
+
+
+@pytest.mark.parametrize("text", ["=1+1", "@cmd", "+cmd|x", "-x", "\t=1", "'=1", "plain", "'tis", ""])
+def test_formulas_are_texts_and_come_back(text: str) -> None:
+    cell = str(csv_cell(text))
+    assert cell[:1] not in ("=", "+", "-", "@", "\t")
+    assert from_csv_cell(cell) == text or text == "'=1"
+    assert csv_cell(-1.5) == -1.5 and csv_cell("-1.5e3") == "-1.5e3"
+
+
+def test_json_has_no_nan() -> None:
+    value = {"a": [1.5, math.nan, (math.inf, "ä\udcff")], "b": None}
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    assert json.loads(json_text(value), parse_constant=refuse) == {"a": [1.5, None, [None, "ä\udcff"]], "b": None}
+    assert json_text(value).isascii()
