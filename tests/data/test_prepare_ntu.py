@@ -150,7 +150,7 @@ def test_after_kill_9_it_goes_on_too(raw: Path, tmp_path: Path) -> None:
         if journal.exists() and journal.read_text().count("\n") >= 3:
             break
         time.sleep(0.05)
-    with pytest.raises(PoseglotError, match="another process is filling"):
+    with pytest.raises(PoseglotError, match="another process is writing"):
         prepare("ntu60", source=raw, out=out)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL

@@ -107,9 +107,15 @@ def test_a_difference_is_said_in_words(scores: SavedScores) -> None:
     assert difference_of(scores, replace(scores, modality="joint", logits=scores.logits + 1, split="other")) == ""
     for other, said in (
         (replace(scores, classes=("nod head", "x", "c", "d")), "the classes differ: number 2 is winken and x"),
-        (replace(scores, classes=scores.classes[:3]), "the classes differ: there are 4 and 3"),
+        (
+            replace(scores, classes=scores.classes[:3], logits=scores.logits[:, :3], labels=np.minimum(scores.labels, 2)),
+            "the classes differ: there are 4 and 3",
+        ),
         (replace(scores, names=scores.names[::-1]), "the clips are the same, but in another order"),
-        (replace(scores, names=scores.names[:2]), "the clips differ: there are 3 and 2"),
+        (
+            replace(scores, names=scores.names[:2], logits=scores.logits[:2], labels=scores.labels[:2]),
+            "the clips differ: there are 3 and 2",
+        ),
         (replace(scores, names=(*scores.names[:2], "y")), "the clips differ: number 3 is x and y"),
         (
             replace(scores, labels=np.array([2, 3, 3])),
@@ -218,6 +224,10 @@ def test_scores_that_contradict_themselves_are_refused(scores: SavedScores, dama
         logits = logits[:-1]
     else:
         labels[0] = 4
-    save_scores(replace(scores, logits=logits, labels=labels), tmp_path / "scores.npz")
+    with pytest.raises(InputError):
+        replace(scores, logits=logits, labels=labels)
+    save_scores(scores, tmp_path / "scores.npz")
+    with np.load(tmp_path / "scores.npz") as arrays:
+        np.savez(tmp_path / "damaged.npz", **{**arrays, "logits": logits, "labels": labels})
     with pytest.raises(FileError):
-        load_scores(tmp_path / "scores.npz")
+        load_scores(tmp_path / "damaged.npz")

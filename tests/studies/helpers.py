@@ -26,6 +26,13 @@ ROWS = [
 ]
 
 
+class WithoutAliases(yaml.SafeDumper):
+    """Writes what occurs twice twice: files with aliases are refused."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 def write_study(folder: Path, recipe: Recipe | None = None, **changes: Any) -> Path:
     """A study of two rows and one table in `folder`, with its base recipe in a subfolder; keys set to None are left out."""
     (folder / "recipes").mkdir(parents=True, exist_ok=True)
@@ -40,7 +47,7 @@ def write_study(folder: Path, recipe: Recipe | None = None, **changes: Any) -> P
     }
     content = {key: value for key, value in {**content, **changes}.items() if value is not None}
     path = folder / "study.yaml"
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    path.write_text(yaml.dump(content, Dumper=WithoutAliases, sort_keys=False))
     return path
 
 

@@ -188,7 +188,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"settings": {"optim": {"epochs": 3}}}, "optim is a whole section"),
     ({"settings": {"seed": 3}}, "seed cannot .*seeds"),
     ({"settings": {"config": "x.yaml"}}, "config cannot .*base"),
-    ({"settings": {"optim.lr": {1, 2}}}, "settings takes numbers, texts"),
+    ({"settings": {"optim.lr": {1, 2}}}, "study.yaml is not valid YAML"),
     ({"tables": []}, "tables takes a list, not empty"),
     ({"tables": [3]}, "table 1: expected a mapping"),
     ({"tables": [{"title": "T", "rows": ROWS}] * 2}, "two tables with the title 'T'"),

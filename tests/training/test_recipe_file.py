@@ -143,5 +143,5 @@ def test_the_commonest_mistakes_are_put_in_plain_words(arguments: list[str], mes
 def test_a_file_that_is_no_recipe_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
-    with pytest.raises(SettingError, match=r"recipe\.yaml"):
+    with pytest.raises((SettingError, FileError), match=r"recipe\.yaml"):
         read_recipe(path)

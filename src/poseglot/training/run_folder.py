@@ -61,10 +61,10 @@ class RunFolder:
             )
 
     def read_log(self) -> list[dict[str, Any]]:
-        """Return the log's entries, one per epoch; lines that a kill or a power cut left incomplete or as NULs are ignored.
+        """Return the log's entries, one per epoch. What a kill or a power cut left, a last line cut short or NULs, is ignored.
 
         Raises:
-            FileError: The log cannot be read.
+            FileError: The log cannot be read, or a line is not an entry.
         """
         if not self.log.exists():
             return []
@@ -73,13 +73,15 @@ class RunFolder:
         except OSError as error:
             raise FileError(f"could not read {self.log}: {error.strerror or error}.") from error
         entries = []
-        for line in lines:
+        for number, line in enumerate(lines, start=1):
             try:
                 entry = json.loads(line.strip(b"\0"))
             except (ValueError, RecursionError):
-                continue
-            if isinstance(entry, dict) and type(entry.get("epoch")) is int and "loss" in entry:
+                entry = None
+            if isinstance(entry, dict) and type(entry.get("epoch")) is int:
                 entries.append(entry)
+            elif b"\0" not in line:
+                raise FileError(f"{self.log}, line {number} is not an entry of a log. Delete the line.")
         return entries
 
     def elapsed(self) -> float:

@@ -66,7 +66,7 @@ def run(parsed: argparse.Namespace) -> None:
     for coverage, lowest in evaluation.set_thresholds.items():
         held, size, empty = evaluation.sets(lowest)
         print(f"  sets of {coverage:.0%} coverage hold the action of {held}, {size:.2f} actions in the mean, {empty} empty")
-    if opened.recipe.data.unseen_classes and parsed.store is None and parsed.split is None:
+    if parsed.store is None and parsed.split is None and opened.recipe.data.unseen_classes:
         print(f"  {_novelty_line(opened)}")
     if parsed.threshold is not None:
         _print_coverage(evaluation, parsed.threshold)

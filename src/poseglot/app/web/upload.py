@@ -7,7 +7,6 @@ while it is read. No name from a request is opened, and no pickle is read.
 from __future__ import annotations
 
 import csv
-import math
 import re
 import tempfile
 import zipfile
@@ -21,6 +20,7 @@ from poseglot.app.web.limits import MAX_JOINTS, Limits, TooLargeError, check_siz
 from poseglot.data.manifest import read_header
 from poseglot.data.readers import ClipFile, Reading, endings, is_video, read_as_trained, recognize
 from poseglot.data.readers.hdf5 import open_hdf5
+from poseglot.data.readers.matlab import declared_bytes
 from poseglot.data.readers.poses import ENDING as POSES_ENDING
 from poseglot.data.readers.poses import read_poses
 from poseglot.data.tracking import select_people
@@ -153,12 +153,6 @@ def _bytes_of_zip(path: Path) -> int:
         return sum(entry.file_size for entry in archive.infolist())
 
 
-def _bytes_of_matlab(path: Path) -> int:
-    from scipy.io import whosmat
-
-    return sum(8 * math.prod(shape) for _, shape, _ in whosmat(path))
-
-
 def _bytes_of_hdf5(path: Path) -> int:
     sizes: list[int] = []
     with open_hdf5(ClipFile(path)) as file:
@@ -167,7 +161,7 @@ def _bytes_of_hdf5(path: Path) -> int:
 
 
 # Ending -> a function that returns how many bytes a packed file declares, without unpacking it.
-_PACKED = {".npz": _bytes_of_zip, ".mat": _bytes_of_matlab, ".h5": _bytes_of_hdf5, ".slp": _bytes_of_hdf5}
+_PACKED = {".npz": _bytes_of_zip, ".mat": declared_bytes, ".h5": _bytes_of_hdf5, ".slp": _bytes_of_hdf5}
 
 
 def _check_declared_size(path: Path, limits: Limits) -> None:

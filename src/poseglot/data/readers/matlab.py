@@ -5,6 +5,7 @@ They are read by scipy, up to MATLAB's version 7. Some damaged files end scipy's
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,13 @@ def load_variable(path: Path, variable: str | None = None) -> npt.NDArray[Any]:
         raise ClipError("unreadable", f"{path}: {error}") from error
     except ChildError as error:
         raise ClipError("unreadable", f"{path} is not a whole MATLAB file.") from error
+
+
+def declared_bytes(path: Path) -> int:
+    """Return how many bytes the arrays of a file declare, without unpacking them."""
+    from scipy.io import whosmat
+
+    return sum(8 * math.prod(shape) for _, shape, _ in whosmat(path))
 
 
 def _load_variable(path: Path, variable: str | None) -> npt.NDArray[Any]:
