@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -131,7 +132,8 @@ def test_evaluate_counts_and_writes_scores(
 
 def test_evaluate_takes_another_store(poseglot: Command, make_run: MakeRun, store_path: Path, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    with_recipe = poseglot("evaluate", run).out
+    # The best epoch of the log is that of the recipe's own clips.
+    with_recipe = re.sub(r"  not a result.*\n", "", poseglot("evaluate", run).out)
     (run / "recipe.yaml").unlink()
     said = poseglot("evaluate", run, "--store", store_path, "--split", "cross-person")
     assert said.status == 0, said.error
