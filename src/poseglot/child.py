@@ -155,9 +155,15 @@ def call_in_child(function: Callable[..., T], *args: Any, seconds: float, memory
     """Call a function in a child; see `Child.call`."""
     child = take()
     try:
-        return child.call(function, *args, deadline=time.monotonic() + seconds, memory=memory)
-    finally:
+        answer = child.call(function, *args, deadline=time.monotonic() + seconds, memory=memory)
+    except Exception:
         give_back(child)
+        raise
+    except BaseException:  # an interruption: the child's answer to this call would be taken for that to the next
+        child.end()
+        raise
+    give_back(child)
+    return answer
 
 
 @atexit.register

@@ -23,6 +23,7 @@ def added_classifier(
     descriptions: Path | None = None,
     bias: float = 0.0,
     examples: Path | None = None,
+    layout: str | None = None,
 ) -> Classifier:
     """Return a classifier of the predictor's classes and of added ones.
 
@@ -32,6 +33,7 @@ def added_classifier(
         descriptions: A description set whose classes are added.
         bias: Is added to the cosines of added classes that are known by texts alone.
         examples: A folder with a folder of clips for each added class; trained classes may have one, too.
+        layout: The layout of the examples, if it is not the recognizer's.
 
     Raises:
         SettingError: Examples and descriptions are both given, or a class would be there twice.
@@ -55,10 +57,10 @@ def added_classifier(
     folders = sorted(path for path in examples.iterdir() if path.is_dir()) if examples.is_dir() else []
     if not folders:
         raise InputError(f"{examples} has no folders; --examples takes a folder with a folder of clips for each action.")
-    shown = {folder.name: _inputs(predictor, folder) for folder in folders}
+    shown = {folder.name: _inputs(predictor, folder, layout) for folder in folders}
     named = {label: torch.zeros(0) for label in labels if label not in shown}
     return FewShotRecognizer(run).classifier({**shown, **named})
 
 
-def _inputs(predictor: Predictor, folder: Path) -> torch.Tensor:
-    return torch.cat([inputs for _, inputs in predictor.inputs(folder)])
+def _inputs(predictor: Predictor, folder: Path, layout: str | None) -> torch.Tensor:
+    return torch.cat([inputs for _, inputs in predictor.inputs(folder, layout=layout)])

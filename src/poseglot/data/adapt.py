@@ -53,6 +53,8 @@ def read_class_map(path: str | Path) -> dict[str, str]:
         label, colon, name = (part.strip() for part in line.partition(":"))
         if not (colon and label and name):
             raise FileError(f"{path}, line {place}: {line.strip()!r}; expected `label in the store: class of the recognizer`.")
+        if label in pairs:
+            raise FileError(f"{path}, line {place}: {label!r} is there twice.")
         pairs[label] = name
     return pairs
 

@@ -75,7 +75,7 @@ def _given(path: Path, clips: npt.NDArray[Any], names: Mapping[int, str]) -> lis
             f"could not read the folds {path}: {error.strerror}. --split takes {LEAVE_ONE_OUT}, {ALL}, or a text file with a line for "
             "each fold: the people or the clips that it tests on."
         ) from error
-    numbers = {name: number for number, name in names.items()} | {str(number): number for number in names}
+    numbers = {str(number): number for number in names} | {name: number for number, name in names.items()}
     all_clips = [str(name) for name in clips["name"]]
     rules = []
     for place, line in enumerate(lines, start=1):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial.distance import cdist
 from scipy.special import logsumexp, softmax
 from scipy.stats import rankdata
 
@@ -77,9 +78,9 @@ class ClassDistance:
 
     def __call__(self, features: npt.NDArray[np.floating]) -> Array:
         """Return the squared distance of each clip (N, F) to its nearest class, (N,)."""
-        x = np.asarray(features, dtype=np.float64)
-        offsets = x[:, None] - self.means[None]
-        distances: Array = np.einsum("ncf,fg,ncg->nc", offsets, self.precision, offsets, optimize=True).min(axis=1)
+        root = np.linalg.cholesky(self.precision)  # |(x - m) L|^2 is the distance for precision = L L'
+        x, means = np.asarray(features, dtype=np.float64) @ root, self.means @ root
+        distances: Array = cdist(x, means, "sqeuclidean").min(axis=1)
         return distances
 
 

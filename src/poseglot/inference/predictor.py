@@ -420,7 +420,13 @@ class Predictor:
         return softmax(logits), classes
 
     def _scored(self, inputs: torch.Tensor, classifier: Classifier | None) -> tuple[npt.NDArray[np.floating], Sequence[str]]:
-        """Return the calibrated logits of inputs and their classes, those of a classifier if there is one."""
+        """Return the calibrated logits of inputs and their classes, those of a classifier if there is one.
+
+        Raises:
+            SettingError: There is a classifier, and the predictor has a coverage, which is that of its own classes.
+        """
+        if classifier is not None and self._set_threshold is not None:
+            raise SettingError("coverage is that of the recognizer's own classes; it does not go with added classes.")
         if classifier is None:
             return self.logits(inputs) / np.float32(self.temperature or 1), self.classes
         return classifier.logits(inputs), classifier.classes

@@ -1,7 +1,7 @@
 """The exponential moving average of a model's weights (Polyak and Juditsky 1992; Tarvainen and Valpola, Mean Teacher, NIPS 2017).
 
 BatchNorm's running statistics are averaged, too. The decay rises with the number of steps n, as min(decay, (1 + n) / (10 + n)), so that the
-average looks back over a tenth of the training at most. (Mean Teacher's mean of all steps keeps the first, bad weights for too long: at
+average looks back over about a ninth of the training so far. (Mean Teacher's mean of all steps keeps the first, bad weights too long: at
 epoch 45 of 60 it had 375 of 464 test clips of NW-UCLA, the weights themselves 419.) It follows from the weights and the number of steps,
 so that processes agree on it without talking.
 """

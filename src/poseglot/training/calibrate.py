@@ -2,7 +2,8 @@
 
 The clips are those of the training set that runs of the same recipe held out (`data.folds`, `data.fold`). The test set is not used, so
 its probabilities can be evaluated afterwards. The runs of folds were trained on fewer clips than the calibrated run; the temperature is
-assumed to be the same. It stays 1 if the evidence for another is no more than noise.
+assumed to be the same. It stays 1 if the evidence for another is no more than noise. The
+thresholds of conformal sets are those of the folds' runs, too, so their coverage is approximate.
 """
 
 from __future__ import annotations

@@ -153,6 +153,10 @@ def evaluate(
             "--store, or cross-validate: `poseglot cross-validate --folds 5`."
         )
     scores = _score(run, clips, tested, logits, batch_size=batch_size, split=data.split, subset=subset_name(data))
+    if (
+        store is None and split is not None and run.has_recipe
+    ):  # the run learned from its own split's clips, not from this one's
+        trained_on = np.union1d(trained_on, subsets(run.data(), clips)[0])
     in_training = np.isin(clips.content_hashes(tested), clips.content_hashes(trained_on))
     return Evaluation(scores, in_training, run.temperature, run.set_thresholds)
 

@@ -1,8 +1,9 @@
 """Few-shot recognition with a run: actions that it was not trained on, from a few example clips of each.
 
-    few_shot = FewShotRecognizer("runs/first")
-    classifier = few_shot.classifier({"push-up": ["one.npy", "two.npy"]})
-    poseglot.load("runs/first", engine="torch").predict(clips, classifier=classifier)
+    predictor = poseglot.load("runs/first", engine="torch")
+    examples = torch.cat([inputs for _, inputs in predictor.inputs(["one.npy", "two.npy"])])
+    classifier = FewShotRecognizer("runs/first").classifier({"push-up": examples})
+    predictor.predict(clips, classifier=classifier)
 
 Nothing is trained. Each class has a prototype (`poseglot.evaluation.few_shot`): those of the trained classes come from some training
 clips, those of added ones from the examples. A run with text compares its aligned features, level by level, and a text counts as a clip;
@@ -28,7 +29,7 @@ from poseglot.evaluation.zero_shot import harmonic_mean
 from poseglot.models.fuse import fuse
 from poseglot.skeletons.layout import GLOBAL
 from poseglot.training.run import Run, as_run
-from poseglot.training.subsets import eval_indices
+from poseglot.training.subsets import eval_indices, train_indices
 from poseglot.training.zero_shot import ZeroShotRecognizer
 
 PER_CLASS = 32  # training clips of a trained class: more hardly move a mean
@@ -161,7 +162,7 @@ class FewShotResult:
 def evaluate_few_shot(
     run: Run | str | Path, *, shots: Sequence[int] = (1, 5, 10), draws: int = 5, seed: int = 0
 ) -> list[FewShotResult]:
-    """Evaluate a run on its test clips with examples of its unseen classes, which are drawn from the training set.
+    """Evaluate a run on its test clips with examples of its unseen classes, drawn from the training clips that are not test clips, too.
 
     Args:
         run: A run that was trained with `data.unseen_classes`, or its folder.
@@ -183,13 +184,14 @@ def evaluate_few_shot(
     classes = (*run.classes, *unseen)
     tested = run.dataset(eval_indices(run.data(), store, classes), classes=classes)
     features, labels = unit(recognizer._of_dataset(tested), recognizer.centre), tested.labels.numpy()
-    training = store.subset(run.recipe.data.split, "train")
-    pool = run.dataset(
-        training[np.isin(store.clips["label"][training], [store.classes.index(label) for label in unseen])], classes=unseen
-    )
+    offered = train_indices(run.data(), store, unseen)
+    offered = offered[~np.isin(store.content_hashes(offered), store.content_hashes(tested.indices))]
+    pool = run.dataset(offered, classes=unseen)
     pool_features, pool_labels = unit(recognizer._of_dataset(pool), recognizer.centre), pool.labels.numpy()
     if (fewest := int(np.bincount(pool_labels, minlength=len(unseen)).min())) < max(shots):
-        raise InputError(f"a class has {fewest} training clips, fewer than the {max(shots)} examples that are wanted.")
+        raise InputError(
+            f"a class has {fewest} training clips that are not also test clips, fewer than the {max(shots)} examples that are wanted."
+        )
     new, among = labels >= len(run.classes), slice(len(run.classes), None)
     results = []
     for count in shots:

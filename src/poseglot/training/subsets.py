@@ -128,6 +128,11 @@ def eval_indices(data: Selection, store: PackedStore, classes: Sequence[str]) ->
     return of_classes(classes, store, _all_classes(data, store)[1])
 
 
+def train_indices(data: Selection, store: PackedStore, classes: Sequence[str]) -> Indices:
+    """Return the rows of the training clips of some classes, seen or not."""
+    return of_classes(classes, store, _all_classes(data, store)[0])
+
+
 def _all_classes(data: Selection, store: PackedStore) -> tuple[Indices, Indices]:
     """Return both subsets with the clips of every class: a person's subset or fold does not depend on what is seen."""
     train = store.subset(data.split, "train")

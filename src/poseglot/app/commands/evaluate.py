@@ -46,9 +46,11 @@ def run(parsed: argparse.Namespace) -> None:
     with notes(), folder_lock(opened.folder):
         evaluation = evaluate(opened, parsed.store, parsed.split, class_map=class_map)
         scores = evaluation.scores
-        saved = (
-            opened.files.scores if evaluation.store is None else opened.files.scores.with_name(f"scores-{scores.dataset}.npz")
-        )
+        other = "" if evaluation.store is None else scores.dataset
+        if opened.has_recipe and scores.split != opened.recipe.data.split:
+            other = "-".join(filter(None, (other, scores.split)))
+        # scores.npz is of the recipe's own clips; ensembles, comparisons and reports read it.
+        saved = opened.files.scores.with_name(f"scores-{other.replace('/', '-')}.npz") if other else opened.files.scores
         evaluation.save(saved)
     print(f"{parsed.run} on {scores.dataset}, split {scores.split}, {scores.subset_text}, modality {scores.modality}")
     for k in (1, 5):

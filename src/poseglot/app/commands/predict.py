@@ -109,6 +109,7 @@ def _added(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction | P
         descriptions=parsed.add_class_descriptions,
         bias=parsed.add_class_bias,
         examples=parsed.examples,
+        layout=parsed.layout,
     )
     return _predict(parsed, files, predictor, classifier)
 

@@ -96,8 +96,9 @@ def _check(parsed: argparse.Namespace) -> None:
     engine = f"--engine {parsed.engine}"
     if parsed.out is None:
         raise SettingError(f"{engine} writes into a folder: name it with --out.")
-    if parsed.json or parsed.add_class or parsed.add_class_descriptions or parsed.add_class_bias:
-        raise SettingError(f"--json, --add-class, --add-class-descriptions and --add-class-bias do not go with {engine}.")
+    alone = ("json", "add_class", "add_class_descriptions", "add_class_bias", "examples", "coverage")
+    if given := [f"--{name.replace('_', '-')}" for name in alone if getattr(parsed, name)]:
+        raise SettingError(f"these options do not go with {engine}: {', '.join(given)}.")
     if parsed.pose != "auto" or parsed.pose_models:
         raise SettingError(f"--pose and --pose-models do not go with {engine}; use `poseglot extract-poses` first.")
     if parsed.engine != "ray" and (parsed.ray_address or parsed.workers is not None):

@@ -33,7 +33,7 @@ HEADERS = {
 # Paths without a token: the page, which asks for it, and the health check.
 PUBLIC = ("/", "/healthz", "/openapi.json", "/favicon.ico")
 # Paths that compute nothing and are not limited in rate.
-UNLIMITED = ("/metrics", "/api/models", "/api/limits", "/api/layouts", "/api/examples")
+UNLIMITED = ("/metrics", "/api/models", "/api/limits", "/api/layouts", "/api/examples", "/api/endings")
 _MAX_CLIENTS = 4096
 _GONE = 499  # in metrics: the client did not wait for its answer
 

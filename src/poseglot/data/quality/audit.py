@@ -129,7 +129,9 @@ def audit_store(store: PackedStore, splits: tuple[str, ...] = ()) -> StoreAudit:
         store.info.name,
         len(store),
         equal=tuple(tuple(map(str, store.clips["name"][group])) for group in groups),
-        contradictions=tuple(each for each in alike if each.label != each.source_label),
+        contradictions=tuple(
+            each for each in alike if -1 not in (each.label, each.source_label) and each.label != each.source_label
+        ),
         splits=audits,
     )
 
