@@ -87,7 +87,7 @@ def test_every_row_takes_its_first_steps_on_real_clips(name: str, real_store: Pa
             data=replace(recipe.data, store=str(real_store)),
             # The hub's weights are not here; MiniLM stands in for them. Narrow, and in 32 bits, to be quick on any CPU.
             text=replace(recipe.text, encoder="minilm"),
-            model=replace(recipe.model, width=8),
+            model=replace(recipe.model, base_channels=8),
             precision="32-true",
         )
         training = Trainer(fabric_of_a_cpu(), recipe, build(recipe), RunFolder(Path("unused")))
