@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,21 +13,11 @@ from poseglot.data.folds import fold_splits
 from poseglot.data.store import open_store
 from poseglot.errors import NotFoundError, SettingError
 from poseglot.evaluation.metrics import Accuracy
-from poseglot.studies import runner
 from poseglot.studies.cross_validation import CrossValidation, FoldResult, collect, fold_cells
 from poseglot.training.recipe_io import recipe_yaml
-from tests.conftest import ROOT
-from tests.studies.helpers import STAND_IN
 from tests.training.helpers import small_recipe
 
-
-@pytest.fixture(scope="module", autouse=True)
-def stand_in() -> Iterator[None]:
-    """What the processes run, instead of `poseglot`: it learns nothing."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "_PROGRAM", (sys.executable, str(STAND_IN)))
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT)]))
-        yield
+pytestmark = pytest.mark.usefixtures("stand_in")
 
 
 @pytest.fixture

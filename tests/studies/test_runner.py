@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,7 @@ from tests.training.helpers import small_recipe
 Study = Callable[..., Path]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def stand_in() -> Iterator[None]:
-    """What the processes of a study run, instead of `poseglot`."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "_PROGRAM", (sys.executable, str(STAND_IN)))
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT)]))
-        yield
+pytestmark = pytest.mark.usefixtures("stand_in")
 
 
 @pytest.fixture

@@ -433,7 +433,7 @@ class Predictor:
 
     def _prediction(self, loaded: LoadedClip, probabilities: Probabilities, classes: Sequence[str], top: int) -> Prediction:
         scores, candidates = top_scores(probabilities, classes, top), None
-        if self._set_threshold is not None and classes == self.classes:
+        if self._set_threshold is not None:
             ranked = top_scores(probabilities, classes, len(classes))
             candidates = tuple(score.action for score in ranked if score.probability >= self._set_threshold)
         unknown = scores[0].probability < self.threshold

@@ -64,6 +64,9 @@ class FewShotRecognizer:
         features = self._of_dataset(dataset)
         self.centre: Features = features.mean(axis=1)
         self._features, self._labels = unit(features, self.centre), dataset.labels.numpy()
+        # A text is encoded once: those of the trained classes, (levels, classes, F), and of an added class, (levels, 1, F).
+        self._own_texts = None if self._text is None else self._text.class_features(self.classes)
+        self._added_texts: dict[str, Features] = {}
 
     def features(self, inputs: Tensor) -> Features:
         """Return centred unit features of clips: (N, M, T, V, C) -> (levels, N, F)."""
@@ -84,10 +87,8 @@ class FewShotRecognizer:
     def _classifier(self, features: Mapping[str, Features], labels: Sequence[str] | Mapping[str, object]) -> FewShotClassifier:
         classes = (*self.classes, *(label for label in labels if label not in self.classes))
         texts = None
-        if self._text is not None:
-            raw = np.concatenate(
-                [self._text.class_features(self.classes), *map(self._text_of, classes[len(self.classes) :])], axis=1
-            )
+        if self._own_texts is not None:
+            raw = np.concatenate([self._own_texts, *map(self._text_of, classes[len(self.classes) :])], axis=1)
             texts = unit(raw, raw.mean(axis=1))
         elif without := [label for label in classes[len(self.classes) :] if label not in features]:
             raise SettingError(f"{', '.join(without)}: a run without text needs an example clip of every added action.")
@@ -101,8 +102,11 @@ class FewShotRecognizer:
     def _text_of(self, label: str) -> Features:
         """Return the text features of an added class, (levels, 1, F): of its description if the run's set has one, else of its name."""
         assert self._text is not None
-        described = load_descriptions(self.run.recipe.text.descriptions).classes
-        return self._text.class_features([label]) if label in described else self._text.label_features([label])
+        if label not in self._added_texts:
+            described = load_descriptions(self.run.recipe.text.descriptions).classes
+            encode = self._text.class_features if label in described else self._text.label_features
+            self._added_texts[label] = encode([label])
+        return self._added_texts[label]
 
     def _raw(self, inputs: Tensor) -> Features:
         if self._text is not None:

@@ -17,7 +17,7 @@ import torch
 from poseglot.data.dataset import ClipDataset
 from poseglot.errors import InputError
 from poseglot.evaluation.novelty import ClassDistance, auroc, energy, improbability
-from poseglot.models.fuse import fuse
+from poseglot.models.fuse import FusedRecognizer, fuse
 from poseglot.training.run import Run, as_run
 from poseglot.training.subsets import class_split, eval_indices, subsets
 
@@ -51,11 +51,11 @@ def detect_novelty(run: Run | str | Path, *, batch_size: int = 64) -> NoveltyRes
             f"{run.folder} has no test clips of classes that it was not trained on. Train with data.unseen_classes."
         )
     trained_on, known = subsets(data, store)
-    training = run.dataset(trained_on)
-    features, _ = _outputs(run, training, batch_size)
+    encoder, training = fuse(run.recognizer.drop_heads()), run.dataset(trained_on)
+    features, _ = _outputs(run, encoder, training, batch_size)
     distance = ClassDistance.fit(features, training.labels.numpy())
     (known_features, known_logits), (novel_features, novel_logits) = (
-        _outputs(run, run.dataset(indices), batch_size) for indices in (known, novel)
+        _outputs(run, encoder, run.dataset(indices), batch_size) for indices in (known, novel)
     )
     scores = {
         "probability": (improbability(known_logits), improbability(novel_logits)),
@@ -65,12 +65,11 @@ def detect_novelty(run: Run | str | Path, *, batch_size: int = 64) -> NoveltyRes
     return NoveltyResult(len(known), len(novel), {name: auroc(*pair) for name, pair in scores.items()})
 
 
-def _outputs(run: Run, dataset: ClipDataset, batch_size: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def _outputs(
+    run: Run, encoder: FusedRecognizer, dataset: ClipDataset, batch_size: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Return the whole body's features (N, F) and the logits (N, classes) of clips."""
-    encoder = fuse(run.recognizer.drop_heads())
-    features, logits = [], []
     with torch.inference_mode():
-        for inputs in dataset.eval_inputs(batch_size, run.device):
-            features.append(encoder.joint_features(inputs).mean(dim=1).cpu().numpy())
-            logits.append(encoder(inputs).cpu().numpy())
-    return np.concatenate(features), np.concatenate(logits)
+        batches = [encoder.joint_features(inputs).mean(dim=1) for inputs in dataset.eval_inputs(batch_size, run.device)]
+        features = torch.cat(batches)
+        return features.cpu().numpy(), encoder.classify(features).cpu().numpy()

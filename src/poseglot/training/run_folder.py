@@ -86,7 +86,8 @@ class RunFolder:
 
     def elapsed(self) -> float:
         """Return the seconds up to the log's last epoch, validation and checkpoints included; 0 if the log does not tell."""
-        return float(self.read_log()[-1].get("elapsed", 0.0)) if self.read_log() else 0.0
+        log = self.read_log()
+        return float(log[-1].get("elapsed", 0.0)) if log else 0.0
 
     def truncate_log(self, epochs: int) -> None:
         """Drop the log's entries after the first `epochs` epochs; a resumed run writes them again."""
