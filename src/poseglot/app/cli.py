@@ -32,6 +32,7 @@ from poseglot.app.commands import (
     import_weights,
     info,
     init,
+    join,
     plot,
     predict,
     prepare,
@@ -50,7 +51,7 @@ from poseglot.errors import PoseglotError, SettingError
 from poseglot.safe_text import ShownStream, shown
 
 _GROUPS: dict[str, tuple[ModuleType, ...]] = {
-    "Data": (init, prepare, info, audit, export_clip, extract_poses),
+    "Data": (init, prepare, join, info, audit, export_clip, extract_poses),
     "Text": (generate_descriptions, check_descriptions, import_descriptions),
     "Train": (train, cross_validate, study, import_weights),
     "Evaluate": (evaluate, zero_shot, few_shot, calibrate, compare, ensemble, report, plot),

@@ -195,8 +195,8 @@ class Predictor:
         return self._loader.reading
 
     @property
-    def num_dims(self) -> int:
-        """Number of coordinates per joint, 2 or 3."""
+    def num_dims(self) -> int | None:
+        """Number of coordinates per joint that clips must have, 2 or 3; None if both are taken."""
         return self._loader.num_dims
 
     @property

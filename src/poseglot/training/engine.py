@@ -34,7 +34,7 @@ from poseglot.evaluation.metrics import Accuracy, top_k
 from poseglot.files import folder_lock, write_atomically
 from poseglot.models.recognizer import save_recognizer
 from poseglot.training.average import WeightAverage
-from poseglot.training.batches import TrainingBatches
+from poseglot.training.batches import TrainingBatches, balanced_copies
 from poseglot.training.build import Built, build
 from poseglot.training.callbacks import Callback, FitState, Result
 from poseglot.training.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -177,6 +177,7 @@ class Trainer:
             batch_size=optim.batch_size,
             drop_last=optim.drop_last,
             repeat=data.repeat,
+            copies=balanced_copies(built.train) if data.balance_sets else None,
             repeated_augmentation=data.official_repeated_augmentation,
             mixup=data.mixup,
             part_swap=data.part_swap,

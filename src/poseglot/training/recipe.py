@@ -38,6 +38,8 @@ class DataRecipe:
             or the name of one that the benchmark has (ntu60: 55-5, 48-12; ntu120: 110-10, 96-24; nw-ucla: 7-3/1 to 7-3/10).
         excluded_classes: Classes, likewise, that do not exist: settings for one list of unseen classes are chosen without a look at it.
         repeat: The number of times that an epoch goes through the training set, each time augmented anew.
+        balance_sets: Repeat the clips of smaller sets of a joined store (`poseglot join`), so that a set of n clips counts about
+            sqrt(n).
         official_repeated_augmentation: As in the authors' code, every epoch sees the same augmented clips.
     """
 
@@ -53,6 +55,7 @@ class DataRecipe:
     unseen_classes: list[str] | str = field(default_factory=list)
     excluded_classes: list[str] | str = field(default_factory=list)
     repeat: int = 1
+    balance_sets: bool = False
     official_repeated_augmentation: bool = False
 
     def __post_init__(self) -> None:

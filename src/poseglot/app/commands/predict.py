@@ -114,7 +114,7 @@ def _added(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction | P
     return _predict(parsed, files, predictor, classifier)
 
 
-def _pose(parsed: argparse.Namespace, files: list[Path], *, num_dims: int) -> str | PoseEstimator:
+def _pose(parsed: argparse.Namespace, files: list[Path], *, num_dims: int | None) -> str | PoseEstimator:
     """Return the pose estimator as `pose_for`; if none can be loaded, drop videos that only a folder named from `files`."""
     from poseglot.data.readers import is_video
 
