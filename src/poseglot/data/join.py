@@ -16,20 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from poseglot.data.adapt import LEFT_OUT, read_class_map
+from poseglot.data.adapt import LEFT_OUT, joint_mapping, read_class_map
 from poseglot.data.benchmarks import Benchmark, SplitRule
 from poseglot.data.store import Indices, PackedStore, write_store
 from poseglot.data.tracking import most_moving
 from poseglot.errors import InputError
 from poseglot.skeletons.clip import Clip
-from poseglot.skeletons.common_body import COMMON_BODY, common_axes, map_to_common_body, to_common_body
+from poseglot.skeletons.common_body import COMMON_BODY, map_to_common_body
 from poseglot.skeletons.layout import load_layout
 
 PIPELINE = "body"
 ALL = "joined"
 WITHOUT = "without-"
-# Clips that tell which way a set's axes point.
-_AXES_CLIPS = 200
 
 
 @dataclass(frozen=True)
@@ -162,12 +160,12 @@ def _clips(parts: Sequence[Part], classes: Sequence[str], num_persons: int) -> I
     people_so_far = 0
     for number, part in enumerate(parts, 1):
         store, labels = part.store, part.classes()
-        has_scores, mapping, kept = store.info.has_scores, map_to_common_body(store.layout), _kept(part)
-        sampled = kept[np.linspace(0, len(kept) - 1, min(len(kept), _AXES_CLIPS)).astype(int)] if len(kept) else kept
-        axes = common_axes([store[int(index)].joints for index in sampled], mapping, has_scores=has_scores)
+        kept = _kept(part)
+        mapped = joint_mapping(store, load_layout(COMMON_BODY), kept) if len(kept) else None
         for index in kept:
             clip = store[int(index)]
-            joints = to_common_body(most_moving(clip.joints, num_persons), mapping, has_scores=has_scores, axes=axes)
+            joints = most_moving(clip.joints, num_persons)
+            joints = joints if mapped is None else mapped(joints)
             yield Clip(
                 joints,
                 name=_name(store, int(index)),

@@ -20,6 +20,7 @@ from scipy.special import softmax
 from torch import Tensor
 
 from poseglot.data.adapt import EVERYTHING, adapt_store
+from poseglot.data.join import set_names
 from poseglot.data.store import Indices, PackedStore, open_store
 from poseglot.errors import InputError, SettingError
 from poseglot.evaluation import calibration, metrics
@@ -43,6 +44,7 @@ class Evaluation:
         temperature: The temperature of the run's calibration; None if it was not calibrated.
         set_thresholds: Coverage -> the threshold of the run's conformal sets; empty if it was not calibrated.
         store: The clips of another data set with the recognizer's joints and classes; None where the store has them itself.
+        sets: (N,) the data set of each clip of a joined store; empty for others.
     """
 
     scores: SavedScores
@@ -50,6 +52,7 @@ class Evaluation:
     temperature: float | None
     set_thresholds: Mapping[float, float] = field(default_factory=dict)
     store: PackedStore | None = None
+    sets: tuple[str, ...] = ()
 
     @cached_property
     def correct(self) -> Correct:
@@ -80,6 +83,13 @@ class Evaluation:
     def per_class(self) -> Mapping[str, Accuracy]:
         """Class name -> top-1 on its clips."""
         return dict(zip(self.scores.classes, metrics.per_class(self.scores.logits, self.scores.labels), strict=True))
+
+    @property
+    def per_set(self) -> Mapping[str, Accuracy]:
+        """Data set of a joined store -> top-1 on its clips, among all classes; empty for others."""
+        sets = np.array(self.sets)
+        own = {name: self.correct[sets == name] for name in dict.fromkeys(self.sets)}
+        return {name: Accuracy(int(found.sum()), len(found)) for name, found in own.items()}
 
     @cached_property
     def reliability(self) -> Reliability:
@@ -158,7 +168,9 @@ def evaluate(
     ):  # the run learned from its own split's clips, not from this one's
         trained_on = np.union1d(trained_on, subsets(run.data(), clips)[0])
     in_training = np.isin(clips.content_hashes(tested), clips.content_hashes(trained_on))
-    return Evaluation(scores, in_training, run.temperature, run.set_thresholds)
+    names = set_names(clips)
+    sets = tuple(names[number] for number in clips.clips["setup"][tested].tolist()) if names else ()
+    return Evaluation(scores, in_training, run.temperature, run.set_thresholds, sets=sets)
 
 
 def _is_foreign(run: Run, data: DataRecipe, store: PackedStore) -> bool:
