@@ -40,7 +40,7 @@ def run(parsed: argparse.Namespace) -> None:
     from poseglot.evaluation.temperature import temperature_of
     from poseglot.files import sha256_of
     from poseglot.inference.export import EXPORTED_FILE, export_onnx
-    from poseglot.inference.loading import recognizer_file
+    from poseglot.models.pretrained import recognizer_file
     from poseglot.models.recognizer import load_recognizer
 
     file = recognizer_file(parsed.run)
