@@ -201,7 +201,8 @@ def _result_lines(measured: Measured, seeds: Sequence[Run | str | Path]) -> list
         lines.append(f"| {what} | {result} | {low:.1f} to {high:.1f} % |")
     lines += [
         "",
-        "Weights are those of the last epoch; none was chosen on these clips. Intervals treat clips as independent, so they are too narrow.",
+        "Weights are those of the last epoch; none was chosen on these clips. Intervals treat clips as independent, so they are "
+        "too narrow.",
         "",
     ]
     if len(scores.classes) > 5:
