@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from poseglot.app.commands import predict_batch
 from poseglot.app.commands.reading_options import add_reading_options, reading
-from poseglot.app.commands.register import AddCommand, add_pose, notes, pose_for, print_mappings
+from poseglot.app.commands.register import RECOGNIZER_HELP, AddCommand, add_pose, notes, pose_for, print_mappings
 from poseglot.errors import InputError, PoseglotError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def add(command: AddCommand) -> None:
     predict = command("predict", run, "recognise clips and videos")
-    predict.add_argument("run", type=Path, help="a run's folder, a recognizer's .safetensors file, or an .onnx file")
+    predict.add_argument("run", type=Path, help=RECOGNIZER_HELP)
     predict.add_argument(
         "clips",
         type=Path,
