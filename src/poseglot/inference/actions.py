@@ -48,7 +48,9 @@ class ActionTexts:
         for action in actions:
             if action not in self.actions:
                 raise NotFoundError(action, self.actions, kind="action")
-        return ActionTexts(tuple(actions), self.features[:, [self.actions.index(action) for action in actions]], self.logit_scale)
+        return ActionTexts(
+            tuple(actions), self.features[:, [self.actions.index(action) for action in actions]], self.logit_scale
+        )
 
 
 def save_action_texts(texts: ActionTexts, folder: str | Path) -> None:
@@ -139,5 +141,7 @@ def classify_among(predictor: Predictor, actions: Sequence[str], texts: ActionTe
         raise NotFoundError(next(each for each in actions if each not in predictor.classes), predictor.classes, kind="action")
     chosen, recognizer = texts.of(actions), load_recognizer(file)
     if len(recognizer.spec.levels or ()) != len(chosen.features):
-        raise SettingError(f"{predictor.path} was trained without text, or with other parts; it knows {', '.join(predictor.classes)}.")
+        raise SettingError(
+            f"{predictor.path} was trained without text, or with other parts; it knows {', '.join(predictor.classes)}."
+        )
     return DescribedActions(recognizer, chosen)

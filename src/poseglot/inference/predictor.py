@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -190,6 +191,11 @@ class Predictor:
     def classes(self) -> tuple[str, ...]:
         """The class names, in the order of the probabilities."""
         return self.spec.classes
+
+    @property
+    def recognizer_file(self) -> Path:
+        """The file of the recognizer, which an exported one has beside it."""
+        return recognizer_file(self.path)
 
     @property
     def reading(self) -> Reading:

@@ -44,7 +44,7 @@ class Evaluation:
         temperature: The temperature of the run's calibration; None if it was not calibrated.
         set_thresholds: Coverage -> the threshold of the run's conformal sets; empty if it was not calibrated.
         store: The clips of another data set with the recognizer's joints and classes; None where the store has them itself.
-        sets: (N,) the data set of each clip of a joined store; empty for others.
+        origins: (N,) the data set of each clip of a joined store; empty for others.
     """
 
     scores: SavedScores
@@ -52,7 +52,7 @@ class Evaluation:
     temperature: float | None
     set_thresholds: Mapping[float, float] = field(default_factory=dict)
     store: PackedStore | None = None
-    sets: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
 
     @cached_property
     def correct(self) -> Correct:
@@ -87,8 +87,8 @@ class Evaluation:
     @property
     def per_set(self) -> Mapping[str, Accuracy]:
         """Data set of a joined store -> top-1 on its clips, among all classes; empty for others."""
-        sets = np.array(self.sets)
-        own = {name: self.correct[sets == name] for name in dict.fromkeys(self.sets)}
+        origins = np.array(self.origins)
+        own = {name: self.correct[origins == name] for name in dict.fromkeys(self.origins)}
         return {name: Accuracy(int(found.sum()), len(found)) for name, found in own.items()}
 
     @cached_property
@@ -169,8 +169,8 @@ def evaluate(
         trained_on = np.union1d(trained_on, subsets(run.data(), clips)[0])
     in_training = np.isin(clips.content_hashes(tested), clips.content_hashes(trained_on))
     names = set_names(clips)
-    sets = tuple(names[number] for number in clips.clips["setup"][tested].tolist()) if names else ()
-    return Evaluation(scores, in_training, run.temperature, run.set_thresholds, sets=sets)
+    origins = tuple(names[number] for number in clips.clips["setup"][tested].tolist()) if names else ()
+    return Evaluation(scores, in_training, run.temperature, run.set_thresholds, origins=origins)
 
 
 def _is_foreign(run: Run, data: DataRecipe, store: PackedStore) -> bool:

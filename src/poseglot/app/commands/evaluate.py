@@ -63,6 +63,8 @@ def run(parsed: argparse.Namespace) -> None:
     for k in (1, 5):
         if k < len(scores.classes):
             print(f"  top-{k}  {evaluation.top_k(k)}")
+    for name, accuracy in evaluation.per_set.items():
+        print(f"  top-1  {accuracy} of {name}, among all classes")
     if evaluation.in_training.any():
         rest = evaluation.top1_without_training_clips
         print(
