@@ -27,6 +27,7 @@ from poseglot.models.continual import ContinualRecognizer, ContinualState
 from poseglot.models.encoders.ctr_gcn import TOPOLOGY_INTERVAL
 from poseglot.models.pretrained import find_recognizer, recognizer_file
 from poseglot.skeletons.clip import check_joints
+from poseglot.skeletons.common_body import is_common_body
 from poseglot.skeletons.layout import Layout, as_layout
 from poseglot.skeletons.mapping import map_layout
 from poseglot.transforms import FrameState, Pipeline, load_pipeline
@@ -91,6 +92,11 @@ class StreamingRecognizer:
             raise SettingError(f"every is a number of frames, at least 1, not {every!r}.")
         recognizer = load_on_device(path, device or "cpu").drop_heads()
         self.spec, self.layout, self.classes = recognizer.spec, recognizer.layout, recognizer.spec.classes
+        if is_common_body(self.layout):
+            raise SettingError(
+                f"{path} takes whole clips, whose bodies are scaled by all of their frames. Predict windows of the stream, as `poseglot "
+                "webcam` does, or train with the pipeline live."
+            )
         pipeline = load_pipeline(self.spec.pipeline)
         self.temperature = temperature_of(recognizer_file(path))
         self._device = recognizer.classifier.weight.device

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from poseglot.descriptions import load_descriptions
 from poseglot.errors import FileError
 from poseglot.evaluation.temperature import CALIBRATION_FILE
 from poseglot.files import folder_written_atomically, sha256_of, write_atomically
+from poseglot.inference.actions import ActionTexts, save_action_texts
 from poseglot.models.card import Licence
 from poseglot.models.pretrained import CARD_FILE, LICENCE_FILE, MACHINE_FILE
 from poseglot.report.card import run_card
@@ -17,6 +19,7 @@ from poseglot.training.evaluate import evaluate
 from poseglot.training.recipe_io import recipe_yaml
 from poseglot.training.run import Run, as_run
 from poseglot.training.run_folder import RunFolder
+from poseglot.training.zero_shot import ZeroShotRecognizer
 
 
 def publish_run(
@@ -35,7 +38,8 @@ def publish_run(
 ) -> Path:
     """Write a run's recognizer into a folder that `poseglot.load`, `from_pretrained` and the Hugging Face Hub take; return the folder.
 
-    The alignment heads stay if the text encoder was frozen, so that classes can be added by text; a text encoder that was trained is not
+    The alignment heads stay if the text encoder was frozen, so that classes can be added by text, and with them come the text features of
+    all actions that the run's set describes (`poseglot predict --actions`); a text encoder that was trained is not
     published, and heads are worth nothing without it. The card has the accuracy of the published weights and that of the run.
 
     Args:
@@ -65,6 +69,9 @@ def publish_run(
         # The store of another machine is found where `poseglot prepare` would put it.
         portable = replace(recipe, data=replace(recipe.data, store=f"data/{trained.scores.dataset}"))
         write_atomically(published.recipe, recipe_yaml(portable))
+        if recognizer.spec.levels:
+            described, texts = tuple(load_descriptions(recipe.text.descriptions).classes), ZeroShotRecognizer(run)
+            save_action_texts(ActionTexts(described, texts.class_features(described), texts.logit_scale), partial)
         if machine := files.read_machine():
             write_atomically(partial / MACHINE_FILE, json.dumps(machine, indent=1) + "\n")
         if (calibrated := files.recognizer.with_name(CALIBRATION_FILE)).exists():
