@@ -70,7 +70,7 @@ def test_the_one_who_moves_is_taken(small_store: PackedStore, other: PackedStore
 
 def test_what_cannot_be_joined_is_refused(small_store: PackedStore, other: PackedStore, tmp_path: Path) -> None:
     out = tmp_path / "joined"
-    for parts in ([Part(other)], [Part(other), Part(other)], [Part(small_store), Part(other, class_map={"dive": "swim"})]):
+    for parts in ([], [Part(other), Part(other)], [Part(small_store), Part(other, class_map={"dive": "swim"})]):
         with pytest.raises(InputError):
             join_stores(parts, out)
     nothing = [Part(store, class_map=dict.fromkeys(store.classes, "-")) for store in (small_store, other)]
@@ -89,3 +89,8 @@ def test_a_set_by_another_name_is_another(other: PackedStore, tmp_path: Path) ->
     twin = PackedStore(replace(other.info, name="theirs"), other.clips, other.joints)
     joined = join_stores([Part(other), Part(twin)], tmp_path / "joined")
     assert len(joined) == 12 and joined.classes == other.classes
+
+
+def test_one_alone_becomes_the_common_body(other: PackedStore, tmp_path: Path) -> None:
+    joined = join_stores([Part(other)], tmp_path / "joined")
+    assert joined.layout == load_layout(COMMON_BODY) and tuple(joined.info.splits) == (ALL,) and len(joined) == len(other)

@@ -61,24 +61,24 @@ def join_stores(
 ) -> PackedStore:
     """Write the clips of some stores into one store of the common body.
 
-    Its split `joined` has the training and the test sides of all sets. `without-NAME` trains on the training sides of the others and
-    tests on that set's test side.
+    Its split `joined` has the training and the test sides of all sets. `without-NAME`, where there are others, trains on the training
+    sides of the others and tests on that set's test side.
 
     Args:
-        parts: The stores, of different names.
+        parts: The stores, of different names; one alone becomes the common body.
         out: The folder of the new store.
         name: The name of the joined set; by default that of the folder.
         num_persons: Of more people in a clip, those who move most are taken.
         overwrite: Whether a store at `out` is replaced.
 
     Raises:
-        InputError: There are no two stores, two have one name, a layout has too few joints, or a map does not fit.
+        InputError: There is no store, two have one name, a layout has too few joints, or a map does not fit.
         NotFoundError: A store has no such split.
         FileError: `out` is taken, or the disk refused.
     """
     names = [part.store.info.name for part in parts]
-    if len(parts) < 2 or len(set(names)) < len(names):
-        raise InputError(f"joining takes at least two stores of different names; {', '.join(names) or 'none'} came.")
+    if not parts or len(set(names)) < len(names):
+        raise InputError(f"joining takes stores of different names; {', '.join(names) or 'none'} came.")
     classes = tuple(dict.fromkeys(label for part in parts for label in part.classes() if label != LEFT_OUT))
     if len(classes) < 2:
         raise InputError("the joined store would have fewer than two classes; change the maps of classes.")
@@ -147,6 +147,8 @@ def _splits(sides: Mapping[str, Mapping[str, list[str]]]) -> dict[str, SplitRule
         return [name for own, parts in sides.items() if own != without for name in parts[side]]
 
     joined: dict[str, SplitRule] = {ALL: {side: {"name": names(side)} for side in ("train", "test")}}
+    if len(sides) == 1:
+        return joined
     return joined | {
         f"{WITHOUT}{own}": {"train": {"name": names("train", own)}, "test": {"name": list(sides[own]["test"])}} for own in sides
     }

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from poseglot.descriptions import check_prompt
 from poseglot.errors import SettingError
 
-_PATHS = ("data.store", "data.pipeline", "text.descriptions", "text.vocabulary", "text.encoder")
+_PATHS = ("data.store", "data.pipeline", "model.weights", "text.descriptions", "text.vocabulary", "text.encoder")
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,8 @@ class ModelRecipe:
         encoder: One of st-gcn, ctr-baseline, ctr-gcn-single, ctr-gcn (multi-scale), or one that was added.
         base_channels: The channels of its first blocks; the paper has 64.
         encoder_kwargs: Further options of the encoder, for example {kernel: 5}; each encoder refuses those that it does not have.
+        weights: Start from the weights of a recognizer: the name of a packaged one, a run's folder, or a file. The encoder must be the
+            same; the classifier starts with what is known of classes of the same name. Empty: start from the seed.
         official_input_transform: As in the authors' code, the network sees joints times I - A^k (the "k-hop bone") instead of joints
             or bones.
     """
@@ -87,6 +89,7 @@ class ModelRecipe:
     encoder: str = "ctr-gcn"
     base_channels: int = 64
     encoder_kwargs: dict[str, bool | int | float | str] = field(default_factory=dict)
+    weights: str = ""
     official_input_transform: bool = False
 
 
