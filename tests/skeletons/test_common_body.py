@@ -62,6 +62,20 @@ def test_axes_units_and_layouts_make_no_difference() -> None:
         np.testing.assert_allclose(relative(made), expected, atol=1e-5, err_msg=name)
 
 
+def test_whoever_turns_his_back_is_turned_round() -> None:
+    away = kinect_clip() * np.float32([-1, 1, -1])
+    np.testing.assert_allclose(to_common_body(away, MAPPING), to_common_body(kinect_clip(), MAPPING), atol=1e-5)
+    flat = kinect_clip()[..., :2]
+    mirrored = to_common_body(flat * np.float32([-1, 1]), MAPPING)
+    np.testing.assert_allclose(mirrored * np.float32([-1, 1, 1]), to_common_body(flat, MAPPING), atol=1e-5)
+
+
+def test_done_twice_is_done_once() -> None:
+    for clip in (kinect_clip(), kinect_clip()[..., :2]):
+        once = to_common_body(clip, MAPPING)
+        np.testing.assert_allclose(to_common_body(once, map_to_common_body(BODY)), once, atol=1e-5)
+
+
 def test_pictures_are_flat_and_upright() -> None:
     pixels = (kinect_clip()[..., :2] * [-200, -200] + 400).astype(np.float32)
     scores = np.full((1, 9, 20, 1), 0.9, dtype=np.float32)

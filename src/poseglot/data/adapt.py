@@ -24,6 +24,8 @@ from poseglot.skeletons.mapping import map_layout
 
 LEFT_OUT = "-"
 EVERYTHING = "all clips"
+# The format of stores that were joined (`data.join`), whose clips are in the form of the common body.
+JOINED = "joined"
 # Clips that tell which way a set's axes point.
 _AXES_CLIPS = 200
 
@@ -137,7 +139,7 @@ def joint_mapping(store: PackedStore, layout: Layout, indices: Indices) -> Calla
         InputError: A joint cannot be made.
     """
     has_scores = store.info.has_scores
-    if store.layout.joints == layout.joints:
+    if store.layout.joints == layout.joints and not (is_common_body(layout) and store.info.source.get("format") != JOINED):
         return None
     if not is_common_body(layout):
         return partial(map_layout(store.layout, layout).apply, has_scores=has_scores)

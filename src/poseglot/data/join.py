@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from poseglot.data.adapt import LEFT_OUT, joint_mapping, read_class_map
+from poseglot.data.adapt import JOINED, LEFT_OUT, joint_mapping, read_class_map
 from poseglot.data.benchmarks import Benchmark, SplitRule
 from poseglot.data.store import Indices, PackedStore, write_store
 from poseglot.data.tracking import most_moving
@@ -26,7 +26,7 @@ from poseglot.skeletons.common_body import COMMON_BODY, map_to_common_body
 from poseglot.skeletons.layout import load_layout
 
 PIPELINE = "body"
-ALL = "joined"
+ALL = JOINED
 WITHOUT = "without-"
 
 
@@ -86,7 +86,7 @@ def join_stores(
     benchmark = Benchmark(
         name=name or Path(out).name, layout=COMMON_BODY, pipeline=PIPELINE, classes=classes, splits=_splits(sides), expected={}
     )
-    source = {"format": "joined", "sets": {part.store.info.name: _about(part, number) for number, part in enumerate(parts, 1)}}
+    source = {"format": JOINED, "sets": {part.store.info.name: _about(part, number) for number, part in enumerate(parts, 1)}}
     return write_store(
         out,
         _clips(parts, classes, num_persons),
@@ -105,7 +105,7 @@ def packaged_class_map(vocabulary: str, name: str) -> dict[str, str]:
 
 def set_names(store: PackedStore) -> dict[int, str]:
     """Return the sets of a joined store: number in the column `setup` -> name; empty for a store that was not joined."""
-    sets = store.info.source.get("sets") if store.info.source.get("format") == "joined" else None
+    sets = store.info.source.get("sets") if store.info.source.get("format") == JOINED else None
     return {int(about["number"]): name for name, about in sets.items()} if isinstance(sets, Mapping) else {}
 
 

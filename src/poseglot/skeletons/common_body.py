@@ -2,15 +2,14 @@
 
     joints       the 15 of `body15`, by name; what a layout lacks is zero, and what was out of sight for a while is interpolated
     axes         of the picture (`skeletons.orientation`): x to the right, y up, z towards the viewer; 2D clips have z = 0
+    facing       the viewer, by left and right shoulder and hip: whose back is mostly seen in 3D is turned round
     unit         the mean length of the clip's bones
     scores       left out
 
-Frame rates stay as they are; pipelines resize clips in time. A clip of `body15` in 3D has these axes already.
+Frame rates stay as they are; pipelines resize clips in time. A clip in this form becomes the same again.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,10 +53,12 @@ def to_common_body(
     """
     positions, seen = _mapped(joints, mapping, has_scores)
     if axes is None:
-        axes = _axes(positions, seen, mapping)
+        axes = picture_matrix(positions, mapping.target, seen=seen)
     turned = _filled(positions, seen) @ axes
     present = seen.any(axis=-1, keepdims=True)
     there = np.where(seen.any(axis=1, keepdims=True), present, False)  # joints that are known, in frames with the person
+    if turned[..., 2].any() and _shows_back(turned, there, mapping.target):
+        turned = turned * [-1, 1, -1]
     unit = _mean_bone(turned, there, mapping.target)
     centre = mapping.target.centre_index
     if not there[:, :, centre].any() and there.any():  # pipelines subtract the centre, which is at zero
@@ -70,12 +71,6 @@ def common_axes(clips: list[Joints], mapping: LayoutMapping, *, has_scores: bool
     mapped = [_mapped(joints, mapping, has_scores) for joints in clips]
     flat = [[array.reshape(-1, *array.shape[2:]) for array in pair] for pair in mapped]
     positions, seen = (np.concatenate([pair[number] for pair in flat]) for number in (0, 1))
-    return _axes(positions, seen, mapping)
-
-
-def _axes(positions: npt.NDArray[Any], seen: npt.NDArray[np.bool_], mapping: LayoutMapping) -> npt.NDArray[np.float64]:
-    if mapping.is_identity and positions.shape[-1] == 3:
-        return np.eye(3)
     return picture_matrix(positions, mapping.target, seen=seen)
 
 
@@ -99,6 +94,13 @@ def _filled(positions: npt.NDArray[np.float64], seen: npt.NDArray[np.bool_]) -> 
         for axis in range(positions.shape[-1]):
             filled[person, ~known, joint, axis] = np.interp(time[~known], time[known], positions[person, known, joint, axis])
     return filled
+
+
+def _shows_back(positions: npt.NDArray[np.float64], there: npt.NDArray[np.bool_], layout: Layout) -> bool:
+    """Tell whether left is mostly to the left of right, as of somebody who turns his back to the viewer."""
+    left, right = np.array([(layout.index[f"left_{joint}"], layout.index[f"right_{joint}"]) for joint in ("shoulder", "hip")]).T
+    both = there[..., left] & there[..., right]
+    return bool((positions[..., left, 0] - positions[..., right, 0])[both].sum() < 0)
 
 
 def _mean_bone(positions: npt.NDArray[np.float64], there: npt.NDArray[np.bool_], layout: Layout) -> float:
