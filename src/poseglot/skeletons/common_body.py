@@ -53,11 +53,11 @@ def to_common_body(
     """
     positions, seen = _mapped(joints, mapping, has_scores)
     if axes is None:
-        axes = picture_matrix(positions, mapping.target, seen=seen)
-    turned = _filled(positions, seen) @ axes
+        axes = _axes(positions, seen, mapping)
+    turned = _filled(positions[..., : len(axes)], seen) @ axes
     present = seen.any(axis=-1, keepdims=True)
     there = np.where(seen.any(axis=1, keepdims=True), present, False)  # joints that are known, in frames with the person
-    if turned[..., 2].any() and _shows_back(turned, there, mapping.target):
+    if len(axes) == 3 and _shows_back(turned, there, mapping.target):
         turned = turned * [-1, 1, -1]
     unit = _mean_bone(turned, there, mapping.target)
     centre = mapping.target.centre_index
@@ -71,7 +71,13 @@ def common_axes(clips: list[Joints], mapping: LayoutMapping, *, has_scores: bool
     mapped = [_mapped(joints, mapping, has_scores) for joints in clips]
     flat = [[array.reshape(-1, *array.shape[2:]) for array in pair] for pair in mapped]
     positions, seen = (np.concatenate([pair[number] for pair in flat]) for number in (0, 1))
-    return picture_matrix(positions, mapping.target, seen=seen)
+    return _axes(positions, seen, mapping)
+
+
+def _axes(positions: npt.NDArray[np.float64], seen: npt.NDArray[np.bool_], mapping: LayoutMapping) -> npt.NDArray[np.float64]:
+    """Return the axes (D, 3); D is 2 also in 3D if all depths are 0, as of a picture."""
+    dims = positions.shape[-1] if positions[..., 2:].any() else 2
+    return picture_matrix(positions[..., :dims], mapping.target, seen=seen)
 
 
 def _mapped(joints: Joints, mapping: LayoutMapping, has_scores: bool) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
