@@ -28,6 +28,7 @@ let models = [];
 let limits = null;
 let cards = [];
 let running = null;
+let opened = null; // the file that was opened last, until an example is chosen
 let held = null; // the joints of the part whose button in the legend is pressed
 const player = new Player(drawing(), (frame) => cards.forEach((one) => one.now(frame)));
 globalThis.poseglot = { player }; // for measurements and debugging
@@ -114,6 +115,7 @@ function open(file) {
     byId("fault").textContent = `${file.name} has ${(file.size / 1e6).toFixed(1)} MB; at most ${(limits.body / 1e6).toFixed(1)} MB are accepted.`;
     return;
   }
+  opened = file;
   const layout = byId("layout").value;
   look((signal) => upload(file, layout, { signal }));
 }
@@ -121,6 +123,7 @@ function open(file) {
 function listenForFiles() {
   const field = byId("file");
   field.addEventListener("change", () => { open(field.files[0]); field.value = ""; });
+  byId("layout").addEventListener("change", () => open(opened)); // the same file, read with the other layout
   const dropping = (on) => (event) => {
     if (on && ![...event.dataTransfer.types].includes("Files")) return;
     event.preventDefault();
@@ -139,7 +142,7 @@ async function start() {
     byId("models").textContent = models.map(({ id, about, classes }) => `${id}: ${about}, ${classes.length} actions`).join(" · ");
     const endings = await ask("/api/endings");
     byId("file").accept = endings.map((ending) => `.${ending.split(".").pop()}`).join(","); // a browser does not know .csv.gz
-    byId("endings").textContent = `Accepted: ${[...endings].sort().join(", ")}.`;
+    byId("endings").textContent = [...endings].sort().join(", ");
     const layouts = await ask("/api/layouts");
     byId("layout").append(...layouts.map((name) => make("option", { value: name }, name)));
     const examples = await ask("/api/examples");
@@ -148,7 +151,10 @@ async function start() {
     for (const example of examples) {
       const button = make("button", { type: "button", title: example.name }, example.label || example.name);
       const item = make("li", {}, button);
-      button.addEventListener("click", () => look((signal) => ask(`/api/examples/${example.id}`, { signal }), item));
+      button.addEventListener("click", () => {
+        opened = null;
+        look((signal) => ask(`/api/examples/${example.id}`, { signal }), item);
+      });
       list.append(item);
     }
     byId("examples").hidden = !examples.length;
