@@ -148,8 +148,11 @@ async function start() {
     const examples = await ask("/api/examples");
     byId("synthetic").hidden = !examples.some(({ synthetic }) => synthetic);
     const list = document.querySelector("#examples ul");
+    const taken = {};
     for (const example of examples) {
-      const button = make("button", { type: "button", title: example.name }, example.label || example.name);
+      const label = example.label || example.name;
+      const number = (taken[label] = (taken[label] ?? 0) + 1);
+      const button = make("button", { type: "button", title: example.name }, number > 1 ? `${label} (${number})` : label);
       const item = make("li", {}, button);
       button.addEventListener("click", () => {
         opened = null;
