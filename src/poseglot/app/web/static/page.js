@@ -110,12 +110,12 @@ async function look(request, chosen = null) {
 
 function open(file) {
   if (!file) return;
+  opened = file;
   if (limits && file.size > limits.body) {
     running?.abort();
     byId("fault").textContent = `${file.name} has ${(file.size / 1e6).toFixed(1)} MB; at most ${(limits.body / 1e6).toFixed(1)} MB are accepted.`;
     return;
   }
-  opened = file;
   const layout = byId("layout").value;
   look((signal) => upload(file, layout, { signal }));
 }
@@ -123,7 +123,7 @@ function open(file) {
 function listenForFiles() {
   const field = byId("file");
   field.addEventListener("change", () => { open(field.files[0]); field.value = ""; });
-  byId("layout").addEventListener("change", () => open(opened)); // the same file, read with the other layout
+  document.querySelector(".open").addEventListener("change", ({ target }) => { if (target !== field) open(opened); }); // read again, as is chosen now
   const dropping = (on) => (event) => {
     if (on && ![...event.dataTransfer.types].includes("Files")) return;
     event.preventDefault();
@@ -142,7 +142,7 @@ async function start() {
     byId("models").textContent = models.map(({ id, about, classes }) => `${id}: ${about}, ${classes.length} actions`).join(" · ");
     const endings = await ask("/api/endings");
     byId("file").accept = endings.map((ending) => `.${ending.split(".").pop()}`).join(","); // a browser does not know .csv.gz
-    byId("endings").textContent = [...endings].sort().join(", ");
+    byId("endings").textContent = `Accepted: ${[...endings].sort().join(", ")}.`;
     const layouts = await ask("/api/layouts");
     byId("layout").append(...layouts.map((name) => make("option", { value: name }, name)));
     const examples = await ask("/api/examples");
