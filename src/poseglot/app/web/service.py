@@ -75,10 +75,10 @@ class ModelService:
     def info(self) -> dict[str, Any]:
         """Return the `ModelInfo`."""
         spec = self.spec
-        settings = " ".join(f"{name} {value}" for name, value in (spec.encoder_kwargs or {}).items())
+        settings = [f"{name} {value}" for name, value in (spec.encoder_kwargs or {}).items()]
         return {
             "id": self.id,
-            "about": f"{spec.encoder} {settings}, modality {spec.modality.replace('_', ' ')}".replace(" ,", ","),
+            "about": ", ".join([spec.encoder, *settings, f"modality {spec.modality}"]).replace("_", " "),
             "layout": self.layout.name,
             "joints": len(self.layout),
             "num_persons": spec.num_persons,
