@@ -92,7 +92,9 @@ class _Handler(BaseHTTPRequestHandler):
                 if line["key"] == "file":
                     self.server.repositories[repository][line["value"]["path"]] = base64.b64decode(line["value"]["content"])
             oid = self.server.commit(repository)
-            self._send(200, {"success": True, "commitUrl": f"{self.server.address}/{repository}/commit/{oid}", "commitOid": oid})
+            self._send(
+                200, {"success": True, "commitUrl": f"{self.server.address}/{repository}/commit/{oid}", "commitOid": oid}
+            )
         elif parts == ["api", "validate-yaml"]:
             self._send(200, {"errors": [], "warnings": []})
         else:
