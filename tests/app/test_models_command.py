@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from poseglot.data.synthetic import ACTIONS
 from poseglot.models import pretrained
 from poseglot.models.pretrained import describe_recognizer, list_recognizers
 
@@ -71,7 +72,8 @@ def test_nothing_is_written_beside_a_packaged_recognizer(poseglot: Command, clip
 
 def test_evaluate_takes_a_name_and_keeps_no_scores(poseglot: Command, store_path: Path, tmp_path: Path) -> None:
     before = sorted(FACTS.folder.iterdir())
-    (tmp_path / "map.yaml").write_text("wave one hand: throw\n")
+    lines = [f"{label}: {'throw' if label == 'wave one hand' else '-'}\n" for label in ACTIONS]
+    (tmp_path / "map.yaml").write_text("".join(lines))
     said = poseglot("evaluate", NAME, "--store", store_path, "--class-map", "map.yaml")
     assert said.status == 0, said.error
     assert "top-1" in said.out and "scores:" not in said.out
