@@ -55,7 +55,7 @@ def upload(
 
 def _library() -> ModuleType:
     try:
-        import huggingface_hub
+        import huggingface_hub.errors
     except ImportError as error:
         raise MissingPackageError(
             "the Hugging Face Hub needs the package 'huggingface_hub', which is not installed: pip install 'poseglot[hub]'."
