@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from poseglot.data.benchmarks import SplitRule
-from poseglot.data.store import PackedStore
+from poseglot.data.store import Indices, PackedStore
 from poseglot.data.tracking import most_moving
 from poseglot.errors import FileError, InputError
 from poseglot.files import decode_text
@@ -29,10 +29,12 @@ class AdaptedStore:
 
     Attributes:
         store: In memory; only clips of the recognizer's classes.
+        indices: The index of each of its clips in the store that was adapted.
         notes: What was mapped and left out, in sentences.
     """
 
     store: PackedStore
+    indices: Indices
     notes: tuple[str, ...]
 
 
@@ -119,4 +121,4 @@ def adapt_store(
         notes.append(f"joints of {store.layout.name} were mapped to {layout.name} by name")
     if chosen:
         notes.append(f"of {chosen:,} clips with more people the {num_persons} who move most were taken")
-    return AdaptedStore(PackedStore(info, table, np.concatenate(rows)), tuple(notes))
+    return AdaptedStore(PackedStore(info, table, np.concatenate(rows)), kept, tuple(notes))

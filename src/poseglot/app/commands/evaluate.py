@@ -56,10 +56,11 @@ def run(parsed: argparse.Namespace) -> None:
     for k in (1, 5):
         if k < len(scores.classes):
             print(f"  top-{k}  {evaluation.top_k(k)}")
-    if evaluation.in_training.any():
-        rest = evaluation.top1_without_training_clips
+    if (found := evaluation.in_training) is None:
+        print("  not checked: whether some of these clips were trained on")
+    elif found.any():
         print(
-            f"  top-1  {rest} without {evaluation.in_training.sum()} clips that are in the training set too, under other names"
+            f"  top-1  {evaluation.top1_without_training_clips} without {found.sum()}/{len(found)} clips that were trained on"
         )
     if opened.best_epoch is not None and parsed.store is None and parsed.split is None:
         epoch, best = opened.best_epoch
