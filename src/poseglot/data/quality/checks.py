@@ -326,7 +326,7 @@ def check_subsets(store: PackedStore, train: Indices, test: Indices, *, balanced
             f"{len(test)} test clips measure an accuracy of 90 % to within about {margin:.0f} points. Cross-validation tests every clip "
             "once: `poseglot cross-validate`, with --folds 5 if the set has no folds of its own."
         )
-    subjects = [{int(subject) for subject in store.clips["subject"][indices]} - {0} for indices in (train, test)]
+    subjects = [{int(subject) for subject in store.clips["subject"][indices] if subject > 0} for indices in (train, test)]
     both = subjects[0] & subjects[1]
     # If the subsets have different cameras or setups, as in cross-view splits, people in both are intended.
     cross_view = any(
@@ -337,6 +337,9 @@ def check_subsets(store: PackedStore, train: Indices, test: Indices, *, balanced
             f"{len(both)} of {len(subjects[0] | subjects[1])} people are in both subsets, so the accuracy is for known people, not for "
             "new ones."
         )
+    unknown = int((store.clips["subject"][np.union1d(train, test)] <= 0).sum())
+    if subjects[0] and subjects[1] and unknown and not cross_view:
+        warnings.append(f"the people of {unknown:,} clips are not known, so they may be people of the other subset.")
     return warnings
 
 
