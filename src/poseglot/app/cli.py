@@ -118,7 +118,7 @@ def _run(arguments: list[str]) -> int:
 
 class _ShownFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return shown(super().format(record))
+        return f"note: {shown(super().format(record))}"
 
 
 def _write_nowhere() -> None:
