@@ -53,7 +53,7 @@ def open_page(tmp_path: Path) -> Iterator[Open]:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         driver = webdriver.Chrome(options=options, service=Service(DRIVER))
         running.append(driver)
-        metrics = {"base_channels": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         # No window has the focus here; without it no element gets the event.
         driver.execute_cdp_cmd("Emulation.setFocusEmulationEnabled", {"enabled": True})
