@@ -12,6 +12,7 @@ from poseglot.app.commands.register import missing_package, print_mappings
 from poseglot.errors import InputError, MissingPackageError, SettingError
 from poseglot.inference.inputs import files_in
 from poseglot.inference.predictor import Classifier, Predictor
+from poseglot.safe_text import name_text
 
 if TYPE_CHECKING:
     from poseglot.descriptions import Description
@@ -65,7 +66,7 @@ def added_classifier(
 
 def _inputs(predictor: Predictor, folders: Sequence[Path], layout: str | None) -> dict[str, torch.Tensor]:
     """Return folder -> the inputs of its clips. What is unlike the training clips is logged, of all folders together."""
-    files = {folder.name: files_in(folder) for folder in folders}
+    files = {name_text(folder.name): files_in(folder) for folder in folders}
     loaded, inputs = zip(*predictor.inputs([file for own in files.values() for file in own], layout=layout), strict=True)
     print_mappings([clip for batch in loaded for clip in batch])
     return dict(zip(files, torch.cat(inputs).split(list(map(len, files.values()))), strict=True))
