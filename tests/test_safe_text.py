@@ -8,7 +8,7 @@ import math
 
 import pytest
 
-from poseglot.safe_text import ShownStream, csv_cell, from_csv_cell, json_text, shown
+from poseglot.safe_text import ShownStream, csv_cell, from_csv_cell, json_text, name_text, shown
 
 pytestmark = pytest.mark.base
 
@@ -46,3 +46,19 @@ def test_json_has_no_nan() -> None:
 
     assert json.loads(json_text(value), parse_constant=refuse) == {"a": [1.5, None, [None, "ä\udcff"]], "b": None}
     assert json_text(value).isascii()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("wave", "wave"),
+        ("größe ✓", "größe ✓"),
+        ("gr\udcc3\udcb6\udcc3\udc9fe", "größe"),
+        ("a\udcff", "a\\xff"),
+        ("ä\ud800", "ä\\ud800"),
+    ],
+    ids=ascii,
+)
+def test_names_that_the_locale_could_not_decode_are_text(name: str, text: str) -> None:
+    assert name_text(name) == text == name_text(text)
+    text.encode()

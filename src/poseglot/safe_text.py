@@ -19,6 +19,17 @@ def shown(text: object) -> str:
     return _UNSAFE.sub(lambda found: ascii(found[0])[1:-1], str(text))
 
 
+def name_text(name: str) -> str:
+    """Return the name of a file as text. Bytes that the locale could not decode are taken as UTF-8, or else shown as `\\xff`."""
+    if name.isascii():
+        return name
+    try:
+        content = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half of a character, which is no byte
+        content = name.encode("utf-8", "backslashreplace")
+    return content.decode("utf-8", "backslashreplace")
+
+
 def csv_cell(value: object) -> object:
     """Return a cell of a CSV table; a text that a spreadsheet would take as a formula gets an apostrophe before it."""
     if isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value):

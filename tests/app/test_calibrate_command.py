@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from poseglot.data.store import PackedStore
+from poseglot.data.benchmarks import load_benchmark
+from poseglot.data.splits import by_names
+from poseglot.data.store import PackedStore, write_store
 from poseglot.evaluation.calibration import fit_temperature, reliability
 from poseglot.evaluation.scores import load_scores
 from poseglot.files import write_atomically
@@ -55,7 +57,7 @@ def test_a_run_is_calibrated_by_its_folds(
         1 if table["unsupported_reason"] else fit_temperature(logits, labels), rel=1e-4
     )
     assert table["clips"] == 96 and table["nll"][1] <= table["nll"][0]
-    assert table["people"] > 1 and table["interval"][0] <= table["interval"][1]
+    assert table["groups"] == 8 and table["unit"] == "people" and table["interval"][0] <= table["interval"][1]
     assert table["ece"][1] == pytest.approx(reliability(logits, labels, table["temperature"]).ece, abs=1e-3)
 
     said = poseglot("evaluate", run, "--threshold", 0.25)
@@ -78,6 +80,28 @@ def test_a_run_is_calibrated_by_its_folds(
     assert in_sets["candidates"] == [a["action"] for a in in_sets["scores"] if a["probability"] >= lowest]
     assert "one of 0.8, 0.9, 0.95" in poseglot("predict", run, tmp_path / "clip.npy", "--coverage", 0.5).error
     assert "unknown: no action reaches 100.0%" in poseglot("predict", run, tmp_path / "clip.npy", "--threshold", 1).out
+
+
+@pytest.mark.parametrize("known", [0, 4])
+def test_what_is_drawn_is_named(
+    known: int, poseglot: Poseglot, make_run: MakeRun, small_store: PackedStore, tmp_path: Path
+) -> None:
+    """Clips by themselves where nobody is known, and not one person who is nobody."""
+    clips = [replace(clip, subject=clip.subject if clip.subject <= known else 0) for clip in small_store]
+    tested = [clip.name for clip in small_store if clip.subject >= 9]
+    rule = by_names([clip.name for clip in clips if clip.name not in tested], tested)
+    benchmark = replace(load_benchmark("demo"), splits={"cross-person": rule})
+    write_store(tmp_path / "store", clips, benchmark=benchmark, layout=small_store.layout, source={})
+    run = make_run(tmp_path / "run")
+    recipe = read_recipe(RunFolder(run).recipe)
+    recipe = replace(recipe, data=replace(recipe.data, store=str(tmp_path / "store")))
+    write_atomically(RunFolder(run).recipe, recipe_yaml(recipe))
+    said = poseglot("calibrate", run, fold_of(run, 1), fold_of(run, 2))
+    assert said.status == 0, said.error
+    table = json.loads((run / "calibration.json").read_text())
+    assert table["groups"] == known + 12 * (8 - known)
+    assert table["unit"] == ("people and clips of unknown people" if known else "clips")
+    assert ("people" in said.out) == bool(known)
 
 
 def test_what_does_not_belong_together_is_refused(poseglot: Poseglot, make_run: MakeRun, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -194,10 +195,43 @@ def test_an_output_that_is_full_is_said(imported: Path, clip: Path) -> None:
     assert done.returncode == 1 and "No space left" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["info", "--help"]], ids=" ".join)
+def test_help_that_cannot_be_written_is_an_error(arguments: list[str], unbuffered: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = run_poseglot(*arguments, stdout=full, env=os.environ | {"PYTHONUNBUFFERED": unbuffered})
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1 and "could not be written" in done.stderr
+
+
+def test_a_closed_output_is_no_error() -> None:
+    command = 'exec "$0" -m poseglot --version >&-'
+    done = subprocess.run(["sh", "-c", command, sys.executable], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0 and not done.stderr
+
+
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux")
+def test_names_that_an_ascii_locale_cannot_decode_are_read_or_refused(tmp_path: Path, clip: Path) -> None:
+    for name in ("größe/ä1", "größe/ä2", "b/b1", "b/b2"):
+        (tmp_path / "clips" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(clip, tmp_path / "clips" / f"{name}.npy")
+    told = ["npy", "--layout", "kinect20", "--source", tmp_path / "clips", "--out"]
+    done = run_poseglot("prepare", *told, tmp_path / "store", env=os.environ | ASCII)
+    assert done.returncode == 0, done.stderr
+    store = open_store(tmp_path / "store")
+    assert store.classes == ("b", "größe") and set(store.clips["name"]) == {"größe/ä1", "größe/ä2", "b/b1", "b/b2"}
+    assert sum(store.subset_mask("by-clip", subset).sum() for subset in ("train", "test")) == 4
+    done = run_poseglot("prepare", *told, tmp_path / "größe", env=os.environ | ASCII)
+    assert done.returncode == 1 and "LC_ALL" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
 def test_an_ascii_locale_shows_what_it_can(tmp_path: Path, clip: Path) -> None:
     spec = RecognizerSpec("kinect20", ("größe ✓", "b"), encoder_kwargs={"base_channels": 8})
     save_recognizer(Recognizer(spec), tmp_path / "run" / "recognizer.safetensors")
-    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+    locale = {**ASCII, "PYTHONIOENCODING": "ascii"}
     done = run_poseglot("predict", tmp_path / "run", clip, stdout=subprocess.PIPE, env=os.environ | locale)
     assert done.returncode == 0 and r"gr\xf6\xdfe \u2713" in done.stdout, done.stderr
 

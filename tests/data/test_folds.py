@@ -92,6 +92,22 @@ def test_folds_that_cannot_be_are_refused(tmp_path: Path, text: str | None, erro
     assert not (tmp_path / "store").exists()
 
 
+@pytest.mark.parametrize("way", ["people", "clips", "leave-one-out"])
+def test_clips_of_nobody_known_are_not_dropped(tmp_path: Path, way: str) -> None:
+    """Folds of people refuse them, for they may be of those who are tested; folds of clips train on them."""
+    store = make(tmp_path, ["ann", "bob", "cid"])
+    clips = store.clips.copy()
+    clips["subject"][:3] = 0
+    folds = tmp_path / "folds.txt"
+    folds.write_text({"people": "ann\nbob cid\n", "clips": "a01_bob_2\na02_cid_1\n", "leave-one-out": ""}[way])
+    if way == "clips":
+        splits = fold_splits(str(folds), clips, store.info.people)
+        assert all(len(rule["train"]["name"]) + len(rule["test"]["name"]) == len(clips) for rule in splits.values())
+        return
+    with pytest.raises(SettingError, match=r"3 have none"):
+        fold_splits(str(folds) if way == "people" else way, clips, store.info.people)
+
+
 def test_a_family_that_is_not_there_is_refused() -> None:
     with pytest.raises(NotFoundError):
         family(["by-subject"], "leave-one-out")

@@ -137,6 +137,29 @@ def test_unknown_people_are_spread_by_clip(small_store: PackedStore) -> None:
     assert max(sizes) - min(sizes) <= 1
 
 
+@pytest.mark.parametrize("nobody", [0, -1])
+def test_clips_of_nobody_known_are_no_person(small_store: PackedStore, nobody: int) -> None:
+    """Ten clips of each of four people are not known: they go into all folds, and the other people are not divided."""
+    clips = small_store.clips.copy()
+    unknown = (clips["subject"] <= 4) & (clips["label"] < 10)
+    clips["subject"][unknown] = nobody
+    store, held = PackedStore(small_store.info, clips, small_store.joints), np.zeros((4, len(clips)), dtype=bool)
+    for fold in range(4):
+        held[fold, split_fold(store, np.arange(len(clips)), folds=4, fold=fold + 1)[1]] = True
+    assert (held.sum(axis=0) == 1).all() and np.ptp(held.sum(axis=1)) <= 1
+    assert (held[:, unknown].sum(axis=1) > 0).all()
+    for person in range(1, 11):
+        assert held[:, clips["subject"] == person].any(axis=1).sum() == 1
+
+
+def test_a_split_by_clip_says_why() -> None:
+    def how(*subjects: int) -> str:
+        return custom_split([Member(f"clip{place}", place % 2, subject) for place, subject in enumerate(subjects)]).how
+
+    assert "the people of 2 clips are not known" in how(1, 2, 0, 0, 1, 2)
+    assert "their people are not known" in how(0, 0, 0, 0) and "of one person" in how(7, 7, 7, 7)
+
+
 def test_fewer_people_than_folds_are_spread_by_clip(small_store: PackedStore) -> None:
     _, held = split_fold(small_store, np.arange(120), folds=11, fold=1)
     assert len(held) in (10, 11)

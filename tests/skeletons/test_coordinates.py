@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poseglot.data.quality.checks import check_joint_order, coordinate_summary
+from poseglot.data.quality.checks import check_bone_lengths, check_heads, check_joint_order, coordinate_summary
 from poseglot.data.store import PackedStore
 from poseglot.skeletons.coordinates import CoordinateSummary, compare, measure_clip, summary_of
 from poseglot.skeletons.layout import load_layout
@@ -66,7 +66,8 @@ def test_another_axis_that_points_up_is_noticed(index: int, axes: tuple[int, ...
     clip = next(iter(synthetic.make_clips(persons=1, cameras=1, repeats=1)))
     trained = CoordinateSummary(3, (1, 3), 0.1, ("+y",))
     assert kinds(clip.joints[..., list(axes)], trained) == {"up"}
-    assert kinds(clip.joints * [1, -1, 1], trained) == {"up"}
+    assert kinds(clip.joints * [1, -1, 1], trained) == {"head"}
+    assert kinds(clip.joints * [1, -1, 1], CoordinateSummary(3, (1, 3), 0.1, ("+y", "-y"))) == set()
     assert kinds(clip.joints, trained) == set()
 
 
@@ -76,7 +77,7 @@ def test_pictures_in_place_of_bodies_are_noticed(small_store: PackedStore, summa
     joints[..., 2] = 0.9
     assert kinds(joints, summary) == {"depth"}
     pixels = np.concatenate([joints[..., :2] * [200, -200] + 300, joints[..., 2:]], axis=-1)
-    assert kinds(pixels, summary) == {"depth", "units", "up"}
+    assert kinds(pixels, summary) == {"depth", "units", "head"}
 
 
 @given(st.permutations(range(20)))
@@ -127,3 +128,51 @@ def test_real_bodies_are_possible(real_store: object, shared: object) -> None:
     permuted = PackedStore(store.info, store.clips, np.asarray(store.joints)[:, order])
     (said,) = check_joint_order(permuted)
     assert "--joints" in said
+
+
+def changed(store: PackedStore, joints: object) -> PackedStore:
+    return PackedStore(store.info, store.clips, np.asarray(joints, dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("turn", "count"),
+    [([0, 1, 2], 0), ([0, -1, 2], 0), ([0, -2, 1], 0), ([0, 2, -1], 1), ([1, 0, -2], 0)],
+    ids=["y up", "y down", "z up", "z down", "lying"],
+)
+def test_heads_below_feet_in_a_set_are_said(turn: list[int], count: int, small_store: PackedStore) -> None:
+    """Axes as sensors have them, and people who lie, are no reason; the axis that no sensor has is."""
+    joints = np.asarray(small_store.joints)[..., np.abs(turn)] * np.where(np.array(turn) < 0, -1, 1)
+    assert len(check_heads(changed(small_store, joints))) == count
+
+
+def test_heads_below_feet_in_pictures_are_said(small_store: PackedStore) -> None:
+    x, y = 200 * np.asarray(small_store.joints)[..., :2].transpose(2, 0, 1)
+    for down, count in ((True, 0), (False, 1)):
+        pixels = np.stack([x + 1000, 1000 + (-y if down else y)], axis=-1)
+        assert len(check_heads(changed(small_store, pixels))) == count
+        assert check_heads(changed(small_store, pixels - 1000)) == []  # not pixels as a camera gives them
+
+
+def test_a_few_who_stand_on_their_hands_are_people(small_store: PackedStore) -> None:
+    """Half of the clips upside down are another matter."""
+    for share, count in ((0.05, 0), (0.5, 1)):
+        joints = np.array(small_store.joints)
+        for clip in small_store.clips[: round(share * len(small_store))]:
+            joints[clip["offset"] : clip["offset"] + clip["frames"] * clip["num_persons"], :, 1] *= -1
+        assert len(check_heads(changed(small_store, joints))) == count
+
+
+def test_bones_that_change_their_length_are_said(small_store: PackedStore) -> None:
+    """Noise of a sensor is none of it; joints that are drawn anew in every frame are, and pictures are not measured."""
+    rng, joints = np.random.default_rng(0), np.asarray(small_store.joints)
+    for noise, count in ((0.0, 0), (0.02, 0), (0.3, 1)):
+        noisy = joints + noise * rng.normal(size=joints.shape)
+        assert len(check_bone_lengths(changed(small_store, noisy))) == count
+        assert check_bone_lengths(changed(small_store, noisy[..., :2])) == []
+
+
+def test_heads_and_bones_of_real_people_are_right(real_store: object) -> None:
+    from poseglot.data.store import open_store
+
+    store = open_store(str(real_store))
+    assert check_heads(store) == check_bone_lengths(store) == []

@@ -101,3 +101,14 @@ def test_draws_are_of_every_class() -> None:
     assert sorted(labels[drawn]) == [0, 0, 2, 2, 5]
     assert (draw_per_class(labels, 2, 0) == drawn).all()
     assert len(draw_per_class(labels, 0, 0)) == 0
+
+
+def test_examples_unlike_the_training_clips_are_said(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of all folders together, once: two clips with z up, one as in training."""
+    for name, index, turn in (("squat/a", 0, 1), ("wave/b", 1, 1), ("wave/c", 2, 0)):
+        (tmp_path / "examples" / name).parent.mkdir(parents=True, exist_ok=True)
+        np.save(tmp_path / "examples" / f"{name}.npy", np.roll(run.store[index].joints, turn, axis=-1))
+    clip = tmp_path / "examples" / "wave" / "c.npy"
+    assert main(["predict", str(run.folder), str(clip), "--examples", str(tmp_path / "examples")]) == 0
+    (note,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("note: "))
+    assert note.startswith("note: a: ") and "along +z" in note and note.endswith("(and 1 more clips).")

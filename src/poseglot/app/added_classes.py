@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from poseglot.app.commands.register import missing_package
+from poseglot.app.commands.register import missing_package, print_mappings
 from poseglot.errors import InputError, MissingPackageError, NotFoundError, SettingError
 from poseglot.inference.actions import ActionTexts, classify_among
+from poseglot.inference.inputs import files_in
 from poseglot.inference.predictor import Classifier, Predictor
+from poseglot.safe_text import name_text
 
 if TYPE_CHECKING:
     from poseglot.descriptions import Description
@@ -58,7 +60,7 @@ def added_classifier(
     folders = sorted(path for path in examples.iterdir() if path.is_dir()) if examples.is_dir() else []
     if not folders:
         raise InputError(f"{examples} has no folders; --examples takes a folder with a folder of clips for each action.")
-    shown = {folder.name: _inputs(predictor, folder, layout) for folder in folders}
+    shown = _inputs(predictor, folders, layout)
     named = {label: torch.zeros(0) for label in labels if label not in shown}
     return FewShotRecognizer(run).classifier({**shown, **named})
 
@@ -88,5 +90,9 @@ def classifier_among(predictor: Predictor, actions: Sequence[str]) -> Classifier
         return classify_among(predictor, actions, texts)
 
 
-def _inputs(predictor: Predictor, folder: Path, layout: str | None) -> torch.Tensor:
-    return torch.cat([inputs for _, inputs in predictor.inputs(folder, layout=layout)])
+def _inputs(predictor: Predictor, folders: Sequence[Path], layout: str | None) -> dict[str, torch.Tensor]:
+    """Return folder -> the inputs of its clips. What is unlike the training clips is logged, of all folders together."""
+    files = {name_text(folder.name): files_in(folder) for folder in folders}
+    loaded, inputs = zip(*predictor.inputs([file for own in files.values() for file in own], layout=layout), strict=True)
+    print_mappings([clip for batch in loaded for clip in batch])
+    return dict(zip(files, torch.cat(inputs).split(list(map(len, files.values()))), strict=True))

@@ -50,7 +50,7 @@ from poseglot.app.commands import (
 from poseglot.app.parser import Parser, RootParser
 from poseglot.devices import keep_freed_memory
 from poseglot.errors import PoseglotError, SettingError
-from poseglot.safe_text import ShownStream, shown
+from poseglot.safe_text import ShownStream, name_text, shown
 
 _GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "Data": (init, prepare, join, info, audit, export_clip, extract_poses),
@@ -69,6 +69,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status: 0 success, 1 user error, 2 wrong usage, 130 interrupted."""
+    if sys.stdout is None:  # closed by the shell, as by `>&-`
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     for output in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):  # an ASCII locale cannot show all class names
             output.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -96,6 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    _check_locale(arguments)
     parser = build_parser()
     parsed, rest = parser.parse_known_args(arguments)
     if rest and parsed.command_name not in _TAKE_SETTINGS:
@@ -119,9 +122,24 @@ def _run(arguments: list[str]) -> int:
     return 0
 
 
+def _check_locale(arguments: Sequence[str]) -> None:
+    """Exit if the locale cannot decode the arguments: no file could be written under such a name."""
+    if sys.getfilesystemencoding() == "utf-8":
+        return
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            print(
+                f"poseglot: the locale has no encoding for {name_text(argument)}. Set LC_ALL=C.UTF-8 or PYTHONUTF8=1.",
+                file=sys.stderr,
+            )
+            raise SystemExit(1) from None
+
+
 class _ShownFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return shown(super().format(record))
+        return f"note: {shown(super().format(record))}"
 
 
 def _write_nowhere() -> None:

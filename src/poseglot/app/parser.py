@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import textwrap
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -11,6 +12,12 @@ from typing import Any, NoReturn
 
 class Parser(argparse.ArgumentParser):
     """An `ArgumentParser` that suggests the nearest command, value or flag."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:  # argparse ignores that an output is full
+        if file is sys.stdout:
+            file.write(message)
+        else:
+            super()._print_message(message, file)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:  # argparse has no public hook
         if action.choices is not None and value not in action.choices:

@@ -36,10 +36,12 @@ class AdaptedStore:
 
     Attributes:
         store: In memory; only clips of the recognizer's classes.
+        indices: The index of each of its clips in the store that was adapted.
         notes: What was mapped and left out, in sentences.
     """
 
     store: PackedStore
+    indices: Indices
     notes: tuple[str, ...]
 
 
@@ -127,7 +129,7 @@ def adapt_store(
         notes.append(f"joints of {store.layout.name} were mapped to {layout.name} by name")
     if chosen:
         notes.append(f"of {chosen:,} clips with more people the {num_persons} who move most were taken")
-    return AdaptedStore(PackedStore(info, table, np.concatenate(rows)), tuple(notes))
+    return AdaptedStore(PackedStore(info, table, np.concatenate(rows)), kept, tuple(notes))
 
 
 def joint_mapping(store: PackedStore, layout: Layout, indices: Indices) -> Callable[[Joints], Joints] | None:

@@ -25,19 +25,22 @@ def fold_splits(split: str, clips: npt.NDArray[Any], people: Mapping[str, str]) 
 
     Args:
         split: `leave-one-out` tests on each person once, and trains on the others. `none` trains on everything. Any other text is the
-            path of a file with a line for each fold: the people, or the clips, that it tests on, separated by blanks or commas.
+            path of a file with a line for each fold: the people, or the clips, that it tests on, separated by blanks or commas. People
+            need the person of every clip to be known: an unknown one may be anybody, so such clips can be on neither side.
         clips: The store's table.
         people: Number of a person -> name, of those who have names.
 
     Raises:
-        SettingError: The clips' people are not known, or there is only one.
+        SettingError: The people of some clips are not known where people are tested on, or there is only one.
         FileError: The file cannot be read.
         InputError: A fold names nobody of this set, or everybody.
     """
     if split == ALL:
         return {ALL: {"train": {}, "test": {"name": []}}}
     names = {
-        int(number): people.get(str(number), str(number)).replace("/", "-") for number in np.unique(clips["subject"]) if number
+        int(number): people.get(str(number), str(number)).replace("/", "-")
+        for number in np.unique(clips["subject"])
+        if number > 0
     }
     if split == LEAVE_ONE_OUT:
         if len(names) < 2:
@@ -45,9 +48,7 @@ def fold_splits(split: str, clips: npt.NDArray[Any], people: Mapping[str, str]) 
             raise SettingError(
                 f"{LEAVE_ONE_OUT} tests on one person at a time, but {known}: tell them by --names or clips.csv."
             )
-        if not clips["subject"].all():
-            unknown = int((clips["subject"] == 0).sum())
-            raise SettingError(f"{LEAVE_ONE_OUT} needs the person of every clip; {unknown:,} clips have none.")
+        _check_everybody_known(LEAVE_ONE_OUT, clips)
         return {f"{LEAVE_ONE_OUT}/{name}": _of("subject", [number], names) for number, name in names.items()}
     return {f"{GIVEN}/{number}": rule for number, rule in enumerate(_given(Path(split), clips, names), start=1)}
 
@@ -85,6 +86,7 @@ def _given(path: Path, clips: npt.NDArray[Any], names: Mapping[int, str]) -> lis
         people = [numbers.get(word) or numbers.get(word.lstrip("0"), 0) for word in said]
         missing = sorted(set(said) - set(all_clips))
         if all(people):
+            _check_everybody_known(f"{path}, line {place}: a fold of people", clips)
             rules.append(_of("subject", people, names))
         elif not missing:
             rules.append(_of("name", said, all_clips))
@@ -97,6 +99,15 @@ def _given(path: Path, clips: npt.NDArray[Any], names: Mapping[int, str]) -> lis
     if len(rules) < 2:
         raise InputError(f"{path} has {len(rules)} folds; give at least two, one a line.")
     return rules
+
+
+def _check_everybody_known(what: str, clips: npt.NDArray[Any]) -> None:
+    unknown = clips["name"][clips["subject"] <= 0]
+    if len(unknown):
+        raise SettingError(
+            f"{what} needs the person of every clip, and {len(unknown):,} have none ({unknown[0]}, ...). Tell them by --names or "
+            "clips.csv, or list the clips of each fold."
+        )
 
 
 def _of(field: str, test: Sequence[Any], everything: Iterable[Any]) -> SplitRule:

@@ -22,6 +22,7 @@ from poseglot.data.quality.issues import ClipError, ClipIssue, Kind
 from poseglot.data.splits import SUBSETS, Member, custom_split
 from poseglot.errors import FileError, PoseglotError, SettingError
 from poseglot.files import decode_text
+from poseglot.safe_text import name_text
 from poseglot.skeletons.clip import Clip, Joints, check_joints
 from poseglot.skeletons.layout import Layout
 
@@ -83,6 +84,7 @@ def make_entry(name: str, cells: Mapping[str, str], *, origin: str) -> Entry:
     Raises:
         ClipError: There is no name or label, or a cell is not valid.
     """
+    name, cells = name_text(name), {field: name_text(cell) for field, cell in cells.items()}
     if not name:
         raise ClipError("malformed", f"{origin}: the clip has no name.")
     label = cells.get("label", "").strip()

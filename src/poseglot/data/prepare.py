@@ -30,6 +30,7 @@ from poseglot.data.readers.selection import unseen_centre
 from poseglot.data.store import REPORT_FILE, DType, PackedStore, StoreWriter, open_store, store_info
 from poseglot.errors import FileError, InputError, NotFoundError, SettingError
 from poseglot.files import folder_written_atomically, resumable_folder, sha256_of, temporary_folder, unfinished_key
+from poseglot.safe_text import name_text
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import Layout, load_layout
 from poseglot.zips import unpack
@@ -76,6 +77,9 @@ class CustomDataset:
     columns: tuple[int, ...] | None = None
     scale: float = 1.0
     variable: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", name_text(self.name))  # by default that of a folder
 
     def reading(self) -> dict[str, Any]:
         """Return what decides how a clip is read, without defaults; a store remembers it."""

@@ -1,7 +1,7 @@
 """Splits: which clips are for training and which for testing, for sets that have no split, and folds for cross-validation.
 
 Clips of one person resemble each other, so a person in both subsets makes the accuracy look better than it is. Where people are known,
-a split or a fold therefore never divides a person's clips. Where they are not known, clips are distributed by name.
+a split or a fold therefore never divides a person's clips. Clips of unknown people are distributed by name.
 
 `custom_split` sets aside a quarter of the people (or of every class's clips) for testing. A hash of their numbers (of the clips' names)
 decides which, not the order in which they come, so the same set is split the same way every time and everywhere. `split_fold` divides
@@ -103,17 +103,29 @@ def split_fold(store: PackedStore, indices: Indices, *, folds: int, fold: int) -
     assert 1 <= fold <= folds
     if len(indices) < folds:
         raise SettingError(f"{len(indices)} training clips cannot be divided into {folds} folds.")
-    subjects = [int(subject) for subject in store.clips["subject"][indices]]
-    by_subject = min(subjects) >= 0 and len(set(subjects)) >= folds
-    groups = subjects if by_subject else [str(name) for name in store.clips["name"][indices]]
+    groups = person_groups(store, indices, at_least=folds)
     counts = Counter(groups)
     # The largest groups first, each into the fold that is smallest so far.
     sizes, assigned = [0] * folds, {}
-    for group in sorted(counts, key=lambda group: (-counts[group], group)):
+    for group in sorted(counts, key=lambda group: (-counts[group], isinstance(group, str), group)):
         assigned[group] = sizes.index(min(sizes))
         sizes[assigned[group]] += counts[group]
     held_out = np.array([assigned[group] == fold - 1 for group in groups])
     return indices[~held_out], indices[held_out]
+
+
+def person_groups(store: PackedStore, indices: Indices, *, at_least: int = 2) -> list[int | str]:
+    """Return the group of each clip: the number of its person, or the clip's own name where the person is not known.
+
+    Args:
+        store: The store.
+        indices: The clips.
+        at_least: If fewer people are known, every clip is a group by itself.
+    """
+    subjects, names = (store.clips[field][indices].tolist() for field in ("subject", "name"))
+    known = {subject for subject in subjects if subject > 0}
+    by_person = len(known) >= at_least
+    return [subject if by_person and subject > 0 else name for subject, name in zip(subjects, names, strict=True)]
 
 
 def _by_subject(members: Sequence[Member], test: set[int], chosen: str) -> CustomSplit:
@@ -160,10 +172,12 @@ def _by_clip(members: Sequence[Member]) -> CustomSplit:
         # A class with a single clip is for training.
         held_out |= _first_by_hash(names, max(1, round(len(names) * TEST_SHARE)) if len(names) > 1 else 0)
     train, test = ([member.name for member in members if (member.name in held_out) == tested] for tested in (False, True))
-    how = (
-        f"{len(test)} of {len(members)} clips are for testing, some of every class, chosen by a hash of their names; their people are "
-        "not known, so the same person may be in both subsets"
-    )
+    unknown = sum(not member.subject for member in members)
+    people = "all are of one person"
+    if unknown:
+        whose = "their people" if unknown == len(members) else f"the people of {unknown} clips"
+        people = f"{whose} are not known, so the same person may be in both subsets"
+    how = f"{len(test)} of {len(members)} clips are for testing, some of every class, chosen by a hash of their names; {people}"
     return CustomSplit("by-clip", by_names(train, test), {"train": len(train), "test": len(test)}, how)
 
 

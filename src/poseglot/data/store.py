@@ -184,12 +184,12 @@ class PackedStore:
             chosen &= ~np.isin(self.clips["name"], values) if excluded else np.isin(self.clips[column], values)
         return chosen
 
-    def content_hashes(self, indices: npt.ArrayLike) -> npt.NDArray[np.uint64]:
-        """Return a hash of the joints of each clip. Clips with equal joints have equal hashes, whatever their names."""
+    def content_hashes(self, indices: npt.ArrayLike, dtype: npt.DTypeLike = None) -> npt.NDArray[np.uint64]:
+        """Return a hash of the joints of each clip, as they are stored or rounded to `dtype`, whatever the clip's name."""
         rows = self.clips[np.asarray(indices)]
         hashes = np.empty(len(rows), dtype=np.uint64)
         for number, row in enumerate(rows):
-            joints = np.ascontiguousarray(self._rows(row))
+            joints = np.ascontiguousarray(self._rows(row), dtype)
             content = b"%d %d " % joints.shape[:2] + joints.tobytes()
             hashes[number] = int.from_bytes(hashlib.blake2b(content, digest_size=8).digest())
         return hashes

@@ -74,7 +74,8 @@ class GroupedFit:
     Attributes:
         temperature: The one with the smallest negative log-likelihood on all clips.
         interval: Its 95 % interval over groups (bootstrap, percentiles).
-        groups: The number of groups, such as people.
+        groups: The number of groups.
+        unit: What the groups are, such as people.
         nll: The negative log-likelihood of clips (at temperature 1, at the temperature that was fitted on the other groups).
     """
 
@@ -82,16 +83,17 @@ class GroupedFit:
     interval: tuple[float, float]
     groups: int
     nll: tuple[float, float]
+    unit: str = "people"
 
     @property
     def unsupported_reason(self) -> str:
         """Say why the temperature is not worth using; empty if it is."""
         low, high = self.interval
         if low <= 1 <= high:
-            return f"its 95 % interval over {self.groups} people, {low:.3f} to {high:.3f}, holds 1"
+            return f"its 95 % interval over {self.groups} {self.unit}, {low:.3f} to {high:.3f}, holds 1"
         before, after = self.nll
         if after >= before:
-            return f"the NLL of people who were not used to fit it rises from {before:.4f} to {after:.4f}"
+            return f"the NLL of {self.unit} that were not used to fit it rises from {before:.4f} to {after:.4f}"
         return ""
 
 
@@ -101,7 +103,9 @@ def negative_log_likelihood(logits: Scores, labels: Labels, temperature: float =
     return float(-logs[np.arange(len(labels)), labels].mean())
 
 
-def fit_by_group(logits: Scores, labels: Labels, groups: npt.ArrayLike, *, draws: int = 1000, seed: int = 0) -> GroupedFit:
+def fit_by_group(
+    logits: Scores, labels: Labels, groups: npt.ArrayLike, *, unit: str = "people", draws: int = 1000, seed: int = 0
+) -> GroupedFit:
     """Fit the temperature, its interval over groups of clips, and the likelihood of groups that were left out.
 
     Clips of one person are alike, so people are drawn, not clips.
@@ -110,6 +114,7 @@ def fit_by_group(logits: Scores, labels: Labels, groups: npt.ArrayLike, *, draws
         logits: (N, classes), N >= 1.
         labels: (N,).
         groups: (N,) the group of each clip, such as its person.
+        unit: What the groups are.
         draws: The number of bootstrap samples.
         seed: The seed of the bootstrap.
 
@@ -118,7 +123,7 @@ def fit_by_group(logits: Scores, labels: Labels, groups: npt.ArrayLike, *, draws
     """
     names, group = np.unique(np.asarray(groups), return_inverse=True)
     if len(names) < 2:
-        raise InputError(f"the interval of a temperature needs clips of at least two people; there is {len(names)}.")
+        raise InputError(f"the interval of a temperature needs at least two {unit}; there is {len(names)}.")
     # The slope of the likelihood is a sum over clips, so that of any sample of groups is a weighted sum of theirs.
     grid = np.geomspace(1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE, _GRID)
     slopes = np.stack([np.bincount(group, _slope(logits, labels, b), len(names)) for b in grid], axis=1)
@@ -134,6 +139,7 @@ def fit_by_group(logits: Scores, labels: Labels, groups: npt.ArrayLike, *, draws
         (float(low), float(high)),
         len(names),
         (negative_log_likelihood(logits, labels), float(sum(left_out))),
+        unit,
     )
 
 

@@ -1,7 +1,8 @@
 """The calibration of a run: `calibration.json`, which `poseglot calibrate` writes beside the recognizer.
 
-    {"temperature": 1.31, "how": "...", "interval": [1.12, 1.47], "people": 10, "clips": 1020, "ece": [before, after], ...,
-     "set_thresholds": {"0.9": 0.21, ...}, "runs": ["runs/fold1", ...], "recognizer": "SHA-256 of recognizer.safetensors"}
+    {"temperature": 1.31, "how": "...", "interval": [1.12, 1.47], "groups": 10, "unit": "people", "clips": 1020,
+     "ece": [before, after], ..., "set_thresholds": {"0.9": 0.21, ...}, "runs": ["runs/fold1", ...],
+     "recognizer": "SHA-256 of recognizer.safetensors"}
 
 The temperature, the thresholds and the hash are read back; the other values are for people.
 """
@@ -30,12 +31,13 @@ class Calibration:
         temperature: Logits are divided by it before the softmax.
         how: How it was found, in words.
         unsupported_reason: Why the fitted temperature is not used, so that it is 1; empty if it is used.
-        interval: The 95 % interval of the fitted temperature over people.
-        people: The number of people who were held out.
+        interval: The 95 % interval of the fitted temperature over groups of clips.
+        groups: The number of groups that were held out.
+        unit: What the groups are: people, or clips where people are not known.
         clips: The number of clips that it was fitted on.
         bins: The number of bins of the expected calibration error.
         ece, nll, brier: The expected calibration error, the negative log-likelihood and the Brier score on those clips, (before, after).
-        nll_of_new_people: The negative log-likelihood (before, after) if the temperature is fitted without the person of a clip.
+        nll_of_left_out: The negative log-likelihood (before, after) if the temperature is fitted without the group of a clip.
         set_thresholds: Coverage -> the lowest probability of a class in a conformal set (`evaluation.conformal`).
         runs: The runs that held those clips out.
         recognizer: The SHA-256 of the recognizer's file.
@@ -45,12 +47,13 @@ class Calibration:
     how: str
     unsupported_reason: str
     interval: tuple[float, float]
-    people: int
+    groups: int
+    unit: str
     clips: int
     bins: int
     ece: tuple[float, float]
     nll: tuple[float, float]
-    nll_of_new_people: tuple[float, float]
+    nll_of_left_out: tuple[float, float]
     brier: tuple[float, float]
     set_thresholds: Mapping[str, float]
     runs: tuple[str, ...]

@@ -56,6 +56,11 @@ class LoadedClip:
     fps: float | None = None
     warnings: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """The clip's name."""
+        return self.clip.name
+
 
 class ClipLoader:
     """Loads clips for one recognizer and builds its evaluation input.

@@ -253,7 +253,6 @@ class Predictor:
         for loaded, inputs in self.inputs(clips, batch_size=batch_size, layout=layout, pose=pose):
             rows, classes = self._classified(inputs, classifier)
             predictions += [self._prediction(one, row, classes, top) for one, row in zip(loaded, rows, strict=True)]
-        self._warn(predictions)
         return predictions
 
     def predict_proba(
@@ -339,13 +338,14 @@ class Predictor:
         layout: str | PathLike[str] | Layout | None = None,
         pose: str | PoseEstimator = "auto",
     ) -> Iterator[tuple[list[LoadedClip], torch.Tensor]]:
-        """Yield the evaluation inputs of clips in batches; arguments and errors as in `predict`.
+        """Yield the evaluation inputs of clips in batches; arguments, errors and logged warnings as in `predict`.
 
         Yields:
             The clips of a batch, and their inputs (N, M, T, V, C).
         """
         given = None if layout is None else as_layout(layout)
         loaded = [self._loader.load(clip, number, layout=given, pose=pose) for number, clip in enumerate(list_clips(clips))]
+        self._warn(loaded)
         for start in range(0, len(loaded), batch_size):
             batch = loaded[start : start + batch_size]
             yield batch, torch.from_numpy(np.stack([self._loader.input(one.clip) for one in batch]))
@@ -416,11 +416,11 @@ class Predictor:
                 f"{channels_remedy(info.has_scores, self.spec.has_scores)}"
             )
 
-    def _warn(self, predictions: Sequence[Prediction]) -> None:
-        """Log the warnings of predictions, each kind once in a predictor's life."""
-        for line in warning_lines(predictions, without=self._warned):
+    def _warn(self, clips: Sequence[LoadedClip]) -> None:
+        """Log the warnings of clips, each kind once in a predictor's life."""
+        for line in warning_lines(clips, without=self._warned):
             _LOGGER.warning("%s", line)
-        self._warned |= {kind for prediction in predictions for kind in prediction.warnings}
+        self._warned |= {kind for clip in clips for kind in clip.warnings}
 
     def _classified(self, inputs: torch.Tensor, classifier: Classifier | None) -> tuple[Probabilities, Sequence[str]]:
         """Return the probabilities of inputs and their classes, those of a classifier if there is one."""
@@ -462,13 +462,13 @@ def softmax(logits: npt.NDArray[np.floating]) -> Probabilities:
     return result
 
 
-def warning_lines(predictions: Sequence[Prediction], *, without: Collection[str] = ()) -> list[str]:
+def warning_lines(clips: Sequence[Prediction | LoadedClip], *, without: Collection[str] = ()) -> list[str]:
     """Return a line for each kind of warning that is not in `without`: that of the first clip, and how many others have it."""
     first: dict[str, str] = {}
-    for prediction in predictions:
-        for kind, sentence in prediction.warnings.items():
-            first.setdefault(kind, f"{prediction.name}: {sentence}")
-    others = {kind: sum(kind in prediction.warnings for prediction in predictions) - 1 for kind in first}
+    for clip in clips:
+        for kind, sentence in clip.warnings.items():
+            first.setdefault(kind, f"{clip.name}: {sentence}")
+    others = {kind: sum(kind in clip.warnings for clip in clips) - 1 for kind in first}
     return [
         f"{line}{f' (and {others[kind]:,} more clips)' if others[kind] else ''}."
         for kind, line in first.items()

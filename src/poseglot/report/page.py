@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -21,6 +23,7 @@ from poseglot.errors import PoseglotError
 from poseglot.files import write_atomically
 from poseglot.report import model_sections, sections
 from poseglot.training.evaluate import evaluate
+from poseglot.training.overlap import clips_in_training
 from poseglot.training.run import Run, as_run
 
 
@@ -65,6 +68,9 @@ def write_page(
     if store is not None:
         evaluation = evaluate(run, store, class_map=class_map)
         run = run.on(evaluation.store or open_store(Path(store)), evaluation.scores)
+        in_training = evaluation.in_training
+    else:
+        in_training = _in_training(run)
     path = run.folder / "report.html" if path is None else Path(path)
     makers: dict[str, Callable[[Run], Any]] = {
         "curves": sections.curves,
@@ -76,7 +82,7 @@ def write_page(
     }
     shown: dict[str, Any] = dict.fromkeys(makers)
     left_out: dict[str, str] = {}
-    head = sections.head(run)
+    head = sections.head(run, in_training)
     for name, make in makers.items():
         try:
             shown[name] = make(run)
@@ -87,6 +93,14 @@ def write_page(
     html = render(head, shown, left_out)
     write_atomically(path, html)
     return Page(path, len(html.encode()), left_out)
+
+
+def _in_training(run: Run) -> npt.NDArray[np.bool_] | None:
+    """Tell which clips of a run's scores were trained on; None if that is not known."""
+    try:
+        return clips_in_training(run, run.store, run.scored.indices)
+    except PoseglotError:  # the clips are not there; the sections that show them say so
+        return None
 
 
 def render(head: sections.Head, shown: Mapping[str, Any], left_out: Mapping[str, str]) -> str:

@@ -11,11 +11,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from poseglot.colors import PART_COLORS
 from poseglot.descriptions import Description, load_descriptions
 from poseglot.errors import FileError, PoseglotError
 from poseglot.evaluation.metrics import Accuracy, confusion, per_class, top_k
+from poseglot.evaluation.scores import SavedScores
 from poseglot.report.charts import Chart, Grid, chart, confusion_grid, joint_colors
 from poseglot.report.statistics import (
     Confused,
@@ -58,11 +60,16 @@ class Head:
     not_numbers: int
 
 
-def head(run: Run) -> Head:
-    """Return the summary of a run."""
+def head(run: Run, in_training: npt.NDArray[np.bool_] | None = None) -> Head:
+    """Return the summary of a run.
+
+    Args:
+        run: The run.
+        in_training: Which clips of its scores were trained on; None if that is not known.
+    """
     scores, recipe = run.scores, run.recipe if run.has_recipe else None
     facts = [("data set", scores.dataset), ("split", f"{scores.split}, {scores.subset}"), ("modality", scores.modality)]
-    facts += [("encoder", _encoder(run)), ("text", _text(run))]
+    facts += [("clips trained on", _trained_on(scores, in_training)), ("encoder", _encoder(run)), ("text", _text(run))]
     if recipe is not None:
         facts += [
             ("schedule", f"{recipe.optim.epochs} epochs, batches of {recipe.optim.batch_size}"),
@@ -83,6 +90,15 @@ def head(run: Run) -> Head:
         machine=list(machine.items()),
         not_numbers=int((~np.isfinite(scores.logits)).any(axis=1).sum()),
     )
+
+
+def _trained_on(scores: SavedScores, in_training: npt.NDArray[np.bool_] | None) -> str:
+    if in_training is None:
+        return "not checked"
+    if not in_training.any():
+        return f"none of {len(in_training):,}"
+    rest = ~in_training
+    return f"{in_training.sum():,} of {len(rest):,}; top-1 without them {top_k(scores.logits[rest], scores.labels[rest], 1)}"
 
 
 def _encoder(run: Run) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from poseglot.errors import InputError
+from poseglot.safe_text import name_text
 
 Joints = npt.NDArray[np.float32]
 MIN_SCORE = 0.3  # a joint with a lower score counts as not seen
@@ -24,7 +25,7 @@ class Clip:
 
     Attributes:
         joints: (M, T, V, C) float32, finite.
-        name: The name in lists and reports, unique within a store.
+        name: The name in lists and reports, unique within a store; text even if it came from a file's name that is none.
         label: The class index, or -1 if unknown.
         subject, camera, setup: The numbers of the person, the camera and the arrangement; 0 if unknown. Splits select by them.
         has_scores: Whether the last channel is the confidence in each joint.
@@ -37,6 +38,9 @@ class Clip:
     camera: int = 0
     setup: int = 0
     has_scores: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", name_text(self.name))
 
     def __repr__(self) -> str:
         scores = ", has_scores=True" if self.has_scores else ""

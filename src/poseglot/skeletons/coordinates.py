@@ -183,7 +183,7 @@ def compare(clip: ClipCoordinates, trained: CoordinateSummary, *, unit_matters: 
         unit_matters: Whether the pipeline uses coordinates as they are; others make all clips equally large.
 
     Returns:
-        Kind (`units`, `up`, `depth`, `order`, `scores`) -> a sentence without the clip's name.
+        Kind (`units`, `up`, `head`, `depth`, `order`, `scores`) -> a sentence without the clip's name.
     """
     found: dict[str, str] = {}
     if clip.num_dims != trained.num_dims:
@@ -196,10 +196,16 @@ def compare(clip: ClipCoordinates, trained: CoordinateSummary, *, unit_matters: 
             f"{_unit(clip.size, low, high)}"
         )
     if clip.up is not None and trained.up and clip.up not in trained.up:
-        found["up"] = (
-            f"heads are above feet along {clip.up}, and along {' or '.join(trained.up)} in training: another axis points up, or the "
-            "joints are in another order. Turn the coordinates"
-        )
+        if turned_over(clip.up) in trained.up:
+            found["head"] = (
+                f"heads are below feet along {clip.up[1]}, and above them in training: that axis is turned over, or the joints are in "
+                "another order"
+            )
+        else:
+            found["up"] = (
+                f"heads are above feet along {clip.up}, and along {' or '.join(trained.up)} in training: another axis points up, the "
+                "joints are in another order, or somebody lies. Turn the coordinates"
+            )
     if trained.depth is not None and trained.depth > _DEEP and clip.depth < _FLAT:
         found["depth"] = (
             f"bodies are flat (their shortest side is {clip.depth:.1%} of the longest), and at least {trained.depth:.0%} in training: the "
@@ -218,6 +224,11 @@ def compare(clip: ClipCoordinates, trained: CoordinateSummary, *, unit_matters: 
                 f"{trained.scores[1]:.3g} in training: the last number of a joint may be a coordinate"
             )
     return found
+
+
+def turned_over(up: str) -> str:
+    """Return the opposite of a direction such as `+y`."""
+    return f"{'-' if up[0] == '+' else '+'}{up[1:]}"
 
 
 def _unit(size: float, low: float, high: float) -> str:

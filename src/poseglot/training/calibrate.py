@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import softmax
 
+from poseglot.data.splits import person_groups
 from poseglot.errors import InputError
 from poseglot.evaluation.calibration import BINS, fit_by_group, reliability
 from poseglot.evaluation.conformal import set_threshold
@@ -48,7 +49,8 @@ def calibrate(run: Run | str | Path, folds: Sequence[Run | str | Path]) -> Calib
         raise InputError("the runs of the folds do not know the same classes.")
     logits = np.concatenate([each.logits for each in scores])
     labels = np.concatenate([each.labels for each in scores])
-    fit = fit_by_group(logits, labels, _people(held_out, scores))
+    groups, unit = _groups(held_out, scores)
+    fit = fit_by_group(logits, labels, groups, unit=unit)
     reason = fit.unsupported_reason
     temperature = 1.0 if reason else fit.temperature
     before, after = reliability(logits, labels), reliability(logits, labels, temperature)
@@ -58,12 +60,13 @@ def calibrate(run: Run | str | Path, folds: Sequence[Run | str | Path]) -> Calib
         how=f"smallest negative log-likelihood on {len(held_out)} of {total} held-out folds of the training set",
         unsupported_reason=reason,
         interval=fit.interval,
-        people=fit.groups,
+        groups=fit.groups,
+        unit=unit,
         clips=len(labels),
         bins=BINS,
         ece=(before.ece, after.ece),
         nll=(before.nll, after.nll),
-        nll_of_new_people=fit.nll,
+        nll_of_left_out=fit.nll,
         brier=(before.brier, after.brier),
         set_thresholds={str(coverage): set_threshold(probabilities, labels, coverage) for coverage in COVERAGES},
         runs=tuple(str(fold.folder) for fold in held_out),
@@ -71,13 +74,16 @@ def calibrate(run: Run | str | Path, folds: Sequence[Run | str | Path]) -> Calib
     )
 
 
-def _people(runs: Sequence[Run], scores: Sequence[SavedScores]) -> list[str]:
-    """Return the person of every clip; each clip is its own person in a store without people."""
-    people = []
+def _groups(runs: Sequence[Run], scores: Sequence[SavedScores]) -> tuple[list[str], str]:
+    """Return the group of every clip and what the groups are: people, clips if people are not known, or some of each."""
+    groups: list[int | str] = []
     for run, own in zip(runs, scores, strict=True):
-        subjects = dict(zip(map(str, run.store.clips["name"]), run.store.clips["subject"].tolist(), strict=True))
-        people += [str(subjects[name]) for name in own.names]
-    return people if len(set(people)) > 1 else [name for own in scores for name in own.names]
+        rows = {str(name): row for row, name in enumerate(run.store.clips["name"])}
+        groups += person_groups(run.store, np.array([rows[name] for name in own.names]), at_least=1)
+    if len({group for group in groups if isinstance(group, int)}) < 2:
+        return [name for own in scores for name in own.names], "clips"
+    alone = any(isinstance(group, str) for group in groups)
+    return list(map(repr, groups)), "people and clips of unknown people" if alone else "people"
 
 
 def check_folds(run: Run, folds: Sequence[Run]) -> int:

@@ -29,9 +29,10 @@ from poseglot.evaluation.conformal import set_quality
 from poseglot.evaluation.metrics import Accuracy, Correct, correct, top_k
 from poseglot.evaluation.scores import TEST, SavedScores, save_scores
 from poseglot.models.fuse import fuse
+from poseglot.training.overlap import clips_in_training
 from poseglot.training.recipe import DataRecipe
 from poseglot.training.run import Run, as_run
-from poseglot.training.subsets import class_split, names_hash, subset_name, subsets
+from poseglot.training.subsets import class_split, subset_name, subsets
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +41,7 @@ class Evaluation:
 
     Attributes:
         scores: The logits of every clip, with names and labels.
-        in_training: (N,) which clips are equal to a training clip, whatever their names.
+        in_training: (N,) which clips are equal to a training clip of the run, whatever their names; None if that could not be checked.
         temperature: The temperature of the run's calibration; None if it was not calibrated.
         set_thresholds: Coverage -> the threshold of the run's conformal sets; empty if it was not calibrated.
         store: The clips of another data set with the recognizer's joints and classes; None where the store has them itself.
@@ -48,7 +49,7 @@ class Evaluation:
     """
 
     scores: SavedScores
-    in_training: npt.NDArray[np.bool_]
+    in_training: npt.NDArray[np.bool_] | None
     temperature: float | None
     set_thresholds: Mapping[float, float] = field(default_factory=dict)
     store: PackedStore | None = None
@@ -74,8 +75,10 @@ class Evaluation:
         return top_k(self.scores.logits, self.scores.labels, k)
 
     @property
-    def top1_without_training_clips(self) -> Accuracy:
-        """Top-1 without the clips that the training set contains too."""
+    def top1_without_training_clips(self) -> Accuracy | None:
+        """Top-1 without the clips that the training set contains too; None if these are not known."""
+        if self.in_training is None:
+            return None
         own = self.correct[~self.in_training]
         return Accuracy(int(own.sum()), len(own))
 
@@ -154,20 +157,14 @@ def evaluate(
                 f"{len(run.classes)} classes ({run.classes[0]}, ...), the store has {len(clips.classes)} ({clips.classes[0]}, ...)."
             )
         return _evaluate_foreign(run, clips, split, class_map, logits=logits, batch_size=batch_size)
-    trained_on, tested = subsets(data, clips)
-    if store is None and split is None:
-        warn_of_other_clips(run, names_hash(clips, trained_on))
+    learned, tested = subsets(data, clips)
     if not len(tested):
         raise InputError(
             f"split {data.split!r} of {clips.info.name} has no test set, for all clips are trained on. Evaluate on another set with "
             "--store, or cross-validate: `poseglot cross-validate --folds 5`."
         )
     scores = _score(run, clips, tested, logits, batch_size=batch_size, split=data.split, subset=subset_name(data))
-    if (
-        store is None and split is not None and run.has_recipe
-    ):  # the run learned from its own split's clips, not from this one's
-        trained_on = np.union1d(trained_on, subsets(run.data(), clips)[0])
-    in_training = np.isin(clips.content_hashes(tested), clips.content_hashes(trained_on))
+    in_training = clips_in_training(run, clips, tested, assumed=learned)
     names = set_names(clips)
     origins = tuple(names[number] for number in clips.clips["setup"][tested].tolist()) if names else ()
     return Evaluation(scores, in_training, run.temperature, run.set_thresholds, origins=origins)
@@ -197,7 +194,7 @@ def _evaluate_foreign(
         warnings.warn(f"{store.info.name}: {note}.", stacklevel=3)
     tested = adapted.store.subset(split or EVERYTHING, "test")
     scores = _score(run, adapted.store, tested, logits, batch_size=batch_size, split=split or EVERYTHING)
-    in_training = np.zeros(len(tested), dtype=np.bool_)
+    in_training = clips_in_training(run, store, adapted.indices[tested])
     return Evaluation(scores, in_training, run.temperature, run.set_thresholds, adapted.store)
 
 
@@ -226,17 +223,3 @@ def _score(
         split=split,
         subset=subset,
     )
-
-
-def warn_of_other_clips(run: Run, now: str) -> None:
-    """Warn if the training set has changed since the run was trained.
-
-    Args:
-        now: The hash of the names of the training clips as they are now.
-    """
-    if run.files.trained_on() not in (None, now):
-        warnings.warn(
-            f"{run.folder} was trained on other clips than the training set of {run.data().store} has now, so clips may be evaluated that "
-            "it was trained on.",
-            stacklevel=3,
-        )

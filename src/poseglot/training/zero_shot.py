@@ -25,7 +25,7 @@ from poseglot.evaluation import zero_shot
 from poseglot.evaluation.metrics import Scores
 from poseglot.evaluation.zero_shot import ZeroShotResult, best_bias, cosines, mean_over_levels
 from poseglot.models.text.encode import encode_texts
-from poseglot.training.evaluate import warn_of_other_clips
+from poseglot.training.overlap import warn_of_other_clips
 from poseglot.training.recipe import Recipe
 from poseglot.training.run import Run, as_run
 from poseglot.training.subsets import eval_indices, names_hash, subset_name

@@ -155,6 +155,30 @@ def test_a_chosen_layout_names_the_joints_of_an_upload(client: Client, worded: P
     assert app.post("/clips", files=file, data={"layout": "../x"}).status_code == 404
 
 
+def test_how_an_upload_is_read_is_chosen(client: Client) -> None:
+    """Millimetres with a confidence behind them, read as metres; what is not valid is refused."""
+    app, joints = client(), clip()
+    scored = np.concatenate([joints * 1000, np.ones_like(joints[..., :1])], axis=-1)
+    file = {"file": ("a.npy", as_npy(scored))}
+    expected = app.post("/clips", files={"file": ("a.npy", as_npy(joints))}).json()
+    chosen = app.post("/clips", files=file, data={"scale": "0.001", "columns": "1-3"}).json()
+    assert chosen["clip"] == expected["clip"]
+    for one, other in zip(chosen["results"][0]["scores"], expected["results"][0]["scores"], strict=True):
+        assert one["action"] == other["action"] and one["probability"] == pytest.approx(other["probability"], abs=1e-4)
+    assert app.post("/clips", files=file).status_code == 422  # four numbers
+    for wrong in (
+        {"scale": "0"},
+        {"scale": "nan"},
+        {"scale": "x"},
+        {"columns": "3-1"},
+        {"columns": "a"},
+        {"skip": "-1"},
+        {"dim_order": "q"},
+    ):
+        assert app.post("/clips", files=file, data=wrong).status_code == 422, wrong
+    assert app.post("/clips", files=file, data={"columns": "all", "dim_order": "auto"}).status_code == 422
+
+
 def test_closeness_is_the_cosine_of_part_and_sentence(client: Client, worded: Path, store_path: Path) -> None:
     looked = client().get("/api/examples/0").json()
     words = looked["results"][0]["text"]

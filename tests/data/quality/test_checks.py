@@ -359,3 +359,12 @@ def test_a_centre_that_is_seldom_seen_is_said(small_store: PackedStore) -> None:
         )
         assert len(check_centre(store, np.arange(len(store)))) == count
     assert check_centre(small_store, np.arange(len(small_store))) == []
+
+
+def test_people_who_are_not_known_may_be_on_both_sides(small_store: PackedStore) -> None:
+    train, test = (small_store.subset("cross-person", subset) for subset in ("train", "test"))
+    for unknown, notes in ((0, 0), (5, 1), (len(train), 0)):
+        clips = small_store.clips.copy()
+        clips["subject"][train[:unknown]] = 0
+        said = check_subsets(PackedStore(small_store.info, clips, small_store.joints), train, test)
+        assert len([note for note in said if "5 clips are not known" in note]) == notes

@@ -26,11 +26,12 @@ def run(parsed: argparse.Namespace) -> None:
     path = found.write(parsed.run)
     (ece_before, ece_after), (nll_before, nll_after) = found.ece, found.nll
     low, high = found.interval
-    print(f"temperature {found.temperature:.4f}: {found.how}, {found.clips} clips of {found.people} people")
+    of = "" if found.unit == "clips" else f" of {found.groups} {found.unit}"
+    print(f"temperature {found.temperature:.4f}: {found.how}, {found.clips} clips{of}")
     if found.unsupported_reason:
         print(f"  the fitted one is not used: {found.unsupported_reason}")
     else:
-        print(f"  95 % interval over people {low:.3f} to {high:.3f}")
+        print(f"  95 % interval over {found.unit} {low:.3f} to {high:.3f}")
     print(
         f"  ECE {ece_before:.2%} -> {ece_after:.2%} ({found.bins} bins of equal width), NLL {nll_before:.4f} -> {nll_after:.4f}, "
         f"Brier {found.brier[0]:.4f} -> {found.brier[1]:.4f}"

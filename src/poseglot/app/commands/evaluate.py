@@ -65,10 +65,11 @@ def run(parsed: argparse.Namespace) -> None:
             print(f"  top-{k}  {evaluation.top_k(k)}")
     for name, accuracy in evaluation.per_set.items():
         print(f"  top-1  {accuracy} of {name}, among all classes")
-    if evaluation.in_training.any():
-        rest = evaluation.top1_without_training_clips
+    if (found := evaluation.in_training) is None:
+        print("  not checked: whether some of these clips were trained on")
+    elif found.any():
         print(
-            f"  top-1  {rest} without {evaluation.in_training.sum()} clips that are in the training set too, under other names"
+            f"  top-1  {evaluation.top1_without_training_clips} without {found.sum()}/{len(found)} clips that were trained on"
         )
     if opened.best_epoch is not None and parsed.store is None and parsed.split is None:
         epoch, best = opened.best_epoch

@@ -14,6 +14,7 @@ from poseglot.errors import FileError, PoseglotError
 from poseglot.safe_text import shown
 
 if TYPE_CHECKING:
+    from poseglot.inference.inputs import LoadedClip
     from poseglot.inference.predictor import Prediction
     from poseglot.inference.video.person import PoseEstimator
 
@@ -102,7 +103,7 @@ def pose_for(parsed: argparse.Namespace, files: Sequence[Path], *, num_dims: int
         raise
 
 
-def print_mappings(predictions: Sequence[Prediction]) -> None:
+def print_mappings(predictions: Sequence[Prediction | LoadedClip]) -> None:
     """Print how the joints of other layouts were mapped, each mapping once, on standard error."""
     reports = (prediction.mapping.report() for prediction in predictions if prediction.mapping is not None)
     for report in dict.fromkeys(reports):

@@ -11,10 +11,11 @@ import re
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from poseglot.app.web.limits import MAX_JOINTS, Limits, TooLargeError, check_size
 from poseglot.data.manifest import read_header
@@ -44,6 +45,14 @@ class ClipFormat:
     num_dims: int | None
     num_persons: int
     reading: Reading = field(default_factory=Reading)
+
+    def read_with(self, given: Mapping[str, Any]) -> ClipFormat:
+        """Return it with other options of reading.
+
+        Raises:
+            SettingError: One is not valid.
+        """
+        return replace(self, reading=Reading(self.reading.remembered, given))
 
 
 def read_upload(

@@ -21,7 +21,7 @@ import numpy as np
 from poseglot.data.quality.statistics import Array, steps, store_statistics, typical_body
 from poseglot.data.store import Indices, PackedStore
 from poseglot.skeletons.clip import seen_joints
-from poseglot.skeletons.coordinates import CoordinateSummary, bone_excess, measure_clip, summarize
+from poseglot.skeletons.coordinates import CoordinateSummary, bone_excess, measure_clip, summarize, turned_over
 from poseglot.skeletons.visibility import centre_coverage, seen_mask
 
 
@@ -118,6 +118,10 @@ _MAX_TRAVEL, _MAX_TRAVELLERS = 2, 0.05
 _MIN_CENTRE_SEEN = 0.5
 # Bones that are longer than this, by `bone_excess`, are no bones: 1.1 to 1.3 in sets that are right.
 _MAX_BONE_EXCESS = 1.45
+# The share of bones' lengths that varies within most clips; of MSR-Action3D, SBU and UTKinect it is 1 to 9 %, and at most 21 % in a clip.
+_MAX_BONE_VARIATION = 0.25
+# Clips in which heads must be seen above or below feet, and the share of them that makes most.
+_MIN_CLIPS_WITH_HEADS, _MOST = 10, 0.9
 
 
 def check_clips(store: PackedStore) -> list[Finding]:
@@ -234,7 +238,7 @@ def check_set(store: PackedStore, *, sample: int = 2000) -> list[str]:
             f"a person measures {body:,.4g} units from corner to corner, and the pipeline metric uses coordinates as they are. In metres "
             "it would be about 2. Convert millimetres or centimetres, and prepare the data again."
         )
-    return warnings + check_joint_order(store)
+    return warnings + check_joint_order(store) + check_bone_lengths(store) + check_heads(store)
 
 
 def choose_pipeline(store: PackedStore, *, sample: int = 200) -> tuple[str, str]:
@@ -288,6 +292,64 @@ def check_joint_order(store: PackedStore, *, sample: int = 50) -> list[str]:
     ]
 
 
+def check_bone_lengths(store: PackedStore, *, sample: int = 50) -> list[str]:
+    """Return a warning if the bones of most 3D clips change their length: they join joints that no bone joins, or joints jump."""
+    if store.joints.shape[-1] - store.info.has_scores != 3:
+        return []  # in a picture bones are foreshortened
+    child, parent = np.array(store.layout.bone_pairs).T
+    variations = []
+    for index in np.unique(np.linspace(0, len(store) - 1, min(sample, len(store))).astype(int)).tolist():
+        joints = store[index].joints[0]
+        seen = seen_mask(joints, has_scores=store.info.has_scores) & joints[..., :3].any(axis=-1)
+        there = (seen[:, child] & seen[:, parent]).all(axis=1)
+        if there.sum() > 1:
+            length = np.linalg.norm(joints[there][:, child, :3] - joints[there][:, parent, :3], axis=-1)
+            variations.append(float(length.std(axis=0).sum() / max(float(length.mean(axis=0).sum()), 1e-9)))
+    if not variations or float(np.median(variations)) < _MAX_BONE_VARIATION:
+        return []
+    return [
+        f"bones change their length by {np.median(variations):.0%} within a clip (of people at most 13 % or so): the joints are in another "
+        f"order than those of layout {store.layout.name}, or they jump. `poseglot info` lists clips."
+    ]
+
+
+def check_heads(store: PackedStore, *, sample: int = 200) -> list[str]:
+    """Return a warning if heads are below feet, judged over the whole store: people in single clips may lie or stand on their hands.
+
+    Heads are above feet along y in some sensors' axes, and along -y in others'. So in 3D it is -z that no sensor has, and a set that has
+    a direction and its opposite.
+    """
+    rows = np.unique(np.linspace(0, len(store) - 1, min(sample, len(store))).astype(int)).tolist()
+    measured = (measure_clip(store[row].joints, store.layout, has_scores=store.info.has_scores) for row in rows)
+    ups = Counter(clip.up for clip in measured if clip.up is not None)
+    total = ups.total()
+    if total < _MIN_CLIPS_WITH_HEADS:
+        return []
+    up, count = ups.most_common(1)[0]
+    if count >= _MOST * total and (up == "-z" or (up == "+y" and _in_pixels(store))):
+        runs = (
+            "z, which points up in all sensors' axes where it is not depth" if up == "-z" else "y, which runs down in pictures"
+        )
+        return [
+            f"heads are below feet in {count:,} of {total:,} clips along {runs}: an axis is turned over, the joints are in another order "
+            f"than those of layout {store.layout.name}, or people lie."
+        ]
+    if (others := ups[turned_over(up)]) >= (1 - _MOST) * total:
+        return [
+            f"heads are above feet along {up} in {count:,} of {total:,} clips, and below them in {others:,}: some clips are upside down, "
+            "or their joints are in another order."
+        ]
+    return []
+
+
+def _in_pixels(store: PackedStore) -> bool:
+    """Tell whether coordinates are pixels of a picture: two of them, none negative, far apart."""
+    if store.joints.shape[-1] - store.info.has_scores != 2:
+        return False
+    joints = np.asarray(store.joints[:: max(1, len(store.joints) // 2000), :, :2], dtype=np.float32)
+    return bool(joints.min() >= 0 and np.ptp(joints) > _MIN_PIXEL_RANGE)
+
+
 def check_subsets(store: PackedStore, train: Indices, test: Indices, *, balanced: bool = False) -> list[str]:
     """Return warnings about the training and the test clips of a store.
 
@@ -326,7 +388,7 @@ def check_subsets(store: PackedStore, train: Indices, test: Indices, *, balanced
             f"{len(test)} test clips measure an accuracy of 90 % to within about {margin:.0f} points. Cross-validation tests every clip "
             "once: `poseglot cross-validate`, with --folds 5 if the set has no folds of its own."
         )
-    subjects = [{int(subject) for subject in store.clips["subject"][indices]} - {0} for indices in (train, test)]
+    subjects = [{int(subject) for subject in store.clips["subject"][indices] if subject > 0} for indices in (train, test)]
     both = subjects[0] & subjects[1]
     # If the subsets have different cameras or setups, as in cross-view splits, people in both are intended.
     cross_view = any(
@@ -337,6 +399,9 @@ def check_subsets(store: PackedStore, train: Indices, test: Indices, *, balanced
             f"{len(both)} of {len(subjects[0] | subjects[1])} people are in both subsets, so the accuracy is for known people, not for "
             "new ones."
         )
+    unknown = int((store.clips["subject"][np.union1d(train, test)] <= 0).sum())
+    if subjects[0] and subjects[1] and unknown and not cross_view:
+        warnings.append(f"the people of {unknown:,} clips are not known, so they may be people of the other subset.")
     return warnings
 
 

@@ -7,6 +7,7 @@ pattern reads it from the name (`NamePattern`). Or a table `clips.csv` in the fo
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -407,16 +408,15 @@ def _from_table(folder: Path, table: Path, endings: tuple[str, ...]) -> list[Ent
     for listed, entry in read_table(table, "file").items():
         # A table written on Windows has its folders behind backslashes.
         file = listed if (folder / listed).exists() else listed.replace("\\", "/")
-        path = folder / file
+        path = folder / os.fsdecode(file.encode("utf-8", "surrogateescape"))
         if not file.lower().endswith(endings) and not path.exists():
-            path = folder / (file + endings[0])
+            path = path.with_name(path.name + endings[0])
         if isinstance(entry, ClipIssue):
             found.append(entry)
         else:
             name = PurePosixPath(file)
-            found.append(
-                replace(entry, name=(name.with_suffix("") if path.name == name.name else name).as_posix(), origin=str(path))
-            )
+            has_ending = path.name == os.fsdecode(name.name.encode("utf-8", "surrogateescape"))
+            found.append(replace(entry, name=(name.with_suffix("") if has_ending else name).as_posix(), origin=str(path)))
     return found
 
 

@@ -38,9 +38,10 @@ export async function ask(path, options = {}) {
   return body;
 }
 
-export function upload(file, layout, options = {}) {
+// `reading` is how to read the file: name -> value, without what was left open.
+export function upload(file, reading, options = {}) {
   const form = new FormData();
   form.append("file", file, file.name);
-  form.append("layout", layout);
+  for (const [name, value] of Object.entries(reading)) form.append(name, value);
   return ask("/clips", { method: "POST", body: form, ...options });
 }

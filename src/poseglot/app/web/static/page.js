@@ -116,8 +116,9 @@ function open(file) {
     byId("fault").textContent = `${file.name} has ${(file.size / 1e6).toFixed(1)} MB; at most ${(limits.body / 1e6).toFixed(1)} MB are accepted.`;
     return;
   }
-  const layout = byId("layout").value;
-  look((signal) => upload(file, layout, { signal }));
+  const fields = [...byId("reading").querySelectorAll("select, input")];
+  const reading = Object.fromEntries(fields.filter(({ value }) => value).map(({ name, value }) => [name, value]));
+  look((signal) => upload(file, reading, { signal }));
 }
 
 function listenForFiles() {
