@@ -9,8 +9,9 @@ import os
 import platform
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -89,7 +90,7 @@ def run_card(
     own = run if published is None else Run(published, device=run.device)
     _check_seeds(run, [as_run(other) for other in seeds])
     try:
-        measured = Measured(run, own, evaluate(own, store))
+        measured = Measured(run, own, _evaluated(run, own, store))
     except PoseglotError as error:
         measured = Measured(run, own, None, str(error))
     recognizer = own.recognizer
@@ -130,7 +131,9 @@ def _data(measured: Measured, store: str | Path | None) -> list[str]:
         f"- Data set `{run.store.info.name}`: {len(trained):,} clips of {len(set(people[trained].tolist()))} people for training, "
         f"{len(tested):,} clips of {len(set(people[tested].tolist()))} people for testing."
     )
-    if twice := int(measured.evaluation.in_training.sum()):
+    if measured.evaluation.in_training is None:
+        lines.append("- Whether test clips are training clips was not checked.")
+    elif twice := int(measured.evaluation.in_training.sum()):
         lines.append(f"- {twice} test clips are training clips under other names. The results below are with and without them.")
     return lines
 
@@ -173,16 +176,28 @@ def training_command(run: Run) -> str:
     return f"poseglot train --config {nearest}{settings} --seed {recipe.seed} --out RUN"
 
 
+def _evaluated(run: Run, own: Run, store: str | Path | None) -> Evaluation:
+    """Evaluate published weights; which clips the run was trained on is known from the run, whose store they lie without."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        evaluation = evaluate(own, store)
+        if evaluation.in_training is None and own is not run:
+            evaluation = replace(evaluation, in_training=evaluate(run, store).in_training)
+    return evaluation
+
+
 def _results(evaluation: Evaluation | None) -> list[Result]:
     if evaluation is None:
         return []
     scores, top1 = evaluation.scores, evaluation.top1
     results = [Result(scores.dataset, scores.split, top1.correct, top1.total)]
-    if evaluation.in_training.any():
+    if evaluation.in_training is not None and evaluation.in_training.any():
         rest = evaluation.top1_without_training_clips
         results.append(
             Result(scores.dataset, scores.split, rest.correct, rest.total, "without test clips that are training clips")
         )
+    for name, accuracy in evaluation.per_set.items():
+        results.append(Result(name, scores.split, accuracy.correct, accuracy.total, "among the classes of all sets"))
     return results
 
 
