@@ -109,13 +109,13 @@ def open_page(address_of: Callable[..., str], browser_with: Callable[..., Any]) 
     return make
 
 
-def until(driver: Any, script: str, seconds: float = 60) -> Any:
+def until(driver: Any, script: str, seconds: float = 180) -> Any:
     """What a script says once it says something true."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := driver.execute_script(script):
             return found
-        time.sleep(0.05)
+        time.sleep(0.1)
     fault = driver.execute_script("return document.getElementById('fault').textContent")
     raise AssertionError(f"never true: {script} ({fault})")
 

@@ -149,7 +149,7 @@ async function start() {
     const examples = await ask("/api/examples");
     byId("synthetic").hidden = !examples.some(({ synthetic }) => synthetic);
     const list = document.querySelector("#examples ul");
-    const taken = {};
+    const taken = Object.create(null);
     for (const example of examples) {
       const label = example.label || example.name;
       const number = (taken[label] = (taken[label] ?? 0) + 1);
