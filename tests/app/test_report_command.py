@@ -48,3 +48,17 @@ def test_a_folder_that_is_none(poseglot: Command, tmp_path: Path) -> None:
     assert "does not exist" in poseglot("report", tmp_path / "nowhere").error
     (tmp_path / "file").touch()
     assert "is not a folder" in poseglot("report", tmp_path / "file").error
+
+
+def test_a_report_about_another_store_has_no_figures_of_the_own(
+    poseglot: Command, make_run: MakeRun, few_clips: Path, tmp_path: Path
+) -> None:
+    """The best epoch of the log is of the recipe's clips; and clips that were trained on are counted."""
+    run = make_run(tmp_path / "run")
+    assert poseglot("evaluate", run).status == 0
+    assert (
+        poseglot("report", run, "--clips", 0).status == poseglot("report", run, "--store", few_clips, "--clips", 0).status == 0
+    )
+    own, other = ((run / name).read_text() for name in ("report.html", f"report-{few_clips.name}.html"))
+    assert "best epoch on these clips" in own and "best epoch" not in other
+    assert "none of 24" in own and "none of 8" in other

@@ -184,7 +184,7 @@ class PackedStore:
             chosen &= ~np.isin(self.clips["name"], values) if excluded else np.isin(self.clips[column], values)
         return chosen
 
-    def content_hashes(self, indices: npt.ArrayLike, dtype: npt.DTypeLike = None) -> npt.NDArray[np.uint64]:
+    def content_hashes(self, indices: npt.ArrayLike, dtype: npt.DTypeLike | None = None) -> npt.NDArray[np.uint64]:
         """Return a hash of the joints of each clip, as they are stored or rounded to `dtype`, whatever the clip's name."""
         rows = self.clips[np.asarray(indices)]
         hashes = np.empty(len(rows), dtype=np.uint64)

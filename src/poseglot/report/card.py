@@ -191,8 +191,8 @@ def _results(evaluation: Evaluation | None) -> list[Result]:
         return []
     scores, top1 = evaluation.scores, evaluation.top1
     results = [Result(scores.dataset, scores.split, top1.correct, top1.total)]
-    if evaluation.in_training is not None and evaluation.in_training.any():
-        rest = evaluation.top1_without_training_clips
+    rest = evaluation.top1_without_training_clips
+    if rest is not None and rest.total < top1.total:
         results.append(
             Result(scores.dataset, scores.split, rest.correct, rest.total, "without test clips that are training clips")
         )

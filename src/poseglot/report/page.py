@@ -82,7 +82,7 @@ def write_page(
     }
     shown: dict[str, Any] = dict.fromkeys(makers)
     left_out: dict[str, str] = {}
-    head = sections.head(run, in_training)
+    head = sections.head(run, in_training, own=store is None)
     for name, make in makers.items():
         try:
             shown[name] = make(run)

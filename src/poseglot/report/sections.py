@@ -60,12 +60,13 @@ class Head:
     not_numbers: int
 
 
-def head(run: Run, in_training: npt.NDArray[np.bool_] | None = None) -> Head:
+def head(run: Run, in_training: npt.NDArray[np.bool_] | None = None, *, own: bool = True) -> Head:
     """Return the summary of a run.
 
     Args:
         run: The run.
         in_training: Which clips of its scores were trained on; None if that is not known.
+        own: Whether the scores are of the clips that the recipe evaluates, as the log's accuracies are.
     """
     scores, recipe = run.scores, run.recipe if run.has_recipe else None
     facts = [("data set", scores.dataset), ("split", f"{scores.split}, {scores.subset}"), ("modality", scores.modality)]
@@ -78,7 +79,7 @@ def head(run: Run, in_training: npt.NDArray[np.bool_] | None = None) -> Head:
     machine = {str(key): str(value) for key, value in run.files.read_machine().items()}
     if machine:
         facts.append(("machine", ", ".join(machine[key] for key in ("device", "system") if key in machine)))
-    best = run.best_epoch
+    best = run.best_epoch if own else None
     return Head(
         title=run.folder.resolve().name,
         origin=str(run.folder),
