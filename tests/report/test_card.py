@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +16,7 @@ import poseglot
 from poseglot.errors import FileError, InputError
 from poseglot.evaluation.temperature import CALIBRATION_FILE, temperature_of
 from poseglot.files import sha256_of, write_atomically
+from poseglot.inference.actions import read_action_texts
 from poseglot.models.card import Licence
 from poseglot.models.pretrained import read_front_matter
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, load_recognizer, save_recognizer
@@ -25,6 +27,7 @@ from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recip
 from poseglot.training.recipe_io import read_recipe, recipe_yaml
 from poseglot.training.run import open_run
 from poseglot.training.run_folder import RunFolder
+from poseglot.training.zero_shot import ZeroShotRecognizer
 
 MakeRun = Callable[..., Path]
 
@@ -117,8 +120,19 @@ def test_a_published_folder_is_whole(make_run: MakeRun, tmp_path: Path) -> None:
     folder = publish_run(
         run, tmp_path / "published", name="mine", licence=Licence("other", "Mine", "Ask."), licence_text="Mine.\n"
     )
-    names = {"README.md", "LICENSE", "recipe.yaml", "machine.json", CALIBRATION_FILE, "recognizer.safetensors"}
+    names = {
+        "README.md",
+        "LICENSE",
+        "recipe.yaml",
+        "machine.json",
+        CALIBRATION_FILE,
+        "recognizer.safetensors",
+        "texts.safetensors",
+    }
     assert {path.name for path in folder.iterdir()} == names
+    texts = read_action_texts(folder)
+    assert texts is not None
+    np.testing.assert_allclose(texts.features, ZeroShotRecognizer(open_run(run)).class_features(texts.actions), atol=1e-3)
     assert temperature_of(folder / "recognizer.safetensors") == 1.5
     assert "data/demo" in (folder / "recipe.yaml").read_text()
     assert read_recipe(run / "recipe.yaml").data.store not in (folder / "recipe.yaml").read_text()
