@@ -1,7 +1,6 @@
 """Takes a picture of the web page, as in docs/pictures, of a server that `poseglot serve` has started.
 
-python scripts/page_picture.py http://127.0.0.1:8000 docs/pictures/page.png "march in place" --frame 24 --part "hand and arm" \\
-        --size 1360 1160
+python scripts/page_picture.py http://127.0.0.1:8000 docs/pictures/page.png "march in place" --frame 24 --part "hand and arm"
 
 Needs Chromium and its driver (Debian: `chromium`, `chromium-driver`), and selenium.
 """
