@@ -61,7 +61,7 @@ def links_of_docs(text: str) -> str:
 
 def links_of_results(text: str) -> str:
     """Adjust the links of a page in results/, which is inside docs/ on the site."""
-    return text.replace("](../docs/", "](../")
+    return re.sub(r"\]\(((?:\.\./)+)docs/", r"](\1", text)
 
 
 def with_mathml(text: str) -> str:

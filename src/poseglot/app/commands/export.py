@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from poseglot.app.commands.register import AddCommand
+from poseglot.app.commands.register import AddCommand, notes
 from poseglot.errors import FileError, SettingError
 
 if TYPE_CHECKING:
@@ -103,4 +103,5 @@ def _accuracy(recognizer: Path, parsed: argparse.Namespace) -> str:
     from poseglot.training.run import open_run
 
     logits = Predictor(recognizer, device="cpu").logits
-    return str(evaluate(open_run(parsed.run, device="cpu"), parsed.store, logits=logits).top1)
+    with notes():
+        return str(evaluate(open_run(parsed.run, device="cpu"), parsed.store, logits=logits).top1)
