@@ -45,7 +45,7 @@ def main() -> None:
     first = runs[0]
     about = machine()
     content = {"runs": [str(path) for path in parsed.runs], "trained": trained, "unseen": unseen, "machine": about}
-    write_results(parsed.out, "everyday", f"{_text(first, trained, unseen)}\n`{about['command']}`\n", content)
+    write_results(parsed.out, "table", f"{_text(first, trained, unseen)}\n`{about['command']}`\n", content)
 
 
 def _trained_rows(run: Run) -> dict[str, dict[str, Accuracy]]:

@@ -37,6 +37,7 @@ PROVIDED: Mapping[str, Sequence[str]] = {
     "docs/data.md": ["data/nw-ucla", "all_sqe.zip", "my-clips", "my-clips.csv", "my-layout.yaml"],
     "docs/from-file-to-answer.md": ["data/demo", "runs/demo"],
     "docs/index.md": ["runs/demo"],
+    "docs/everyday.md": ["my-clips", "some_clip.json"],
     "docs/export.md": ["data/nw-ucla", "runs/first", *CLIPS],
     "docs/long-recordings.md": ["runs/first", "recording.npy", "recording.csv", "annotated.csv"],
     "docs/training-settings.md": ["data/nw-ucla"],
