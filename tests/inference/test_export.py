@@ -115,6 +115,10 @@ def test_every_encoder_with_two_people(encoder: str, tmp_path: Path) -> None:
         torch.testing.assert_close(made(x), wanted, rtol=1e-3, atol=1e-3 * float(wanted.abs().max()))
 
 
+def bytes_of_weights(path: Path) -> int:
+    return sum(onnx.numpy_helper.to_array(tensor).nbytes for tensor in onnx.load(path).graph.initializer)
+
+
 @pytest.mark.parametrize("int8", ["dynamic", pytest.param("static", marks=pytest.mark.slow)])
 def test_eight_bits_are_smaller_and_near(
     exported: Path,
@@ -129,7 +133,8 @@ def test_eight_bits_are_smaller_and_near(
     export_onnx(recognizer.drop_heads(), tmp_path / "r.onnx", int8=int8, calibration=[x.numpy()])
     rounded = ExportedRecognizer(tmp_path / "r.onnx")
     assert rounded.int8 == int8
-    assert (tmp_path / "r.onnx").stat().st_size < exported.stat().st_size
+    # Of a network as narrow as this one, the nodes of static int8 take more than its weights save.
+    assert bytes_of_weights(tmp_path / "r.onnx") < bytes_of_weights(exported)
     with torch.no_grad():
         wanted = recognizer(x)["logits"]
     got = rounded(x)
