@@ -34,7 +34,7 @@ def test_ci_runs_the_test_command() -> None:
 
 
 def test_lists_all_recipes() -> None:
-    assert set(re.findall(r"`([a-z0-9-]+/[a-z-]+|demo)`", FIRST_CELLS)) == set(list_recipes())
+    assert set(re.findall(r"`([a-z0-9-]+/[a-z-]+|demo|everyday)`", FIRST_CELLS)) == set(list_recipes())
 
 
 def test_lists_all_studies() -> None:

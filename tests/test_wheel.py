@@ -42,16 +42,20 @@ def test_every_file_of_the_package_is_in_it(wheel: Path) -> None:
     }
     with zipfile.ZipFile(wheel) as archive:
         held = set(archive.namelist())
+        weights = sum(entry.file_size for entry in archive.infolist() if entry.filename.endswith(".safetensors"))
     assert wanted <= held
+    assert weights <= 25e6
     # What runs without being imported, by name: a glob that found nothing would be content.
     for name in (
         "app/web/static/index.html", "app/web/static/vendor/three.min.js", "app/web/static/vendor/three.LICENSE",
         "descriptions/sets/nw-ucla.yaml", "descriptions/vocabularies/hake.yaml", "skeletons/layouts/kinect20.yaml",
-        "data/benchmarks/ntu60.yaml", "report/templates", "kernels", "py.typed",
+        "data/benchmarks/ntu60.yaml",
+        "recognizers/nw-ucla/recognizer.safetensors", "recognizers/nw-ucla/LICENSE", "report/templates", "kernels", "py.typed",
     ):  # fmt: skip
         assert any(held_name.startswith(f"poseglot/{name}") for held_name in held), name
     info = [name for name in held if ".dist-info/" in name]
     assert any(name.endswith("/LICENSE") for name in info)
+    assert any(name.endswith("licenses/src/poseglot/recognizers/nw-ucla/LICENSE") for name in info)
     assert {name.split("/")[0] for name in held} == {"poseglot", info[0].split("/")[0]}  # no tests, no pictures
 
 
@@ -86,6 +90,10 @@ def test_what_is_installed_from_it_starts(wheel: Path, tmp_path: Path) -> None:
     poseglot = venv / "bin" / "poseglot"
     assert __version__ in said(poseglot, "--version")
     assert "--run" in said(poseglot, "demo", "--help")
+    assert "nw-ucla" in said(poseglot, "models")
+    clip = "import numpy; numpy.save('clip.npy', numpy.random.default_rng(0).normal(size=(1, 30, 20, 3)))"
+    said(python, "-c", clip)
+    assert "%" in said(poseglot, "predict", "nw-ucla", "clip.npy")
     load = """
 from poseglot.app.web.server import STATIC
 from poseglot.descriptions.description import load_descriptions

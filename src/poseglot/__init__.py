@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from poseglot.data.store import PackedStore, open_store
     from poseglot.inference import Predictor
     from poseglot.models.encoders.registry import create_encoder, list_encoders
+    from poseglot.models.pretrained import list_recognizers
+    from poseglot.models.recognizer import Recognizer
     from poseglot.training.engine import train
     from poseglot.training.evaluate import Evaluation, evaluate
     from poseglot.training.run import Run, open_run
@@ -26,10 +28,12 @@ __all__ = [
     "ClipDataset",
     "Evaluation",
     "PackedStore",
+    "Recognizer",
     "Run",
     "create_encoder",
     "evaluate",
     "list_encoders",
+    "list_recognizers",
     "load",
     "open_run",
     "open_store",
@@ -41,10 +45,12 @@ _LAZY = {
     "ClipDataset": "poseglot.data.dataset",
     "Evaluation": "poseglot.training.evaluate",
     "PackedStore": "poseglot.data.store",
+    "Recognizer": "poseglot.models.recognizer",
     "Run": "poseglot.training.run",
     "create_encoder": "poseglot.models.encoders",
     "evaluate": "poseglot.training.evaluate",
     "list_encoders": "poseglot.models.encoders",
+    "list_recognizers": "poseglot.models.pretrained",
     "open_run": "poseglot.training.run",
     "open_store": "poseglot.data.store",
     "train": "poseglot.training.engine",
@@ -62,10 +68,11 @@ def load(
     threshold: float = 0.0,
     reading: Mapping[str, Any] | None = None,
 ) -> Predictor:
-    """Load a trained recognizer, ready for clips: `poseglot.load("runs/first").predict("clips/")`.
+    """Load a trained recognizer, ready for clips: `poseglot.load("nw-ucla").predict("clips/")`.
 
     Args:
-        path: A run's folder, a recognizer's .safetensors file, or an .onnx file.
+        path: The name of a packaged recognizer (`poseglot.list_recognizers`), a run's folder, a recognizer's .safetensors file, an .onnx
+            file, or `hf-hub:ORGANISATION/NAME`, a repository of the Hugging Face Hub.
         device: cpu, cuda, ...; by default a GPU if there is one.
         engine: `torch`, `onnx` (ONNX Runtime), or `auto`; see `poseglot.inference.Predictor`.
         threshold: A clip whose best action is less probable is `unknown`.
@@ -73,6 +80,7 @@ def load(
 
     Raises:
         FileError: There is no recognizer, or it is damaged.
+        NotFoundError: There is no packaged recognizer of this name.
         SettingError: The engine or the threshold is not acceptable.
         DeviceError: There is no such device.
     """

@@ -202,6 +202,7 @@ def test_resting_parts_of_packaged_sets_have_one_wording() -> None:
     for name, wordings in {
         "ntu120": {"stand straight and still", "stay still, straight in standing or bent on a seat"},
         "utd-mhad": {"stand straight and still"},
+        "everyday": {"stand straight and still", "stay still, straight in standing or bent on a seat"},
     }.items():
         classes = load_descriptions(name).classes.values()
         still = {each.parts["leg"] for each in classes if "still" in each.parts["leg"] and "person's" not in each.parts["leg"]}

@@ -41,6 +41,7 @@ PROVIDED: Mapping[str, Sequence[str]] = {
     "docs/long-recordings.md": ["runs/first", "recording.npy", "recording.csv", "annotated.csv"],
     "docs/training-settings.md": ["data/nw-ucla"],
     "docs/nw-ucla.md": ["data/nw-ucla", "all_sqe.zip"],
+    "docs/model-card.md": ["runs/first", "runs/second", "runs/third"],
     "docs/page.md": ["runs/demo", "runs/with-text", "runs/without-text"],
     "docs/predicting.md": ["data/nw-ucla", "runs/first", *CLIPS, "from_a_pose_estimator.npy"],
     "docs/streaming.md": ["data/nw-ucla", "runs/live", "clip.npy", "recording.npy"],

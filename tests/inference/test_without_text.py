@@ -28,7 +28,8 @@ import sys
 import poseglot.inference
 predictions = poseglot.inference.Predictor(sys.argv[1], device="cpu").predict([sys.argv[2]])
 assert len(predictions[0].scores) == 5
-packages = {"transformers", "tokenizers", "lightning_fabric", "jsonargparse", "tensorboard", "matplotlib", "cv2", "rtmlib"}
+packages = {"transformers", "tokenizers", "lightning_fabric", "jsonargparse", "tensorboard", "matplotlib", "cv2", "rtmlib",
+            "huggingface_hub"}
 rooms = ("losses", "training", "models.text", "descriptions")
 for name in sys.modules:
     ours = any(name == f"poseglot.{room}" or name.startswith(f"poseglot.{room}.") for room in rooms)

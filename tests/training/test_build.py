@@ -11,7 +11,7 @@ import torch
 
 from poseglot.data.store import PackedStore
 from poseglot.errors import SettingError
-from poseglot.models.recognizer import load_recognizer, save_recognizer
+from poseglot.models.recognizer import load_recognizer, new_recognizer, save_recognizer
 from poseglot.training.build import _augmented, build
 from poseglot.training.recipe import Recipe, TextRecipe
 from poseglot.transforms import PipelineError, apply_pipeline, load_pipeline
@@ -125,3 +125,30 @@ def test_random_vectors_are_not_fine_tuned(recipe: Recipe) -> None:
     assert (
         build(replace(recipe, text=replace(recipe.text, encoder="random", freeze=True))).task.recognizer.spec.embed_dim == 384
     )
+
+
+def test_training_starts_from_a_trained_recognizer(recipe: Recipe, tmp_path: Path) -> None:
+    first = build(recipe).task.recognizer
+    path = tmp_path / "recognizer.safetensors"
+    fewer = replace(recipe, data=replace(recipe.data, excluded_classes=[first.spec.classes[0]]), seed=5)
+    save_recognizer(build(fewer).task.recognizer, path)
+    trained, fresh = load_recognizer(path), first.state_dict()
+    started = build(replace(recipe, model=replace(recipe.model, weights=str(path)))).task.recognizer.state_dict()
+    for name, tensor in trained.state_dict().items():
+        if not name.startswith("classifier."):
+            assert torch.equal(started[name], tensor), name
+    for part in ("classifier.weight", "classifier.bias"):
+        assert torch.equal(started[part][0], fresh[part][0])
+        assert torch.equal(started[part][1:], trained.state_dict()[part])
+    assert not torch.equal(started["classifier.weight"][1:], fresh["classifier.weight"][1:])
+
+
+def test_weights_of_another_body_are_refused(recipe: Recipe, tmp_path: Path) -> None:
+    spec = replace(build(recipe).task.recognizer.spec, layout="kinect20", levels=None, embed_dim=0)
+    path = tmp_path / "recognizer.safetensors"
+    save_recognizer(new_recognizer(spec, seed=0), path)
+    with pytest.raises(SettingError, match="layout"):
+        build(replace(recipe, model=replace(recipe.model, weights=str(path))))
+    save_recognizer(new_recognizer(replace(spec, encoder_kwargs={"base_channels": 16}), seed=0), path)
+    with pytest.raises(SettingError):
+        build(replace(recipe, model=replace(recipe.model, weights=str(path))))

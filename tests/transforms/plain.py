@@ -18,7 +18,10 @@ Clip = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 # What the reference draws its numbers for.
-ROTATION, SCALE, FRAMES, CROP, LENGTH = 0, 1, 2, 3, 4
+ROTATION, SCALE, FRAMES, CROP, LENGTH, JOINT_DROP, AXIS_DROP = 0, 1, 2, 3, 4, 6, 7
+# Frames of a pipeline's input; the smallest share and number of frames of its training crops.
+LENGTHS = {"nw-ucla": 52, "live": 52, "body": 48}
+CROPS = {"body": (0.6, 32)}
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,12 @@ def plain_joints(clip: Clip, pipeline: str, layout: Layout, *, has_scores: bool 
     kept = [frame for frame in range(clip.shape[1]) if seen[:, frame].any()]
     family = pipeline.removesuffix("-scaled")
     if not kept:
-        length = plain_length(key) if key and family == "live" else {"nw-ucla": 52, "live": 52}.get(family, 64)
+        length = plain_length(key) if key and family == "live" else LENGTHS.get(family, 64)
         return np.zeros((len(clip), length, *clip.shape[2:]))
     joints, seen = clip[:, kept].astype(np.float64), seen[:, kept]
     dims = clip.shape[-1] - has_scores
     place = {"nw-ucla": place_nw_ucla, "ntu": place_ntu, "metric": place_metric, "image": place_image, "live": place_live}
+    place["body"] = place_metric
     joints[..., :dims] = place[family](joints[..., :dims], seen, layout, has_scores, key)
     if pipeline == "nw-ucla-scaled" and key:
         joints[..., :dims] *= [0.5 + draw for draw in key.numbers(SCALE, dims)]
@@ -64,7 +68,9 @@ def plain_joints(clip: Clip, pipeline: str, layout: Layout, *, has_scores: bool 
         return joints[:, evenly(len(kept)) if key is None else plain_draw(len(kept), key.numbers(FRAMES, 52), 100)]
     if family == "live":
         return joints[:, evenly(len(kept)) if key is None else live_frames(len(kept), key)]
-    joints = resized(cropped(joints, key))
+    joints = resized(cropped(joints, key, *CROPS.get(family, (0.5, 64))), LENGTHS.get(family, 64))
+    if key is not None and family == "body":
+        return plain_body(joints, dims, key)
     if key is not None:
         x, y, z = (-0.3 + 0.6 * draw for draw in key.numbers(ROTATION, 3))
         matrix = about_z(z)[:dims, :dims]
@@ -72,6 +78,19 @@ def plain_joints(clip: Clip, pipeline: str, layout: Layout, *, has_scores: bool 
             matrix = matrix @ about_y(y) @ about_x(x)
         for where in np.ndindex(joints.shape[:3]):
             joints[where][:dims] = matrix @ joints[where][:dims]
+    return joints
+
+
+def plain_body(joints: Array, dims: int, key: Key) -> Array:
+    """Turn, flatten, scale, and leave joints out."""
+    if dims == 3:
+        joints[..., :3] = joints[..., :3] @ row_rotation(*(math.floor(draw * 91) - 45 for draw in key.numbers(ROTATION, 2)))
+        if key.numbers(AXIS_DROP, 2)[0] < 0.4:
+            joints[..., 2] = 0
+    joints[..., :dims] *= [0.8 + 0.45 * draw for draw in key.numbers(SCALE, dims)]
+    for joint, draw in enumerate(key.numbers(JOINT_DROP, joints.shape[2])):
+        if draw < 0.05:
+            joints[:, :, joint] = 0
     return joints
 
 
@@ -221,23 +240,23 @@ def live_frames(length: int, key: Key) -> list[int]:
     return [first + frame for frame in plain_draw(crop, key.numbers(FRAMES, count), 100)]
 
 
-def cropped(joints: Array, key: Key | None) -> Array:
+def cropped(joints: Array, key: Key | None, min_share: float = 0.5, min_frames: int = 64) -> Array:
     frames = joints.shape[1]
     if key is None:
         left_out = int(0.05 * frames / 2)
         return joints[:, left_out : frames - left_out]
     share, place = key.numbers(CROP, 2)
-    length = min(max(math.floor(frames * (0.5 + 0.5 * share)), 64), frames)
+    length = min(max(math.floor(frames * (min_share + (1 - min_share) * share)), min_frames), frames)
     start = math.floor(place * (frames - length + 1))
     return joints[:, start : start + length]
 
 
-def resized(joints: Array) -> Array:
-    """torch's own linear resizing to 64 frames, in the precision of an input."""
+def resized(joints: Array, length: int) -> Array:
+    """torch's own linear resizing, in the precision of an input."""
     people, frames, *rest = joints.shape
     rows = torch.from_numpy(joints).float().reshape(people, frames, -1).transpose(1, 2)
-    made = F.interpolate(rows, size=64, mode="linear", align_corners=False)
-    return made.transpose(1, 2).reshape(people, 64, *rest).double().numpy()
+    made = F.interpolate(rows, size=length, mode="linear", align_corners=False)
+    return made.transpose(1, 2).reshape(people, length, *rest).double().numpy()
 
 
 # --- modality --------------------------------------------------------------------------------------------------------------

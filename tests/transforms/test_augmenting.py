@@ -139,6 +139,8 @@ def test_one_axis_is_flattened(dims: int) -> None:
     flat = (make(AxisDrop(0.6)) == 0).all(dim=3)[:, 0, 0]
     assert flat.sum(dim=1).max() == 1 and abs(flat.any(dim=1).double().mean() - 0.6) < 0.04
     assert (flat.double().mean(dim=0) - 0.6 / dims).abs().max() < 0.04
+    depth = (make(AxisDrop(0.6, "z")) == 0).all(dim=3)[:, 0, 0]
+    assert not depth[:, :2].any() and (dims == 2 or abs(depth[:, 2].double().mean() - 0.6) < 0.04)
 
 
 @pytest.mark.parametrize(
@@ -155,8 +157,9 @@ def test_one_axis_is_flattened(dims: int) -> None:
         lambda: Mirror(1.5),
         lambda: JointDrop(1.0),
         lambda: AxisDrop(-0.1),
+        lambda: AxisDrop(0.5, "w"),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_settings_that_cannot_be_are_refused(make: Callable[[], Transform]) -> None:
     with pytest.raises(PipelineError):

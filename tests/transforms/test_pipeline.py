@@ -49,8 +49,8 @@ def test_packaged_ones_are_written_down_by_name(name: str) -> None:
     pipeline = load_pipeline(name)
     assert pipeline.name == name and pipeline.described() == name
     assert load_pipeline(pipeline.table()) == pipeline and load_pipeline(pipeline) is pipeline
-    assert pipeline.layout == {"nw-ucla": "kinect20", "nw-ucla-scaled": "kinect20", "ntu": "ntu25"}.get(name)
-    assert pipeline.frames == (52 if name in ("nw-ucla", "nw-ucla-scaled", "live") else 64)
+    assert pipeline.layout == {"nw-ucla": "kinect20", "nw-ucla-scaled": "kinect20", "ntu": "ntu25", "body": "body15"}.get(name)
+    assert pipeline.frames == {"nw-ucla": 52, "nw-ucla-scaled": 52, "live": 52, "body": 48}.get(name, 64)
 
 
 def test_a_users_own_file(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_people_keep_their_distances(name: str) -> None:
         still = clip[:, plain.evenly(50)]
     else:
         start = int(0.05 * 50 / 2)
-        still = plain.resized(clip[:, start : 50 - start].astype(np.float64))
+        still = plain.resized(clip[:, start : 50 - start].astype(np.float64), plain.LENGTHS.get(name, 64))
     for axis in range(3):
         across = made[0, ..., axis] - made[1, ..., axis]
         before = still[0, ..., axis] - still[1, ..., axis]
@@ -166,7 +166,7 @@ def test_people_keep_their_distances(name: str) -> None:
 def test_training_turns_people_and_keeps_their_shape(name: str) -> None:
     clip = some_clip(2, 50, whole=True)
     turned = load_pipeline(name)(batch_of([clip]), randomness=randomness([3]))[0].numpy()
-    still = plain.resized(clip.astype(np.float64))
+    still = plain.resized(clip.astype(np.float64), 64)
 
     def distances(joints: np.ndarray) -> np.ndarray:
         everybody = np.concatenate(list(joints), axis=1)

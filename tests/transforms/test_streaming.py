@@ -13,7 +13,7 @@ from poseglot.transforms.transform import FrameChoice
 from tests.transforms.clips import LAYOUT, PIPELINES, batch_of, some_clip
 from tests.transforms.plain import Clip
 
-CAUSAL = {"ntu", "metric", "live"}
+CAUSAL = {"ntu", "metric", "live", "body"}
 
 
 def placed(pipeline: Pipeline, clip: Clip, has_scores: bool) -> Tensor:

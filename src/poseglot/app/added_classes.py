@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from poseglot.app.commands.register import missing_package, print_mappings
-from poseglot.errors import InputError, MissingPackageError, SettingError
+from poseglot.errors import InputError, MissingPackageError, NotFoundError, SettingError
+from poseglot.inference.actions import ActionTexts, classify_among
 from poseglot.inference.inputs import files_in
 from poseglot.inference.predictor import Classifier, Predictor
 from poseglot.safe_text import name_text
@@ -62,6 +63,31 @@ def added_classifier(
     shown = _inputs(predictor, folders, layout)
     named = {label: torch.zeros(0) for label in labels if label not in shown}
     return FewShotRecognizer(run).classifier({**shown, **named})
+
+
+def classifier_among(predictor: Predictor, actions: Sequence[str]) -> Classifier:
+    """Return a classifier of some actions: of trained classes, of actions whose texts the recognizer brings, or of any by their texts.
+
+    Raises:
+        NotFoundError: An action is in none of these, and there is no text encoder.
+        SettingError: Fewer than two actions were given, or one twice; or the recognizer was trained without text.
+    """
+    try:
+        return classify_among(predictor, actions)
+    except NotFoundError as error:
+        try:
+            from poseglot.training.run import open_run
+            from poseglot.training.zero_shot import ZeroShotRecognizer
+        except ImportError:
+            raise NotFoundError(
+                error.name,
+                error.known,
+                kind="action",
+                advice="Other names need the text encoder: pip install 'poseglot[train]'.",
+            ) from error
+        recognizer = ZeroShotRecognizer(open_run(predictor.recognizer_file.parent, device=predictor.device))
+        texts = ActionTexts(tuple(actions), recognizer.action_features(actions), recognizer.logit_scale)
+        return classify_among(predictor, actions, texts)
 
 
 def _inputs(predictor: Predictor, folders: Sequence[Path], layout: str | None) -> dict[str, torch.Tensor]:

@@ -17,6 +17,7 @@ from poseglot import __version__
 from poseglot.app.commands import (
     audit,
     calibrate,
+    card,
     check_descriptions,
     compare,
     completion,
@@ -32,6 +33,8 @@ from poseglot.app.commands import (
     import_weights,
     info,
     init,
+    join,
+    models,
     plot,
     predict,
     prepare,
@@ -50,11 +53,11 @@ from poseglot.errors import PoseglotError, SettingError
 from poseglot.safe_text import ShownStream, name_text, shown
 
 _GROUPS: dict[str, tuple[ModuleType, ...]] = {
-    "Data": (init, prepare, info, audit, export_clip, extract_poses),
+    "Data": (init, prepare, join, info, audit, export_clip, extract_poses),
     "Text": (generate_descriptions, check_descriptions, import_descriptions),
     "Train": (train, cross_validate, study, import_weights),
-    "Evaluate": (evaluate, zero_shot, few_shot, calibrate, compare, ensemble, report, plot),
-    "Predict": (predict, segment, stream, webcam),
+    "Evaluate": (evaluate, zero_shot, few_shot, calibrate, compare, ensemble, report, card, plot),
+    "Predict": (models, predict, segment, stream, webcam),
     "Serve & export": (serve, export, completion),
 }
 _TAKE_SETTINGS = ("train", "cross-validate", "study")  # their unknown arguments are settings of the recipe

@@ -5,8 +5,9 @@ So a recognizer is tested on somebody else's recordings: of another sensor, othe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,17 @@ from poseglot.data.store import Indices, PackedStore
 from poseglot.data.tracking import most_moving
 from poseglot.errors import FileError, InputError
 from poseglot.files import decode_text
+from poseglot.skeletons.clip import Joints
+from poseglot.skeletons.common_body import common_axes, is_common_body, map_to_common_body, to_common_body
 from poseglot.skeletons.layout import Layout
 from poseglot.skeletons.mapping import map_layout
 
 LEFT_OUT = "-"
 EVERYTHING = "all clips"
+# The format of stores that were joined (`data.join`), whose clips are in the form of the common body.
+JOINED = "joined"
+# Clips that tell which way a set's axes point.
+_AXES_CLIPS = 200
 
 
 @dataclass(frozen=True)
@@ -101,11 +108,11 @@ def adapt_store(
     kept = np.flatnonzero(numbers[store.clips["label"]] >= 0)
     if not len(kept):
         raise InputError(f"no clip of {store.info.name} is of a class that the recognizer knows.")
-    mapping = None if store.layout.joints == layout.joints else map_layout(store.layout, layout)
+    mapping = joint_mapping(store, layout, kept)
     table, rows, offset, chosen = store.clips[kept].copy(), [], 0, 0
     for place, index in enumerate(kept):
         joints = store[int(index)].joints
-        joints = joints if mapping is None else mapping.apply(joints, has_scores=store.info.has_scores)
+        joints = joints if mapping is None else mapping(joints)
         chosen += len(joints) > num_persons
         joints = most_moving(joints, num_persons)
         rows.append(joints.reshape(-1, *joints.shape[2:]))
@@ -114,6 +121,7 @@ def adapt_store(
         offset += len(rows[-1])
     everything: dict[str, SplitRule] = {EVERYTHING: {"train": {"name": []}, "test": {}}}
     info = replace(store.info, layout=layout.described(), classes=tuple(classes), splits={**everything, **store.info.splits})
+    info = replace(info, has_scores=False) if mapping is not None and is_common_body(layout) else info
     notes = []
     if len(kept) < len(store):
         notes.append(f"{len(store) - len(kept):,} of {len(store):,} clips are of classes that are left out")
@@ -122,3 +130,22 @@ def adapt_store(
     if chosen:
         notes.append(f"of {chosen:,} clips with more people the {num_persons} who move most were taken")
     return AdaptedStore(PackedStore(info, table, np.concatenate(rows)), kept, tuple(notes))
+
+
+def joint_mapping(store: PackedStore, layout: Layout, indices: Indices) -> Callable[[Joints], Joints] | None:
+    """Return the function that gives a store's clips the joints of a layout; None if they have them.
+
+    Clips become the common body as a set: some of `indices` tell which of its axes points up.
+
+    Raises:
+        InputError: A joint cannot be made.
+    """
+    has_scores = store.info.has_scores
+    if store.layout.joints == layout.joints and not (is_common_body(layout) and store.info.source.get("format") != JOINED):
+        return None
+    if not is_common_body(layout):
+        return partial(map_layout(store.layout, layout).apply, has_scores=has_scores)
+    mapping = map_to_common_body(store.layout)
+    sampled = indices[np.unique(np.linspace(0, len(indices) - 1, _AXES_CLIPS).astype(int))]
+    axes = common_axes([store[int(index)].joints for index in sampled], mapping, has_scores=has_scores)
+    return partial(to_common_body, mapping=mapping, has_scores=has_scores, axes=axes)

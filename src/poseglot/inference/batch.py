@@ -26,8 +26,9 @@ from typing import Any
 from poseglot.data.store import PackedStore, open_store
 from poseglot.errors import FileError, PoseglotError, SettingError
 from poseglot.files import folder_lock, sha256_of, write_atomically
-from poseglot.inference.loading import Engine, recognizer_file
+from poseglot.inference.loading import Engine
 from poseglot.inference.predictor import Prediction, Predictor, check_top
+from poseglot.models.pretrained import find_recognizer, recognizer_file
 from poseglot.safe_text import json_text
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
@@ -68,8 +69,8 @@ class BatchJob:
     """The settings of a batch. Every machine must see its paths under the same names.
 
     Attributes:
-        run: A run's folder, or a recognizer's file. An .onnx file runs in ONNX Runtime, all others in torch, so that the engine does not
-            depend on the machine.
+        run: A run's folder, a recognizer's file, or a name that `poseglot.load` knows. An .onnx file runs in ONNX
+            Runtime, all others in torch, so that the engine does not depend on the machine.
         out: The folder of the results.
         top, threshold, layout, device, reading: As in `Predictor` and `Predictor.predict`.
 
@@ -250,8 +251,8 @@ def _manifest(job: BatchJob, shards: Sequence[Shard], predictor: Predictor) -> d
     """Return the content of `batch.json`; `fingerprint` identifies everything that the results depend on."""
     table = {
         "recognizer": {
-            "path": str(Path(job.run).absolute()),
-            "sha256": sha256_of(recognizer_file(Path(job.run))),
+            "path": str(find_recognizer(job.run).absolute()),
+            "sha256": sha256_of(recognizer_file(job.run)),
             "temperature": predictor.temperature,
         },
         "settings": {

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from poseglot.data.readers import ClipFile, Reading, clip_files, endings, is_video, read_as_trained, recognize
+from poseglot.data.readers import ClipFile, Reading, clip_files, endings, is_video, read_any, read_as_trained, recognize
 from poseglot.data.readers.poses import ENDING as POSES_ENDING
 from poseglot.data.readers.poses import Poses, read_poses
 from poseglot.data.tracking import select_people
@@ -26,6 +26,7 @@ from poseglot.files import as_path
 from poseglot.models.recognizer import RecognizerSpec
 from poseglot.skeletons.batch import ClipBatch
 from poseglot.skeletons.clip import Clip, Joints, check_joints
+from poseglot.skeletons.common_body import is_common_body, map_to_common_body, to_common_body
 from poseglot.skeletons.coordinates import compare, measure_clip, summary_of
 from poseglot.skeletons.layout import Layout
 from poseglot.skeletons.mapping import LayoutMapping, map_layout
@@ -83,11 +84,13 @@ class ClipLoader:
         self._trained_on = None if spec.coordinates is None else summary_of(spec.coordinates)
         self._mappings: dict[str, LayoutMapping] = {}
         self._estimators: dict[str, PoseEstimator] = {}
+        # Such a recognizer takes clips of any layout, in 2D and 3D, with scores or without.
+        self.any_layout = is_common_body(layout)
 
     @property
-    def num_dims(self) -> int:
-        """Number of coordinates per joint, 2 or 3."""
-        return self.spec.channels - self.spec.has_scores
+    def num_dims(self) -> int | None:
+        """Number of coordinates per joint that clips must have, 2 or 3; None if both are taken."""
+        return None if self.any_layout else self.spec.channels - self.spec.has_scores
 
     def mapping(self, layout: Layout) -> LayoutMapping | None:
         """Return the mapping from a layout to the recognizer's; None if their joints are the same.
@@ -95,11 +98,12 @@ class ClipLoader:
         Raises:
             InputError: A joint of the recognizer cannot be made.
         """
-        if layout.joints == self.layout.joints:
+        if layout.joints == self.layout.joints and not self.any_layout:
             return None
         known = self._mappings.get(layout.name)
         if known is None or known.source != layout:
-            known = self._mappings[layout.name] = map_layout(layout, self.layout)
+            known = map_to_common_body(layout) if self.any_layout else map_layout(layout, self.layout)
+            self._mappings[layout.name] = known
         return known
 
     def read(self, path: str | PathLike[str], *, pose: str | PoseEstimator = "auto") -> LoadedClip:
@@ -186,6 +190,9 @@ class ClipLoader:
         source = layout or self.layout
         joints = check_joints(clip.joints, joint_count=len(source), has_scores=clip.has_scores, origin=origin)
         mapping = self.mapping(source)
+        if mapping is not None and self.any_layout:
+            body = to_common_body(joints, mapping, has_scores=clip.has_scores)
+            return LoadedClip(Clip(body, name=clip.name), None if mapping.is_identity else mapping)
         if mapping is not None:
             joints = mapping.apply(joints, has_scores=clip.has_scores)
         return LoadedClip(Clip(joints, name=clip.name, has_scores=clip.has_scores), mapping)
@@ -195,7 +202,10 @@ class ClipLoader:
         if self._trained_on is None:
             return loaded
         measured = measure_clip(loaded.clip.joints, self.layout, has_scores=loaded.clip.has_scores)
-        return replace(loaded, warnings=compare(measured, self._trained_on, unit_matters=self._unit_matters))
+        warnings = compare(measured, self._trained_on, unit_matters=self._unit_matters)
+        if self.any_layout and not loaded.clip.joints[..., 2].any():
+            warnings.pop("depth", None)  # a 2D clip, which training had, too
+        return replace(loaded, warnings=warnings)
 
     @cached_property
     def _unit_matters(self) -> bool:
@@ -212,9 +222,11 @@ class ClipLoader:
         has_scores = self.spec.has_scores
         if is_video(path) or (path.suffix.lower() == POSES_ENDING and recognize(ClipFile(path)) == "poses"):
             poses = self._estimate(path, pose) if is_video(path) else read_poses(path)
-            scale = self.reading.options("poses").scale
-            joints = poses.joints(num_dims=self.num_dims, has_scores=has_scores, scale=scale)
-            return Clip(joints, name=path.stem, has_scores=has_scores), poses.layout, poses.fps
+            scale, scored = self.reading.options("poses").scale, has_scores or self.any_layout
+            joints = poses.joints(num_dims=self.num_dims, has_scores=scored, scale=scale)
+            return Clip(joints, name=path.stem, has_scores=scored), poses.layout, poses.fps
+        if self.any_layout:
+            return *read_any(path, self.reading, layout), None
         return *read_as_trained(path, self.reading, self.layout, layout=layout, has_scores=has_scores), None
 
     def _estimate(self, path: Path, pose: str | PoseEstimator) -> Poses:

@@ -11,34 +11,19 @@ import torch
 from poseglot.errors import DeviceError, FileError, NotFoundError, SettingError
 from poseglot.files import sha256_of
 from poseglot.inference.export import EXPORTED_FILE, ExportedRecognizer
-from poseglot.models.recognizer import RECOGNIZER_FILE, Recognizer, load_recognizer
+from poseglot.models.pretrained import RECOGNIZER_FILE, recognizer_file
+from poseglot.models.recognizer import Recognizer, load_recognizer
 
 Engine = Literal["auto", "torch", "onnx"]
 ENGINES: tuple[Engine, ...] = ("auto", "torch", "onnx")
 
 
-def recognizer_file(path: str | Path) -> Path:
-    """Return the recognizer's file of a run folder, or the file itself.
-
-    Raises:
-        FileError: The folder holds no recognizer.
-    """
-    path = Path(path)
-    if not path.is_dir():
-        return path
-    file = path / RECOGNIZER_FILE
-    if not file.exists():
-        raise FileError(
-            f"{path} holds no {RECOGNIZER_FILE}; give the folder of a finished run. `poseglot train --resume` finishes a stopped one."
-        )
-    return file
-
-
 def load_on_device(path: str | Path, device: str | None) -> Recognizer:
-    """Load the recognizer of a run folder or a file onto a device, by default a GPU if there is one.
+    """Load the recognizer of a run folder, a file or a name onto a device, by default a GPU if there is one.
 
     Raises:
         FileError: There is no recognizer, or it is damaged.
+        NotFoundError: There is no packaged recognizer of this name.
         DeviceError: The device is not available.
     """
     recognizer = load_recognizer(recognizer_file(path))

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -20,10 +21,10 @@ from poseglot.data.dataset import ClipDataset
 from poseglot.data.readers import Reading
 from poseglot.errors import FileError, InputError, PoseglotError, SettingError
 from poseglot.evaluation.temperature import set_threshold_of, temperature_of
-from poseglot.files import as_path
 from poseglot.inference.inputs import ClipLike, ClipLoader, LoadedClip, channels_remedy, describe_channels, list_clips
-from poseglot.inference.loading import Engine, check_engine, find_export, load_on_device, recognizer_file
+from poseglot.inference.loading import Engine, check_engine, find_export, load_on_device
 from poseglot.models.fuse import FusedRecognizer, fuse
+from poseglot.models.pretrained import find_recognizer, recognizer_file
 from poseglot.models.recognizer import RecognizerSpec
 from poseglot.skeletons.layout import GLOBAL, Layout, as_layout
 from poseglot.skeletons.mapping import LayoutMapping
@@ -111,7 +112,8 @@ class Predictor:
     """A trained recognizer, ready for clips.
 
     Args:
-        path: A run's folder, a recognizer's .safetensors file, or an .onnx file of `poseglot export`.
+        path: A run's folder, a recognizer's .safetensors file, an .onnx file of `poseglot export`, the name of a packaged recognizer
+            (`poseglot.list_recognizers`), or `hf-hub:ORGANISATION/NAME`.
         device: The device to run on; by default a GPU if there is one.
         engine: `torch`, `onnx`, or `auto`. `onnx` runs the `recognizer.onnx` beside the recognizer. `auto` takes ONNX Runtime for an .onnx
             file, and on a CPU that our own kernels do not support if the export is there, not quantized and up to date; else torch.
@@ -132,6 +134,7 @@ class Predictor:
 
     Raises:
         FileError: There is no recognizer, it is damaged, or its calibration belongs to another one.
+        NotFoundError: There is no packaged recognizer of this name.
         SettingError: The engine, device, threshold or an option of reading is not acceptable.
     """
 
@@ -145,7 +148,7 @@ class Predictor:
         reading: Mapping[str, Any] | None = None,
         coverage: float | None = None,
     ) -> None:
-        path = as_path(path)
+        path = find_recognizer(path)
         check_engine(engine, path)
         if not 0 <= threshold <= 1:
             raise SettingError(f"threshold is a probability from 0 to 1, not {threshold}.")
@@ -190,13 +193,18 @@ class Predictor:
         return self.spec.classes
 
     @property
+    def recognizer_file(self) -> Path:
+        """The file of the recognizer, which an exported one has beside it."""
+        return recognizer_file(self.path)
+
+    @property
     def reading(self) -> Reading:
         """How files are read."""
         return self._loader.reading
 
     @property
-    def num_dims(self) -> int:
-        """Number of coordinates per joint, 2 or 3."""
+    def num_dims(self) -> int | None:
+        """Number of coordinates per joint that clips must have, 2 or 3; None if both are taken."""
         return self._loader.num_dims
 
     @property

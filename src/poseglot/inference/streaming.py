@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +21,13 @@ import torch
 
 from poseglot.errors import InputError, SettingError
 from poseglot.evaluation.temperature import temperature_of
-from poseglot.inference.loading import load_on_device, recognizer_file
+from poseglot.inference.loading import load_on_device
 from poseglot.inference.predictor import ClassScore, softmax, top_scores
 from poseglot.models.continual import ContinualRecognizer, ContinualState
 from poseglot.models.encoders.ctr_gcn import TOPOLOGY_INTERVAL
+from poseglot.models.pretrained import find_recognizer, recognizer_file
 from poseglot.skeletons.clip import check_joints
+from poseglot.skeletons.common_body import is_common_body
 from poseglot.skeletons.layout import Layout, as_layout
 from poseglot.skeletons.mapping import map_layout
 from poseglot.transforms import FrameState, Pipeline, load_pipeline
@@ -55,7 +56,7 @@ class StreamingRecognizer:
     """A trained recognizer that takes frames.
 
     Args:
-        path: A run's folder, or a recognizer's .safetensors file.
+        path: A run's folder, a recognizer's .safetensors file, or a name that `poseglot.load` knows.
         device: The device to run on; by default the CPU, since one frame is too little work for a GPU.
         layout: The layout of the frames, if it is not the recognizer's; joints are mapped by name.
         memory: About how many frames back the result remembers; None remembers all since the start or the last `reset`, as a clip does.
@@ -84,13 +85,18 @@ class StreamingRecognizer:
         topology_interval: int = TOPOLOGY_INTERVAL,
         every: int = 4,
     ) -> None:
-        path = Path(path)
+        path = find_recognizer(path)
         if path.suffix == ".onnx":
             raise SettingError(f"{path} takes whole clips only; for streaming give the run's folder.")
         if type(every) is not int or every < 1:
             raise SettingError(f"every is a number of frames, at least 1, not {every!r}.")
         recognizer = load_on_device(path, device or "cpu").drop_heads()
         self.spec, self.layout, self.classes = recognizer.spec, recognizer.layout, recognizer.spec.classes
+        if is_common_body(self.layout):
+            raise SettingError(
+                f"{path} takes whole clips, whose bodies are scaled by all of their frames. Predict windows of the stream, as `poseglot "
+                "webcam` does, or train with the pipeline live."
+            )
         pipeline = load_pipeline(self.spec.pipeline)
         self.temperature = temperature_of(recognizer_file(path))
         self._device = recognizer.classifier.weight.device

@@ -4,22 +4,29 @@
                    -> mean over people, frames and a part's joints -> linear to the text encoder's width -> alignment[part]
 
 (paper, sections 3.1 and 3.4). At test time only `logits` matter: `drop_heads` leaves exactly encoder and classifier. A recognizer is saved
-as one safetensors file whose metadata says, in JSON, how to build it again.
+as one safetensors file whose metadata says, in JSON, how to build it again. The methods `from_pretrained`, `save_pretrained`
+and `push_to_hub` are those of the Hugging Face Hub.
 """
 
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from poseglot.errors import FileError, PoseglotError
+from poseglot.errors import FileError, PoseglotError, SettingError
+from poseglot.files import write_atomically
+from poseglot.models import hub
+from poseglot.models.card import spec_card
 from poseglot.models.encoders import create_encoder
+from poseglot.models.pretrained import CARD_FILE, FILES, RECOGNIZER_FILE, pretrained_file
 from poseglot.models.tensor_file import read_tensors, write_tensors
 from poseglot.skeletons.coordinates import summary_of
 from poseglot.skeletons.layout import GLOBAL, Layout, load_layout
@@ -27,8 +34,8 @@ from poseglot.skeletons.layout import GLOBAL, Layout, load_layout
 FORMAT = "poseglot-recognizer/3"
 # The format before differs in having no hash (`tensor_file`).
 _FORMATS = (FORMAT, "poseglot-recognizer/2")
-# The name of a recognizer in the folder of a run.
-RECOGNIZER_FILE = "recognizer.safetensors"
+# The key of a file's table that says how matrices are stored if it is not as in training; all are float32 once loaded.
+_STORED = "stored"
 
 
 @dataclass(frozen=True)
@@ -123,9 +130,73 @@ class Recognizer(nn.Module):
         bare.register_buffer("input_transform", self.input_transform, persistent=False)
         return bare.train(self.training)
 
+    @classmethod
+    def from_pretrained(cls, name: str | PathLike[str], *, revision: str | None = None) -> Recognizer:
+        """Load a trained recognizer, in evaluation mode, on the CPU.
+
+        Args:
+            name: The name of a packaged recognizer, the folder of a run, a file, or a repository of the Hugging Face Hub
+                (`organisation/name`; a folder of that name has precedence).
+            revision: A branch, a tag or a commit of a repository.
+
+        Raises:
+            PoseglotError: There is none, it is damaged, or a download failed.
+        """
+        return load_recognizer(pretrained_file(name, revision=revision))
+
+    def save_pretrained(self, folder: str | PathLike[str], *, half: bool = False, card: str | None = None) -> Path:
+        """Write the recognizer and its model card into a folder, and return the folder.
+
+        Args:
+            folder: It is made if there is none.
+            half: As in `save_recognizer`.
+            card: The text of the card, such as `poseglot card` makes for a run; by default what the spec tells.
+
+        Raises:
+            FileError: The disk refused.
+            SettingError: As `save_recognizer`.
+        """
+        folder = Path(folder)
+        save_recognizer(self, folder / RECOGNIZER_FILE, half=half)
+        if card is None:
+            card = spec_card(described(self.spec, self.layout), parameters=self.num_parameters)
+        write_atomically(folder / CARD_FILE, card)
+        return folder
+
+    def push_to_hub(
+        self,
+        repository: str,
+        *,
+        half: bool = False,
+        card: str | None = None,
+        private: bool | None = None,
+        token: str | None = None,
+        message: str = "Upload a recognizer",
+    ) -> str:
+        """Upload the recognizer and its model card to a repository of the Hugging Face Hub, and return the address of the commit.
+
+        Args:
+            repository: `organisation/name`; it is made if there is none.
+            half, card: As in `save_pretrained`.
+            private: Whether a new repository is private; by default as the organisation has it.
+            token: Of huggingface_hub; by default the one that is logged in.
+            message: Of the commit.
+
+        Raises:
+            MissingPackageError: huggingface_hub is not installed.
+            FileError: The upload failed.
+        """
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = self.save_pretrained(temporary, half=half, card=card)
+            return hub.upload(folder, repository, files=FILES, private=private, token=token, message=message)
+
+    @property
+    def num_parameters(self) -> int:
+        """The number of parameters, those of the alignment heads included."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
     def __repr__(self) -> str:
-        parameters = sum(parameter.numel() for parameter in self.parameters())
-        return f"Recognizer({described_in_short(self.spec, self.layout)}, {parameters:,} parameters)"
+        return f"Recognizer({described_in_short(self.spec, self.layout)}, {self.num_parameters:,} parameters)"
 
 
 def described_in_short(spec: RecognizerSpec, layout: Layout) -> str:
@@ -152,13 +223,30 @@ def _members(levels: Mapping[str, Sequence[int]], joints: int) -> Tensor:
     return matrix
 
 
-def save_recognizer(recognizer: Recognizer, path: str | Path) -> None:
+def save_recognizer(recognizer: Recognizer, path: str | Path, *, half: bool = False) -> None:
     """Write weights and spec to one .safetensors file, atomically.
 
+    Args:
+        recognizer: what is written.
+        path: the file.
+        half: store matrices and kernels as float16, which halves the file; the metadata says so, and loading makes them float32 again.
+            Vectors (biases, statistics of normalisation) keep all digits: they are few, and variances may be tiny.
+
     Raises:
-        PoseglotError: the file could not be written.
+        FileError: the file could not be written.
+        SettingError: a weight is too large for float16.
     """
-    write_tensors(path, recognizer.state_dict(), described(recognizer.spec, recognizer.layout))
+    tensors, table = recognizer.state_dict(), described(recognizer.spec, recognizer.layout)
+    if half:
+        tensors = {name: tensor.half() if _is_halved(tensor) else tensor for name, tensor in tensors.items()}
+        if large := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+            raise SettingError(f"{large[0]} has weights that float16 cannot hold; save the recognizer without half.")
+        table[_STORED] = "float16"
+    write_tensors(path, tensors, table)
+
+
+def _is_halved(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and tensor.dim() > 1
 
 
 def described(spec: RecognizerSpec, layout: Layout) -> dict[str, Any]:
@@ -197,7 +285,7 @@ def spec_of(table: Mapping[str, Any], origin: str | Path) -> RecognizerSpec:
             f"{origin} is not a Poseglot recognizer ({FORMAT}). Checkpoints of other software: `poseglot import-weights`."
         )
     try:
-        return _spec_of({name: value for name, value in table.items() if name != "format"})
+        return _spec_of({name: value for name, value in table.items() if name not in ("format", _STORED)})
     except (KeyError, TypeError, ValueError, AttributeError, PoseglotError) as error:
         raise FileError(f"{origin} does not say how to build its recognizer ({type(error).__name__}: {error}).") from error
 

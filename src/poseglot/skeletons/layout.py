@@ -15,7 +15,7 @@ from os import PathLike, fspath
 from typing import Any
 
 from poseglot.errors import FileError, InputError, NotFoundError, PoseglotError
-from poseglot.files import packaged_yaml
+from poseglot.files import packaged_names, packaged_yaml
 from poseglot.safe_yaml import parse_yaml
 
 # The part, and the alignment level, of the whole body.
@@ -211,6 +211,11 @@ def _contradictions(layout: Layout) -> list[str]:
             problems.append(f"the bones form a cycle through {joint}")
             break
     return problems
+
+
+def list_layouts() -> list[str]:
+    """Return the names of the packaged layouts."""
+    return packaged_names("poseglot.skeletons", "layouts")
 
 
 def load_layout(source: str | PathLike[str] | Mapping[str, Any]) -> Layout:

@@ -5,7 +5,8 @@ Each joint of the target is, in this order of preference,
     copied        from the joint of the same name, or of a name for the same joint (`SYNONYMS`)
     computed      as the mean of the joints around it (`MIDPOINTS`)
     approximated  by a neighbour that moves almost alike (`SUBSTITUTES`: a hand by its wrist), or by a mean of such
-    missing       and the mapping is refused, because zeros would be read as a position
+    missing       and the mapping is refused, because zeros would be read as a position; unless they are asked for (`allow_missing`), for
+                  recognizers that learned to do without some joints
 
 `left_` and `right_` are never exchanged. Every joint is a weighted mean of source joints, so units and origin are unchanged.
 
@@ -25,7 +26,7 @@ from poseglot.errors import InputError
 from poseglot.skeletons.clip import Joints, seen_joints
 from poseglot.skeletons.layout import Layout
 
-How = Literal["copied", "computed", "approximated"]
+How = Literal["copied", "computed", "approximated", "missing"]
 
 # A name in the packaged layouts -> the name of the same joint in the tables below.
 SYNONYMS: Mapping[str, str] = {
@@ -107,8 +108,8 @@ class MappedJoint:
 
     Attributes:
         joint: Its name in the target.
-        how: `copied`, `computed` or `approximated`.
-        weights: Source joint -> its weight in the mean; the weights sum to 1.
+        how: `copied`, `computed`, `approximated` or `missing`.
+        weights: Source joint -> its weight in the mean; the weights sum to 1. Empty for a missing joint, which is zero.
     """
 
     joint: str
@@ -116,6 +117,8 @@ class MappedJoint:
     weights: Mapping[str, float]
 
     def __str__(self) -> str:
+        if not self.weights:
+            return self.joint
         names = ", ".join(self.weights)
         return f"{self.joint} = {names if len(self.weights) == 1 else f'mean of {names}'}"
 
@@ -160,6 +163,8 @@ class LayoutMapping:
         mapped = np.zeros((m, t, len(self.target), c), dtype=np.float32)
         for index, joint in enumerate(self.joints):
             sources = [self.source.index[name] for name in joint.weights]
+            if not sources:
+                continue
             if len(sources) == 1:
                 mapped[:, :, index] = joints[:, :, sources[0]]
                 continue
@@ -174,7 +179,7 @@ class LayoutMapping:
         """Describe in one line what is copied, computed, approximated and not used."""
         copied = sum(joint.how == "copied" for joint in self.joints)
         pieces = [f"{copied} of {len(self.joints)} joints copied"]
-        for how in ("computed", "approximated"):
+        for how in ("computed", "approximated", "missing"):
             joints = [str(joint) for joint in self.joints if joint.how == how]
             if joints:
                 pieces.append(f"{len(joints)} {how} ({'; '.join(joints)})")
@@ -184,11 +189,15 @@ class LayoutMapping:
         return f"{self.source.name} as {self.target.name}: {'; '.join(pieces)}"
 
 
-def map_layout(source: Layout, target: Layout) -> LayoutMapping:
+def map_layout(source: Layout, target: Layout, *, allow_missing: bool = False) -> LayoutMapping:
     """Find how every joint of `target` is made from those of `source`.
 
+    Args:
+        source, target: The layouts.
+        allow_missing: Whether joints that cannot be made are zero, as long as most of the others can.
+
     Raises:
-        InputError: A joint cannot be made. The message names all such joints.
+        InputError: A joint cannot be made; with `allow_missing`, most cannot. The message names all such joints.
     """
     available = {_canonical(source, joint): joint for joint in reversed(source.joints)}
     # An exact name takes precedence over a synonym.
@@ -198,9 +207,8 @@ def map_layout(source: Layout, target: Layout) -> LayoutMapping:
         found = _derive(_canonical(target, joint), available)
         if found is None:
             missing.append(joint)
-        else:
-            joints.append(MappedJoint(joint, *found))
-    if missing:
+        joints.append(MappedJoint(joint, *(found or ("missing", {}))))
+    if missing and not (allow_missing and 2 * len(missing) < len(target)):
         raise InputError(
             f"clips of layout {source.name} cannot be mapped to {target.name}: there is nothing to make {', '.join(missing)} of. "
             f"{source.name} has {', '.join(source.joints)}. If one of these is the same joint, give it in the layout's file the name "

@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from poseglot.data.dataset import ClipDataset
+from poseglot.data.join import set_names
 from poseglot.descriptions import PromptTable
 from poseglot.devices import to_device
+from poseglot.errors import SettingError
 from poseglot.training.distributed import own_share, world_size
 from poseglot.training.mixing import mixup, mixup_weight, part_swap
 from poseglot.transforms import Randomness
@@ -52,6 +54,7 @@ class TrainingBatches:
         batch_size: The number of samples of a step, over all processes together.
         drop_last: Leave out an incomplete last batch.
         repeat: The number of times that an epoch goes through the clips.
+        copies: (clips,) how often each clip is in one of these times, at least once; by default once.
         repeated_augmentation: Every epoch sees the same augmented clips.
         mixup: The alpha of mixup; 0 is off.
         part_swap: The share of clips that get a part of another one; 0 is off.
@@ -66,13 +69,18 @@ class TrainingBatches:
         batch_size: int,
         drop_last: bool = True,
         repeat: int = 1,
+        copies: Tensor | None = None,
         repeated_augmentation: bool = False,
         mixup: float = 0.0,
         part_swap: float = 0.0,
     ) -> None:
         self.train, self.prompts, self.labels = train, prompts, train.labels
         self.seed, self.batch_size, self.drop_last = seed, batch_size, drop_last
-        self.samples = len(train) * repeat
+        # Sample i is clip i % len(train), so each copy is augmented by itself.
+        copies = torch.ones(len(train), dtype=torch.int64) if copies is None else copies
+        copy = torch.arange(int(copies.max()) * repeat)
+        self._samples = torch.arange(len(copy) * len(train))[(copy[:, None] < copies * repeat).flatten()]
+        self.samples = len(self._samples)
         self.repeated_augmentation = repeated_augmentation
         self.mixup, self.part_swap = mixup, part_swap
         self.parts = list(train.layout.partition(SWAPPED).values()) if part_swap else []
@@ -95,7 +103,7 @@ class TrainingBatches:
     def order(self, epoch: int) -> Iterator[Tensor]:
         """Yield the sample indices of each step, in an order that follows from (seed, epoch)."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-        for index in torch.randperm(self.samples, generator=generator).split(self.batch_size):
+        for index in self._samples[torch.randperm(self.samples, generator=generator)].split(self.batch_size):
             if self._takes(len(index)):
                 yield index
 
@@ -125,3 +133,18 @@ class TrainingBatches:
         own = index[share]
         randomness = Randomness(self.seed, drawn, to_device(own, device), batch=int(index[0]))
         return self.train.inputs(own, randomness, device)
+
+
+def balanced_copies(train: ClipDataset) -> Tensor:
+    """Return how often to repeat each clip of a joined store (clips,), so that a set of n clips counts about sqrt(n).
+
+    Raises:
+        SettingError: The store was not joined.
+    """
+    if not set_names(train.store):
+        raise SettingError(
+            f"data.balance_sets is for stores that `poseglot join` made, and {train.store.info.name} is one set. Leave it out."
+        )
+    sets = train.store.clips["setup"][train.indices]
+    counts = np.bincount(sets)
+    return torch.from_numpy(np.sqrt(counts.max() / counts[sets]).round().astype(np.int64))

@@ -27,7 +27,8 @@ from poseglot.descriptions import (
 )
 from poseglot.errors import SettingError
 from poseglot.models.convert import input_transform, official_parts
-from poseglot.models.recognizer import RecognizerSpec, new_recognizer
+from poseglot.models.pretrained import recognizer_file
+from poseglot.models.recognizer import Recognizer, RecognizerSpec, load_recognizer, new_recognizer
 from poseglot.models.text import TextEncoder, load_text_encoder
 from poseglot.models.text.prompt_learner import PromptLearner
 from poseglot.skeletons.layout import GLOBAL, Layout, load_layout
@@ -73,6 +74,8 @@ def build(recipe: Recipe) -> Built:
         spec, reading=reading_of(store.info.source) or None, coordinates=None if summary is None else summary.table()
     )
     recognizer = new_recognizer(spec, seed=recipe.seed)
+    if recipe.model.weights:
+        start_from(recognizer, load_recognizer(recognizer_file(recipe.model.weights)), origin=recipe.model.weights)
     numbers = class_mapping(seen, store)
     pipelines = _augmented(pipeline, recipe.data.augment, seen), pipeline
     train, test = (
@@ -98,6 +101,35 @@ def build(recipe: Recipe) -> Built:
         class_weights=balance(train.labels.bincount(minlength=len(seen))) if loss.balanced else None,
     )
     return Built(train, test, task, prompts)
+
+
+def start_from(recognizer: Recognizer, trained: Recognizer, *, origin: str) -> None:
+    """Copy the encoder of a trained recognizer, the heads of the same levels, and what its classifier knows of classes of the same name.
+
+    Raises:
+        SettingError: The encoders differ.
+    """
+    own, theirs = recognizer.spec, trained.spec
+    for what, one, other in (
+        ("layout", recognizer.layout.joints, trained.layout.joints),
+        ("encoder", (own.encoder, own.encoder_kwargs), (theirs.encoder, theirs.encoder_kwargs)),
+        ("people", own.num_persons, theirs.num_persons),
+        ("channels", own.channels, theirs.channels),
+    ):
+        if one != other:
+            remedy = " `poseglot join STORE --out ...` gives your clips its joints." if what == "layout" else ""
+            raise SettingError(f"model.weights {origin} has other {what} than this training: {other}, not {one}.{remedy}")
+    recognizer.encoder.load_state_dict(trained.encoder.state_dict())
+    shared = [label for label in own.classes if label in theirs.classes]
+    with torch.no_grad():
+        for label in shared:
+            row, known = own.classes.index(label), theirs.classes.index(label)
+            recognizer.classifier.weight[row] = trained.classifier.weight[known]
+            recognizer.classifier.bias[row] = trained.classifier.bias[known]
+    if own.embed_dim == theirs.embed_dim:
+        for name in set(recognizer.heads) & set(trained.heads):
+            recognizer.heads[name].load_state_dict(trained.heads[name].state_dict())
+    _logger.info(f"started from {origin}, which knows {len(shared)} of the {len(own.classes)} classes")
 
 
 def _augmented(pipeline: Pipeline, augment: Sequence[Any], classes: Sequence[str]) -> Pipeline:

@@ -29,12 +29,13 @@ from torch import Tensor
 from poseglot import __version__
 from poseglot.data.quality.checks import check_centre, check_subsets
 from poseglot.descriptions import load_descriptions
+from poseglot.devices import describe_device
 from poseglot.errors import DeviceError, FileError, PoseglotError, SettingError
 from poseglot.evaluation.metrics import Accuracy, top_k
 from poseglot.files import folder_lock, write_atomically
 from poseglot.models.recognizer import save_recognizer
 from poseglot.training.average import WeightAverage
-from poseglot.training.batches import TrainingBatches
+from poseglot.training.batches import TrainingBatches, balanced_copies
 from poseglot.training.build import Built, build
 from poseglot.training.callbacks import Callback, FitState, Result
 from poseglot.training.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -177,6 +178,7 @@ class Trainer:
             batch_size=optim.batch_size,
             drop_last=optim.drop_last,
             repeat=data.repeat,
+            copies=balanced_copies(built.train) if data.balance_sets else None,
             repeated_augmentation=data.official_repeated_augmentation,
             mixup=data.mixup,
             part_swap=data.part_swap,
@@ -380,7 +382,7 @@ class Trainer:
             "torch": torch.__version__,
             "python": platform.python_version(),
             "system": platform.platform(),
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}{_processor()}",
+            "device": describe_device(device),
             "processes": self.fabric.world_size,
             "threads": torch.get_num_threads(),
             "compiled": self.compiled,
@@ -402,15 +404,6 @@ class Trainer:
                 keep=self.run.previous_checkpoint,
             )
         self._tell("on_checkpoint")
-
-
-def _processor() -> str:
-    """The processor's name in brackets, where Linux tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return ""
-    return next((f" ({line.partition(':')[2].strip()})" for line in lines if line.startswith("model name")), "")
 
 
 def _better(best: tuple[int, int] | None, new: tuple[int, int]) -> tuple[int, int]:

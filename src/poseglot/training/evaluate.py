@@ -20,6 +20,7 @@ from scipy.special import softmax
 from torch import Tensor
 
 from poseglot.data.adapt import EVERYTHING, adapt_store
+from poseglot.data.join import set_names
 from poseglot.data.store import Indices, PackedStore, open_store
 from poseglot.errors import InputError, SettingError
 from poseglot.evaluation import calibration, metrics
@@ -44,6 +45,7 @@ class Evaluation:
         temperature: The temperature of the run's calibration; None if it was not calibrated.
         set_thresholds: Coverage -> the threshold of the run's conformal sets; empty if it was not calibrated.
         store: The clips of another data set with the recognizer's joints and classes; None where the store has them itself.
+        origins: (N,) the data set of each clip of a joined store; empty for others.
     """
 
     scores: SavedScores
@@ -51,6 +53,7 @@ class Evaluation:
     temperature: float | None
     set_thresholds: Mapping[float, float] = field(default_factory=dict)
     store: PackedStore | None = None
+    origins: tuple[str, ...] = ()
 
     @cached_property
     def correct(self) -> Correct:
@@ -83,6 +86,13 @@ class Evaluation:
     def per_class(self) -> Mapping[str, Accuracy]:
         """Class name -> top-1 on its clips."""
         return dict(zip(self.scores.classes, metrics.per_class(self.scores.logits, self.scores.labels), strict=True))
+
+    @property
+    def per_set(self) -> Mapping[str, Accuracy]:
+        """Data set of a joined store -> top-1 on its clips, among all classes; empty for others."""
+        origins = np.array(self.origins)
+        own = {name: self.correct[origins == name] for name in dict.fromkeys(self.origins)}
+        return {name: Accuracy(int(found.sum()), len(found)) for name, found in own.items()}
 
     @cached_property
     def reliability(self) -> Reliability:
@@ -155,7 +165,9 @@ def evaluate(
         )
     scores = _score(run, clips, tested, logits, batch_size=batch_size, split=data.split, subset=subset_name(data))
     in_training = clips_in_training(run, clips, tested, assumed=learned)
-    return Evaluation(scores, in_training, run.temperature, run.set_thresholds)
+    names = set_names(clips)
+    origins = tuple(names[number] for number in clips.clips["setup"][tested].tolist()) if names else ()
+    return Evaluation(scores, in_training, run.temperature, run.set_thresholds, origins=origins)
 
 
 def _is_foreign(run: Run, data: DataRecipe, store: PackedStore) -> bool:

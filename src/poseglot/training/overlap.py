@@ -33,12 +33,15 @@ def clips_in_training(
             trained = run.store
             learned = subsets(run.data(), trained)[0]
         except PoseglotError as error:
-            return _unchecked(run, store, f"its training clips cannot be read: {error}")
+            _warn_unchecked(run, store, f"its training clips cannot be read: {error}")
+            return None
         warn_of_other_clips(run, names_hash(trained, learned))
     if learned is None:
-        return _unchecked(run, store, "the run has no recipe that names its training clips.")
+        _warn_unchecked(run, store, "the run has no recipe that names its training clips.")
+        return None
     if unlike := _unlike(store, trained):
-        return _unchecked(run, store, f"they have {unlike}.")
+        _warn_unchecked(run, store, f"they have {unlike}.")
+        return None
     # A store of half precision is the other one rounded.
     dtype = min(store.joints.dtype, trained.joints.dtype, key=lambda each: each.itemsize)
     with np.errstate(over="ignore"):
@@ -78,7 +81,7 @@ def _unlike(store: PackedStore, trained: PackedStore) -> str:
     return ""
 
 
-def _unchecked(run: Run, store: PackedStore, reason: str) -> None:
+def _warn_unchecked(run: Run, store: PackedStore, reason: str) -> None:
     warnings.warn(
         f"whether clips of {store.info.name} are training clips of {run.folder} could not be checked: {reason}", stacklevel=4
     )

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from poseglot.descriptions import check_prompt
 from poseglot.errors import SettingError
 
-_PATHS = ("data.store", "data.pipeline", "text.descriptions", "text.vocabulary", "text.encoder")
+_PATHS = ("data.store", "data.pipeline", "model.weights", "text.descriptions", "text.vocabulary", "text.encoder")
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class DataRecipe:
             or the name of one that the benchmark has (ntu60: 55-5, 48-12; ntu120: 110-10, 96-24; nw-ucla: 7-3/1 to 7-3/10).
         excluded_classes: Classes, likewise, that do not exist: settings for one list of unseen classes are chosen without a look at it.
         repeat: The number of times that an epoch goes through the training set, each time augmented anew.
+        balance_sets: Repeat the clips of smaller sets of a joined store (`poseglot join`), so that a set of n clips counts about
+            sqrt(n).
         official_repeated_augmentation: As in the authors' code, every epoch sees the same augmented clips.
     """
 
@@ -53,6 +55,7 @@ class DataRecipe:
     unseen_classes: list[str] | str = field(default_factory=list)
     excluded_classes: list[str] | str = field(default_factory=list)
     repeat: int = 1
+    balance_sets: bool = False
     official_repeated_augmentation: bool = False
 
     def __post_init__(self) -> None:
@@ -77,6 +80,8 @@ class ModelRecipe:
         encoder: One of st-gcn, ctr-baseline, ctr-gcn-single, ctr-gcn (multi-scale), or one that was added.
         base_channels: The channels of its first blocks; the paper has 64.
         encoder_kwargs: Further options of the encoder, for example {kernel: 5}; each encoder refuses those that it does not have.
+        weights: Start from the weights of a recognizer: the name of a packaged one, a run's folder, or a file. The encoder must be the
+            same; the classifier starts with what is known of classes of the same name. Empty: start from the seed.
         official_input_transform: As in the authors' code, the network sees joints times I - A^k (the "k-hop bone") instead of joints
             or bones.
     """
@@ -84,6 +89,7 @@ class ModelRecipe:
     encoder: str = "ctr-gcn"
     base_channels: int = 64
     encoder_kwargs: dict[str, bool | int | float | str] = field(default_factory=dict)
+    weights: str = ""
     official_input_transform: bool = False
 
 

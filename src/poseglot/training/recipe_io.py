@@ -19,6 +19,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from poseglot.errors import SettingError
 from poseglot.files import find_yaml, packaged_names, resolve_path
+from poseglot.models.pretrained import HUB
 from poseglot.safe_yaml import read_yaml
 from poseglot.training.recipe import Recipe
 
@@ -107,12 +108,13 @@ def _with_paths_found(recipe: Recipe, folder: Path) -> Recipe:
     """Resolve the paths that a recipe in `folder` names; a name of something packaged has no ending and no folder."""
 
     def found(name: str) -> str:
-        return resolve_path(name, folder) if "/" in name or name.endswith((".yaml", ".yml")) else name
+        is_path = ("/" in name and not name.startswith(HUB)) or name.endswith((".yaml", ".yml"))
+        return resolve_path(name, folder) if is_path else name
 
     data, text = recipe.data, recipe.text
     data = replace(data, store=resolve_path(data.store, folder), pipeline=found(data.pipeline))
     text = replace(text, descriptions=found(text.descriptions), vocabulary=found(text.vocabulary), encoder=found(text.encoder))
-    return replace(recipe, data=data, text=text)
+    return replace(recipe, data=data, text=text, model=replace(recipe.model, weights=found(recipe.model.weights)))
 
 
 def _check_file(path: Path) -> None:

@@ -24,6 +24,7 @@ from poseglot.errors import FileError, InputError, SettingError
 from poseglot.evaluation.metrics import Accuracy
 from poseglot.evaluation.scores import SavedScores, load_scores
 from poseglot.evaluation.temperature import set_thresholds_of, temperature_of
+from poseglot.models.pretrained import find_recognizer
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, load_recognizer
 from poseglot.models.text import TextEncoder, load_text_encoder
 from poseglot.models.text.encode import encode_texts
@@ -42,13 +43,14 @@ def open_run(path: str | Path, *, device: str | torch.device | None = None) -> R
     """Open a run.
 
     Args:
-        path: The folder that a training wrote.
+        path: The folder that a training wrote, or a name that `poseglot.load` knows.
         device: Where the recognizer and the text encoder run; by default a GPU if there is one.
 
     Raises:
         FileError: The path is not a folder.
+        NotFoundError: There is no packaged recognizer of this name.
     """
-    folder = Path(path)
+    folder = find_recognizer(path)
     if not folder.is_dir():
         reason = "is not a folder" if folder.exists() else "does not exist"
         raise FileError(f"{folder} {reason}; expected the folder that a training wrote (its --out).")

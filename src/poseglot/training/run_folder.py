@@ -21,7 +21,7 @@ from typing import Any
 
 from poseglot.errors import FileError
 from poseglot.files import write_atomically
-from poseglot.models.recognizer import RECOGNIZER_FILE
+from poseglot.models.pretrained import MACHINE_FILE, RECOGNIZER_FILE
 
 
 class RunFolder:
@@ -33,7 +33,7 @@ class RunFolder:
         self.recognizer = folder / RECOGNIZER_FILE
         self.checkpoint = folder / "checkpoint.safetensors"
         self.previous_checkpoint = folder / "checkpoint.previous.safetensors"
-        self.machine = folder / "machine.json"
+        self.machine = folder / MACHINE_FILE
         self.log = folder / "log.jsonl"
         self.scores = folder / "scores.npz"
         self.zero_shot = folder / "zero-shot.json"

@@ -80,6 +80,12 @@ class ZeroShotRecognizer:
         """Return the features of class names alone, the same at every level: (levels, classes, width)."""
         return self._encode(label_prompts(labels, self.levels, forms=self.run.recipe.text.prompt == "label"))
 
+    def action_features(self, actions: Sequence[str]) -> Features:
+        """Return the features of actions (levels, actions, width): by their descriptions, or else by their names alone."""
+        described = load_descriptions(self.run.recipe.text.descriptions).classes
+        each = [self.class_features([action]) if action in described else self.label_features([action]) for action in actions]
+        return np.concatenate(each, axis=1)
+
     def classifier(
         self, *, descriptions: Sequence[Description] = (), labels: Sequence[str] = (), bias: float = 0.0
     ) -> ZeroShotClassifier:

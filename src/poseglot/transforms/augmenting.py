@@ -170,20 +170,26 @@ class AxisDrop(Transform):
 
     Attributes:
         probability: The share of clips that is flattened.
+        axes: The axes that are drawn from; by default all. `z` of clips in the axes of the picture makes them 2D.
     """
 
     augments: ClassVar[bool] = True
 
     probability: float = 0.5
+    axes: str | None = None
     purposes: ClassVar[tuple[int, ...]] = (Purpose.AXIS_DROP,)
 
     def __post_init__(self) -> None:
         require(0 <= self.probability <= 1, self, "probability is in [0, 1]")
+        known = self.axes is None or (set(self.axes) <= set("xyz") and len(set(self.axes)) == len(self.axes) > 0)
+        require(known, self, "axes is one to three of the letters x, y and z")
 
     def __call__(self, batch: ClipBatch, randomness: Randomness | None) -> ClipBatch:
         if randomness is None:
             return batch
-        draw, axis = randomness.uniform(Purpose.AXIS_DROP, 2).unbind(1)
+        draw, number = randomness.uniform(Purpose.AXIS_DROP, 2).unbind(1)
+        axes = ["xyz".index(axis) for axis in self.axes or "xyz"[: batch.num_dims]]
+        axis = to_device(torch.tensor(axes), batch.device)[(number * len(axes)).to(torch.int64)]
         channels = torch.arange(batch.num_dims + batch.has_scores, device=batch.device)
-        dropped = (draw < self.probability)[:, None] & (channels == (axis * batch.num_dims).to(torch.int64)[:, None])
+        dropped = (draw < self.probability)[:, None] & (axis < batch.num_dims)[:, None] & (channels == axis[:, None])
         return batch.moved(lambda joints: torch.where(dropped[:, None, None, None, :], 0, joints))

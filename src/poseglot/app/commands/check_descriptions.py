@@ -22,7 +22,7 @@ def add(command: AddCommand) -> None:
         run,
         "find what is missing, duplicate or nearly identical in a description set; or compare two sets",
     )
-    check.add_argument("set", nargs="?", help="a .yaml file, or the name of a packaged set (ntu120, nw-ucla, demo)")
+    check.add_argument("set", nargs="?", help="a .yaml file, or a packaged set (everyday, ntu120, nw-ucla, utd-mhad, demo)")
     check.add_argument("--compare", nargs=2, metavar=("A", "B"), help="instead of that: what changed from set A to set B")
     classes = check.add_mutually_exclusive_group()
     classes.add_argument("--store", type=Path, help="a store, whose classes should be described")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,9 @@ _THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 def add(command: AddCommand) -> None:
     evaluate = command("evaluate", run, "top-1 and top-5 of a run on its test set, and per class; writes scores")
-    evaluate.add_argument("run", type=Path)
+    evaluate.add_argument(
+        "run", type=Path, help="the run's folder, or the name of a packaged recognizer, whose scores are not kept"
+    )
     evaluate.add_argument("--store", type=Path, help="another store, also of another data set")
     evaluate.add_argument(
         "--class-map", type=Path, metavar="FILE", help="classes of that store: lines 'label: class', or 'label: -' to leave out"
@@ -35,15 +38,18 @@ def add(command: AddCommand) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     from poseglot.data.adapt import read_class_map
+    from poseglot.models.pretrained import find_recognizer
     from poseglot.training.evaluate import evaluate
     from poseglot.training.run import open_run
 
-    check_run_folder(parsed.run, "evaluate")
+    folder = find_recognizer(parsed.run)
+    check_run_folder(folder, "evaluate")
+    is_own = folder == parsed.run  # what the package or the Hub brought is left as it is
     if parsed.threshold is not None and not 0 <= parsed.threshold <= 1:
         raise SettingError(f"--threshold is a probability from 0 to 1, not {parsed.threshold}.")
-    opened = open_run(parsed.run)
+    opened = open_run(folder)
     class_map = None if parsed.class_map is None else read_class_map(parsed.class_map)
-    with notes(), folder_lock(opened.folder):
+    with notes(), folder_lock(opened.folder) if is_own else contextlib.nullcontext():
         evaluation = evaluate(opened, parsed.store, parsed.split, class_map=class_map)
         scores = evaluation.scores
         other = "" if evaluation.store is None else scores.dataset
@@ -51,11 +57,14 @@ def run(parsed: argparse.Namespace) -> None:
             other = "-".join(filter(None, (other, scores.split)))
         # scores.npz is of the recipe's own clips; ensembles, comparisons and reports read it.
         saved = opened.files.scores.with_name(f"scores-{other.replace('/', '-')}.npz") if other else opened.files.scores
-        evaluation.save(saved)
+        if is_own:
+            evaluation.save(saved)
     print(f"{parsed.run} on {scores.dataset}, split {scores.split}, {scores.subset_text}, modality {scores.modality}")
     for k in (1, 5):
         if k < len(scores.classes):
             print(f"  top-{k}  {evaluation.top_k(k)}")
+    for name, accuracy in evaluation.per_set.items():
+        print(f"  top-1  {accuracy} of {name}, among all classes")
     if (found := evaluation.in_training) is None:
         print("  not checked: whether some of these clips were trained on")
     elif found.any():
@@ -77,7 +86,8 @@ def run(parsed: argparse.Namespace) -> None:
     for label, accuracy in evaluation.per_class.items():
         if accuracy.total or evaluation.store is None:
             print(f"    {label:{width}}  {accuracy}")
-    print(f"scores: {saved}")
+    if is_own:
+        print(f"scores: {saved}")
 
 
 def _calibration_line(evaluation: Evaluation) -> str:

@@ -18,11 +18,13 @@ _BATCH_SIZE = 16
 
 def add(command: AddCommand) -> None:
     export = command("export", run, "write a recognizer as an ONNX file, checked against torch")
-    export.add_argument("run", type=Path, help="a run's folder, or a recognizer's .safetensors file")
+    export.add_argument(
+        "run", type=Path, help="a run's folder, a recognizer's .safetensors file, or a name that `poseglot predict` takes"
+    )
     export.add_argument(
         "--out",
         type=Path,
-        help="the .onnx file (default: recognizer.onnx beside the recognizer, which `predict` runs on a CPU)",
+        help="the .onnx file (default: recognizer.onnx beside the recognizer, which `predict` runs on a CPU; of a name, NAME.onnx here)",
     )
     export.add_argument("--format", choices=["onnx"], default="onnx", help="onnx is the only format")
     export.add_argument("--opset", type=int, default=18, help="the ONNX opset version (18)")
@@ -40,19 +42,21 @@ def run(parsed: argparse.Namespace) -> None:
     from poseglot.evaluation.temperature import temperature_of
     from poseglot.files import sha256_of
     from poseglot.inference.export import EXPORTED_FILE, export_onnx
-    from poseglot.inference.loading import recognizer_file
+    from poseglot.models.pretrained import find_recognizer, recognizer_file
     from poseglot.models.recognizer import load_recognizer
 
-    file = recognizer_file(parsed.run)
+    folder = find_recognizer(parsed.run)
+    file = recognizer_file(folder)
     if parsed.out is None:
         if parsed.int8 != "none":
             raise SettingError("--int8 changes scores a little; name its file with --out.")
-        parsed.out = file.with_name(EXPORTED_FILE)
+        is_named = folder != parsed.run  # what the package or the Hub brought is left as it is
+        parsed.out = Path(f"{parsed.run.name}.onnx") if is_named else file.with_name(EXPORTED_FILE)
     if parsed.out.suffix != ".onnx":
         raise SettingError(f"--out must end in .onnx, not {parsed.out.name}.")
     if parsed.out.exists():
         raise FileError(f"{parsed.out} exists; choose another --out.")
-    has_data = parsed.run.is_dir() and ((parsed.run / "recipe.yaml").exists() or parsed.store is not None)
+    has_data = folder.is_dir() and ((folder / "recipe.yaml").exists() or parsed.store is not None)
     if parsed.int8 == "static" and not has_data:
         raise SettingError("--int8 static calibrates on the training clips: give a run's folder, whose recipe names them.")
     difference = export_onnx(
@@ -70,7 +74,7 @@ def run(parsed: argparse.Namespace) -> None:
     if quantized and not has_data:
         print("accuracy: not measured, since no recipe beside the recognizer names its clips")
     elif quantized:
-        for name, path in (("before quantization", parsed.run), ("after", parsed.out)):
+        for name, path in (("before quantization", folder), ("after", parsed.out)):
             print(f"top-1 {name}: {_accuracy(path, parsed)}", flush=True)
 
 

@@ -25,7 +25,8 @@ def add(command: AddCommand) -> None:
 def run(parsed: argparse.Namespace) -> None:
     from poseglot.data.benchmarks import load_benchmark
     from poseglot.models.convert import input_transform, official_parts, read_official_file, recognizer_from_official
-    from poseglot.models.recognizer import RECOGNIZER_FILE, save_recognizer
+    from poseglot.models.pretrained import RECOGNIZER_FILE
+    from poseglot.models.recognizer import save_recognizer
     from poseglot.skeletons.layout import load_layout
 
     path = parsed.out / RECOGNIZER_FILE

@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING
 
 from poseglot.app.commands import predict_batch
 from poseglot.app.commands.reading_options import add_reading_options, reading
-from poseglot.app.commands.register import AddCommand, add_pose, notes, pose_for, print_mappings
-from poseglot.errors import InputError, PoseglotError
+from poseglot.app.commands.register import RECOGNIZER_HELP, AddCommand, add_pose, notes, pose_for, print_mappings
+from poseglot.errors import InputError, PoseglotError, SettingError
 
 if TYPE_CHECKING:
-    from poseglot.inference.loading import Engine
     from poseglot.inference.predictor import Classifier, Prediction, Predictor
     from poseglot.inference.video.person import PoseEstimator
 
 
 def add(command: AddCommand) -> None:
     predict = command("predict", run, "recognise clips and videos")
-    predict.add_argument("run", type=Path, help="a run's folder, a recognizer's .safetensors file, or an .onnx file")
+    predict.add_argument("run", type=Path, help=RECOGNIZER_HELP)
     predict.add_argument(
         "clips",
         type=Path,
@@ -44,6 +43,9 @@ def add(command: AddCommand) -> None:
         help="auto: ONNX Runtime if it is faster and available, else torch; local and ray: a batch, into --out",
     )
     predict.add_argument("--json", action="store_true", help="print JSON")
+    predict.add_argument(
+        "--actions", metavar="A,B,...", help="recognise among these actions alone, trained or known by their texts"
+    )
     predict.add_argument(
         "--add-class", action="append", default=[], metavar="ACTION", help="add an untrained class by its name; repeatable"
     )
@@ -69,8 +71,7 @@ def run(parsed: argparse.Namespace) -> None:
         from poseglot.inference.predictor import warning_lines
 
         files = expand_folders(parsed.clips)
-        adds = parsed.add_class or parsed.add_class_descriptions or parsed.examples
-        found = (_added if adds else _predict)(parsed, files)
+        found = _predict(parsed, files)
     predictions = [each for each in found if not isinstance(each, PoseglotError)]
     print_mappings(predictions)
     for line in warning_lines(predictions):
@@ -82,28 +83,27 @@ def run(parsed: argparse.Namespace) -> None:
         raise InputError(refusal)
 
 
-def _load(parsed: argparse.Namespace, engine: Engine) -> Predictor:
+def _predict(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction | PoseglotError]:
+    """Recognise clips file by file: one that cannot be has its error in its place."""
     from poseglot.inference import Predictor
 
+    adds = parsed.add_class or parsed.add_class_descriptions or parsed.examples
+    if adds and parsed.actions:
+        raise SettingError("--actions is the whole list; leave out --add-class, --add-class-descriptions and --examples.")
     own = {name: getattr(parsed, name) for name in ("device", "threshold", "coverage")}
-    return Predictor(parsed.run, engine=engine, reading=reading(parsed), **own)
-
-
-def _predict(
-    parsed: argparse.Namespace, files: list[Path], predictor: Predictor | None = None, classifier: Classifier | None = None
-) -> list[Prediction | PoseglotError]:
-    """Recognise clips file by file: one that cannot be has its error in its place."""
-    predictor = predictor or _load(parsed, parsed.engine)
+    predictor = Predictor(parsed.run, engine="torch" if adds else parsed.engine, reading=reading(parsed), **own)
+    classifier = _classifier(parsed, predictor) if adds or parsed.actions else None
     pose = _pose(parsed, files, num_dims=predictor.num_dims)
     return predictor.predict_each(files, top=parsed.top, layout=parsed.layout, pose=pose, classifier=classifier)
 
 
-def _added(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction | PoseglotError]:
-    """Recognise clips among the trained and the added classes, by their texts or by examples."""
-    from poseglot.app.added_classes import added_classifier
+def _classifier(parsed: argparse.Namespace, predictor: Predictor) -> Classifier:
+    """Return the classifier of the actions that were asked for, or of the trained and the added classes."""
+    from poseglot.app.added_classes import added_classifier, classifier_among
 
-    predictor = _load(parsed, "torch")
-    classifier = added_classifier(
+    if parsed.actions:
+        return classifier_among(predictor, [name.strip() for name in parsed.actions.split(",") if name.strip()])
+    return added_classifier(
         predictor,
         labels=parsed.add_class,
         descriptions=parsed.add_class_descriptions,
@@ -111,10 +111,9 @@ def _added(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction | P
         examples=parsed.examples,
         layout=parsed.layout,
     )
-    return _predict(parsed, files, predictor, classifier)
 
 
-def _pose(parsed: argparse.Namespace, files: list[Path], *, num_dims: int) -> str | PoseEstimator:
+def _pose(parsed: argparse.Namespace, files: list[Path], *, num_dims: int | None) -> str | PoseEstimator:
     """Return the pose estimator as `pose_for`; if none can be loaded, drop videos that only a folder named from `files`."""
     from poseglot.data.readers import is_video
 

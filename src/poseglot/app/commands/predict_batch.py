@@ -32,6 +32,7 @@ def run(parsed: argparse.Namespace) -> None:
     from poseglot.data.store import is_store
     from poseglot.inference.batch import BatchJob, count_results, make_shards, open_batch, predict_locally
     from poseglot.inference.inputs import expand_folders
+    from poseglot.models.pretrained import find_recognizer
 
     given = _expand_lists(parsed.clips)
     stores = [path for path in given if is_store(path)]
@@ -49,8 +50,8 @@ def run(parsed: argparse.Namespace) -> None:
         str(Path(parsed.layout).absolute()) if parsed.layout.endswith((".yaml", ".yml")) else parsed.layout
     )
     job = BatchJob(
-        run=str(parsed.run.absolute()), out=str(parsed.out.absolute()), top=parsed.top, threshold=parsed.threshold, layout=layout,
-        device=parsed.device, reading=reading(parsed),
+        run=str(find_recognizer(parsed.run).absolute()), out=str(parsed.out.absolute()), top=parsed.top,
+        threshold=parsed.threshold, layout=layout, device=parsed.device, reading=reading(parsed),
     )  # fmt: skip
     clips = sum(shard.clips for shard in shards)
     mapped: dict[str, None] = {}

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from poseglot.inference.video.person import PoseEstimator
 
 
+RECOGNIZER_HELP = (
+    "a run's folder, a recognizer's .safetensors file, an .onnx file, the name of a packaged recognizer (see `poseglot models`), or "
+    "hf-hub:ORGANISATION/NAME"
+)
+
+
 class AddCommand(Protocol):
     """Registers a command (name, function, one line of help) and returns its parser."""
 
@@ -61,7 +67,11 @@ def check_run_folder(run: Path, command: str) -> None:
         FileError: It was not.
     """
     if not run.is_dir():
+        from poseglot.models.pretrained import list_recognizers
+
         reason = "is not a folder" if run.exists() else "does not exist"
+        if str(run) in list_recognizers():
+            reason = "is a packaged recognizer, which is no run"
         raise FileError(f"{run} {reason}; `poseglot {command}` takes the folder that a training wrote (its --out).")
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from poseglot.app.commands.reading_options import add_reading_options, reading
-from poseglot.app.commands.register import AddCommand, add_pose, notes, pose_for
+from poseglot.app.commands.register import RECOGNIZER_HELP, AddCommand, add_pose, notes, pose_for
 from poseglot.errors import InputError
 
 
 def add(command: AddCommand) -> None:
     segment = command("segment", run, "find who does what, and when, in a long recording")
-    segment.add_argument("run", type=Path, help="a run's folder, a recognizer's .safetensors file, or an .onnx file")
+    segment.add_argument("run", type=Path, help=RECOGNIZER_HELP)
     segment.add_argument("recording", type=Path, help="a file of any format we read, or a video")
     segment.add_argument("--fps", type=float, help="frames per second (default: the file's, as of videos; else 30)")
     add_pose(segment)

@@ -17,12 +17,14 @@ DEMO = Path("runs/demo")
 
 def add(command: AddCommand) -> None:
     demo = command("demo", run_demo, "open the web page: a moving skeleton, the recognised actions, and why")
-    demo.add_argument("run", type=Path, nargs="*", help=f"a run's folder; two are compared ({DEMO})")
+    demo.add_argument(
+        "run", type=Path, nargs="*", help=f"a run's folder, or as for `poseglot predict`; two are compared ({DEMO})"
+    )
     demo.add_argument("--run", type=Path, action="append", default=[], dest="runs", metavar="RUN", help="the same, as a flag")
     demo.add_argument("--no-browser", action="store_true", help="do not open a browser")
     _add_server_options(demo)
     serve = command("serve", run_serve, "run the server without a browser: POST /predict, described by /openapi.json")
-    serve.add_argument("run", type=Path, nargs="+", help="runs' folders, or recognizers' files; the first is the default")
+    serve.add_argument("run", type=Path, nargs="+", help="each as for `poseglot predict`; the first is the default")
     _add_server_options(serve)
 
 
@@ -55,7 +57,8 @@ def run_demo(parsed: argparse.Namespace) -> None:
     runs = [*parsed.run, *parsed.runs]
     if not runs and not DEMO.exists():
         raise FileError(
-            f"there is no {DEMO}. `make demo` trains a small model there within minutes; or name a run of yours: poseglot demo RUN."
+            f"there is no {DEMO}. `make demo` trains a small model there within minutes; or name a run of yours, or a packaged "
+            "recognizer: poseglot demo nw-ucla."
         )
     _serve(parsed, runs or [DEMO], browser=not parsed.no_browser)
 

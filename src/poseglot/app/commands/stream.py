@@ -22,7 +22,7 @@ STDIN = "-"
 
 def add(command: AddCommand) -> None:
     stream = command("stream", run, "recognise frame by frame")
-    stream.add_argument("run", type=Path, help="a run's folder, or a recognizer's .safetensors file")
+    stream.add_argument("run", type=Path, help="as for `poseglot predict`, but for an .onnx file")
     stream.add_argument(
         "source",
         help="a file of any format we read; or - for frames on standard input, one line of JSON each: joints [[x, y, z], ...], a list of "

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from poseglot.app.commands.register import AddCommand, add_pose, notes
+from poseglot.app.commands.register import RECOGNIZER_HELP, AddCommand, add_pose, notes
 
 if TYPE_CHECKING:
     from poseglot.inference.video.webcam import Event
@@ -27,7 +27,7 @@ def add(command: AddCommand) -> None:
     webcam = command("webcam", run, "recognise a camera or a video while it runs")
     webcam.formatter_class = argparse.RawDescriptionHelpFormatter
     webcam.description = _DESCRIPTION
-    webcam.add_argument("run", type=Path, help="a run's folder, a recognizer's .safetensors file, or an .onnx file")
+    webcam.add_argument("run", type=Path, help=RECOGNIZER_HELP)
     source = webcam.add_mutually_exclusive_group(required=True)
     source.add_argument("--camera", type=int, metavar="N", help="a camera, counted from 0")
     source.add_argument("--video", type=Path, help="a video file")

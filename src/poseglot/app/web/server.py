@@ -45,9 +45,8 @@ from poseglot.app.web.upload import ENDINGS, read_upload
 from poseglot.app.web.worker import BusyError, Job, Worker
 from poseglot.child import ChildError
 from poseglot.errors import InputError, PoseglotError
-from poseglot.files import packaged_names
 from poseglot.skeletons.clip import Clip
-from poseglot.skeletons.layout import Layout, load_layout
+from poseglot.skeletons.layout import Layout, list_layouts, load_layout
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _logger = logging.getLogger(__name__)
@@ -81,11 +80,7 @@ def create_app(
     by_id = {service.id: service for service in services}
     first = services[0]
     examples = find_examples(first.path, first.spec, first.layout)
-    layouts = [
-        name
-        for name in packaged_names("poseglot.skeletons", "layouts")
-        if any(service.can_map(load_layout(name)) for service in services)
-    ]
+    layouts = [name for name in list_layouts() if any(service.can_map(load_layout(name)) for service in services)]
     most_numbers = limits.people * limits.frames * max(len(service.layout) * service.spec.channels for service in services)
     worker = Worker(limits)
     metrics = Metrics({("poseglot_busy", "Requests that are computed or wait for it."): lambda: worker.busy})
@@ -146,7 +141,7 @@ def create_app(
         return AsciiJSONResponse(ENDINGS)
 
     @app.get("/api/layouts", summary="the layouts that an uploaded file may have", response_model=list[str])
-    async def list_layouts() -> Response:
+    async def list_upload_layouts() -> Response:
         return AsciiJSONResponse(layouts)
 
     @app.get("/api/examples", summary="clips to look at", response_model=list[schemas.Example])

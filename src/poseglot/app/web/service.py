@@ -12,7 +12,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from poseglot.app.web.upload import ClipFormat
 from poseglot.colors import PART_COLORS
 from poseglot.errors import InputError, PoseglotError
 from poseglot.inference import Prediction, Predictor
-from poseglot.inference.loading import recognizer_file
+from poseglot.models.pretrained import recognizer_file
 from poseglot.models.recognizer import Recognizer, load_recognizer
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import GLOBAL, PARTITIONS, Layout
@@ -51,7 +50,7 @@ class ModelService:
     """A model of the page.
 
     Args:
-        path: A run's folder, or a recognizer's file.
+        path: A run's folder, a recognizer's file, or a name that `poseglot.load` knows.
         id: Its name in requests.
         limits: The limits of the server.
         device: The device to run on; by default a GPU if there is one.
@@ -65,8 +64,9 @@ class ModelService:
     """
 
     def __init__(self, path: str | PathLike[str], *, id: str, limits: Limits, device: str | None = None) -> None:
-        self.path, self.id, self.limits = Path(path), id, limits
+        self.id, self.limits = id, limits
         self.predictor = Predictor(path, device=device)
+        self.path = self.predictor.path
         self.spec, self.layout = self.predictor.spec, self.predictor.layout
         self.state, self.note = "loading", ""
         self._texts: _Texts | None = None
@@ -75,10 +75,10 @@ class ModelService:
     def info(self) -> dict[str, Any]:
         """Return the `ModelInfo`."""
         spec = self.spec
-        settings = " ".join(f"{name} {value}" for name, value in (spec.encoder_kwargs or {}).items())
+        settings = [f"{name} {value}" for name, value in (spec.encoder_kwargs or {}).items()]
         return {
             "id": self.id,
-            "about": f"{spec.encoder} {settings}, modality {spec.modality.replace('_', ' ')}".replace(" ,", ","),
+            "about": ", ".join([spec.encoder, *settings, f"modality {spec.modality}"]).replace("_", " "),
             "layout": self.layout.name,
             "joints": len(self.layout),
             "num_persons": spec.num_persons,

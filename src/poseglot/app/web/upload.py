@@ -19,7 +19,7 @@ from typing import Any
 
 from poseglot.app.web.limits import MAX_JOINTS, Limits, TooLargeError, check_size
 from poseglot.data.manifest import read_header
-from poseglot.data.readers import ClipFile, Reading, endings, is_video, read_as_trained, recognize
+from poseglot.data.readers import ClipFile, Reading, endings, is_video, read_any, read_as_trained, recognize
 from poseglot.data.readers.hdf5 import open_hdf5
 from poseglot.data.readers.matlab import declared_bytes
 from poseglot.data.readers.poses import ENDING as POSES_ENDING
@@ -42,7 +42,7 @@ class ClipFormat:
 
     layout: Layout
     has_scores: bool
-    num_dims: int
+    num_dims: int | None
     num_persons: int
     reading: Reading = field(default_factory=Reading)
 
@@ -101,10 +101,13 @@ def _read(path: Path, formats: Sequence[ClipFormat], limits: Limits, layout: Lay
     if path.suffix == POSES_ENDING and recognize(ClipFile(path)) == "poses":
         poses = read_poses(path)
         scale = first.reading.options("poses").scale
-        joints = poses.joints(num_dims=first.num_dims, has_scores=first.has_scores, scale=scale)
+        scored = first.has_scores or first.num_dims is None
+        joints = poses.joints(num_dims=first.num_dims, has_scores=scored, scale=scale)
         check_size(limits, people=joints.shape[0], frames=joints.shape[1])
-        clip = Clip(joints, name=path.stem, has_scores=first.has_scores)
+        clip = Clip(joints, name=path.stem, has_scores=scored)
         return select_people(clip, first.num_persons)[0], poses.layout
+    if first.num_dims is None:
+        return read_any(path, first.reading, layout)
     read: tuple[Clip, Layout] | None = None
     refusal: PoseglotError | None = None
     for format in formats:

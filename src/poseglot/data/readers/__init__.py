@@ -32,9 +32,9 @@ from poseglot.data.readers.joint_names import named_layout
 from poseglot.data.readers.reading import Reading, as_columns, reading_of
 from poseglot.data.readers.selection import select_joints, warn_of_unseen_centre
 from poseglot.data.store import is_store
-from poseglot.errors import FileError, NotFoundError, PoseglotError, SettingError
+from poseglot.errors import FileError, InputError, NotFoundError, PoseglotError, SettingError
 from poseglot.skeletons.clip import Clip
-from poseglot.skeletons.layout import Layout, as_layout
+from poseglot.skeletons.layout import Layout, as_layout, list_layouts, load_layout
 from poseglot.zips import open_zip, unpack
 
 # Files that a pose estimator makes clips of (`poseglot.inference.video`); no reader here takes them.
@@ -152,6 +152,42 @@ def read_as_trained(
         layout = named_layout(found.joint_names, name=file.ending.removeprefix("."))
     warn_of_unseen_centre(found.clip, layout or wanted, file.origin)
     return found.clip, layout
+
+
+def read_any(path: str | Path, reading: Reading, layout: Layout | None = None) -> tuple[Clip, Layout]:
+    """Read a clip of any layout for a recognizer that takes them all, with scores where the file has them.
+
+    Args:
+        path: The file or folder.
+        reading: What is said about files.
+        layout: The layout of the file's joints. By default the one that the format says, or the only packaged one of its joints.
+
+    Returns:
+        The clip and its layout.
+
+    Raises:
+        PoseglotError: As `read_clip`; or the layout is not known.
+    """
+    file = ClipFile(path)
+    format, options = reading.of(file)
+    reader = READERS[format or recognize(file)]
+    if layout is not None and not reader.says_layout:
+        options = replace(options, layout=layout)
+    found = select_joints(reader.read(file, options), options, origin=file.origin)
+    clip, known = found.clip, layout if options.layout is not None else found.layout
+    if known is None and found.joint_names:
+        known = named_layout(found.joint_names, name=file.ending.removeprefix("."))
+    if known is None:
+        count = clip.joints.shape[2]
+        fitting = [name for name in list_layouts() if len(load_layout(name)) == count]
+        if len(fitting) != 1:
+            choice = f"; {' and '.join(fitting)} have so many" if fitting else ""
+            raise InputError(
+                f"{file.origin}: {count} joints without names{choice}. Give the layout (--layout NAME or FILE.yaml)."
+            )
+        known = load_layout(fitting[0])
+    warn_of_unseen_centre(clip, known, file.origin)
+    return clip, known
 
 
 def recognize(file: ClipFile) -> str:

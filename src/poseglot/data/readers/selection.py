@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from poseglot.data.quality.issues import ClipError
 from poseglot.data.readers.formats import ReadOptions, Recording
-from poseglot.data.readers.joint_names import joints_by_name
+from poseglot.data.readers.joint_names import joints_by_name, named_layout
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import Layout
-from poseglot.skeletons.mapping import map_layout
+from poseglot.skeletons.mapping import LayoutMapping, map_layout
 
 _LOGGER = logging.getLogger("poseglot.data")
 # The centre of a body is hardly seen when its score is 0 in more than this share of the frames.
@@ -60,6 +61,8 @@ def _of_layout(recording: Recording, options: ReadOptions, origin: str) -> Recor
     if layout is not None and recording.joint_names:
         chosen = joints_by_name(recording.joint_names, layout)
         missing = [joint for joint in layout.joints if joint not in chosen]
+        if missing and (mapping := _by_bones(recording.joint_names, layout)) is not None:
+            return Recording(replace(clip, joints=mapping.apply(clip.joints, has_scores=clip.has_scores)), layout)
         if missing:
             raise ClipError(
                 "joint count",
@@ -88,3 +91,12 @@ def unseen_centre(clip: Clip, layout: Layout) -> float:
     person = clip.joints[0]
     there = person[..., :-1].any(axis=(1, 2))
     return float((person[there, layout.centre_index, -1] == 0).mean()) if there.any() else 0.0
+
+
+def _by_bones(names: Sequence[str], layout: Layout) -> LayoutMapping | None:
+    """Return how a layout's joints are made exactly from joints whose names are those of bones; None if they cannot be."""
+    try:
+        mapping = map_layout(named_layout(names, name="file"), layout)
+    except PoseglotError:
+        return None
+    return None if any(joint.how == "approximated" for joint in mapping.joints) else mapping

@@ -128,7 +128,9 @@ class WindowRecognizer:
         )
         if poses is None:
             return ()
-        joints = poses.joints(num_dims=self.predictor.num_dims, has_scores=spec.has_scores)
+        # A recognizer of any layout uses scores to tell which joints are seen.
+        has_scores = spec.has_scores or self.predictor.num_dims is None
+        joints = poses.joints(num_dims=self.predictor.num_dims, has_scores=has_scores)
         present = (joints != 0).any(axis=(2, 3))  # (M, T)
         boxes: list[Box | None] = [None]
         now = [row for row in range(len(joints)) if present[row, -1]]
@@ -142,7 +144,7 @@ class WindowRecognizer:
             clips = [joints[row : row + 1, start:] for row, start in zip(now, starts, strict=True)]
             boxes = [box_around(poses.pixels[row, -1]) for row in now]
         predictions = self.predictor.predict(
-            [Clip(clip, name=f"person {number}", has_scores=spec.has_scores) for number, clip in enumerate(clips, start=1)],
+            [Clip(clip, name=f"person {number}", has_scores=has_scores) for number, clip in enumerate(clips, start=1)],
             top=self.top,
             layout=self.layout,
         )

@@ -28,6 +28,7 @@ let models = [];
 let limits = null;
 let cards = [];
 let running = null;
+let opened = null; // the file that was opened last, until an example is chosen
 let held = null; // the joints of the part whose button in the legend is pressed
 const player = new Player(drawing(), (frame) => cards.forEach((one) => one.now(frame)));
 globalThis.poseglot = { player }; // for measurements and debugging
@@ -109,6 +110,7 @@ async function look(request, chosen = null) {
 
 function open(file) {
   if (!file) return;
+  opened = file;
   if (limits && file.size > limits.body) {
     running?.abort();
     byId("fault").textContent = `${file.name} has ${(file.size / 1e6).toFixed(1)} MB; at most ${(limits.body / 1e6).toFixed(1)} MB are accepted.`;
@@ -122,6 +124,7 @@ function open(file) {
 function listenForFiles() {
   const field = byId("file");
   field.addEventListener("change", () => { open(field.files[0]); field.value = ""; });
+  document.querySelector(".open").addEventListener("change", ({ target }) => { if (target !== field) open(opened); }); // read again, as is chosen now
   const dropping = (on) => (event) => {
     if (on && ![...event.dataTransfer.types].includes("Files")) return;
     event.preventDefault();
@@ -146,10 +149,16 @@ async function start() {
     const examples = await ask("/api/examples");
     byId("synthetic").hidden = !examples.some(({ synthetic }) => synthetic);
     const list = document.querySelector("#examples ul");
+    const taken = Object.create(null);
     for (const example of examples) {
-      const button = make("button", { type: "button", title: example.name }, example.label || example.name);
+      const label = example.label || example.name;
+      const number = (taken[label] = (taken[label] ?? 0) + 1);
+      const button = make("button", { type: "button", title: example.name }, number > 1 ? `${label} (${number})` : label);
       const item = make("li", {}, button);
-      button.addEventListener("click", () => look((signal) => ask(`/api/examples/${example.id}`, { signal }), item));
+      button.addEventListener("click", () => {
+        opened = null;
+        look((signal) => ask(`/api/examples/${example.id}`, { signal }), item);
+      });
       list.append(item);
     }
     byId("examples").hidden = !examples.length;

@@ -36,7 +36,9 @@ export class Player {
     this.seek.max = clip.frames - 1;
     this.seek.disabled = this.play.disabled = clip.frames < 2;
     this.shown = null;
-    this.front.hidden = clip.num_dims === 2;
+    const is2d = clip.num_dims === 2;
+    this.front.hidden = is2d;
+    this.canvas.setAttribute("aria-label", is2d ? "The skeleton. Plus and minus zoom." : "The skeleton. Arrow keys turn it, plus and minus zoom.");
     this.drawing.show(clip);
     this.go(0);
     this.set(clip.frames > 1 && !matchMedia("(prefers-reduced-motion: reduce)").matches);

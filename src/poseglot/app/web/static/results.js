@@ -14,6 +14,7 @@ export function make(tag, properties = {}, ...children) {
 }
 
 const TOUCH = matchMedia("(hover: none)").matches;
+let isTextOpen = !matchMedia("(max-width: 820px)").matches; // folded where it would stand below everything else; then as it was left
 export const percent = (share) => (share >= 0.9995 ? "100 %" : `${(100 * share).toFixed(1)} %`);
 const ordinal = (number) => number + (["th", "st", "nd", "rd"][number % 100 > 10 && number % 100 < 14 ? 0 : number % 10] ?? "th");
 const called = (level) => ({ global: "whole body", foot: "foot and leg", hand: "hand and arm", upper: "upper body", lower: "lower body" }[level] ?? level);
@@ -42,7 +43,8 @@ export function card(result, model, clip, truth, { light, seek }) {
   }
 
   const over = result.over_time && chart(result.over_time, result.scores.map(({ action }) => action), clip.frames, seek);
-  const text = make("section");
+  const text = make("details", { className: "text", open: isTextOpen });
+  text.addEventListener("toggle", () => { isTextOpen = text.open; });
   const choose = (number) => {
     bars.querySelectorAll("button").forEach((button, index) => button.setAttribute("aria-pressed", String(index === number)));
     over?.choose(number);
@@ -81,7 +83,7 @@ function swatch(number) {
 }
 
 function showText(section, text, action, model, clip, light) {
-  const heading = make("h3", {}, `Body and text: ${action}`);
+  const heading = make("summary", {}, make("h3", {}, `Body and text: ${action}`));
   section.replaceChildren(heading);
   if (text.state !== "ready") {
     const note = text.state === "loading" ? "The descriptions are being encoded …" : text.note;
