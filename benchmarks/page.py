@@ -139,7 +139,7 @@ def browser(flags: tuple[str, ...], size: list[int]) -> tuple[Any, int]:
     for flag in (*FLAGS, *flags):
         options.add_argument(flag)
     started = webdriver.Chrome(options=options, service=service)
-    metrics = {"base_channels": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False}
+    metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False}
     started.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     return started, service.process.pid
 
