@@ -235,12 +235,13 @@ def test_the_repr_says_what_it_is(predictor: Predictor) -> None:
 def calibrated(recognizer: Recognizer, folder: Path, temperature: float) -> Path:
     save_recognizer(recognizer, folder / "recognizer.safetensors")
     of = sha256_of(folder / "recognizer.safetensors")
-    nothing = dict.fromkeys(("ece", "nll", "nll_of_new_people", "brier", "interval"), (0.0, 0.0))
+    nothing = dict.fromkeys(("ece", "nll", "nll_of_left_out", "brier", "interval"), (0.0, 0.0))
     made = Calibration(
         temperature,
         how="by hand",
         unsupported_reason="",
-        people=2,
+        groups=2,
+        unit="people",
         clips=1,
         bins=15,
         set_thresholds={},

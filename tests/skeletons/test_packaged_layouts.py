@@ -33,6 +33,7 @@ JOINT_COUNTS = {
     "h36m17": 17,
     "smpl22": 22,
     "smpl24": 24,
+    "body15": 15,
 }
 EVERY = pytest.mark.parametrize("layout", JOINT_COUNTS, indirect=True)
 PAGE = (ROOT / "docs" / "layouts.md").read_text()
@@ -66,7 +67,10 @@ AZURE = """PELVIS SPINE_NAVAL SPINE_CHEST NECK CLAVICLE_LEFT SHOULDER_LEFT ELBOW
     FOOT_LEFT HIP_RIGHT KNEE_RIGHT ANKLE_RIGHT FOOT_RIGHT HEAD NOSE EYE_LEFT EAR_LEFT EYE_RIGHT EAR_RIGHT"""
 SMPL = """pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3 left_foot right_foot neck
     left_collar right_collar head left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist"""
+BODY15 = """head shoulder_centre hip_centre left_shoulder left_elbow left_wrist right_shoulder right_elbow right_wrist
+    left_hip left_knee left_ankle right_hip right_knee right_ankle"""
 SOURCES = {
+    "body15": BODY15,
     "body25": BODY25,
     "body25b": BODY25B,
     "azure32": AZURE,

@@ -278,7 +278,7 @@ def pixels(clips: list[Joints]) -> list[Joints]:
     rng = np.random.default_rng(0)
     score = [rng.uniform(0.2, 1, (*joints.shape[:-1], 1)).astype(np.float32) for joints in clips]
     return [
-        np.concatenate([320 + 200 * joints[..., :2], own], axis=-1, dtype=np.float32)
+        np.concatenate([[320, 240] + joints[..., :2] * [200, -200], own], axis=-1, dtype=np.float32)
         for joints, own in zip(clips, score, strict=True)
     ]
 
