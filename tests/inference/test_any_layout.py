@@ -105,3 +105,17 @@ def test_streams_are_refused(predictor: Predictor) -> None:
 
 def test_it_has_no_dimensions_of_its_own(predictor: Predictor) -> None:
     assert predictor.num_dims is None and torch.is_tensor(next(iter(predictor.inputs(kinect_clip(9), layout="kinect20")))[1])
+
+
+def test_of_several_people_the_one_who_moves_is_taken(predictor: Predictor) -> None:
+    still = np.repeat(kinect_clip(30)[:, :1], 30, axis=1) * np.float32([0.9, 0.9, 0.9])
+    with pytest.warns(UserWarning, match="2 people"):
+        made = probabilities(predictor, np.concatenate([still, kinect_clip(30)]), "kinect20")
+    assert made.shape == (3,)
+
+
+def test_an_array_of_a_known_number_of_joints_needs_no_layout(predictor: Predictor) -> None:
+    clip = kinect_clip(30)
+    np.testing.assert_array_equal(probabilities(predictor, clip), probabilities(predictor, clip, "kinect20"))
+    with pytest.raises(InputError, match="ntu25"):
+        predictor.predict(clip[:, :, [*range(20), *range(5)]])

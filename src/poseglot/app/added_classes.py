@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,11 +10,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from poseglot.app.commands.register import missing_package, print_mappings
-from poseglot.errors import InputError, MissingPackageError, NotFoundError, SettingError
+from poseglot.errors import InputError, MissingPackageError, NotFoundError, SettingError, nearest
 from poseglot.inference.actions import ActionTexts, classify_among
 from poseglot.inference.inputs import files_in
 from poseglot.inference.predictor import Classifier, Predictor
 from poseglot.safe_text import name_text
+
+_LOGGER = logging.getLogger("poseglot.app")
 
 if TYPE_CHECKING:
     from poseglot.descriptions import Description
@@ -86,6 +89,11 @@ def classifier_among(predictor: Predictor, actions: Sequence[str]) -> Classifier
                 advice="Other names need the text encoder: pip install 'poseglot[train]'.",
             ) from error
         recognizer = ZeroShotRecognizer(open_run(predictor.recognizer_file.parent, device=predictor.device))
+        for action in actions:
+            if action not in error.known and action not in predictor.classes:
+                alike = nearest(action, [*error.known, *predictor.classes])
+                hint = f" Did you mean {alike!r}?" if alike else ""
+                _LOGGER.warning("%r is not described, so it is recognised by its name alone.%s", action, hint)
         texts = ActionTexts(tuple(actions), recognizer.action_features(actions), recognizer.logit_scale)
         return classify_among(predictor, actions, texts)
 

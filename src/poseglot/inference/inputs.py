@@ -17,10 +17,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from poseglot.data.readers import ClipFile, Reading, clip_files, endings, is_video, read_any, read_as_trained, recognize
+from poseglot.data.readers import (
+    ClipFile,
+    Reading,
+    clip_files,
+    endings,
+    is_video,
+    layout_by_count,
+    read_any,
+    read_as_trained,
+    recognize,
+)
 from poseglot.data.readers.poses import ENDING as POSES_ENDING
 from poseglot.data.readers.poses import Poses, read_poses
-from poseglot.data.tracking import select_people
+from poseglot.data.tracking import most_moving, select_people
 from poseglot.errors import InputError, PoseglotError
 from poseglot.files import as_path
 from poseglot.models.recognizer import RecognizerSpec
@@ -150,7 +160,15 @@ class ClipLoader:
         if not isinstance(clip, Clip):
             has_scores, name = self.spec.has_scores, f"clip {number}"
             clip = Clip(check_joints(clip, has_scores=has_scores, origin=name), name=name, has_scores=has_scores)
+        if self.any_layout and layout is None:
+            layout = layout_by_count(clip.joints.shape[2], origin or clip.name)
         loaded = self._mapped(clip, layout, origin or clip.name)
+        if self.any_layout and (count := len(loaded.clip.joints)) > self.spec.num_persons:
+            chosen = most_moving(loaded.clip.joints, self.spec.num_persons)
+            warnings.warn(
+                f"{origin or clip.name}: {count} people; recognised: those who move most ({len(chosen)}).", stacklevel=2
+            )
+            loaded = replace(loaded, clip=replace(loaded.clip, joints=chosen))
         return self._compared(replace(loaded, clip=_without_absent(loaded.clip, origin or clip.name)))
 
     def input(self, clip: Clip) -> Joints:

@@ -88,11 +88,11 @@ def _predict(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction |
     from poseglot.inference import Predictor
 
     adds = parsed.add_class or parsed.add_class_descriptions or parsed.examples
-    if adds and parsed.actions:
+    if adds and parsed.actions is not None:
         raise SettingError("--actions is the whole list; leave out --add-class, --add-class-descriptions and --examples.")
     own = {name: getattr(parsed, name) for name in ("device", "threshold", "coverage")}
     predictor = Predictor(parsed.run, engine="torch" if adds else parsed.engine, reading=reading(parsed), **own)
-    classifier = _classifier(parsed, predictor) if adds or parsed.actions else None
+    classifier = _classifier(parsed, predictor) if adds or parsed.actions is not None else None
     pose = _pose(parsed, files, num_dims=predictor.num_dims)
     return predictor.predict_each(files, top=parsed.top, layout=parsed.layout, pose=pose, classifier=classifier)
 
@@ -101,7 +101,7 @@ def _classifier(parsed: argparse.Namespace, predictor: Predictor) -> Classifier:
     """Return the classifier of the actions that were asked for, or of the trained and the added classes."""
     from poseglot.app.added_classes import added_classifier, classifier_among
 
-    if parsed.actions:
+    if parsed.actions is not None:
         return classifier_among(predictor, [name.strip() for name in parsed.actions.split(",") if name.strip()])
     return added_classifier(
         predictor,

@@ -177,17 +177,24 @@ def read_any(path: str | Path, reading: Reading, layout: Layout | None = None) -
     clip, known = found.clip, layout if options.layout is not None else found.layout
     if known is None and found.joint_names:
         known = named_layout(found.joint_names, name=file.ending.removeprefix("."))
-    if known is None:
-        count = clip.joints.shape[2]
-        fitting = [name for name in list_layouts() if len(load_layout(name)) == count]
-        if len(fitting) != 1:
-            choice = f"; {' and '.join(fitting)} have so many" if fitting else ""
-            raise InputError(
-                f"{file.origin}: {count} joints without names{choice}. Give the layout (--layout NAME or FILE.yaml)."
-            )
-        known = load_layout(fitting[0])
+    known = known or layout_by_count(clip.joints.shape[2], file.origin)
     warn_of_unseen_centre(clip, known, file.origin)
     return clip, known
+
+
+def layout_by_count(count: int, origin: str) -> Layout:
+    """Return the only packaged layout with so many joints.
+
+    Raises:
+        InputError: There is none, or more than one.
+    """
+    fitting = [name for name in list_layouts() if len(load_layout(name)) == count]
+    if len(fitting) != 1:
+        choice = f"; {' and '.join(fitting)} have so many" if fitting else ""
+        raise InputError(
+            f"{origin}: {count} joints without names{choice}. Give the layout: its name, or a .yaml file (--layout)."
+        )
+    return load_layout(fitting[0])
 
 
 def recognize(file: ClipFile) -> str:
