@@ -66,7 +66,7 @@ def main() -> int:
             licence=licence,
             licence_text=text,
             loading=parsed.name,
-            notes=["- The run is that of the first seed; the other was not looked at to choose it."] if parsed.seeds else [],
+            notes=["- The run is that of the first seed; the others were not looked at to choose it."] if parsed.seeds else [],
             overwrite=True,
         )
         found = describe_recognizer(parsed.name)

@@ -13,7 +13,7 @@ from poseglot.data.join import ALL, Part, join_stores, packaged_class_map, set_n
 from poseglot.data.store import PackedStore, open_store, write_store
 from poseglot.errors import InputError, NotFoundError
 from poseglot.skeletons.clip import Clip
-from poseglot.skeletons.common_body import COMMON_BODY
+from poseglot.skeletons.common_body import COMMON_BODY, common_axes, map_to_common_body, to_common_body
 from poseglot.skeletons.layout import load_layout
 
 NTU = load_layout("ntu25")
@@ -65,7 +65,17 @@ def test_sets_are_joined(small_store: PackedStore, other: PackedStore, tmp_path:
 def test_the_one_who_moves_is_taken(small_store: PackedStore, other: PackedStore, tmp_path: Path) -> None:
     joined = join_stores([Part(small_store), Part(other)], tmp_path / "joined")
     clip = next(clip for clip in joined if clip.name == "mine/c0")
-    assert clip.joints.shape[0] == 1 and np.ptp(clip.joints[0], axis=0).max() > 0
+    axes = common_axes([each.joints for each in other], map_to_common_body(NTU), has_scores=True)
+    alone = to_common_body(other[0].joints[:1], map_to_common_body(NTU), has_scores=True, axes=axes)
+    np.testing.assert_allclose(clip.joints, alone, atol=1e-5)
+
+
+def test_unknown_people_stay_unknown(small_store: PackedStore, other: PackedStore, tmp_path: Path) -> None:
+    clips = other.clips.copy()
+    clips["subject"][:2] = (-1, 0)
+    unknown = PackedStore(other.info, clips, other.joints)
+    joined = join_stores([Part(small_store), Part(unknown)], tmp_path / "joined")
+    assert joined.clips["subject"][joined.clips["setup"] == 2][:2].tolist() == [0, 0]
 
 
 def test_what_cannot_be_joined_is_refused(small_store: PackedStore, other: PackedStore, tmp_path: Path) -> None:

@@ -145,3 +145,21 @@ def test_too_few_joints_are_refused() -> None:
     hand = Layout("hand", ("wrist", "thumb"), {"thumb": "wrist"}, {}, "wrist", parts)
     with pytest.raises(InputError):
         map_to_common_body(hand)
+
+
+def test_a_hidden_hand_goes_along_with_its_body() -> None:
+    """Without scores, too: it is at zero, which is no place."""
+    clip = np.concatenate([kinect_clip(), np.zeros((1, 9, 20, 1), dtype=np.float32)], axis=-1)[..., :3]
+    whole = to_common_body(clip, MAPPING)
+    hidden = clip.copy()
+    hidden[0, 4:, KINECT.index["left_wrist"]] = 0
+    np.testing.assert_allclose(to_common_body(hidden, MAPPING), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("z_up", [False, True], ids=["y-up", "z-up"])
+def test_up_is_found_without_feet(z_up: bool) -> None:
+    clip = kinect_clip() * np.float32([-1, 1, -1])
+    clip = clip[..., [0, 2, 1]] * np.float32([1, -1, 1]) if z_up else clip
+    clip[:, :, [KINECT.index[joint] for joint in KINECT.joints if joint.endswith(("knee", "ankle", "foot"))]] = 0
+    made = to_common_body(clip, MAPPING)[0, 0]
+    assert made[BODY.index["head"], 1] > made[BODY.index["hip_centre"], 1] + 1

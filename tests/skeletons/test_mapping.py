@@ -99,6 +99,9 @@ def test_nothing_is_computed_of_what_was_not_seen() -> None:
     np.testing.assert_array_equal(made[0, 0, 0], [0, 0, 0])
     # A single joint at zero is the one that the clip was centred on.
     np.testing.assert_array_equal(made[0, 1, 0], [0.5, 1, 1.5])
+    # One that is at zero now and then was out of sight.
+    joints[0, 0, 1] = 4
+    np.testing.assert_array_equal(map_layout(HIPS, MIDDLE).apply(joints)[0, 1, 0], [0, 0, 0])
 
 
 def test_a_score_is_the_smallest_of_those_it_is_made_of() -> None:

@@ -64,10 +64,13 @@ def test_who_lies_down_stays_down() -> None:
     assert np.ptp(picture[-1][:, 1]) < np.ptp(picture[-1][:, 0])
 
 
-def test_without_heads_or_feet_it_is_as_a_depth_camera_has_it() -> None:
+def test_without_heads_or_feet_hips_and_arms_tell_and_without_these_it_is_as_a_depth_camera_has_it() -> None:
     seen = np.ones((1, len(LAYOUT)), dtype=bool)
-    seen[:, [INDEX[joint] for part in ("head", "foot") for joint in LAYOUT.parts[part]]] = False
     stored = pose() @ np.array(AXES["z up"], dtype=float)
+    whole = picture_matrix(stored, LAYOUT, seen=seen)
+    seen[:, [INDEX[joint] for part in ("head", "foot", "leg") for joint in LAYOUT.parts[part]]] = False
+    np.testing.assert_array_equal(picture_matrix(stored, LAYOUT, seen=seen), whole)
+    seen[:, [INDEX[joint] for joint in LAYOUT.parts["arm"]]] = False
     np.testing.assert_array_equal(picture_matrix(stored, LAYOUT, seen=seen), np.diag([-1, 1, -1]))
 
 

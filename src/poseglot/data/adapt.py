@@ -112,9 +112,9 @@ def adapt_store(
     table, rows, offset, chosen = store.clips[kept].copy(), [], 0, 0
     for place, index in enumerate(kept):
         joints = store[int(index)].joints
-        joints = joints if mapping is None else mapping(joints)
         chosen += len(joints) > num_persons
         joints = most_moving(joints, num_persons)
+        joints = joints if mapping is None else mapping(joints)
         rows.append(joints.reshape(-1, *joints.shape[2:]))
         table[place]["offset"], table[place]["num_persons"] = offset, len(joints)
         table[place]["label"] = numbers[table[place]["label"]]

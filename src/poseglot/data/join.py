@@ -172,8 +172,8 @@ def _clips(parts: Sequence[Part], classes: Sequence[str], num_persons: int) -> I
                 joints,
                 name=_name(store, int(index)),
                 label=classes.index(labels[clip.label]),
-                subject=clip.subject + people_so_far if clip.subject else 0,
+                subject=clip.subject + people_so_far if clip.subject > 0 else 0,
                 camera=clip.camera,
                 setup=number,
             )
-        people_so_far += int(store.clips["subject"].max())
+        people_so_far += max(0, int(store.clips["subject"].max()))

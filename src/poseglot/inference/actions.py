@@ -136,6 +136,8 @@ def classify_among(predictor: Predictor, actions: Sequence[str], texts: ActionTe
     if set(actions) <= set(predictor.classes):
         return TrainedActions(predictor, actions)
     file = predictor.recognizer_file
+    if file.suffix == ".onnx":
+        raise SettingError(f"{file} has no text features; for actions by text give the run's folder or the recognizer's name.")
     texts = texts or read_action_texts(file.parent)
     if texts is None:
         raise NotFoundError(next(each for each in actions if each not in predictor.classes), predictor.classes, kind="action")

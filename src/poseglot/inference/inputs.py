@@ -162,13 +162,9 @@ class ClipLoader:
             clip = Clip(check_joints(clip, has_scores=has_scores, origin=name), name=name, has_scores=has_scores)
         if self.any_layout and layout is None:
             layout = layout_by_count(clip.joints.shape[2], origin or clip.name)
+        if self.any_layout:
+            clip = self._whoever_moves(clip, origin or clip.name)
         loaded = self._mapped(clip, layout, origin or clip.name)
-        if self.any_layout and (count := len(loaded.clip.joints)) > self.spec.num_persons:
-            chosen = most_moving(loaded.clip.joints, self.spec.num_persons)
-            warnings.warn(
-                f"{origin or clip.name}: {count} people; recognised: those who move most ({len(chosen)}).", stacklevel=2
-            )
-            loaded = replace(loaded, clip=replace(loaded.clip, joints=chosen))
         return self._compared(replace(loaded, clip=_without_absent(loaded.clip, origin or clip.name)))
 
     def input(self, clip: Clip) -> Joints:
@@ -209,11 +205,20 @@ class ClipLoader:
         joints = check_joints(clip.joints, joint_count=len(source), has_scores=clip.has_scores, origin=origin)
         mapping = self.mapping(source)
         if mapping is not None and self.any_layout:
-            body = to_common_body(joints, mapping, has_scores=clip.has_scores)
+            apart = [joints] if self.spec.num_persons > 1 else np.split(joints, len(joints))
+            body = np.concatenate([to_common_body(each, mapping, has_scores=clip.has_scores) for each in apart])
             return LoadedClip(Clip(body, name=clip.name), None if mapping.is_identity else mapping)
         if mapping is not None:
             joints = mapping.apply(joints, has_scores=clip.has_scores)
         return LoadedClip(Clip(joints, name=clip.name, has_scores=clip.has_scores), mapping)
+
+    def _whoever_moves(self, clip: Clip, origin: str) -> Clip:
+        """Return a clip with the people who move most, as many as the recognizer has."""
+        there = clip.joints[seen_mask(clip.joints, has_scores=clip.has_scores).any(axis=(1, 2))]
+        chosen = most_moving(there, self.spec.num_persons)
+        if len(chosen) < len(there):
+            warnings.warn(f"{origin}: {len(there)} people; recognised: those who move most ({len(chosen)}).", stacklevel=3)
+        return replace(clip, joints=chosen) if len(there) else clip
 
     def _compared(self, loaded: LoadedClip) -> LoadedClip:
         """Return the clip with what of it is unlike the training clips."""

@@ -194,7 +194,7 @@ class Predictor:
 
     @property
     def recognizer_file(self) -> Path:
-        """The file of the recognizer, which an exported one has beside it."""
+        """The file of the recognizer; the .onnx file of an exported one."""
         return recognizer_file(self.path)
 
     @property

@@ -134,7 +134,7 @@ def _data(measured: Measured, store: str | Path | None) -> list[str]:
     if measured.evaluation.in_training is None:
         lines.append("- Whether test clips are training clips was not checked.")
     elif twice := int(measured.evaluation.in_training.sum()):
-        lines.append(f"- {twice} test clips are training clips under other names. The results below are with and without them.")
+        lines.append(f"- {twice} test clips are training clips, too. The results below are with and without them.")
     return lines
 
 

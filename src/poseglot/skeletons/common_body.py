@@ -86,14 +86,27 @@ def _mapped(joints: Joints, mapping: LayoutMapping, has_scores: bool) -> tuple[n
     people, frames, count, channels = mapped.shape
     columns, rows = seen_joints(mapped.reshape(-1, count, channels), has_scores=has_scores)
     seen = rows.T.reshape(people, frames, count).copy()
-    if not has_scores:  # the joint that a frame was centred on is at zero, and was seen
-        made = np.array([joint.how != "missing" for joint in mapping.joints])
-        seen |= (np.count_nonzero(seen, axis=-1) == made.sum() - 1)[..., None] & made
+    if not has_scores:  # the joint that a person is centred on is at zero in every frame, and was seen
+        present = seen.any(axis=-1)
+        for index, joint in enumerate(mapping.joints):
+            is_centre = set(joint.weights) == {mapping.source.centre} or joint.joint == mapping.target.centre
+            if joint.weights and is_centre:
+                seen[..., index] |= present & ~seen[..., index].any(axis=1, keepdims=True)
     return columns.transpose(2, 1, 0).reshape(people, frames, count, -1).astype(np.float64), seen
 
 
 def _filled(positions: npt.NDArray[np.float64], seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """Return positions with joints that were out of sight for a while interpolated over time."""
+    """Return positions with joints that were out of sight for a while interpolated over time.
+
+    What is interpolated is the way from the middle of the joints that are always seen, so that a hidden hand goes along with its body.
+    """
+    present = seen.any(axis=-1, keepdims=True)
+    always = (seen | ~present).all(axis=1, keepdims=True) & seen  # (M, T, V)
+    middle = (positions * always[..., None]).sum(axis=2, keepdims=True) / np.maximum(always.sum(axis=2), 1)[..., None, None]
+    return _interpolated(positions - middle, seen) + middle
+
+
+def _interpolated(positions: npt.NDArray[np.float64], seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     filled, time = positions.copy(), np.arange(positions.shape[1])
     for person, joint in np.argwhere(seen.any(axis=1) & ~seen.all(axis=1)):
         known = seen[person, :, joint]

@@ -158,8 +158,8 @@ class LayoutMapping:
         assert v == len(self.source)
         _, seen = seen_joints(joints.reshape(m * t, v, c), has_scores=has_scores)  # (V, M * T)
         if not has_scores:
-            # If only one joint is zero, it is the joint at which the frame was centred.
-            seen = seen | (np.count_nonzero(seen, axis=0) == v - 1)
+            # If only one joint is zero, and is so in all frames, it is the joint at which the clip was centred.
+            seen = seen | (~seen.any(axis=1, keepdims=True) & (np.count_nonzero(seen, axis=0) == v - 1))
         mapped = np.zeros((m, t, len(self.target), c), dtype=np.float32)
         for index, joint in enumerate(self.joints):
             sources = [self.source.index[name] for name in joint.weights]

@@ -124,9 +124,19 @@ def _up(body: npt.NDArray[np.float64]) -> tuple[int, int]:
 
 
 def _feet_to_head(joints: npt.NDArray[np.floating], seen: npt.NDArray[np.bool_], layout: Layout) -> npt.NDArray[np.float64]:
-    """Return the vectors (N, D) from feet to head of all frames in which both are seen."""
+    """Return the vectors (N, D) from feet to head of all frames in which both are seen; from hips or to arms if there are none."""
+    for low, high in (("foot", "head"), ("leg", "head"), ("hip", "head"), ("foot", "arm"), ("hip", "arm")):
+        if len(vectors := _between(low, high, joints, seen, layout)):
+            break
+    return vectors
+
+
+def _between(
+    low: str, high: str, joints: npt.NDArray[np.floating], seen: npt.NDArray[np.bool_], layout: Layout
+) -> npt.NDArray[np.float64]:
+    """Return the vectors (N, D) from the middle of one part to that of another, of all frames in which both are seen."""
     ends = []
-    for part in ("foot", "head"):
+    for part in (low, high):
         indices = [layout.index[joint] for joint in layout.parts[part]]
         weight = seen[:, indices].astype(np.float64)
         count = weight.sum(axis=1, keepdims=True)

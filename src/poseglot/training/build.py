@@ -114,11 +114,13 @@ def start_from(recognizer: Recognizer, trained: Recognizer, *, origin: str) -> N
         ("layout", recognizer.layout.joints, trained.layout.joints),
         ("encoder", (own.encoder, own.encoder_kwargs), (theirs.encoder, theirs.encoder_kwargs)),
         ("people", own.num_persons, theirs.num_persons),
-        ("channels", own.channels, theirs.channels),
+        ("channels", (own.channels, own.has_scores), (theirs.channels, theirs.has_scores)),
+        ("modality", own.modality, theirs.modality),
+        ("input transform", own.input_transform, theirs.input_transform),
     ):
         if one != other:
             remedy = " `poseglot join STORE --out ...` gives your clips its joints." if what == "layout" else ""
-            raise SettingError(f"model.weights {origin} has other {what} than this training: {other}, not {one}.{remedy}")
+            raise SettingError(f"model.weights {origin} has another {what} than this training: {other}, not {one}.{remedy}")
     recognizer.encoder.load_state_dict(trained.encoder.state_dict())
     shared = [label for label in own.classes if label in theirs.classes]
     with torch.no_grad():

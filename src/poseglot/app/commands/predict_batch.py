@@ -97,7 +97,7 @@ def _check(parsed: argparse.Namespace) -> None:
     engine = f"--engine {parsed.engine}"
     if parsed.out is None:
         raise SettingError(f"{engine} writes into a folder: name it with --out.")
-    alone = ("json", "add_class", "add_class_descriptions", "add_class_bias", "examples", "coverage")
+    alone = ("json", "add_class", "add_class_descriptions", "add_class_bias", "examples", "coverage", "actions")
     if given := [f"--{name.replace('_', '-')}" for name in alone if getattr(parsed, name)]:
         raise SettingError(f"these options do not go with {engine}: {', '.join(given)}.")
     if parsed.pose != "auto" or parsed.pose_models:
