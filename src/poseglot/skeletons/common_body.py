@@ -103,7 +103,8 @@ def _filled(positions: npt.NDArray[np.float64], seen: npt.NDArray[np.bool_]) -> 
     present = seen.any(axis=-1, keepdims=True)
     always = (seen | ~present).all(axis=1, keepdims=True) & seen  # (M, T, V)
     middle = (positions * always[..., None]).sum(axis=2, keepdims=True) / np.maximum(always.sum(axis=2), 1)[..., None, None]
-    return _interpolated(positions - middle, seen) + middle
+    filled: npt.NDArray[np.float64] = _interpolated(positions - middle, seen) + middle
+    return filled
 
 
 def _interpolated(positions: npt.NDArray[np.float64], seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
