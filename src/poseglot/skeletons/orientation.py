@@ -124,8 +124,14 @@ def _up(body: npt.NDArray[np.float64]) -> tuple[int, int]:
 
 
 def _feet_to_head(joints: npt.NDArray[np.floating], seen: npt.NDArray[np.bool_], layout: Layout) -> npt.NDArray[np.float64]:
-    """Return the vectors (N, D) from feet to head of all frames in which both are seen; from hips or to arms if there are none."""
-    for low, high in (("foot", "head"), ("leg", "head"), ("hip", "head"), ("foot", "arm"), ("hip", "arm")):
+    """Return the vectors (N, D) from feet to head of all frames in which both are seen.
+
+    If there are none, legs or hips stand in for feet, and arms for heads; not in a layout without feet or heads, such as a hand's, whose
+    parts are no body's.
+    """
+    whole = bool(layout.parts["foot"] and layout.parts["head"])
+    stand_ins = (("leg", "head"), ("hip", "head"), ("foot", "arm"), ("hip", "arm")) if whole else ()
+    for low, high in (("foot", "head"), *stand_ins):
         if len(vectors := _between(low, high, joints, seen, layout)):
             break
     return vectors
