@@ -17,14 +17,14 @@ from poseglot.data.store import Indices, PackedStore
 from poseglot.data.tracking import most_moving
 from poseglot.errors import FileError, InputError
 from poseglot.files import decode_text
-from poseglot.skeletons.clip import Joints
+from poseglot.skeletons.clip import Joints, evenly_spaced
 from poseglot.skeletons.common_body import common_axes, is_common_body, map_to_common_body, to_common_body
 from poseglot.skeletons.layout import Layout
 from poseglot.skeletons.mapping import map_layout
 
 LEFT_OUT = "-"
 EVERYTHING = "all clips"
-# The format of stores that were joined (`data.join`), whose clips are in the form of the common body.
+# The format of stores that were joined.
 JOINED = "joined"
 # Clips that tell which way a set's axes point.
 _AXES_CLIPS = 200
@@ -68,6 +68,23 @@ def read_class_map(path: str | Path) -> dict[str, str]:
     return pairs
 
 
+def mapped_classes(store: PackedStore, class_map: Mapping[str, str] | None) -> tuple[str, ...]:
+    """Return what a map of classes makes of each label of a store; labels that are not in it keep their name.
+
+    Raises:
+        InputError: The map names a label that the store does not have.
+    """
+    given = class_map or {}
+    if unknown := [label for label in given if label not in store.classes]:
+        raise InputError(f"the map of classes names {', '.join(unknown)}, which {store.info.name} does not have.")
+    return tuple(given.get(label, label) for label in store.classes)
+
+
+def is_joined(store: PackedStore) -> bool:
+    """Tell whether a store was made by `data.join`, so that its clips are in the form of the common body."""
+    return store.info.source.get("format") == JOINED
+
+
 def adapt_store(
     store: PackedStore,
     *,
@@ -89,10 +106,7 @@ def adapt_store(
     Raises:
         InputError: A label is no class of the recognizer, the map names what is not there, or a joint cannot be made.
     """
-    given = class_map or {}
-    if unknown := [label for label in given if label not in store.classes]:
-        raise InputError(f"the map of classes names {', '.join(unknown)}, which {store.info.name} does not have.")
-    names = [given.get(label, label) for label in store.classes]
+    names = mapped_classes(store, class_map)
     lacking = [
         label if name == label else f"{label} (as {name})"
         for label, name in zip(store.classes, names, strict=True)
@@ -141,11 +155,11 @@ def joint_mapping(store: PackedStore, layout: Layout, indices: Indices) -> Calla
         InputError: A joint cannot be made.
     """
     has_scores = store.info.has_scores
-    if store.layout.joints == layout.joints and not (is_common_body(layout) and store.info.source.get("format") != JOINED):
+    if store.layout.joints == layout.joints and (is_joined(store) or not is_common_body(layout)):
         return None
     if not is_common_body(layout):
         return partial(map_layout(store.layout, layout).apply, has_scores=has_scores)
     mapping = map_to_common_body(store.layout)
-    sampled = indices[np.unique(np.linspace(0, len(indices) - 1, _AXES_CLIPS).astype(int))]
+    sampled = indices[evenly_spaced(len(indices), _AXES_CLIPS)]
     axes = common_axes([store[int(index)].joints for index in sampled], mapping, has_scores=has_scores)
     return partial(to_common_body, mapping=mapping, has_scores=has_scores, axes=axes)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from poseglot.data.adapt import JOINED, LEFT_OUT, joint_mapping, read_class_map
+from poseglot.data.adapt import JOINED, LEFT_OUT, is_joined, joint_mapping, mapped_classes, read_class_map
 from poseglot.data.benchmarks import Benchmark, SplitRule
 from poseglot.data.store import Indices, PackedStore, write_store
 from poseglot.data.tracking import most_moving
@@ -50,10 +50,7 @@ class Part:
         Raises:
             InputError: The map names a label that the store does not have.
         """
-        given = self.class_map or {}
-        if unknown := [label for label in given if label not in self.store.classes]:
-            raise InputError(f"the map of classes names {', '.join(unknown)}, which {self.store.info.name} does not have.")
-        return tuple(given.get(label, label) for label in self.store.classes)
+        return mapped_classes(self.store, self.class_map)
 
 
 def join_stores(
@@ -105,7 +102,7 @@ def packaged_class_map(vocabulary: str, name: str) -> dict[str, str]:
 
 def set_names(store: PackedStore) -> dict[int, str]:
     """Return the sets of a joined store: number in the column `setup` -> name; empty for a store that was not joined."""
-    sets = store.info.source.get("sets") if store.info.source.get("format") == JOINED else None
+    sets = store.info.source.get("sets") if is_joined(store) else None
     return {int(about["number"]): name for name, about in sets.items()} if isinstance(sets, Mapping) else {}
 
 

@@ -113,8 +113,7 @@ class DescribedActions:
     def logits(self, inputs: torch.Tensor) -> npt.NDArray[np.floating]:
         """Return scaled cosines (N, actions) of inputs (N, M, T, V, C)."""
         with torch.inference_mode():
-            aligned = self._recognizer(inputs)["alignment"]
-            features = torch.stack([aligned[level] for level in self._recognizer.spec.levels or ()]).double().numpy()
+            features = self._recognizer.alignment_features(inputs).double().numpy()
         logits: npt.NDArray[np.floating] = self._texts.logit_scale * mean_over_levels(cosines(features, self._texts.features))
         return logits
 

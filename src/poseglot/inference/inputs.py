@@ -102,6 +102,11 @@ class ClipLoader:
         """Number of coordinates per joint that clips must have, 2 or 3; None if both are taken."""
         return None if self.any_layout else self.spec.channels - self.spec.has_scores
 
+    @property
+    def reads_scores(self) -> bool:
+        """Whether clips are read with the confidence in each joint; of any layout, it tells which joints are seen."""
+        return self.any_layout or self.spec.has_scores
+
     def mapping(self, layout: Layout) -> LayoutMapping | None:
         """Return the mapping from a layout to the recognizer's; None if their joints are the same.
 
@@ -160,9 +165,8 @@ class ClipLoader:
         if not isinstance(clip, Clip):
             has_scores, name = self.spec.has_scores, f"clip {number}"
             clip = Clip(check_joints(clip, has_scores=has_scores, origin=name), name=name, has_scores=has_scores)
-        if self.any_layout and layout is None:
-            layout = layout_by_count(clip.joints.shape[2], origin or clip.name)
         if self.any_layout:
+            layout = layout or layout_by_count(clip.joints.shape[2], origin or clip.name)
             clip = self._whoever_moves(clip, origin or clip.name)
         loaded = self._mapped(clip, layout, origin or clip.name)
         return self._compared(replace(loaded, clip=_without_absent(loaded.clip, origin or clip.name)))
@@ -242,15 +246,14 @@ class ClipLoader:
 
     def _read(self, path: Path, layout: Layout | None, pose: str | PoseEstimator) -> tuple[Clip, Layout | None, float | None]:
         """Return a file's clip, its layout if that is not the recognizer's, and for poses the frames per second."""
-        has_scores = self.spec.has_scores
         if is_video(path) or (path.suffix.lower() == POSES_ENDING and recognize(ClipFile(path)) == "poses"):
             poses = self._estimate(path, pose) if is_video(path) else read_poses(path)
-            scale, scored = self.reading.options("poses").scale, has_scores or self.any_layout
-            joints = poses.joints(num_dims=self.num_dims, has_scores=scored, scale=scale)
-            return Clip(joints, name=path.stem, has_scores=scored), poses.layout, poses.fps
+            scale = self.reading.options("poses").scale
+            joints = poses.joints(num_dims=self.num_dims, has_scores=self.reads_scores, scale=scale)
+            return Clip(joints, name=path.stem, has_scores=self.reads_scores), poses.layout, poses.fps
         if self.any_layout:
             return *read_any(path, self.reading, layout), None
-        return *read_as_trained(path, self.reading, self.layout, layout=layout, has_scores=has_scores), None
+        return *read_as_trained(path, self.reading, self.layout, layout=layout, has_scores=self.spec.has_scores), None
 
     def _estimate(self, path: Path, pose: str | PoseEstimator) -> Poses:
         """Return the poses of the people in a video."""

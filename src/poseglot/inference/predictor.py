@@ -198,6 +198,11 @@ class Predictor:
         return recognizer_file(self.path)
 
     @property
+    def reads_scores(self) -> bool:
+        """Whether clips are read with the confidence in each joint."""
+        return self._loader.reads_scores
+
+    @property
     def reading(self) -> Reading:
         """How files are read."""
         return self._loader.reading

@@ -119,6 +119,11 @@ class Recognizer(nn.Module):
         }
         return {"logits": logits, "alignment": alignment}
 
+    def alignment_features(self, x: Tensor) -> Tensor:
+        """Map clips (N, M, T, V, C) to the alignment features (levels, N, embed_dim), in the order of the spec's levels."""
+        aligned = self(x)["alignment"]
+        return torch.stack([aligned[level] for level in self.spec.levels or ()])
+
     def drop_heads(self) -> Recognizer:
         """Return the same encoder and classifier (shared, not copied) without alignment heads: what runs at test time."""
         # Put together by hand: building one, on the meta device too, would load torch's compiler, which takes a second.

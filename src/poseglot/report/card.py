@@ -28,6 +28,7 @@ from poseglot.models.fuse import fuse
 from poseglot.models.recognizer import described
 from poseglot.report.statistics import worst_confusions
 from poseglot.training.evaluate import Evaluation, evaluate
+from poseglot.training.overlap import clips_in_training
 from poseglot.training.recipe import differing
 from poseglot.training.recipe_io import list_recipes, read_recipe
 from poseglot.training.run import Run, as_run
@@ -182,7 +183,10 @@ def _evaluated(run: Run, own: Run, store: str | Path | None) -> Evaluation:
         warnings.simplefilter("ignore", UserWarning)
         evaluation = evaluate(own, store)
         if evaluation.in_training is None and own is not run:
-            evaluation = replace(evaluation, in_training=evaluate(run, store).in_training)
+            data = run.data(store)
+            clips = open_store(data.store)
+            learned, tested = subsets(data, clips)
+            evaluation = replace(evaluation, in_training=clips_in_training(run, clips, tested, assumed=learned))
     return evaluation
 
 

@@ -122,3 +122,8 @@ def seen_joints(frames: npt.NDArray[Any], *, has_scores: bool) -> tuple[npt.NDAr
         seen &= np.isfinite(joints).all(axis=0)
         joints = np.where(seen, joints, np.float32(0))
     return joints, seen
+
+
+def evenly_spaced(length: int, count: int) -> npt.NDArray[np.int64]:
+    """Return up to `count` of the indices of `length` things, in order, evenly spaced from the first to the last."""
+    return np.unique(np.linspace(0, length - 1, min(count, length)).astype(np.int64))

@@ -55,8 +55,8 @@ def to_common_body(
     if axes is None:
         axes = _axes(positions, seen, mapping)
     turned = _filled(positions[..., : len(axes)], seen) @ axes
-    present = seen.any(axis=-1, keepdims=True)
-    there = np.where(seen.any(axis=1, keepdims=True), present, False)  # joints that are known, in frames with the person
+    known, present = seen.any(axis=1, keepdims=True), seen.any(axis=-1, keepdims=True)
+    there: npt.NDArray[np.bool_] = np.logical_and(known, present)  # joints that are known, in frames with the person
     if len(axes) == 3 and _shows_back(turned, there, mapping.target):
         turned = turned * [-1, 1, -1]
     unit = _mean_bone(turned, there, mapping.target)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from poseglot.skeletons.clip import evenly_spaced
 from poseglot.skeletons.layout import Layout
 from poseglot.skeletons.orientation import up_direction
 from poseglot.skeletons.visibility import seen_mask
@@ -85,7 +86,7 @@ class CoordinateSummary:
 
 def measure_clip(joints: npt.NDArray[np.float32], layout: Layout, *, has_scores: bool) -> ClipCoordinates:
     """Measure a clip of joints (M, T, V, C)."""
-    frames = np.unique(np.linspace(0, joints.shape[1] - 1, _FRAMES).astype(int))
+    frames = evenly_spaced(joints.shape[1], _FRAMES)
     joints = joints[:, frames]
     num_dims = joints.shape[-1] - has_scores
     position = joints[..., :num_dims].reshape(-1, joints.shape[2], num_dims).astype(np.float64)
@@ -125,7 +126,7 @@ def bone_excess(
     """
     from scipy.sparse.csgraph import minimum_spanning_tree
 
-    frames = np.unique(np.linspace(0, len(position) - 1, _BONE_FRAMES).astype(int))
+    frames = evenly_spaced(len(position), _BONE_FRAMES)
     position, seen = position[frames], seen[frames]
     both = seen[:, :, None] & seen[:, None]
     distance = np.linalg.norm(position[:, :, None] - position[:, None], axis=-1)

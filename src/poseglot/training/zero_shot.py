@@ -61,8 +61,7 @@ class ZeroShotRecognizer:
     def features(self, inputs: Tensor) -> Features:
         """Return the alignment features of clips: (N, M, T, V, C) -> (levels, N, width)."""
         with torch.inference_mode():
-            aligned = self.recognizer(inputs.to(self.run.device))["alignment"]
-            return torch.stack([aligned[level] for level in self.levels]).double().cpu().numpy()
+            return self.recognizer.alignment_features(inputs.to(self.run.device)).double().cpu().numpy()
 
     def class_features(self, labels: Sequence[str]) -> Features:
         """Return the features of classes by the run's descriptions and prompt; see `description_features`.

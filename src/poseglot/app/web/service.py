@@ -92,7 +92,7 @@ class ModelService:
     def format(self) -> ClipFormat:
         """The clips that it takes."""
         return ClipFormat(
-            self.layout, self.spec.has_scores, self.predictor.num_dims, self.spec.num_persons, self.predictor.reading
+            self.layout, self.predictor.reads_scores, self.predictor.num_dims, self.spec.num_persons, self.predictor.reading
         )
 
     def can_map(self, layout: Layout) -> bool:

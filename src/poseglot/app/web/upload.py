@@ -101,10 +101,9 @@ def _read(path: Path, formats: Sequence[ClipFormat], limits: Limits, layout: Lay
     if path.suffix == POSES_ENDING and recognize(ClipFile(path)) == "poses":
         poses = read_poses(path)
         scale = first.reading.options("poses").scale
-        scored = first.has_scores or first.num_dims is None
-        joints = poses.joints(num_dims=first.num_dims, has_scores=scored, scale=scale)
+        joints = poses.joints(num_dims=first.num_dims, has_scores=first.has_scores, scale=scale)
         check_size(limits, people=joints.shape[0], frames=joints.shape[1])
-        clip = Clip(joints, name=path.stem, has_scores=scored)
+        clip = Clip(joints, name=path.stem, has_scores=first.has_scores)
         return select_people(clip, first.num_persons)[0], poses.layout
     if first.num_dims is None:
         return read_any(path, first.reading, layout)

@@ -20,7 +20,7 @@ import numpy as np
 
 from poseglot.data.quality.statistics import Array, steps, store_statistics, typical_body
 from poseglot.data.store import Indices, PackedStore
-from poseglot.skeletons.clip import seen_joints
+from poseglot.skeletons.clip import evenly_spaced, seen_joints
 from poseglot.skeletons.coordinates import CoordinateSummary, bone_excess, measure_clip, summarize, turned_over
 from poseglot.skeletons.visibility import centre_coverage, seen_mask
 
@@ -195,7 +195,7 @@ def _locate_jump(store: PackedStore, index: int, person: int) -> tuple[int, str]
 
 def coordinate_summary(store: PackedStore, indices: Indices, *, sample: int = 200) -> CoordinateSummary | None:
     """Return what the coordinates of a store's clips are like, from at most `sample` of them."""
-    chosen = indices[np.unique(np.linspace(0, len(indices) - 1, min(sample, len(indices))).astype(int))]
+    chosen = indices[evenly_spaced(len(indices), sample)]
     return summarize(
         measure_clip(store[index].joints, store.layout, has_scores=store.info.has_scores) for index in chosen.tolist()
     )
@@ -205,7 +205,7 @@ def check_centre(store: PackedStore, indices: Indices, *, sample: int = 500) -> 
     """Return a warning if the centre joint of a store's clips is seldom seen, from at most `sample` of them."""
     if not store.info.has_scores:
         return []
-    chosen = indices[np.unique(np.linspace(0, len(indices) - 1, min(sample, len(indices))).astype(int))]
+    chosen = indices[evenly_spaced(len(indices), sample)]
     shares = [centre_coverage(store[index].joints, store.layout, has_scores=True) for index in chosen.tolist()]
     share = float(np.mean(shares)) if shares else 1.0
     if share >= _MIN_CENTRE_SEEN:
@@ -218,7 +218,7 @@ def check_centre(store: PackedStore, indices: Indices, *, sample: int = 500) -> 
 
 def check_set(store: PackedStore, *, sample: int = 2000) -> list[str]:
     """Return warnings about the units and scores of a store, from at most `sample` frames spread evenly over it."""
-    rows = np.asarray(store.joints[np.unique(np.linspace(0, len(store.joints) - 1, sample).astype(int))], dtype=np.float32)
+    rows = np.asarray(store.joints[evenly_spaced(len(store.joints), sample)], dtype=np.float32)
     last, has_scores = rows[..., -1], store.info.has_scores
     warnings = []
     if has_scores and (last.min() < 0 or last.max() > 1):
@@ -252,7 +252,7 @@ def choose_pipeline(store: PackedStore, *, sample: int = 200) -> tuple[str, str]
     body = typical_body(store)
     if not _MIN_METRES <= body <= _MAX_METRES:
         return "image", f"a person measures {body:,.4g} units, so coordinates are not metres"
-    indices = np.unique(np.linspace(0, len(store) - 1, min(sample, len(store))).astype(int)).tolist()
+    indices = evenly_spaced(len(store), sample).tolist()
     share = float(np.mean([_travel(store, index) > _MAX_TRAVEL * body for index in indices]))
     if share > _MAX_TRAVELLERS:
         return "image", f"in {share:.0%} of the clips somebody travels further than {_MAX_TRAVEL} bodies"
@@ -274,7 +274,7 @@ def _travel(store: PackedStore, index: int) -> float:
 def check_joint_order(store: PackedStore, *, sample: int = 50) -> list[str]:
     """Return a warning if the bodies of a store cannot be, from at most `sample` clips: their joints are in another order."""
     excess, worst = [], Counter[tuple[str, str]]()
-    for index in np.unique(np.linspace(0, len(store) - 1, min(sample, len(store))).astype(int)).tolist():
+    for index in evenly_spaced(len(store), sample).tolist():
         joints = store[index].joints[0]
         position = joints[..., : joints.shape[-1] - store.info.has_scores].astype(np.float64)
         seen = seen_mask(joints, has_scores=store.info.has_scores) & position.any(axis=-1)
@@ -298,7 +298,7 @@ def check_bone_lengths(store: PackedStore, *, sample: int = 50) -> list[str]:
         return []  # in a picture bones are foreshortened
     child, parent = np.array(store.layout.bone_pairs).T
     variations = []
-    for index in np.unique(np.linspace(0, len(store) - 1, min(sample, len(store))).astype(int)).tolist():
+    for index in evenly_spaced(len(store), sample).tolist():
         joints = store[index].joints[0]
         seen = seen_mask(joints, has_scores=store.info.has_scores) & joints[..., :3].any(axis=-1)
         there = (seen[:, child] & seen[:, parent]).all(axis=1)
@@ -319,7 +319,7 @@ def check_heads(store: PackedStore, *, sample: int = 200) -> list[str]:
     Heads are above feet along y in some sensors' axes, and along -y in others'. So in 3D it is -z that no sensor has, and a set that has
     a direction and its opposite.
     """
-    rows = np.unique(np.linspace(0, len(store) - 1, min(sample, len(store))).astype(int)).tolist()
+    rows = evenly_spaced(len(store), sample).tolist()
     measured = (measure_clip(store[row].joints, store.layout, has_scores=store.info.has_scores) for row in rows)
     ups = Counter(clip.up for clip in measured if clip.up is not None)
     total = ups.total()

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from poseglot.data.store import PackedStore
-from poseglot.skeletons.clip import seen_joints
+from poseglot.skeletons.clip import evenly_spaced, seen_joints
 from poseglot.skeletons.layout import Layout
 
 Array = npt.NDArray[Any]
@@ -40,10 +40,10 @@ _CLIP = [
 def typical_body(store: PackedStore, *, sample: int = 500) -> float:
     """Return the median size of the people in a store, from some frames of clips spread evenly over it."""
     sizes = []
-    for index in np.unique(np.linspace(0, len(store) - 1, sample).astype(int)):
+    for index in evenly_spaced(len(store), sample):
         row = store.clips[index]
         length = int(row["frames"]) * int(row["num_persons"])
-        rows = store.joints[int(row["offset"]) + np.unique(np.linspace(0, length - 1, 8).astype(int))]
+        rows = store.joints[int(row["offset"]) + evenly_spaced(length, 8)]
         joints, seen = seen_joints(rows, has_scores=store.info.has_scores)
         sizes.append(_size(joints, seen)[_present(seen)])
     everything = np.concatenate(sizes)

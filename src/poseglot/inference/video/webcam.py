@@ -128,8 +128,7 @@ class WindowRecognizer:
         )
         if poses is None:
             return ()
-        # A recognizer of any layout uses scores to tell which joints are seen.
-        has_scores = spec.has_scores or self.predictor.num_dims is None
+        has_scores = self.predictor.reads_scores
         joints = poses.joints(num_dims=self.predictor.num_dims, has_scores=has_scores)
         present = (joints != 0).any(axis=(2, 3))  # (M, T)
         boxes: list[Box | None] = [None]
