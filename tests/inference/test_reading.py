@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from poseglot.app.cli import main
 from poseglot.data.prepare import CustomDataset, prepare
+from poseglot.data.readers import read_clip
 from poseglot.data.readers.poses import Poses, write_poses
 from poseglot.data.store import PackedStore
 from poseglot.errors import PoseglotError, SettingError
@@ -76,6 +77,8 @@ def readings(draw: st.DrawFn) -> tuple[str, dict[str, Any], tuple[int, ...]]:
         said["columns"] = draw(st.sampled_from([(1, 2, 3), (1, 3, 2), (2, 3), (3, 1)]))
     if draw(st.booleans()):
         said["scale"] = draw(st.sampled_from([0.001, 0.5, 25.4]))
+    if len(said.get("columns", "xyz")) == 3 and draw(st.booleans()):
+        said["up"] = draw(st.sampled_from(["z", "-y", "x"]))
     if ending != ".npy":
         said["skip"] = draw(st.integers(0, 2))
     return ending, said, tuple("tvc".index(letter) for letter in order.replace(",", ""))
@@ -146,7 +149,8 @@ def test_files_of_another_format_are_read_as_they_are(millimetres: tuple[Path, P
 
 @pytest.mark.parametrize(
     "reading",
-    [{"scale": 0.0}, {"scale": "x"}, {"columns": "0-2"}, {"columns": (1, 1)}, {"skip": -1}, {"dim_order": 3}, {"axes": "tvc"},
+    [{"scale": 0.0}, {"up": "north"}, {"scale": "x"}, {"columns": "0-2"}, {"columns": (1, 1)}, {"skip": -1},
+     {"dim_order": 3}, {"axes": "tvc"},
      {"format": "xlsx"}],
     ids=repr,
 )  # fmt: skip
@@ -234,6 +238,29 @@ def test_poses_are_scaled_as_in_training(tmp_path: Path) -> None:
     custom = CustomDataset("mine", scale=0.25, has_scores=True)
     store = prepare("poses", source=tmp_path / "set", out=tmp_path / "store", custom=custom).store
     assert_read_alike(predictor_of(store, tmp_path / "run"), tmp_path / "set", store)
+
+
+def test_coordinates_whose_z_points_up_are_turned(run_folder: Path, tmp_path: Path) -> None:
+    """Without `up` the recognizer warns, and names it; with it, the clip is that of a sensor whose y points up."""
+    standing = np.zeros((6, JOINTS, 3), np.float32)
+    standing[:] = np.random.default_rng(0).normal(size=(JOINTS, 3)) * 0.1
+    layout = load_layout("kinect20")
+    for part, height in (("head", 0.8), ("foot", -0.9), ("leg", -0.6)):
+        standing[:, [layout.index[joint] for joint in layout.parts[part]], 1] += height
+    np.save(tmp_path / "up_y.npy", standing)
+    np.save(tmp_path / "up_z.npy", np.stack([-standing[..., 0], standing[..., 2], standing[..., 1]], axis=-1))
+    recognizer = load_recognizer(run_folder / "recognizer.safetensors")
+    trained = {"num_dims": 3, "size": [0.1, 10.0], "depth": 0.01, "up": ["+y"]}
+    recognizer.spec = replace(recognizer.spec, coordinates=trained)
+    save_recognizer(recognizer, tmp_path / "recognizer.safetensors")
+    as_it_is = Predictor(tmp_path, device="cpu").predict([tmp_path / "up_z.npy"])[0]
+    assert any("--up z" in warning for warning in as_it_is.warnings.values())
+    turned = Predictor(tmp_path, device="cpu", reading={"up": "z"})
+    np.testing.assert_allclose(turned.read(tmp_path / "up_z.npy").clip.joints[0], standing, atol=1e-6)
+    assert "up" not in turned.predict([tmp_path / "up_z.npy"])[0].warnings
+    np.save(tmp_path / "flat.npy", standing[..., :2])
+    with pytest.raises(PoseglotError):
+        read_clip(tmp_path / "flat.npy", layout, up="z")
 
 
 def test_a_wide_table_of_another_skeleton_is_mapped(run_folder: Path, tmp_path: Path) -> None:

@@ -16,9 +16,11 @@ import torch
 from poseglot.data.store import open_store
 from poseglot.errors import FileError, PoseglotError, SettingError
 from poseglot.inference import StreamingRecognizer
+from poseglot.models.pretrained import recognizer_file
 from poseglot.models.recognizer import Recognizer, load_recognizer, new_recognizer, save_recognizer
 from poseglot.skeletons.batch import ClipBatch
 from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.coordinates import measure_clip, summarize
 from poseglot.skeletons.layout import load_layout
 from poseglot.testing import scramble
 from poseglot.transforms import load_pipeline, to_modality
@@ -101,6 +103,21 @@ def test_answers_are_calibrated_probabilities_of_the_run(live: Path, save: Calla
     best = cold.best(3)
     assert [score.probability for score in best] == sorted(plain, reverse=True)[:3]
     assert best[0].action == cold.classes[int(plain.argmax())]
+
+
+def test_frames_unlike_those_of_training_are_noticed(live: Path, clips: Sequence[Clip], tmp_path: Path) -> None:
+    loaded = load_recognizer(recognizer_file(live))
+    summary = summarize([measure_clip(clip.joints, loaded.layout, has_scores=False) for clip in clips])
+    assert summary is not None
+    loaded.spec = replace(loaded.spec, coordinates=summary.table())
+    save_recognizer(loaded, tmp_path / "recognizer.safetensors")
+    alike, upside_down = StreamingRecognizer(tmp_path), StreamingRecognizer(tmp_path)
+    frames = np.concatenate([clip.joints[0] for clip in clips])[:40]
+    for frame in frames:
+        alike.step(frame)
+        upside_down.step([])  # frames of nobody are not compared
+        upside_down.step(frame * (1, -1, 1))
+    assert not alike.warnings and list(upside_down.warnings) == ["head"]
 
 
 def test_a_state_can_be_kept_and_put_back(live: Path, clips: Sequence[Clip]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from poseglot.app.web.drawing import draw_clip
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
-from poseglot.skeletons.orientation import picture_matrix, to_picture
+from poseglot.skeletons.orientation import picture_matrix, to_picture, turn_up
 
 LAYOUT = load_layout("kinect20")
 INDEX = LAYOUT.index
@@ -19,11 +19,12 @@ Array = npt.NDArray[np.float64]
 AXES = {
     "depth camera": [[-1, 0, 0], [0, 1, 0], [0, 0, -1]],
     "computer vision": [[1, 0, 0], [0, -1, 0], [0, 0, -1]],
-    "z up": [[1, 0, 0], [0, 0, -1], [0, 1, 0]],
-    "z down": [[1, 0, 0], [0, 0, 1], [0, -1, 0]],
+    "z down": [[1, 0, 0], [0, 0, -1], [0, 1, 0]],
+    "z up": [[1, 0, 0], [0, 0, 1], [0, -1, 0]],
     "x up": [[0, 1, 0], [1, 0, 0], [0, 0, -1]],
     "x down": [[0, -1, 0], [-1, 0, 0], [0, 0, -1]],
 }
+UP = ("y", "-y", "-z", "z", "x", "-x")
 
 
 def pose() -> Array:
@@ -44,6 +45,13 @@ def test_three_dimensions_are_turned_not_mirrored(name: str) -> None:
     matrix = picture_matrix(stored, LAYOUT)
     assert np.linalg.det(matrix) == pytest.approx(1)
     np.testing.assert_allclose(to_picture(stored, LAYOUT), pose(), atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "up"), list(zip(AXES, UP, strict=True)))
+def test_turned_so_that_y_points_up_they_are_as_of_a_depth_camera(name: str, up: str) -> None:
+    stored = (pose() @ np.array(AXES[name], dtype=float)).astype(np.float32)
+    wanted = pose() @ np.array(AXES["depth camera"], dtype=float)
+    np.testing.assert_allclose(turn_up(stored, up), wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize("down", [False, True], ids=["y up", "pixels"])

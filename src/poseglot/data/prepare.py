@@ -61,6 +61,7 @@ class CustomDataset:
         skip: As in `ReadOptions`.
         columns: As in `ReadOptions`.
         scale: As in `ReadOptions`.
+        up: As in `ReadOptions`.
         variable: As in `ReadOptions`.
     """
 
@@ -76,6 +77,7 @@ class CustomDataset:
     skip: int = 0
     columns: tuple[int, ...] | None = None
     scale: float = 1.0
+    up: str | None = None
     variable: str | None = None
 
     def __post_init__(self) -> None:
@@ -89,6 +91,7 @@ class CustomDataset:
             "skip": self.skip or None,
             "columns": None if self.columns is None else list(self.columns),
             "scale": None if self.scale == 1 else self.scale,
+            "up": self.up,
             "variable": self.variable,
         }
         return {option: value for option, value in said.items() if value is not None}

@@ -226,13 +226,17 @@ class ClipLoader:
 
     def _compared(self, loaded: LoadedClip) -> LoadedClip:
         """Return the clip with what of it is unlike the training clips."""
+        return replace(loaded, warnings=self.unlike_training(loaded.clip.joints, has_scores=loaded.clip.has_scores))
+
+    def unlike_training(self, joints: Joints, *, has_scores: bool) -> dict[str, str]:
+        """Return what of joints (M, T, V, C) is unlike the training clips: kind -> sentence (`skeletons.coordinates.compare`)."""
         if self._trained_on is None:
-            return loaded
-        measured = measure_clip(loaded.clip.joints, self.layout, has_scores=loaded.clip.has_scores)
+            return {}
+        measured = measure_clip(joints, self.layout, has_scores=has_scores)
         warnings = compare(measured, self._trained_on, unit_matters=self._unit_matters)
-        if self.any_layout and not loaded.clip.joints[..., 2].any():
+        if self.any_layout and not joints[..., 2].any():
             warnings.pop("depth", None)  # a 2D clip, which training had, too
-        return replace(loaded, warnings=warnings)
+        return warnings
 
     @cached_property
     def _unit_matters(self) -> bool:
@@ -248,8 +252,7 @@ class ClipLoader:
         """Return a file's clip, its layout if that is not the recognizer's, and for poses the frames per second."""
         if is_video(path) or (path.suffix.lower() == POSES_ENDING and recognize(ClipFile(path)) == "poses"):
             poses = self._estimate(path, pose) if is_video(path) else read_poses(path)
-            scale = self.reading.options("poses").scale
-            joints = poses.joints(num_dims=self.num_dims, has_scores=self.reads_scores, scale=scale)
+            joints = self.reading.joints_of_poses(poses, num_dims=self.num_dims, has_scores=self.reads_scores, origin=str(path))
             return Clip(joints, name=path.stem, has_scores=self.reads_scores), poses.layout, poses.fps
         if self.any_layout:
             return *read_any(path, self.reading, layout), None

@@ -12,6 +12,7 @@ but `live` this can cost the most accuracy.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from os import PathLike
 
@@ -21,18 +22,21 @@ import torch
 
 from poseglot.errors import InputError, SettingError
 from poseglot.evaluation.temperature import temperature_of
+from poseglot.inference.inputs import ClipLoader
 from poseglot.inference.loading import load_on_device
 from poseglot.inference.predictor import ClassScore, softmax, top_scores
 from poseglot.models.continual import ContinualRecognizer, ContinualState
 from poseglot.models.encoders.ctr_gcn import TOPOLOGY_INTERVAL
 from poseglot.models.pretrained import find_recognizer, recognizer_file
-from poseglot.skeletons.clip import check_joints
+from poseglot.skeletons.clip import Joints, check_joints
 from poseglot.skeletons.common_body import is_common_body
 from poseglot.skeletons.layout import Layout, as_layout
 from poseglot.skeletons.mapping import map_layout
 from poseglot.transforms import FrameState, Pipeline, load_pipeline
 
 Probabilities = npt.NDArray[np.float64]
+_LOGGER = logging.getLogger("poseglot.inference")
+_COMPARED_FRAMES = 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +73,7 @@ class StreamingRecognizer:
         classes: The class names, in the order of the probabilities.
         latency: The largest number of newest frames that a result may not know.
         differences: What differs from the result for a whole clip, in words; empty if nothing does.
+        warnings: What of the first frames is unlike the training clips: kind -> sentence, each logged once. Empty until then.
 
     Raises:
         FileError: There is no recognizer, or it is damaged.
@@ -114,6 +119,8 @@ class StreamingRecognizer:
         self._source = self.layout if layout is None else as_layout(layout)
         self._mapping = None if self._source.joints == self.layout.joints else map_layout(self._source, self.layout)
         self.differences = _differences(pipeline, self._encoder, memory)
+        self.warnings: dict[str, str] = {}
+        self._loader, self._first = ClipLoader(self.spec, self.layout), list[Joints]()
         self.state = self.start()
 
     def __repr__(self) -> str:
@@ -187,7 +194,20 @@ class StreamingRecognizer:
             )
         if self._mapping is not None:
             joints = self._mapping.apply(joints, has_scores=spec.has_scores)
+        self._compare(joints)
         return torch.from_numpy(joints[:, 0]).to(self._device)
+
+    def _compare(self, joints: Joints) -> None:
+        """Compare the first frames that hold somebody with the training clips."""
+        if len(self._first) == _COMPARED_FRAMES or not joints.any():
+            return
+        # Of one person: somebody else may come in between.
+        self._first.append(joints[joints.any(axis=(1, 2, 3))][:1])
+        if len(self._first) == _COMPARED_FRAMES:
+            clip = np.concatenate(self._first, axis=1)
+            self.warnings = self._loader.unlike_training(clip, has_scores=self.spec.has_scores)
+            for sentence in self.warnings.values():
+                _LOGGER.warning("the first %d frames: %s", _COMPARED_FRAMES, sentence)
 
 
 def _differences(pipeline: Pipeline, encoder: ContinualRecognizer, memory: int | None) -> tuple[str, ...]:

@@ -197,15 +197,17 @@ def compare(clip: ClipCoordinates, trained: CoordinateSummary, *, unit_matters: 
             f"{_unit(clip.size, low, high)}"
         )
     if clip.up is not None and trained.up and clip.up not in trained.up:
+        axis = clip.up.removeprefix("+")
+        advice = f". Reading it with `--up {axis}` (`up='{axis}'`) turns it" if "+y" in trained.up else ""
         if turned_over(clip.up) in trained.up:
             found["head"] = (
                 f"heads are below feet along {clip.up[1]}, and above them in training: that axis is turned over, or the joints are in "
-                "another order"
+                f"another order{advice}"
             )
         else:
             found["up"] = (
                 f"heads are above feet along {clip.up}, and along {' or '.join(trained.up)} in training: another axis points up, the "
-                "joints are in another order, or somebody lies. Turn the coordinates"
+                f"joints are in another order, or somebody lies{advice or '. Turn the coordinates'}"
             )
     if trained.depth is not None and trained.depth > _DEEP and clip.depth < _FLAT:
         found["depth"] = (

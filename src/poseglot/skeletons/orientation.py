@@ -32,6 +32,7 @@ _VIEWS = {
 }
 # Somebody who falls or lies down is upright in some frames: in this share of the frames the body decides.
 _UPRIGHT_SHARE = 0.1
+UP_AXES = tuple(sign + axis for axis in "xyz" for sign in ("", "-"))
 # The cosine of the angle to an axis within which a body is along it.
 _ALONG = 0.8
 
@@ -45,6 +46,13 @@ def clip_picture(clip: Clip, layout: Layout) -> tuple[npt.NDArray[np.float64], n
         seen[np.count_nonzero(seen, axis=1) == joints - 1, layout.centre_index] = True
     points = to_picture(coordinates, layout, seen=seen)
     return points.reshape(people, frames, joints, 3), seen.reshape(people, frames, joints)
+
+
+def turn_up(joints: npt.NDArray[np.float32], up: str) -> npt.NDArray[np.float32]:
+    """Return joints (..., 3) of which the axis `up` (of `UP_AXES`) points up, turned so that y does. Their picture stays the same."""
+    (right, right_sign), (over, over_sign), (near, near_sign) = _VIEWS["xyz".index(up[-1]), -1 if up[0] == "-" else 1]
+    columns = [-right_sign * joints[..., right], over_sign * joints[..., over], -near_sign * joints[..., near]]
+    return np.stack(columns, axis=-1) + np.float32(0)  # without -0
 
 
 def joint_rows(integers: npt.NDArray[np.integer], seen: npt.NDArray[np.bool_]) -> list[list[list[int | None] | None]]:

@@ -17,10 +17,13 @@ def add_reading_options(command: argparse.ArgumentParser) -> None:
     group.add_argument("--skip", type=int, help="numbers to skip at the beginning of every row of a table")
     group.add_argument("--columns", help="the numbers of a joint to read, counted from 1: 1-3 or 1,2; or all")
     group.add_argument("--scale", type=float, help="a factor on the coordinates; 1 reads them as they are")
+    group.add_argument(
+        "--up", help="the axis that points up in the files (z, -y, ...): 3D coordinates are turned so that y does; or auto"
+    )
     group.add_argument("--variable", help="the variable of MATLAB files; auto: the only array")
 
 
 def reading(parsed: argparse.Namespace) -> dict[str, Any]:
     """Return what was said; None as a value stands for the default."""
-    said = {name: getattr(parsed, name) for name in ("format", "dim_order", "skip", "columns", "scale", "variable")}
+    said = {name: getattr(parsed, name) for name in ("format", "dim_order", "skip", "columns", "scale", "up", "variable")}
     return {name: None if value in _AUTO else value for name, value in said.items() if value is not None}

@@ -100,8 +100,7 @@ def _read(path: Path, formats: Sequence[ClipFormat], limits: Limits, layout: Lay
     first = formats[0]
     if path.suffix == POSES_ENDING and recognize(ClipFile(path)) == "poses":
         poses = read_poses(path)
-        scale = first.reading.options("poses").scale
-        joints = poses.joints(num_dims=first.num_dims, has_scores=first.has_scores, scale=scale)
+        joints = first.reading.joints_of_poses(poses, num_dims=first.num_dims, has_scores=first.has_scores, origin=path.name)
         check_size(limits, people=joints.shape[0], frames=joints.shape[1])
         clip = Clip(joints, name=path.stem, has_scores=first.has_scores)
         return select_people(clip, first.num_persons)[0], poses.layout

@@ -58,6 +58,7 @@ def read_clip(
     skip: int = 0,
     columns: Sequence[int] | str | None = None,
     scale: float = 1.0,
+    up: str | None = None,
     variable: str | None = None,
     format: str | None = None,
 ) -> Clip:
@@ -73,6 +74,7 @@ def read_clip(
         skip: How many numbers at the beginning of a table row are not joints.
         columns: Which of a joint's numbers are read, counted from 1: (1, 2, 3) or `1-3`.
         scale: Factor on all coordinates.
+        up: The axis that points up in the file (`z`, `-y`, ...): 3D coordinates are turned so that y points up.
         variable: The variable of a MATLAB file.
         format: The format, where content must not decide.
 
@@ -93,6 +95,7 @@ def read_clip(
         skip=skip,
         columns=None if columns is None else as_columns(columns),
         scale=scale,
+        up=up,
         variable=variable,
     )
     recording = read_recording(path, options, format)

@@ -85,6 +85,7 @@ def read_source(
     skip: int = 0,
     columns: Sequence[int] | None = None,
     scale: float = 1.0,
+    up: str | None = None,
     variable: str | None = None,
 ) -> Source:
     """Open a folder of array files.
@@ -101,13 +102,15 @@ def read_source(
         dim_order: As in `DimOrder`.
         skip: As in `DimOrder`.
         columns: As in `DimOrder`.
-        scale: Factor on the coordinates.
+        scale: As in `ReadOptions`.
+        up: As in `ReadOptions`.
         variable: Of MATLAB files (`load_variable`).
 
     Raises:
         PoseglotError: As in `list_folder` and `folder_source`, or no file holds joints.
     """
     listing = list_folder(sources[0], _ENDINGS[kind], names=names)
+    units = ReadOptions(scale=scale, up=up)
     load = partial(load_file, kind=kind, variable=variable, layout=layout, skip=skip)
     order: DimOrder | None = DimOrder(dim_order, skip, None if columns is None else tuple(columns))
     if order is not None and dim_order is None:
@@ -115,9 +118,7 @@ def read_source(
 
     def joints(path: Path) -> Joints:
         found = _joints(load(path), order, joint_count=len(layout), has_scores=has_scores, origin=str(path))
-        if scale != 1:
-            found[..., : found.shape[-1] - has_scores] *= np.float32(scale)
-        return found
+        return units.in_units(found, has_scores=has_scores, origin=str(path))
 
     return folder_source(
         listing,

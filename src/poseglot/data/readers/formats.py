@@ -21,13 +21,16 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from poseglot.data.benchmarks import Benchmark
 from poseglot.data.quality.issues import ClipError, ClipIssue
 from poseglot.errors import FileError, SettingError
 from poseglot.files import as_path, decode_text
 from poseglot.registry import Registry
-from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.clip import Clip, Joints
 from poseglot.skeletons.layout import Layout
+from poseglot.skeletons.orientation import UP_AXES, turn_up
 
 # The bytes of a file that a reader may look at to recognize it without reading all of it.
 _HEAD = 1 << 16
@@ -51,6 +54,7 @@ class ReadOptions:
         skip: How many numbers at the beginning of every table row are not joints.
         columns: Which of a joint's numbers are read, counted from 1; None reads all.
         scale: Factor on all coordinates: 0.001 turns millimetres into metres.
+        up: The axis that points up in 3D files (`z`, `-y`, ...), if the coordinates are to be turned so that y does; None leaves them.
         variable: The variable of a MATLAB file.
     """
 
@@ -62,6 +66,7 @@ class ReadOptions:
     skip: int = 0
     columns: tuple[int, ...] | None = None
     scale: float = 1.0
+    up: str | None = None
     variable: str | None = None
 
     def __post_init__(self) -> None:
@@ -78,11 +83,31 @@ class ReadOptions:
             raise SettingError(f"the scale is a number, not {self.scale!r}.")
         if not (math.isfinite(self.scale) and self.scale > 0):
             raise SettingError(f"the scale is a finite number above 0, not {self.scale!r}; 0.001 makes metres of millimetres.")
+        if self.up is not None and self.up not in UP_AXES:
+            raise SettingError(f"up is one of {', '.join(UP_AXES)}, the axis that points up in the files; not {self.up!r}.")
 
     @property
     def count(self) -> int | None:
         """The number of joints expected; None if it is not known."""
         return len(self.layout) if self.layout is not None else self.joint_count
+
+    def in_units(self, joints: Joints, *, has_scores: bool, origin: str) -> Joints:
+        """Return joints (..., C) of a file, scaled, and turned so that y points up if `up` says which axis does.
+
+        Raises:
+            ClipError: `up` is given for joints that are not 3D.
+        """
+        if self.scale == 1 and self.up is None:
+            return joints
+        dims = joints.shape[-1] - has_scores
+        position = joints[..., :dims] * np.float32(self.scale)
+        if self.up is not None:
+            if dims != 3:
+                raise ClipError(
+                    "malformed", f"{origin}: its joints are {dims}D; which axis points up is for 3D joints. Leave it out."
+                )
+            position = turn_up(position, self.up)
+        return np.concatenate([position, joints[..., dims:]], axis=-1)
 
 
 def parse_columns(text: str) -> tuple[int, ...]:
@@ -276,7 +301,7 @@ class Reader:
     recognizes: Callable[[ClipFile], bool]
     frames: bool = False
     says_layout: bool = True
-    options: frozenset[str] = frozenset({"scale"})
+    options: frozenset[str] = frozenset({"scale", "up"})
 
 
 READERS: Registry[Reader] = Registry("reader")
@@ -319,7 +344,7 @@ def _builtin(
     *,
     frames: bool = False,
     says_layout: bool = True,
-    options: str = "scale",
+    options: str = "scale up",
 ) -> None:
     """Register a reader whose module is imported when it is used: its functions `read` and `recognizes`, with `_KIND` behind them."""
     suffix = f"_{kind}" if kind else ""
@@ -340,7 +365,7 @@ def _builtin(
 
 
 # The readers of Poseglot. Where several share an ending, the first that recognizes a file reads it.
-_ARRAYS = "scale dim_order skip columns has_scores"
+_ARRAYS = "scale up dim_order skip columns has_scores"
 _builtin("nw-ucla-json", "a clip of NW-UCLA", ".json", "nw_ucla", "clip")
 _builtin("ntu-skeleton", "a .skeleton file of NTU RGB+D", ".skeleton", "ntu")
 # Pose estimators.
@@ -350,8 +375,8 @@ _builtin("coco", "COCO keypoint results or labels", ".json", "coco", "coco")
 _builtin("mmpose", "MMPose's predictions", ".json", "mmpose")
 _builtin("ultralytics", "Ultralytics, JSON", ".json", "ultralytics", "json", frames=True)
 _builtin("ultralytics-txt", "Ultralytics' save_txt, a text file for each frame", ".txt", "ultralytics", "txt", frames=True)
-_builtin("mediapipe", "MediaPipe's landmarks, JSON", ".json", "mediapipe", "json", options="scale num_dims")
-_builtin("mediapipe-csv", "landmarks of MediaPipe or FreeMoCap, CSV", ".csv", "mediapipe", "csv", options="scale num_dims")
+_builtin("mediapipe", "MediaPipe's landmarks, JSON", ".json", "mediapipe", "json", options="scale up num_dims")
+_builtin("mediapipe-csv", "landmarks of MediaPipe or FreeMoCap, CSV", ".csv", "mediapipe", "csv", options="scale up num_dims")
 _builtin("rtmlib", "keypoints and scores of rtmlib", ".npz", "pose_arrays", "rtmlib")
 _builtin("movenet", "outputs of MoveNet", ".npy", "pose_arrays", "movenet")
 _builtin("deeplabcut-csv", "DeepLabCut's CSV", ".csv", "deeplabcut", "csv", says_layout=False)
@@ -369,7 +394,7 @@ _builtin("c3d", "C3D markers", ".c3d", "mocap", "c3d", says_layout=False)
 _builtin("motive", "Motive's CSV", ".csv", "mocap", "motive", says_layout=False)
 # What is recognized by little.
 _builtin("long-csv", "a table with a row for each joint", ".csv .csv.gz", "csv", "clip", says_layout=False)
-_builtin("poses", "poses of a video, by `poseglot extract-poses`", ".npz", "poses", options="scale has_scores num_dims")
+_builtin("poses", "poses of a video, by `poseglot extract-poses`", ".npz", "poses", options="scale up has_scores num_dims")
 _builtin("npy", "an array of one clip", ".npy", "arrays", says_layout=False, options=_ARRAYS)
 _builtin("mat", "a MATLAB file of one clip", ".mat", "arrays", says_layout=False, options=_ARRAYS + " variable")
 _builtin("txt", "a table of numbers", ".txt .csv .tsv .dat", "arrays", says_layout=False, options=_ARRAYS)
@@ -422,7 +447,7 @@ class SetFormat:
 
 
 _CUSTOM = frozenset({"layout", "classes", "test_subjects"})
-_FILES = _CUSTOM | {"has_scores", "names", "dim_order", "skip", "columns", "scale"}
+_FILES = _CUSTOM | {"has_scores", "names", "dim_order", "skip", "columns", "scale", "up"}
 _SETS: Mapping[str, SetFormat] = {
     "pyskl": SetFormat("a .pkl file of PYSKL or MMAction2", "pyskl", frozenset({"layout", "classes"})),
     "npz": SetFormat("an .npz file of CTR-GCN (x_train, y_train, x_test, y_test)", "npz", frozenset({"classes"})),

@@ -49,13 +49,12 @@ class Poses:
     size: tuple[int, int]
     world: Joints | None = None
 
-    def joints(self, *, num_dims: int | None = None, has_scores: bool = False, scale: float = 1.0) -> Joints:
+    def joints(self, *, num_dims: int | None = None, has_scores: bool = False) -> Joints:
         """Return joints (M, T, V, C): in the world if the file has them (3 dimensions), else in the picture, or as `num_dims` says.
 
         Args:
             num_dims: 2 or 3; None takes the most there are.
             has_scores: Whether the confidence is put behind the coordinates.
-            scale: Factor on the coordinates.
 
         Raises:
             InputError: Three dimensions are asked for, and the poses have two.
@@ -66,7 +65,6 @@ class Poses:
                 "(mediapipe), or a recognizer that was trained on 2D joints."
             )
         joints = self.pixels if self.world is None or num_dims == 2 else self.world
-        joints = joints if scale == 1 else joints * np.float32(scale)
         return np.concatenate([joints, self.confidence[..., None]], axis=-1) if has_scores else joints
 
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from poseglot.data.readers.formats import READERS, ClipFile, ReadOptions, parse_columns
+from poseglot.data.readers.poses import Poses
 from poseglot.errors import NotFoundError, SettingError
+from poseglot.skeletons.clip import Joints
 
 # What is remembered besides the format. Whether joints have scores is part of the recognizer.
-OPTIONS = ("dim_order", "skip", "columns", "scale", "variable")
+OPTIONS = ("dim_order", "skip", "columns", "scale", "up", "variable")
 # The reader of single files of a set's format, where its name is another.
 _READER_OF = {"csv": "long-csv"}
 
@@ -50,6 +52,11 @@ class Reading:
     def options(self, format: str) -> ReadOptions:
         """Return the options for files of a format, without layout and scores."""
         return self._options({**(self.remembered if format == self._trained else {}), **self.given})
+
+    def joints_of_poses(self, poses: Poses, *, num_dims: int | None, has_scores: bool, origin: str) -> Joints:
+        """Return the joints (M, T, V, C) of estimated poses, in the units in which they are read."""
+        joints = poses.joints(num_dims=num_dims, has_scores=has_scores)
+        return self.options("poses").in_units(joints, has_scores=has_scores, origin=origin)
 
     @property
     def _trained(self) -> str:

@@ -35,9 +35,7 @@ def select_joints(recording: Recording, options: ReadOptions, *, origin: str) ->
         clip = replace(clip, has_scores=False)
     if options.num_dims == 2 and joints.shape[-1] - clip.has_scores == 3:
         joints = np.concatenate([joints[..., :2], joints[..., 3:]], axis=-1)
-    if options.scale != 1:
-        dims = joints.shape[-1] - clip.has_scores
-        joints = np.concatenate([joints[..., :dims] * np.float32(options.scale), joints[..., dims:]], axis=-1)
+    joints = options.in_units(joints, has_scores=clip.has_scores, origin=origin)
     there = joints[..., : joints.shape[-1] - clip.has_scores].any(axis=(1, 2, 3))
     if there.any() and not there.all():  # a person who is zero throughout is absent
         joints = joints[there]

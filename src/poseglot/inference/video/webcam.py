@@ -129,7 +129,9 @@ class WindowRecognizer:
         if poses is None:
             return ()
         has_scores = self.predictor.reads_scores
-        joints = poses.joints(num_dims=self.predictor.num_dims, has_scores=has_scores)
+        joints = self.predictor.reading.joints_of_poses(
+            poses, num_dims=self.predictor.num_dims, has_scores=has_scores, origin="the camera"
+        )
         present = (joints != 0).any(axis=(2, 3))  # (M, T)
         boxes: list[Box | None] = [None]
         now = [row for row in range(len(joints)) if present[row, -1]]
