@@ -80,3 +80,13 @@ class ShownStream:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def counted(count: int, one: str, several: str = "") -> str:
+    """Return text such as `1 clip` or `1,484 clips`; `several` is given where it is not `one` with an s."""
+    return f"{count:,} {one if count == 1 else several or one + 's'}"
+
+
+def counted_people(count: int) -> str:
+    """Return `1 person`, `2 people`."""
+    return counted(count, "person", "people")

@@ -34,6 +34,7 @@ from poseglot.data.tracking import most_moving, select_people
 from poseglot.errors import InputError, PoseglotError
 from poseglot.files import as_path
 from poseglot.models.recognizer import RecognizerSpec
+from poseglot.safe_text import counted_people
 from poseglot.skeletons.batch import ClipBatch
 from poseglot.skeletons.clip import Clip, Joints, check_joints
 from poseglot.skeletons.common_body import is_common_body, map_to_common_body, to_common_body
@@ -181,8 +182,8 @@ class ClipLoader:
         persons, frames, _, channels = clip.joints.shape
         if persons > spec.num_persons or (channels, clip.has_scores) != (spec.channels, spec.has_scores):
             raise InputError(
-                f"{clip.name}: {persons} people with {describe_channels(channels, clip.has_scores)} per joint; the recognizer was trained "
-                f"on at most {spec.num_persons} people with {describe_channels(spec.channels, spec.has_scores)}. "
+                f"{clip.name}: {counted_people(persons)} with {describe_channels(channels, clip.has_scores)} per joint; the recognizer was "
+                f"trained on at most {counted_people(spec.num_persons)} with {describe_channels(spec.channels, spec.has_scores)}. "
                 f"{channels_remedy(clip.has_scores, spec.has_scores)}"
             )
         inputs: Joints = self.inputs(clip.joints[None], np.array([frames]))[0].numpy()

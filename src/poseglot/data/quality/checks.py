@@ -20,6 +20,7 @@ import numpy as np
 
 from poseglot.data.quality.statistics import Array, steps, store_statistics, typical_body
 from poseglot.data.store import Indices, PackedStore
+from poseglot.safe_text import counted
 from poseglot.skeletons.clip import evenly_spaced, seen_joints
 from poseglot.skeletons.coordinates import CoordinateSummary, bone_excess, measure_clip, summarize, turned_over
 from poseglot.skeletons.visibility import centre_coverage, seen_mask
@@ -396,8 +397,8 @@ def check_subsets(store: PackedStore, train: Indices, test: Indices, *, balanced
     )
     if both and not cross_view:
         warnings.append(
-            f"{len(both)} of {len(subjects[0] | subjects[1])} people are in both subsets, so the accuracy is for known people, not for "
-            "new ones."
+            f"{len(both)} of {counted(len(subjects[0] | subjects[1]), 'person is', 'people are')} in both subsets, so the accuracy is "
+            "for known people, not for new ones."
         )
     unknown = int((store.clips["subject"][np.union1d(train, test)] <= 0).sum())
     if subjects[0] and subjects[1] and unknown and not cross_view:
