@@ -119,7 +119,7 @@ _MAX_TRAVEL, _MAX_TRAVELLERS = 2, 0.05
 _MIN_CENTRE_SEEN = 0.5
 # Bones that are longer than this, by `bone_excess`, are no bones: 1.1 to 1.3 in sets that are right.
 _MAX_BONE_EXCESS = 1.45
-# The share of bones' lengths that varies within most clips; of MSR-Action3D, SBU and UTKinect the median is 1 to 9 %, and a clip's at most 21 %.
+# The share of bones' lengths that varies within most clips: 1 to 9 % in MSR-Action3D, SBU and UTKinect; in a single clip up to 21 %.
 _MAX_BONE_VARIATION = 0.25
 # Clips in which heads must be seen above or below feet, and the share of them that makes most.
 _MIN_CLIPS_WITH_HEADS, _MOST = 10, 0.9
