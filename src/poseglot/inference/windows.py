@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from poseglot.data.tracking import most_moving
 from poseglot.errors import SettingError
-from poseglot.inference.predictor import Predictor, softmax
+from poseglot.inference.prediction import softmax
+from poseglot.inference.predictor import Predictor
 from poseglot.skeletons.clip import Joints
 
 # (W, 2): the first frame of each window, and the one after its last.

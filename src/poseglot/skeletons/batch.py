@@ -158,7 +158,7 @@ class ClipBatch:
         # Every frame's own number is written where its number among those that count says; the others go behind the end.
         where = torch.where(counts, counts.cumsum(dim=1) - 1, length)
         frames = torch.arange(length, device=where.device).expand_as(where)
-        return frames.new_zeros(len(where), length + 1).scatter_(1, where, frames).gather(1, numbers)
+        return frames.new_zeros(where.shape[0], length + 1).scatter_(1, where, frames).gather(1, numbers)
 
 
 def joints_seen(joints: Tensor, has_scores: bool) -> Tensor:

@@ -81,7 +81,7 @@ def _first(present: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     Returns:
         (N,) each: the clip's own number, the person's and the frame's, to index with, and whether there is such a person.
     """
-    each = torch.arange(len(present), device=present.device)
+    each = torch.arange(present.shape[0], device=present.device)
     person = present.any(dim=2).to(torch.int8).argmax(dim=1)
     frame = present[each, person].to(torch.int8).argmax(dim=1)
     return each, person, frame, present[each, person, frame]
@@ -192,14 +192,39 @@ class RunningPlace(Transform):
         """Return the clips placed frame by frame, and the place after the last one; `place` is that before the first."""
         position, seen = batch.position, batch.seen_mask()
         measured = self._measured(batch, position, seen)
+        if torch.compiler.is_compiling():  # an exported file has no loop over frames, and nothing before the first
+            origin, unit = self._at_once(*measured)
+            return self._moved(batch, position, seen, origin, unit), _nowhere(position)
         place, origins, units = place or _nowhere(position), [], []
         for frame in range(position.shape[2]):
             place = self._followed(place, *(values[:, frame] for values in measured))
             origins.append(place.origin)
             units.append(place.unit)
-        origin, unit = torch.stack(origins, dim=1)[:, None, :, None], torch.stack(units, dim=1)[:, None, :, None, None]
+        return self._moved(batch, position, seen, torch.stack(origins, dim=1), torch.stack(units, dim=1)), place
+
+    @staticmethod
+    def _moved(batch: ClipBatch, position: Tensor, seen: Tensor, origin: Tensor, unit: Tensor) -> ClipBatch:
+        """Return the clips placed by the origin (N, T, D) and the unit (N, T) of each frame."""
+        origin, unit = origin[:, None, :, None], unit[:, None, :, None, None]
         moved = (position - origin) / torch.where(unit > 0, unit, 1)
-        return batch.with_position(torch.where(seen[..., None] & (unit > 0), moved, 0)), place
+        return batch.with_position(torch.where(seen[..., None] & (unit > 0), moved, 0))
+
+    def _at_once(self, there: Tensor, sure: Tensor, centre: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the origins (N, T, D) and units (N, T) that `_followed` finds frame by frame, by one matrix for each clip.
+
+        With the share r of each frame, frame s counts r_s (1 - r_s+1) ... (1 - r_t) in frame t; nothing before a frame with r = 1.
+        """
+        sures, theres = (frames.to(torch.int64).cumsum(dim=1) for frames in (sure, there))
+        counts = there & (sure | (sures == 0))
+        number = torch.where(sures > 0, sures, theres).clamp(min=1, max=self.memory)
+        share = torch.where(counts, 1 / number.double(), 0)
+        first = share == 1
+        kept, begun = torch.where(first, 1, 1 - share).log().cumsum(dim=1), first.to(torch.int64).cumsum(dim=1)
+        time = torch.arange(share.shape[1])
+        counted = (begun[:, :, None] == begun[:, None]) & (time <= time[:, None])
+        weights = torch.where(counted, share[:, None] * (kept[:, :, None] - kept[:, None]).exp(), 0)
+        origin, unit = weights @ centre.double(), weights @ length.double()[..., None]
+        return origin.to(centre.dtype), unit[..., 0].to(length.dtype)
 
     def _measured(self, batch: ClipBatch, position: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Measure the people in every frame: of whom any bone is seen, and, where there are such, the centre joint.
@@ -221,7 +246,8 @@ class RunningPlace(Transform):
             sure = measurable & seen[..., centre_index]
             stands_in = position.sum(dim=-2) / seen.sum(dim=-1).clamp(min=1)[..., None]
             by_centre = sure.any(dim=1, keepdim=True)
-            centre, measurable = torch.where(by_centre[..., None], centre, stands_in), torch.where(by_centre, sure, measurable)
+            centre = torch.where(by_centre[..., None], centre, stands_in)
+            measurable = sure | (measurable & ~by_centre)
         length = (bones * whole).sum(dim=-1) / whole.sum(dim=-1).clamp(min=1)
         people = measurable.sum(dim=1).clamp(min=1)
         centre = (centre * measurable[..., None]).sum(dim=1) / people[..., None]
@@ -241,8 +267,9 @@ class RunningPlace(Transform):
 
 def _nowhere(position: Tensor) -> Place:
     """Return the place before anybody has been seen."""
-    count = torch.zeros(len(position), dtype=torch.int64, device=position.device)
-    return Place(count, count > 0, position.new_zeros(len(position), position.shape[-1]), position.new_zeros(len(position)))
+    clips, dims = position.shape[0], position.shape[-1]
+    count = torch.zeros(clips, dtype=torch.int64, device=position.device)
+    return Place(count, count > 0, position.new_zeros(clips, dims), position.new_zeros(clips))
 
 
 def box_of(position: Tensor, counts: Tensor) -> Box:
