@@ -175,7 +175,7 @@ class ClipLoader:
             clip = Clip(check_joints(clip, has_scores=has_scores, origin=name), name=name, has_scores=has_scores)
         if self.any_layout:
             layout = layout or layout_by_count(clip.joints.shape[2], origin or clip.name)
-            clip = self._whoever_moves(clip, origin or clip.name)
+            clip = self._keep_most_moving(clip, origin or clip.name)
         loaded = self._mapped(clip, layout, origin or clip.name)
         return self._compared(replace(loaded, clip=_without_absent(loaded.clip, origin or clip.name)))
 
@@ -231,7 +231,7 @@ class ClipLoader:
             joints = mapping.apply(joints, has_scores=clip.has_scores)
         return LoadedClip(Clip(joints, name=clip.name, has_scores=clip.has_scores), mapping)
 
-    def _whoever_moves(self, clip: Clip, origin: str) -> Clip:
+    def _keep_most_moving(self, clip: Clip, origin: str) -> Clip:
         """Return a clip with the people who move most, as many as the recognizer has."""
         there = clip.joints[seen_mask(clip.joints, has_scores=clip.has_scores).any(axis=(1, 2))]
         chosen = most_moving(there, self.spec.num_persons)
