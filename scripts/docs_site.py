@@ -1,8 +1,9 @@
 """Assemble the pages of the documentation for Zensical, which builds the site (`make docs`, mkdocs.yml).
 
-The script copies docs/ and results/ into one folder and adjusts the links between them. It generates the pages that follow from the source:
-commands from the parser, settings from the recipes' dataclasses, recipes and studies from their files, and the Python reference from the
-docstrings (`api_reference.py`). It converts ```math blocks to MathML, which browsers draw without scripts.
+The script copies docs/ and results/ into one folder and adjusts the links between them. It lists all pages in llms.txt, and generates
+the pages that follow from the source: commands from the parser, settings from the recipes' dataclasses, recipes and studies from their
+files, and the Python reference from the docstrings (`api_reference.py`). It converts ```math blocks to
+MathML, which browsers draw without scripts.
 
     python scripts/docs_site.py build/docs
 """
@@ -51,6 +52,36 @@ def assemble(out: Path) -> None:
         elif page.is_relative_to(out / "results"):
             text = links_of_results(text)
         page.write_text(with_mathml(text), encoding="utf-8")
+    (out / "llms.txt").write_text(llms_text(out), encoding="utf-8")
+
+
+def llms_text(pages: Path) -> str:
+    """Return the list of all pages for language models (llmstxt.org): the navigation, each page with its first sentence."""
+    config = yaml.load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+    parts = [f"# {config['site_name']}", f"> {config['site_description']}."]
+    alone = [entry for entry in config["nav"] if isinstance(next(iter(entry.values())), str)]
+    for section in [{"Poseglot": alone}, *(entry for entry in config["nav"] if entry not in alone)]:
+        for title, entries in section.items():
+            lines = [
+                f"- [{name}]({page.removesuffix('.md')}.html): {first_sentence((pages / page).read_text(encoding='utf-8'))}"
+                for name, page in _listed(entries)
+            ]
+            parts.append("\n".join([f"## {title}", "", *lines]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _listed(entries: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    for entry in entries:
+        for name, inner in entry.items():
+            yield from [(name, inner)] if isinstance(inner, str) else _listed(inner)
+
+
+def first_sentence(page: str) -> str:
+    """Return the first sentence of a page's first paragraph, as plain text."""
+    text = re.sub(r"^(```.*?^```|[#|>!<-].*?)$", "", page, flags=re.M | re.S)
+    paragraph = " ".join(text.strip().split("\n\n")[0].split())
+    paragraph = re.sub(r"\[([^]]+)\]\([^)]*\)", r"\1", paragraph)
+    return re.sub(r":$", ".", re.split(r"(?<=\.)\s", paragraph, maxsplit=1)[0])
 
 
 def links_of_docs(text: str) -> str:

@@ -18,7 +18,7 @@ PAGES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
     for path in (ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 }
-COMMANDS = ("poseglot", "python", "python3", "pip", "make", "source", "cd", "my-pose-program")
+COMMANDS = ("poseglot", "python", "python3", "pip", "npm", "docker", "make", "source", "cd", "my-pose-program")
 _STUBS = "\n".join(f"{name}() {{ printf '%s\\x1f' {name} \"$@\"; printf '\\x1e'; }}" for name in COMMANDS)
 
 

@@ -5,6 +5,8 @@ A pattern is searched for in the command line. `test_commands` runs every comman
 
 ONLY_PARSED = {
     r"^(python3 -m venv|source |pip install)": "changes the machine; the extras are checked",
+    r"^docker ": "needs Docker; tests/test_container.py holds the Dockerfile against the command line",
+    r"^(npm|python -m http.server) |^poseglot browser-page ": "needs npm's packages and a browser; see tests/app/test_browser_page.py",
     r"^make ": "run by CI and readers; the targets are checked",
     r"^python benchmarks/": "takes minutes to hours; tests/test_benchmarks.py runs each script on very little",
     r"^poseglot (extract-poses|webcam) |video": "needs a video or a camera, and a pose estimator; see tests/test_video.py",

@@ -7,6 +7,7 @@ blocks of a page share their names.
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import tomllib
@@ -87,6 +88,8 @@ def test_command_is_valid(line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: 
             assert rest == []
         if parsed.command is study_command.run:
             assert find_study(parsed.study).is_file()
+    elif program == "python" and arguments[0] == "-m":
+        assert importlib.util.find_spec(arguments[1]), line
     elif program == "python":
         script, *given = arguments
         source = (ROOT / script).read_text()

@@ -120,6 +120,17 @@ def test_every_page_is_in_the_navigation(script: ModuleType) -> None:
     assert named == there | generated | {"results/README.md"}
 
 
+def test_llms_txt_lists_the_navigation(site: Path, pages: dict[Path, Page]) -> None:
+    text = (site / "llms.txt").read_text()
+    listed = re.findall(r"^- \[([^]]+)\]\(([^)]+)\.html\): (.+)$", text, re.M)
+    navigation = re.findall(r"^ +- ([^:\n]+): (\S+)\.md$", (ROOT / "mkdocs.yml").read_text(), re.M)
+    assert sorted((name, page) for name, page, _ in listed) == sorted(navigation) and len(listed) == text.count("\n- ")
+    for _, page, sentence in listed:
+        linked = f"{page.removesuffix('README')}index.html" if page.endswith("README") else f"{page}.html"
+        assert site / linked in pages, page
+        assert len(sentence) > 20 and sentence.endswith(".") and "](" not in sentence, (page, sentence)
+
+
 def test_commands_page_is_complete(script: ModuleType, site: Path) -> None:
     page = script.commands_page()
     for name, parser in script.commands().items():

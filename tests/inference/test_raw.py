@@ -208,10 +208,11 @@ def test_of_another_layout(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["nw-ucla", "everyday"])
 def test_real_clips(name: str, real_store: Path, tmp_path: Path) -> None:
+    from poseglot.app.cli import main
     from poseglot.data.store import open_store
 
     store = open_store(real_store)
     clips = [store[number] for number in range(0, len(store), 150)]
-    assert poseglot.main(["export", name, "--raw", "--layout", "kinect20", "--out", str(tmp_path / "r.onnx")]) in (0, None)
+    assert main(["export", name, "--raw", "--layout", "kinect20", "--out", str(tmp_path / "r.onnx")]) == 0
     wanted = poseglot.load(name, device="cpu").predict_proba(clips)
     np.testing.assert_allclose(poseglot.load(tmp_path / "r.onnx").predict_proba(clips), wanted, atol=1e-4)

@@ -16,6 +16,7 @@ from typing import TextIO, cast
 from poseglot import __version__
 from poseglot.app.commands import (
     audit,
+    browser_page,
     calibrate,
     card,
     check_descriptions,
@@ -58,7 +59,7 @@ _GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "Train": (train, cross_validate, study, import_weights),
     "Evaluate": (evaluate, zero_shot, few_shot, calibrate, compare, ensemble, report, card, plot),
     "Predict": (models, predict, segment, stream, webcam),
-    "Serve & export": (serve, export, completion),
+    "Serve & export": (serve, export, browser_page, completion),
 }
 _TAKE_SETTINGS = ("train", "cross-validate", "study")  # their unknown arguments are settings of the recipe
 

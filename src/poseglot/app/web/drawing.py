@@ -22,11 +22,16 @@ def draw_clip(clip: Clip, layout: Layout) -> dict[str, Any]:
     origin[1] = low[1]
     scale = EXTENT / (float((high - low).max()) or 1.0)
     integers = np.rint((points - origin) * scale).astype(int)
-    part_of = {joint: part for part in PARTS for joint in layout.parts[part]}
     return {
         "people": joint_rows(integers, seen),
         "frames": clip.joints.shape[1],
         "num_dims": clip.joints.shape[3] - clip.has_scores,
         "bones": [list(pair) for pair in layout.bone_pairs],
-        "parts": [part_of[joint] for joint in layout.joints],
+        "parts": part_names(layout),
     }
+
+
+def part_names(layout: Layout) -> list[str]:
+    """Return the part of each joint."""
+    part_of = {joint: part for part in PARTS for joint in layout.parts[part]}
+    return [part_of[joint] for joint in layout.joints]
