@@ -22,7 +22,7 @@ from poseglot.data.readers import Reading
 from poseglot.errors import FileError, InputError, PoseglotError, SettingError
 from poseglot.evaluation.temperature import set_threshold_of, temperature_of
 from poseglot.inference.inputs import ClipLike, ClipLoader, LoadedClip, channels_remedy, describe_channels, list_clips
-from poseglot.inference.loading import Engine, check_engine, find_export, load_on_device
+from poseglot.inference.loading import Engine, check_engine, find_export, load_on_device, softmax
 from poseglot.models.fuse import FusedRecognizer, fuse
 from poseglot.models.pretrained import find_recognizer, recognizer_file
 from poseglot.models.recognizer import RecognizerSpec
@@ -203,6 +203,13 @@ class Predictor:
         return self._loader.reads_scores
 
     @property
+    def fused(self) -> FusedRecognizer:
+        """The network; SettingError if it was exported to ONNX Runtime, which computes logits only."""
+        if self._fused is None:
+            raise SettingError('an exported file gives no features; load the run with engine="torch".')
+        return self._fused
+
+    @property
     def reading(self) -> Reading:
         """How files are read."""
         return self._loader.reading
@@ -290,12 +297,10 @@ class Predictor:
         Raises:
             SettingError: The engine is ONNX Runtime, which computes logits only.
         """
-        if self._fused is None:
-            raise SettingError('an exported file gives no features; load the run with engine="torch".')
         rows: dict[str, list[Floats]] = {level: [] for level in self.levels}
         for _, inputs in self.inputs(clips, batch_size=batch_size, layout=layout, pose=pose):
             with torch.inference_mode():
-                joints = self._fused.joint_features(inputs.to(self.device)).cpu().numpy()  # (N, V, F)
+                joints = self.fused.joint_features(inputs.to(self.device)).cpu().numpy()  # (N, V, F)
             for level, indices in self.levels.items():
                 rows[level].append(joints[:, list(indices)].mean(axis=1))
         return {level: np.concatenate(some) for level, some in rows.items() if some}
@@ -451,20 +456,6 @@ class Predictor:
             candidates = tuple(score.action for score in ranked if score.probability >= self._set_threshold)
         unknown = scores[0].probability < self.threshold
         return Prediction(loaded.clip.name, scores, unknown, loaded.mapping, loaded.warnings, candidates)
-
-
-def softmax(logits: npt.NDArray[np.floating]) -> Probabilities:
-    """Return the probabilities of logits (..., classes), in double precision.
-
-    Raises:
-        InputError: A logit is not finite, so that there is no answer.
-    """
-    if not np.isfinite(logits).all():
-        raise InputError(
-            "the recognizer's scores are not finite: the coordinates are too large for metres or pixels, or its weights are damaged."
-        )
-    result: Probabilities = torch.from_numpy(logits).double().softmax(dim=-1).numpy()
-    return result
 
 
 def warning_lines(clips: Sequence[Prediction | LoadedClip], *, without: Collection[str] = ()) -> list[str]:

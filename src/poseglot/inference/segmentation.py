@@ -12,14 +12,16 @@ import numpy.typing as npt
 from poseglot.data.tracking import MAX_DISTANCE, Track, detections, stack_tracks, track_people
 from poseglot.errors import InputError, SettingError
 from poseglot.inference.change_points import Piece, divide_frames, divide_windows, merge_neighbours
+from poseglot.inference.dense import find_segmenter, segment_densely
 from poseglot.inference.segments import UNKNOWN, Segment
 from poseglot.inference.windows import Windows, all_windows, frame_probabilities, window_probabilities
 from poseglot.skeletons.clip import Joints, check_joints
 
 if TYPE_CHECKING:
     from poseglot.inference.predictor import Predictor
+    from poseglot.models.segmenter import Segmenter
 
-Method = Literal["frames", "whole"]
+Method = Literal["auto", "dense", "whole", "frames"]
 People = Literal["each", "together"]
 _UNLIMITED = 1e9  # one person need not be told from others, however far a pose is from the last
 
@@ -29,17 +31,18 @@ class SegmentConfig:
     """Settings of `segment_recording`; times are in seconds.
 
     Attributes:
-        method: What a piece is worth: see `poseglot.inference.change_points`.
-        windows: The lengths of the windows that are recognised. `whole` takes every multiple of the stride from `min_duration`
+        method: What a piece is worth. `dense` asks the segmenter that was trained for the recognizer (`inference.dense`); for `whole`
+            and `frames` see `poseglot.inference.change_points`. `auto` takes `dense` if there is a segmenter, else `whole`.
+        windows: The lengths of the windows that are recognised; a segmenter has its own. `whole` takes every multiple of the stride from `min_duration`
             to the longest of these.
-        stride: The time from one window to the next.
+        stride: The time from one window to the next; a segmenter has its own.
         penalty: The cost of each piece: the time for which another piece must be e times as probable.
         min_duration: The shortest piece.
         gap: The longest absence after which somebody is still the same person.
         threshold: The lowest score of a named piece; below it a piece is `unknown`.
     """
 
-    method: Method = "whole"
+    method: Method = "auto"
     windows: tuple[float, ...] = (2.0,)
     stride: float = 0.2
     penalty: float = 0.05
@@ -134,17 +137,36 @@ def segment_recording(
     )
     if not tracks:
         raise InputError(f"nobody is seen in this recording for {config.min_duration} s or longer.")
+    segmenter = find_segmenter(predictor, config.method)
     segments = []
     for number, (first, stretch) in enumerate(_stretches(tracks, people, checked.shape[1]), start=1):
-        frames = stretch.shape[1]
-        windows = config.candidates(frames, fps)
         title = (f"person {number}" if people == "each" else "everybody") if progress else None
-        rows = window_probabilities(predictor, stretch, windows, batch_size=batch_size, progress=title)
+        pieces = _pieces(predictor, segmenter, stretch, fps=fps, config=config, batch_size=batch_size, progress=title)
         person = number if people == "each" else 0
-        for piece in apply_threshold(config.pieces(windows, rows, frames, fps), config.threshold):
+        for piece in apply_threshold(pieces, config.threshold):
             action = UNKNOWN if piece.label < 0 else spec.classes[piece.label]
             segments.append(Segment((first + piece.start) / fps, (first + piece.end) / fps, action, piece.score, person))
     return segments
+
+
+def _pieces(
+    predictor: Predictor,
+    segmenter: Segmenter | None,
+    joints: Joints,
+    *,
+    fps: float,
+    config: SegmentConfig,
+    batch_size: int,
+    progress: str | None,
+) -> list[Piece]:
+    """Return the pieces of joints (M, T, V, C)."""
+    frames = joints.shape[1]
+    if segmenter is not None:
+        answers = segment_densely(predictor, segmenter, joints, fps=fps, batch_size=batch_size, progress=progress)
+        return answers.pieces(penalty=config.penalty, min_duration=config.min_duration)
+    windows = config.candidates(frames, fps)
+    rows = window_probabilities(predictor, joints, windows, batch_size=batch_size, progress=progress)
+    return config.pieces(windows, rows, frames, fps)
 
 
 def apply_threshold(pieces: Sequence[Piece], threshold: float) -> list[Piece]:

@@ -27,7 +27,9 @@ def add(command: AddCommand) -> None:
     segment.add_argument("--device", help="cpu, cuda, ... (default: a GPU if there is one)")
     # The defaults are those of `SegmentConfig`, which is imported late because it loads torch; a test compares the help.
     segment.add_argument(
-        "--method", choices=["whole", "frames"], help="how a piece is valued (whole); see docs/long-recordings.md"
+        "--method",
+        choices=["auto", "dense", "whole", "frames"],
+        help="how a piece is valued (auto): dense if `poseglot train-segmenter` was run, else whole; see docs/long-recordings.md",
     )
     segment.add_argument(
         "--window", type=float, nargs="+", dest="windows", metavar="S",
