@@ -48,8 +48,8 @@ def divide_frames(
     costs = np.broadcast_to(np.asarray(penalty, dtype=np.float64), frames)
     if frames < 1 or not (costs >= 0).all() or min_length < 1:
         raise SettingError(
-            f"cannot divide {frames} frames with penalty {costs.min(initial=np.inf)} and minimum length {min_length}: the penalty must be at least 0, the "
-            "others at least 1."
+            f"cannot divide {frames} frames with penalty {costs.min(initial=np.inf)} and minimum length {min_length}: the penalty must "
+            "be at least 0, the others at least 1."
         )
     min_length = min(min_length, frames)
     total = np.zeros((frames + 1, classes))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from poseglot.errors import FileError, SettingError
+from poseglot.errors import FileError
 from poseglot.inference.change_points import Piece, divide_frames
 from poseglot.inference.predictor import Predictor
 from poseglot.inference.windows import window_inputs
@@ -105,5 +105,7 @@ def find_segmenter(predictor: Predictor, method: str) -> Segmenter | None:
     if not path.exists() and method == "auto":
         return None
     if not path.exists():
-        raise FileError(f"{path} does not exist. Make it with `poseglot train-segmenter {path.parent}`, or take another method.")
+        raise FileError(
+            f"{path} does not exist. Make it with `poseglot train-segmenter {path.parent}`, or take another method."
+        )
     return load_segmenter(path, predictor.recognizer_file).to(predictor.device)

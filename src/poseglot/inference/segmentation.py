@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -33,8 +33,8 @@ class SegmentConfig:
     Attributes:
         method: What a piece is worth. `dense` asks the segmenter that was trained for the recognizer (`inference.dense`); for `whole`
             and `frames` see `poseglot.inference.change_points`. `auto` takes `dense` if there is a segmenter, else `whole`.
-        windows: The lengths of the windows that are recognised; a segmenter has its own. `whole` takes every multiple of the stride from `min_duration`
-            to the longest of these.
+        windows: The lengths of the windows that are recognised; a segmenter has its own. `whole` takes every multiple of the stride from
+            `min_duration` to the longest of these.
         stride: The time from one window to the next; a segmenter has its own.
         penalty: The cost of each piece: the time for which another piece must be e times as probable.
         min_duration: The shortest piece.
@@ -55,7 +55,7 @@ class SegmentConfig:
         return max(1, round(seconds * fps))
 
     def candidates(self, frames: int, fps: float) -> Windows:
-        """Return the windows of a recording that are to be recognised.
+        """Return the windows of a recording that are to be recognised, for the methods `whole` and `frames`.
 
         Raises:
             SettingError: The longest window cannot hold two of the shortest pieces, or is shorter than the stride.
@@ -80,9 +80,9 @@ class SegmentConfig:
         return np.array(pairs, dtype=np.int64)
 
     def pieces(self, windows: Windows, probabilities: npt.NDArray[np.float64], frames: int, fps: float) -> list[Piece]:
-        """Return the pieces of a recording, by the probabilities of its windows."""
+        """Return the pieces of a recording, by the probabilities of its windows, for the methods `whole` and `frames`."""
         penalty = self.penalty * fps
-        if self.method == "whole":
+        if self.method != "frames":
             return divide_windows(windows, probabilities, penalty=penalty)
         rows = frame_probabilities(windows, probabilities, frames)
         return divide_frames(rows, penalty=penalty, min_length=self.frames(self.min_duration, fps))
@@ -138,6 +138,8 @@ def segment_recording(
     if not tracks:
         raise InputError(f"nobody is seen in this recording for {config.min_duration} s or longer.")
     segmenter = find_segmenter(predictor, config.method)
+    if segmenter is None and config.method == "auto":
+        config = replace(config, method="whole")
     segments = []
     for number, (first, stretch) in enumerate(_stretches(tracks, people, checked.shape[1]), start=1):
         title = (f"person {number}" if people == "each" else "everybody") if progress else None

@@ -50,7 +50,9 @@ class JoinConfig:
 
     def __post_init__(self) -> None:
         ranges = (self.transition, self.pause)
-        if not (self.clips >= 1 and self.speed >= 1 and 0 <= self.pauses <= 1 and all(0 <= low <= high for low, high in ranges)):
+        if not (
+            self.clips >= 1 and self.speed >= 1 and 0 <= self.pauses <= 1 and all(0 <= low <= high for low, high in ranges)
+        ):
             raise SettingError(f"clips and speed are at least 1, pauses a share, and times go from low to high, unlike {self}.")
 
 

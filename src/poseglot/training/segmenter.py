@@ -166,7 +166,11 @@ class RecordingEncoder:
         persons = torch.full((len(joints),), joints.shape[1])
         store = self._store
         return ClipBatch(
-            torch.from_numpy(np.ascontiguousarray(joints)), torch.from_numpy(lengths), persons, store.layout, store.info.has_scores
+            torch.from_numpy(np.ascontiguousarray(joints)),
+            torch.from_numpy(lengths),
+            persons,
+            store.layout,
+            store.info.has_scores,
         )
 
 

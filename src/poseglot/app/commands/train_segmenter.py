@@ -15,7 +15,9 @@ def add(command: AddCommand) -> None:
     train.add_argument("--fps", type=float, default=30.0, help="frames per second of the training clips (30.0)")
     train.add_argument("--recordings", type=int, metavar="N", help="the number of recordings that are joined (200)")
     train.add_argument("--updates", type=int, metavar="N", help="the number of updates of the network (600)")
-    train.add_argument("--pauses", type=float, metavar="P", help="the share of clips that a pause without an action follows (0.2)")
+    train.add_argument(
+        "--pauses", type=float, metavar="P", help="the share of clips that a pause without an action follows (0.2)"
+    )
     train.add_argument("--seed", type=int, help="draws recordings, weights and dropout (0)")
     train.add_argument("--device", help="cpu, cuda, ... (default: a GPU if there is one)")
 
