@@ -47,7 +47,7 @@ def test_segment_uses_it(poseglot: Poseglot, make_run: MakeRun, small_store: Pac
     assert before.status == 0 and before.out == poseglot("segment", run, recording, "--method", "whole").out
     refused = poseglot("segment", run, recording, "--method", "dense")
     assert refused.status == 1 and "poseglot train-segmenter" in refused.error
-    made = poseglot("train-segmenter", run, "--recordings", 3, "--updates", 2, "--pauses", 0)
+    made = poseglot("train-segmenter", run, "--joined", 3, "--updates", 2, "--pauses", 0)
     assert made.status == 0, made.error
     assert re.search(r"^windows of [\d.]+, [\d.]+ s, a step of [\d.]+ s$", made.out, re.M)
     after = poseglot("segment", run, recording)
@@ -77,6 +77,6 @@ def test_training_and_segmenting_see_the_same(
 def test_the_help_says_the_defaults(poseglot: Poseglot) -> None:
     text = " ".join(poseglot("train-segmenter", "--help").out.split())
     config = SegmenterConfig()
-    defaults = {"recordings": config.recordings, "updates": config.updates, "pauses": config.join.pauses, "seed": config.seed}
+    defaults = {"joined": config.recordings, "updates": config.updates, "pauses": config.join.pauses, "seed": config.seed}
     for name, default in defaults.items():
         assert re.search(rf"--{name} [^-]*?\({re.escape(str(default))}\)", text), name
