@@ -90,3 +90,21 @@ def counted(count: int, one: str, several: str = "") -> str:
 def counted_people(count: int) -> str:
     """Return `1 person`, `2 people`."""
     return counted(count, "person", "people")
+
+
+def is_whole_number(text: str) -> bool:
+    """Tell whether text is a whole number from 0 on, of at most nine digits: one that Python and numpy take."""
+    return text.isascii() and text.isdigit() and len(text) < 10
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON as `json.loads` does, with whole numbers beyond 64 bits as floats: numpy takes no others.
+
+    Raises:
+        ValueError: It is not JSON.
+    """
+    return json.loads(text, parse_int=_parse_int)
+
+
+def _parse_int(digits: str) -> int | float:
+    return int(digits) if len(digits.lstrip("-")) < 19 else float(digits)

@@ -150,6 +150,19 @@ def test_a_published_folder_is_whole(make_run: MakeRun, tmp_path: Path) -> None:
         publish_run(run, folder, name="mine")
 
 
+def test_a_published_recipe_names_no_path_of_this_machine(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run("first")
+    recipe = read_recipe(run / "recipe.yaml")
+    own = tmp_path / "own.yaml"
+    own.write_bytes((Path(poseglot.__file__).parent / "descriptions" / "sets" / "demo.yaml").read_bytes())
+    recipe = replace(recipe, text=replace(recipe.text, descriptions=str(own)), model=replace(recipe.model, weights=str(run)))
+    write_atomically(run / "recipe.yaml", recipe_yaml(recipe))
+    folder = publish_run(run, tmp_path / "published", name="mine")
+    assert str(tmp_path) not in (folder / "recipe.yaml").read_text()
+    assert (folder / "descriptions.yaml").read_bytes() == own.read_bytes()
+    assert open_run(folder).recipe.text.descriptions == str(folder / "descriptions.yaml")
+
+
 def test_heads_without_their_text_encoder_are_not_published(make_run: MakeRun, tmp_path: Path) -> None:
     folder = publish_run(make_run("tuned", freeze=False), tmp_path / "published", name="mine", half=False)
     assert load_recognizer(folder / "recognizer.safetensors").spec.levels is None

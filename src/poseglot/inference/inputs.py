@@ -222,7 +222,7 @@ class ClipLoader:
         there = clip.joints[seen_mask(clip.joints, has_scores=clip.has_scores).any(axis=(1, 2))]
         chosen = most_moving(there, self.spec.num_persons)
         if len(chosen) < len(there):
-            warnings.warn(f"{origin}: {len(there)} people; recognised: those who move most ({len(chosen)}).", stacklevel=3)
+            _warn_of_others(f"{origin}: {len(there)} people", len(chosen))
         return replace(clip, joints=chosen) if len(there) else clip
 
     def _compared(self, loaded: LoadedClip) -> LoadedClip:
@@ -277,14 +277,14 @@ class ClipLoader:
 
     def _most_moving(self, clip: Clip, origin: str) -> Clip:
         selected, found = select_people(clip, self.spec.num_persons)
-        if (count := len(selected.joints)) < found:
-            chosen = "the one who moves" if count == 1 else f"the {count} who move"
-            warnings.warn(
-                f"{origin}: {found} people, or one who was out of sight; recognised: {chosen} most. `poseglot segment` recognises "
-                "everybody.",
-                stacklevel=2,
-            )
+        if len(selected.joints) < found:
+            _warn_of_others(f"{origin}: {found} people, or one who was out of sight", len(selected.joints))
         return selected
+
+
+def _warn_of_others(who: str, chosen: int) -> None:
+    recognised = "the one who moves" if chosen == 1 else f"the {chosen} who move"
+    warnings.warn(f"{who}; recognised: {recognised} most. `poseglot segment` recognises everybody.", stacklevel=4)
 
 
 def describe_channels(channels: int, has_scores: bool) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 
 from poseglot.errors import FileError, SettingError
 from poseglot.files import write_atomically
-from poseglot.safe_text import csv_cell, from_csv_cell
+from poseglot.safe_text import csv_cell, from_csv_cell, parse_json
 
 UNKNOWN = "unknown"
 FORMAT = "poseglot-segments-1"
@@ -84,7 +84,7 @@ def read_segments(path: str | PathLike[str]) -> list[Segment]:
     rows: list[Any]
     try:
         if path.suffix.lower() == ".json":
-            table = json.loads(text)
+            table = parse_json(text)
             if table["format"] != FORMAT:
                 raise ValueError(f"its format is {table['format']!r}")
             rows = table["segments"]

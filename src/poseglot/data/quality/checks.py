@@ -119,7 +119,7 @@ _MAX_TRAVEL, _MAX_TRAVELLERS = 2, 0.05
 _MIN_CENTRE_SEEN = 0.5
 # Bones that are longer than this, by `bone_excess`, are no bones: 1.1 to 1.3 in sets that are right.
 _MAX_BONE_EXCESS = 1.45
-# The share of bones' lengths that varies within most clips; of MSR-Action3D, SBU and UTKinect it is 1 to 9 %, and at most 21 % in a clip.
+# The share of bones' lengths that varies within most clips: 1 to 9 % in MSR-Action3D, SBU and UTKinect; in a single clip up to 21 %.
 _MAX_BONE_VARIATION = 0.25
 # Clips in which heads must be seen above or below feet, and the share of them that makes most.
 _MIN_CLIPS_WITH_HEADS, _MOST = 10, 0.9
@@ -309,7 +309,7 @@ def check_bone_lengths(store: PackedStore, *, sample: int = 50) -> list[str]:
     if not variations or float(np.median(variations)) < _MAX_BONE_VARIATION:
         return []
     return [
-        f"bones change their length by {np.median(variations):.0%} within a clip (of people at most 13 % or so): the joints are in another "
+        f"bones change their length by {np.median(variations):.0%} within a clip (of people about 10 %): the joints are in another "
         f"order than those of layout {store.layout.name}, or they jump. `poseglot info` lists clips."
     ]
 
