@@ -14,7 +14,8 @@ from poseglot.errors import InputError, SettingError
 from poseglot.inference.change_points import Piece, divide_frames, divide_windows, merge_neighbours
 from poseglot.inference.dense import find_segmenter, segment_densely
 from poseglot.inference.segments import UNKNOWN, Segment
-from poseglot.inference.windows import Windows, all_windows, frame_probabilities, window_probabilities
+from poseglot.inference.windows import all_windows, frame_probabilities, window_probabilities
+from poseglot.models.dense import Windows
 from poseglot.skeletons.clip import Joints, check_joints
 
 if TYPE_CHECKING:

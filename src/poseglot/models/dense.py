@@ -1,7 +1,7 @@
 """Dense features: a recognizer's features of overlapping windows, laid over a recording as one sequence.
 
 A window is normalised and encoded as a clip is, so that any recognizer understands it, but its time axis is kept: an encoder that turns
-52 frames into 13 feature vectors gives 13 points in time. Windows of one length overlap by half. Their vectors are interpolated to
+52 frames into 13 feature vectors gives 13 points in time. Windows of one length overlap by a third. Their vectors are interpolated to
 evenly spaced steps and averaged, with a weight that falls linearly from the middle of a window to its ends. Several lengths are
 concatenated.
 """
@@ -20,7 +20,7 @@ from poseglot.errors import SettingError
 # (W, 2): the first frame of each window, and the one after its last.
 Windows = npt.NDArray[np.int64]
 Features = npt.NDArray[np.float32]
-_OVERLAP = 2  # windows of one length over each frame
+_STRIDE = 2 / 3  # of the length of a window: every frame is in one or two windows of a length
 
 
 def sliding_windows(frames: int, length: int, stride: int) -> Windows:
@@ -66,7 +66,7 @@ def dense_features(
     if not step > 0:
         raise SettingError(f"a step must be longer than 0 frames, not {step}.")
     times = np.minimum((np.arange(math.ceil(frames / step)) + 0.5) * step, frames - 0.5)
-    laid = [sliding_windows(frames, length, max(1, length // _OVERLAP)) for length in lengths]
+    laid = [sliding_windows(frames, length, max(1, round(length * _STRIDE))) for length in lengths]
     with tqdm(total=sum(map(len, laid)), desc=progress, unit="window", disable=None if progress else True) as bar:
         rows = []
         for windows in laid:

@@ -45,7 +45,7 @@ class JoinConfig:
     clips: int = 12
     transition: tuple[int, int] = (0, 12)
     pause: tuple[int, int] = (15, 60)
-    pauses: float = 0.2
+    pauses: float = 0.1
     speed: float = 1.3
 
     def __post_init__(self) -> None:
@@ -118,7 +118,7 @@ def join_clips(
 
 def _moved(joints: Joints, last: Joints, centre_index: int, has_scores: bool) -> Joints:
     """Return joints (M, T, V, C) moved so that the centre joint of the first person who has one stays where it was in `last` (M, V, C)."""
-    seen, there = seen_mask(joints, has_scores=has_scores), seen_mask(last[:, None], has_scores=has_scores)[:, 0]
+    seen, there = seen_mask(joints, has_scores=has_scores), seen_mask(last, has_scores=has_scores)
     both = np.flatnonzero(seen[:, 0, centre_index] & there[:, centre_index])
     if not len(both):
         return joints
@@ -132,5 +132,5 @@ def _transition(last: Joints, first: Joints, frames: int, has_scores: bool) -> J
     """Return (M, frames, V, C) from one pose (M, V, C) to another; a joint that either lacks is missing."""
     share = (np.arange(1, frames + 1, dtype=np.float32) / (frames + 1))[None, :, None, None]
     between = (1 - share) * last[:, None] + share * first[:, None]
-    both = seen_mask(np.stack([last, first], axis=1), has_scores=has_scores).all(axis=1)
+    both = seen_mask(last, has_scores=has_scores) & seen_mask(first, has_scores=has_scores)
     return np.where(both[:, None, :, None], between, np.float32(0))

@@ -35,6 +35,7 @@ from poseglot.training.run import Run, as_run
 from poseglot.transforms import Pipeline, load_pipeline
 from poseglot.transforms.transform import Randomness
 
+_UNCHANGED_EVERY = 4  # one recording in four is not turned, as those that are to be segmented are not
 _IGNORED = -100  # the label of steps behind the end of a recording
 _SMOOTHING, _MAX_STEP = 0.15, 4.0  # weight and truncation of the smoothing term, as in MS-TCN
 _BOUNDARY_WEIGHT, _BOUNDARY_POSITIVE = 0.3, 3.0
@@ -56,10 +57,10 @@ class SegmenterConfig:
         seed: Draws recordings, initial weights, pieces and dropout.
     """
 
-    recordings: int = 200
+    recordings: int = 150
     join: JoinConfig = field(default_factory=JoinConfig)
-    windows: tuple[float, ...] = (0.75, 2.0)
-    steps_per_window: int = 6
+    windows: tuple[float, ...] = (0.6, 1.6)
+    steps_per_window: int = 5
     updates: int = 600
     batch_size: int = 8
     crop: int = 128
@@ -106,7 +107,9 @@ def train_segmenter(
         raise InputError(f"{run.folder} was trained on {len(indices)} clips; recordings are joined from two or more.")
     median = float(np.median(run.store.clips["frames"][indices])) / fps
     lengths = tuple(round(share * median, 4) for share in config.windows)
-    made = make_recordings(run.store, indices, labels, count=config.recordings, config=config.join, seed=config.seed)
+    made: Iterable[Recording] = make_recordings(
+        run.store, indices, labels, count=config.recordings, config=config.join, seed=config.seed
+    )
     encoder = RecordingEncoder(run, lengths, min(lengths) / config.steps_per_window, fps)
     if progress:
         made = tqdm(made, desc="features", unit="recording", total=config.recordings)
@@ -136,8 +139,10 @@ class RecordingEncoder:
         self._pipeline: Pipeline = load_pipeline(run.spec.pipeline)
 
     def __call__(self, recording: Recording, *, seed: int, number: int) -> Example:
-        """Return an example. The recording is changed as a training clip is, as a whole: seed and number say how."""
-        joints = self._augmented(recording.joints, Randomness(seed, 0, torch.tensor([number])))
+        """Return an example. Most recordings are changed as training clips are, as a whole: seed and number say how."""
+        joints = recording.joints
+        if number % _UNCHANGED_EVERY:
+            joints = self._augmented(joints, Randomness(seed, 0, torch.tensor([number])))
         frames, step = joints.shape[1], self.step * self.fps
         lengths = [max(1, round(length * self.fps)) for length in self.windows]
         features = dense_features(partial(self._encode, joints), frames, lengths=lengths, step=step)
@@ -188,9 +193,10 @@ def fit(spec: SegmenterSpec, examples: Iterable[Example], config: SegmenterConfi
             pieces = [_piece(examples[int(rng.integers(len(examples)))], config.crop, rng) for _ in range(config.batch_size)]
             features = torch.from_numpy(np.stack([piece.features for piece in pieces])).mT
             labels = torch.from_numpy(np.stack([piece.labels for piece in pieces]))
-            loss = segmenter_loss(*segmenter(features), labels, label_smoothing=config.label_smoothing)
+            logits, boundary = segmenter(features)
+            loss = segmenter_loss(logits, boundary, labels, label_smoothing=config.label_smoothing)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(segmenter.parameters(), 5.0)
             optimizer.step()
             schedule.step()

@@ -13,10 +13,12 @@ def add(command: AddCommand) -> None:
     train.add_argument("run", type=Path, help="the run; its training clips are joined to recordings")
     # The defaults are those of `SegmenterConfig` and `JoinConfig`, which are imported late because they load torch; a test compares.
     train.add_argument("--fps", type=float, default=30.0, help="frames per second of the training clips (30.0)")
-    train.add_argument("--joined", type=int, dest="recordings", metavar="N", help="the number of recordings that are joined (200)")
+    train.add_argument(
+        "--joined", type=int, dest="recordings", metavar="N", help="the number of recordings that are joined (150)"
+    )
     train.add_argument("--updates", type=int, metavar="N", help="the number of updates of the network (600)")
     train.add_argument(
-        "--pauses", type=float, metavar="P", help="the share of clips that a pause without an action follows (0.2)"
+        "--pauses", type=float, metavar="P", help="the share of clips that a pause without an action follows (0.1)"
     )
     train.add_argument("--seed", type=int, help="draws recordings, weights and dropout (0)")
     train.add_argument("--device", help="cpu, cuda, ... (default: a GPU if there is one)")
