@@ -119,7 +119,38 @@ def segment_recording(
         SettingError: The settings do not fit together.
     """
     config, spec = config or SegmentConfig(), predictor.spec
-    people = people or ("each" if spec.num_persons == 1 else "together")
+    people = people or default_people(predictor)
+    stretches = find_stretches(predictor, joints, fps=fps, config=config, people=people)
+    segmenter = find_segmenter(predictor, config.method)
+    if segmenter is None and config.method == "auto":
+        config = replace(config, method="whole")
+    segments = []
+    for number, (first, stretch) in enumerate(stretches, start=1):
+        title = (f"person {number}" if people == "each" else "everybody") if progress else None
+        pieces = _pieces(predictor, segmenter, stretch, fps=fps, config=config, batch_size=batch_size, progress=title)
+        person = number if people == "each" else 0
+        for piece in apply_threshold(pieces, config.threshold):
+            action = UNKNOWN if piece.label < 0 else spec.classes[piece.label]
+            segments.append(Segment((first + piece.start) / fps, (first + piece.end) / fps, action, piece.score, person))
+    return segments
+
+
+def default_people(predictor: Predictor) -> People:
+    """Return how people are recognised by default: `each` for a recognizer of one person, else `together`."""
+    return "each" if predictor.spec.num_persons == 1 else "together"
+
+
+def find_stretches(
+    predictor: Predictor, joints: npt.ArrayLike, *, fps: float, config: SegmentConfig, people: People
+) -> list[tuple[int, Joints]]:
+    """Return what is segmented by itself: with `each` every person's track, with `together` every stretch in which anybody is present.
+
+    Arguments and errors as in `segment_recording`.
+
+    Returns:
+        The first frame and the joints (M, T, V, C) of each.
+    """
+    spec = predictor.spec
     if not fps > 0 or min(config.stride, config.min_duration, *config.windows) <= 0:
         raise SettingError("frames per second, windows, stride and minimum duration must be above 0.")
     if people == "together" and spec.num_persons == 1:
@@ -138,18 +169,7 @@ def segment_recording(
     )
     if not tracks:
         raise InputError(f"nobody is seen in this recording for {config.min_duration} s or longer.")
-    segmenter = find_segmenter(predictor, config.method)
-    if segmenter is None and config.method == "auto":
-        config = replace(config, method="whole")
-    segments = []
-    for number, (first, stretch) in enumerate(_stretches(tracks, people, checked.shape[1]), start=1):
-        title = (f"person {number}" if people == "each" else "everybody") if progress else None
-        pieces = _pieces(predictor, segmenter, stretch, fps=fps, config=config, batch_size=batch_size, progress=title)
-        person = number if people == "each" else 0
-        for piece in apply_threshold(pieces, config.threshold):
-            action = UNKNOWN if piece.label < 0 else spec.classes[piece.label]
-            segments.append(Segment((first + piece.start) / fps, (first + piece.end) / fps, action, piece.score, person))
-    return segments
+    return _stretches(tracks, people, checked.shape[1])
 
 
 def _pieces(

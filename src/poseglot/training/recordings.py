@@ -24,10 +24,11 @@ Labels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """Joints (M, T, V, C) and the label of every frame (T,), `BACKGROUND` for no action."""
+    """Joints (M, T, V, C), the label of every frame (T,), `BACKGROUND` for no action, and frames per second if they are known."""
 
     joints: Joints
     labels: Labels
+    fps: float | None = None
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ neighbouring log-probabilities (MS-TCN); that of the boundary branch is a binary
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -83,13 +84,19 @@ class Example:
 
 
 def train_segmenter(
-    run: Run | str | Path, *, fps: float = 30.0, config: SegmenterConfig | None = None, progress: bool = False
+    run: Run | str | Path,
+    *,
+    fps: float = 30.0,
+    recordings: Sequence[Recording] = (),
+    config: SegmenterConfig | None = None,
+    progress: bool = False,
 ) -> Segmenter:
     """Train the segmenter of a run on recordings joined from its training clips, and write it beside the recognizer.
 
     Args:
         run: A run, or its folder. Its store is needed.
         fps: The frames per second of the training clips.
+        recordings: Annotated recordings in the recognizer's joints, which are learned from, too.
         config: The settings; by default `SegmenterConfig()`.
         progress: Whether to show progress bars.
 
@@ -107,13 +114,20 @@ def train_segmenter(
         raise InputError(f"{run.folder} was trained on {len(indices)} clips; recordings are joined from two or more.")
     median = float(np.median(run.store.clips["frames"][indices])) / fps
     lengths = tuple(round(share * median, 4) for share in config.windows)
-    made: Iterable[Recording] = make_recordings(
+    joined: Iterable[Recording] = make_recordings(
         run.store, indices, labels, count=config.recordings, config=config.join, seed=config.seed
     )
     encoder = RecordingEncoder(run, lengths, min(lengths) / config.steps_per_window, fps)
-    if progress:
-        made = tqdm(made, desc="features", unit="recording", total=config.recordings)
-    examples = [encoder(recording, seed=config.seed, number=number) for number, recording in enumerate(made)]
+    # Each own recording as it is, and turned in other ways.
+    made = itertools.chain(joined, (own for own in recordings for _ in range(_UNCHANGED_EVERY)))
+    bar = tqdm(
+        made,
+        desc="features",
+        unit="recording",
+        total=config.recordings + _UNCHANGED_EVERY * len(recordings),
+        disable=None if progress else True,
+    )
+    examples = [encoder(recording, seed=config.seed, number=number) for number, recording in enumerate(bar)]
     spec = SegmenterSpec(
         run.classes, examples[0].features.shape[1], lengths, encoder.step, recognizer=sha256_of(run.files.recognizer)
     )
@@ -128,7 +142,7 @@ class RecordingEncoder:
     Args:
         run: The run.
         windows, step: As in `SegmenterSpec`, in seconds.
-        fps: Frames per second.
+        fps: Frames per second of recordings that do not state them.
     """
 
     def __init__(self, run: Run, windows: tuple[float, ...], step: float, fps: float) -> None:
@@ -143,8 +157,9 @@ class RecordingEncoder:
         joints = recording.joints
         if number % _UNCHANGED_EVERY:
             joints = self._augmented(joints, Randomness(seed, 0, torch.tensor([number])))
-        frames, step = joints.shape[1], self.step * self.fps
-        lengths = [max(1, round(length * self.fps)) for length in self.windows]
+        fps = recording.fps or self.fps
+        frames, step = joints.shape[1], self.step * fps
+        lengths = [max(1, round(length * fps)) for length in self.windows]
         features = dense_features(partial(self._encode, joints), frames, lengths=lengths, step=step)
         middle = np.minimum(((np.arange(len(features)) + 0.5) * step).astype(np.int64), frames - 1)
         labels = recording.labels[middle]
@@ -186,11 +201,16 @@ def fit(spec: SegmenterSpec, examples: Iterable[Example], config: SegmenterConfi
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         segmenter = Segmenter(spec)
+        # A piece of any time is as likely as any other.
+        steps = np.cumsum([len(example.labels) for example in examples])
         segmenter.normalise_like(np.concatenate([example.features for example in examples]))
         optimizer = torch.optim.AdamW(segmenter.parameters(), config.lr, weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda update: _factor(update, config.updates))
         for _ in tqdm(range(config.updates), desc="segmenter", disable=None if progress else True):
-            pieces = [_piece(examples[int(rng.integers(len(examples)))], config.crop, rng) for _ in range(config.batch_size)]
+            pieces = [
+                _piece(examples[int(np.searchsorted(steps, rng.integers(steps[-1]), side="right"))], config.crop, rng)
+                for _ in range(config.batch_size)
+            ]
             features = torch.from_numpy(np.stack([piece.features for piece in pieces])).mT
             labels = torch.from_numpy(np.stack([piece.labels for piece in pieces]))
             logits, boundary = segmenter(features)
