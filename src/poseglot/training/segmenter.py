@@ -207,10 +207,8 @@ def fit(spec: SegmenterSpec, examples: Iterable[Example], config: SegmenterConfi
         optimizer = torch.optim.AdamW(segmenter.parameters(), config.lr, weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda update: _factor(update, config.updates))
         for _ in tqdm(range(config.updates), desc="segmenter", disable=None if progress else True):
-            pieces = [
-                _piece(examples[int(np.searchsorted(steps, rng.integers(steps[-1]), side="right"))], config.crop, rng)
-                for _ in range(config.batch_size)
-            ]
+            drawn = np.searchsorted(steps, rng.integers(steps[-1], size=config.batch_size), side="right").tolist()
+            pieces = [_piece(examples[number], config.crop, rng) for number in drawn]
             features = torch.from_numpy(np.stack([piece.features for piece in pieces])).mT
             labels = torch.from_numpy(np.stack([piece.labels for piece in pieces]))
             logits, boundary = segmenter(features)
