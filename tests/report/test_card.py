@@ -18,8 +18,9 @@ from poseglot.evaluation.temperature import CALIBRATION_FILE, temperature_of
 from poseglot.files import sha256_of, write_atomically
 from poseglot.inference.actions import read_action_texts
 from poseglot.models.card import Licence
-from poseglot.models.pretrained import read_front_matter
+from poseglot.models.pretrained import SEGMENTER_FILE, read_front_matter
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, load_recognizer, save_recognizer
+from poseglot.models.segmenter import Segmenter, SegmenterSpec, load_segmenter, save_segmenter
 from poseglot.report.card import run_card, training_command
 from poseglot.report.publish import publish_run
 from poseglot.skeletons.layout import GLOBAL, load_layout
@@ -117,6 +118,8 @@ def test_a_published_folder_is_whole(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run("first")
     table = {"temperature": 1.5, "recognizer": sha256_of(run / "recognizer.safetensors")}
     write_atomically(run / CALIBRATION_FILE, json.dumps(table))
+    spec = SegmenterSpec(open_run(run).classes, 64, (1.0, 2.0), 0.2, recognizer=table["recognizer"])
+    save_segmenter(Segmenter(spec), run / SEGMENTER_FILE)
     folder = publish_run(
         run, tmp_path / "published", name="mine", licence=Licence("other", "Mine", "Ask."), licence_text="Mine.\n"
     )
@@ -128,11 +131,13 @@ def test_a_published_folder_is_whole(make_run: MakeRun, tmp_path: Path) -> None:
         CALIBRATION_FILE,
         "recognizer.safetensors",
         "texts.safetensors",
+        SEGMENTER_FILE,
     }
     assert {path.name for path in folder.iterdir()} == names
     texts = read_action_texts(folder)
     assert texts is not None
     np.testing.assert_allclose(texts.features, ZeroShotRecognizer(open_run(run)).class_features(texts.actions), atol=1e-3)
+    assert load_segmenter(folder / SEGMENTER_FILE, folder / "recognizer.safetensors").spec.windows == (1.0, 2.0)
     assert temperature_of(folder / "recognizer.safetensors") == 1.5
     assert "data/demo" in (folder / "recipe.yaml").read_text()
     assert read_recipe(run / "recipe.yaml").data.store not in (folder / "recipe.yaml").read_text()

@@ -9,6 +9,7 @@ The folder of a recognizer holds
     calibration.json          the temperature, if the run was calibrated
     machine.json              the machine and versions of the training
     texts.safetensors         the text features of actions that it may be asked for (`poseglot.inference.actions`)
+    segmenter.safetensors     the segmenter for long recordings, if one was trained (`poseglot.models.segmenter`)
     LICENSE                   the licence of the weights
 
 Packaged ones lie in `poseglot/recognizers/NAME`. Nothing is downloaded for a name or a path, only for `hf-hub:ID`.
@@ -37,6 +38,7 @@ MACHINE_FILE = "machine.json"
 LICENCE_FILE = "LICENSE"
 TEXTS_FILE = "texts.safetensors"
 DESCRIPTIONS_FILE = "descriptions.yaml"
+SEGMENTER_FILE = "segmenter.safetensors"
 # What a download brings, so that no other file, such as a pickle, is ever fetched.
 FILES = (
     RECOGNIZER_FILE,
@@ -46,6 +48,7 @@ FILES = (
     MACHINE_FILE,
     TEXTS_FILE,
     DESCRIPTIONS_FILE,
+    SEGMENTER_FILE,
     LICENCE_FILE,
 )
 HUB = "hf-hub:"

@@ -1,4 +1,4 @@
-"""Write the folder of a recognizer that is published: weights, recipe, calibration, card and licence."""
+"""Write the folder of a recognizer that is published: weights, recipe, calibration, segmenter, card and licence."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from poseglot.files import folder_written_atomically, sha256_of, write_atomicall
 from poseglot.inference.actions import ActionTexts, save_action_texts
 from poseglot.models.card import Licence
 from poseglot.models.pretrained import CARD_FILE, DESCRIPTIONS_FILE, LICENCE_FILE, MACHINE_FILE
+from poseglot.models.segmenter import load_segmenter, save_segmenter
 from poseglot.report.card import run_card
 from poseglot.training.evaluate import evaluate
 from poseglot.training.recipe import Recipe
@@ -78,6 +79,10 @@ def publish_run(
         if (calibrated := files.recognizer.with_name(CALIBRATION_FILE)).exists():
             table = {**json.loads(calibrated.read_text()), "recognizer": sha256_of(published.recognizer)}
             write_atomically(partial / CALIBRATION_FILE, json.dumps(table, indent=1) + "\n")
+        if files.segmenter.exists():
+            segmenter = load_segmenter(files.segmenter, files.recognizer)
+            segmenter.spec = replace(segmenter.spec, recognizer=sha256_of(published.recognizer))
+            save_segmenter(segmenter, published.segmenter)
         if licence_text:
             write_atomically(partial / LICENCE_FILE, licence_text)
         card = run_card(
