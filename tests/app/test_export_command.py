@@ -22,6 +22,9 @@ def test_wrong_calls_are_answered_in_words(poseglot: Poseglot, make_run: Callabl
     alone = run / "recognizer.safetensors"
     assert "give a run's folder" in poseglot("export", alone, "--out", tmp_path / "s.onnx", "--int8", "static").error
     assert "recognizer.safetensors" in poseglot("export", tmp_path, "--out", tmp_path / "s.onnx").error
+    assert "add --raw" in poseglot("export", run, "--out", tmp_path / "s.onnx", "--layout", "ntu25").error
+    assert "--int8" in poseglot("export", run, "--out", tmp_path / "s.onnx", "--raw", "--int8", "dynamic").error
+    assert "coordinates" in poseglot("export", run, "--out", tmp_path / "s.onnx", "--raw", "--dims", 2).error
     assert not (tmp_path / "s.onnx").exists()
 
 
@@ -34,6 +37,10 @@ def test_a_run_is_exported_and_its_file_predicts(poseglot: Poseglot, make_run: C
     assert "logits equal torch's" in said.out
     ours, theirs = (poseglot("predict", path, tmp_path / "clip.npy").out for path in (run, tmp_path / "r.onnx"))
     assert ours == theirs
+    said = poseglot("export", run, "--raw")
+    assert said.status == 0, said.error
+    assert "probabilities equal torch's" in said.out
+    assert poseglot("predict", run / "recognizer-raw.onnx", tmp_path / "clip.npy").out == ours
     for int8 in ("dynamic", "static"):
         said = poseglot("export", run, "--out", tmp_path / f"{int8}.onnx", "--int8", int8, "--calibrate-on", 16)
         assert said.status == 0, said.error

@@ -12,7 +12,8 @@ Importing this room loads no text encoder, loss, Fabric or transformers; a test 
 """
 
 from poseglot.inference.inputs import LoadedClip
-from poseglot.inference.predictor import ClassScore, Prediction, Predictor
+from poseglot.inference.prediction import ClassScore, Prediction
+from poseglot.inference.predictor import Predictor
 from poseglot.inference.streaming import StreamingRecognizer
 
 __all__ = ["ClassScore", "LoadedClip", "Prediction", "Predictor", "StreamingRecognizer"]

@@ -27,7 +27,8 @@ from poseglot.data.store import PackedStore, open_store
 from poseglot.errors import FileError, PoseglotError, SettingError
 from poseglot.files import folder_lock, sha256_of, write_atomically
 from poseglot.inference.loading import Engine
-from poseglot.inference.predictor import Prediction, Predictor, check_top
+from poseglot.inference.prediction import Prediction, check_top
+from poseglot.inference.predictor import Predictor
 from poseglot.models.pretrained import find_recognizer, recognizer_file
 from poseglot.safe_text import json_text
 from poseglot.skeletons.clip import Clip

@@ -1,8 +1,9 @@
 """ONNX export of recognizers, and inference with the exported files in ONNX Runtime.
 
-The fused form is exported: input `clips` (N, M, T, V, C), output `logits` (N, classes), with a free number of clips, people and frames. The
-metadata key `poseglot` holds the spec (classes, layout, pipeline, ...), so that the file alone is enough to predict. A file is written only
-if its logits equal torch's.
+The fused form is exported: input `clips` (N, M, T, V, C), output `logits` (N, classes), with a free number of clips, people and frames. A
+*raw* file has the preparation inside: input `joints`, as a sensor gives them, outputs `logits` and `probabilities`. The metadata key
+`poseglot` holds the spec (classes, layout, pipeline, ...), so that the file alone is enough to predict. A file is written only if it
+reproduces torch's answers.
 """
 
 from __future__ import annotations
@@ -25,14 +26,18 @@ from torch import Tensor
 
 from poseglot.errors import DeviceError, FileError, MissingPackageError, PoseglotError, SettingError
 from poseglot.files import write_atomically
+from poseglot.inference.raw import RawInput, RawRecognizer, checked_clips, expected_logits, pad_clips
 from poseglot.models.fuse import FusedRecognizer, fuse
 from poseglot.models.recognizer import Recognizer, described, spec_of
-from poseglot.skeletons.layout import load_layout
+from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.layout import Layout, load_layout
 
 Int8 = Literal["none", "dynamic", "static"]
 OPSET = 18
 EXPORTED_FILE = "recognizer.onnx"  # the default name, beside the recognizer
-# The largest accepted difference from torch's logits, relative to the largest logit: float32 in another order of summation.
+RAW_FILE = "recognizer-raw.onnx"  # likewise of a raw file
+# The largest accepted difference from torch's logits, relative to the largest logit, and from its probabilities: float32 in another order
+# of summation.
 MAX_DIFFERENCE = 1e-4
 _FRAMES = 52  # of the traced example; any number would do
 
@@ -67,8 +72,6 @@ def export_onnx(
         SettingError: `static` without calibration.
         PoseglotError: The exporter failed, or the logits differ.
     """
-    onnx = _package("onnx")
-    _package("onnxscript")
     if int8 == "static" and not len(calibration):
         raise SettingError("static int8 needs clips for calibration, and none were given; name a store, or take dynamic.")
     fused = fuse(recognizer.float().cpu())
@@ -78,12 +81,61 @@ def export_onnx(
         difference = _compare(fused, made)
         if int8 != "none":
             made = _quantize(made, int8, calibration)
-        model = onnx.load(made)
-        _strip_notes(model)
-        table = {**described(fused.spec, fused.layout), "int8": int8, "made_from": made_from, "temperature": temperature}
-        onnx.helper.set_model_props(model, {"poseglot": json.dumps(table)})
-        write_atomically(Path(path), model.SerializeToString())
+        _finish(made, path, fused, {"int8": int8, "made_from": made_from, "temperature": temperature})
     return difference
+
+
+def export_raw_onnx(
+    recognizer: Recognizer,
+    path: str | PathLike[str],
+    *,
+    layout: str | Layout | None = None,
+    num_dims: int | None = None,
+    has_scores: bool | None = None,
+    opset: int = OPSET,
+    made_from: str = "",
+    temperature: float | None = None,
+    clips: Sequence[Clip] = (),
+) -> float:
+    """Write a recognizer with its preparation as an ONNX file: input `joints` (N, M, T, V, C), outputs `logits` and `probabilities`.
+
+    Joints are as `Predictor.predict` takes them in an array: not centred, scaled or sampled. Frames and people who are absent are zero.
+
+    Args:
+        recognizer: The recognizer, in single precision.
+        path: The file to write.
+        layout, num_dims, has_scores: Of the joints; see `RawRecognizer`.
+        opset: The ONNX opset version.
+        made_from: The SHA-256 of the recognizer's file.
+        temperature: The temperature of the run, by which the logits are divided for the probabilities.
+        clips: Clips of that layout to compare, besides the random ones.
+
+    Returns:
+        The largest difference from the probabilities that torch gives for clips prepared as `Predictor` prepares them.
+
+    Raises:
+        MissingPackageError: onnx, onnxscript or onnxruntime is not installed.
+        InputError, SettingError: As `RawRecognizer`.
+        PoseglotError: The exporter failed, or the probabilities differ.
+    """
+    fused = fuse(recognizer.float().cpu())
+    module = RawRecognizer(fused, layout=layout, num_dims=num_dims, has_scores=has_scores, temperature=temperature).eval()
+    with tempfile.TemporaryDirectory(prefix="poseglot-export-") as folder:
+        made = Path(folder) / "recognizer.onnx"
+        _write(module, made, opset)
+        difference = _compare_raw(module, made, [*checked_clips(module.input, fused.spec.num_persons), *clips])
+        table = {"int8": "none", "made_from": made_from, "temperature": temperature, "raw": module.input.table()}
+        _finish(made, path, fused, table)
+    return difference
+
+
+def _finish(made: Path, path: str | PathLike[str], fused: FusedRecognizer, table: dict[str, Any]) -> None:
+    """Write the made file to its place, with metadata and without the exporter's notes."""
+    onnx = _package("onnx")
+    model = onnx.load(made)
+    _strip_notes(model)
+    onnx.helper.set_model_props(model, {"poseglot": json.dumps({**described(fused.spec, fused.layout), **table})})
+    write_atomically(Path(path), model.SerializeToString())
 
 
 def _strip_notes(model: Any) -> None:
@@ -97,6 +149,8 @@ def _strip_notes(model: Any) -> None:
 class ExportedRecognizer:
     """An exported recognizer in ONNX Runtime: inputs (N, M, T, V, C) -> logits (N, classes), tensors on the CPU.
 
+    The inputs of a raw file are joints, not prepared.
+
     Args:
         path: The .onnx file.
         device: None or `cpu`, or `cuda` if ONNX Runtime supports it here.
@@ -104,6 +158,7 @@ class ExportedRecognizer:
     Attributes:
         spec, layout: The recognizer's.
         int8, made_from, temperature: As given to `export_onnx`.
+        raw: What the joints of a raw file are; None of a file that takes prepared clips.
 
     Raises:
         MissingPackageError: onnxruntime is not installed.
@@ -130,24 +185,33 @@ class ExportedRecognizer:
         self.made_from = str(table.pop("made_from", ""))
         temperature = table.pop("temperature", None)
         self.temperature = None if temperature is None else float(temperature)
+        raw = table.pop("raw", None)
         self.spec = spec_of(table, path)
         self.layout = load_layout(self.spec.layout)
+        self.raw = None if raw is None else RawInput.of(raw)
 
     def __call__(self, x: Tensor) -> Tensor:
-        (logits,) = self._session.run(["logits"], {"clips": x.float().numpy()})
+        (logits,) = self._session.run(["logits"], {"clips" if self.raw is None else "joints": x.float().numpy()})
         return torch.from_numpy(logits)
 
 
-def _write(fused: FusedRecognizer, path: Path, opset: int) -> None:
-    spec = fused.spec
-    example = torch.zeros(2, spec.num_persons, _FRAMES, len(fused.layout), spec.channels)
+def _write(module: FusedRecognizer | RawRecognizer, path: Path, opset: int) -> None:
+    _package("onnx")
+    _package("onnxscript")
+    if isinstance(module, RawRecognizer):
+        spec, layout, channels = module.fused.spec, module.input.layout, module.input.channels
+        names = (["joints"], ["logits", "probabilities"])
+    else:
+        spec, layout, channels = module.spec, module.layout, module.spec.channels
+        names = (["clips"], ["logits"])
+    example = torch.zeros(2, spec.num_persons, _FRAMES, len(layout), channels)
     free: dict[int, Any] = {0: torch.export.Dim("count"), 2: torch.export.Dim("frames")}
     if spec.num_persons > 1:
         free[1] = torch.export.Dim("people", max=spec.num_persons)
     try:
         with _quiet():
             program = torch.onnx.export(
-                fused, (example,), dynamo=True, dynamic_shapes=(free,), input_names=["clips"], output_names=["logits"],
+                module, (example,), dynamo=True, dynamic_shapes=(free,), input_names=names[0], output_names=names[1],
                 opset_version=opset, verbose=False,
             )  # fmt: skip
         assert program is not None
@@ -179,17 +243,42 @@ def _compare(fused: FusedRecognizer, path: Path) -> float:
     """
     session = _package("onnxruntime").InferenceSession(str(path), providers=["CPUExecutionProvider"])
     generator = torch.Generator().manual_seed(0)
-    worst = 0.0
+    errors = []
     persons = fused.spec.num_persons
     for shape in [(1, 1, _FRAMES), (1, persons, 64), (3, persons, 31), (2, 1, 1)]:
         x = torch.randn(*shape, len(fused.layout), fused.spec.channels, generator=generator)
         with torch.no_grad():
             expected = fused(x)
         logits = torch.from_numpy(session.run(["logits"], {"clips": x.numpy()})[0])
-        worst = max(worst, float((logits - expected).abs().max() / expected.abs().max().clamp_min(1e-30)))
+        errors.append((logits - expected).abs().max() / expected.abs().max().clamp_min(1e-30))
+    worst = float(torch.stack(errors).max())  # NaN if any is
     if not worst <= MAX_DIFFERENCE:
         raise PoseglotError(
             f"nothing was written: the exported logits differ from torch's by {worst:.1e} of the largest; accepted is {MAX_DIFFERENCE:.0e}."
+        )
+    return worst
+
+
+def _compare_raw(module: RawRecognizer, path: Path, clips: Sequence[Clip]) -> float:
+    """Return the largest difference from the probabilities of clips that are prepared as everywhere else, one by one and as a batch.
+
+    Raises:
+        PoseglotError: It is above `MAX_DIFFERENCE`.
+    """
+    session = _package("onnxruntime").InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    probabilities, errors = [], []
+    for clip in clips:
+        logits = expected_logits(module.fused, module.input, clip)
+        probabilities.append((logits / module.temperature).softmax(dim=0))
+        scores, made = session.run(["logits", "probabilities"], {"joints": clip.joints[None]})
+        errors.append((torch.from_numpy(scores)[0] - logits).abs().max() / logits.abs().max().clamp_min(1e-30))
+        errors.append((torch.from_numpy(made)[0] - probabilities[-1]).abs().max())
+    made = session.run(["probabilities"], {"joints": pad_clips([clip.joints for clip in clips])})[0]
+    errors.append((torch.from_numpy(made) - torch.stack(probabilities)).abs().max())
+    worst = float(torch.stack(errors).max())
+    if not worst <= MAX_DIFFERENCE:
+        raise PoseglotError(
+            f"nothing was written: the exported probabilities differ from torch's by {worst:.1e}; accepted is {MAX_DIFFERENCE:.0e}."
         )
     return worst
 

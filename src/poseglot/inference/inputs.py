@@ -81,15 +81,22 @@ class ClipLoader:
         layout: The recognizer's.
         device: The kind of device that pose estimators run on: cpu or cuda.
         reading: How files are read where it differs from training (`data.readers.reading.Reading.given`).
+        prepares: Whether the pipeline is applied here. An exported file that takes raw joints applies it by itself.
 
     Raises:
         SettingError: An option of `reading` is not known or not valid.
     """
 
     def __init__(
-        self, spec: RecognizerSpec, layout: Layout, device: str = "cpu", *, reading: Mapping[str, Any] | None = None
+        self,
+        spec: RecognizerSpec,
+        layout: Layout,
+        device: str = "cpu",
+        *,
+        reading: Mapping[str, Any] | None = None,
+        prepares: bool = True,
     ) -> None:
-        self.spec, self.layout, self.device = spec, layout, device
+        self.spec, self.layout, self.device, self.prepares = spec, layout, device, prepares
         self.reading = Reading(spec.reading or {}, reading or {})
         self._pipeline = load_pipeline(spec.pipeline)
         self._trained_on = None if spec.coordinates is None else summary_of(spec.coordinates)
@@ -168,7 +175,7 @@ class ClipLoader:
             clip = Clip(check_joints(clip, has_scores=has_scores, origin=name), name=name, has_scores=has_scores)
         if self.any_layout:
             layout = layout or layout_by_count(clip.joints.shape[2], origin or clip.name)
-            clip = self._whoever_moves(clip, origin or clip.name)
+            clip = self._keep_most_moving(clip, origin or clip.name)
         loaded = self._mapped(clip, layout, origin or clip.name)
         return self._compared(replace(loaded, clip=_without_absent(loaded.clip, origin or clip.name)))
 
@@ -197,13 +204,20 @@ class ClipLoader:
             lengths: (N,) frames of each clip; frames behind them are ignored.
 
         Returns:
-            (N, num_persons, T', V, C); absent persons are zero.
+            (N, num_persons, T', V, C); absent persons are zero. Raw joints are padded with empty frames, which count nowhere.
         """
+        if self.prepares:
+            inputs = self._prepared(joints, lengths)
+        else:
+            counts = np.arange(joints.shape[2]) < lengths[:, None]
+            inputs = torch.from_numpy(np.where(counts[:, None, :, None, None], joints, np.float32(0)))
+        return torch.nn.functional.pad(inputs, (0, 0) * 3 + (0, self.spec.num_persons - inputs.shape[1]))
+
+    def _prepared(self, joints: npt.NDArray[np.float32], lengths: npt.NDArray[np.int64]) -> torch.Tensor:
+        """Apply the pipeline and the modality."""
         num_persons = torch.full((len(joints),), joints.shape[1])
         batch = ClipBatch(torch.from_numpy(joints), torch.from_numpy(lengths), num_persons, self.layout, self.spec.has_scores)
-        inputs = self._pipeline(batch, modality=self.spec.modality)
-        absent = self.spec.num_persons - inputs.shape[1]
-        return torch.nn.functional.pad(inputs, (0, 0) * 3 + (0, absent))
+        return self._pipeline(batch, modality=self.spec.modality)
 
     def _mapped(self, clip: Clip, layout: Layout | None, origin: str) -> LoadedClip:
         source = layout or self.layout
@@ -217,7 +231,7 @@ class ClipLoader:
             joints = mapping.apply(joints, has_scores=clip.has_scores)
         return LoadedClip(Clip(joints, name=clip.name, has_scores=clip.has_scores), mapping)
 
-    def _whoever_moves(self, clip: Clip, origin: str) -> Clip:
+    def _keep_most_moving(self, clip: Clip, origin: str) -> Clip:
         """Return a clip with the people who move most, as many as the recognizer has."""
         there = clip.joints[seen_mask(clip.joints, has_scores=clip.has_scores).any(axis=(1, 2))]
         chosen = most_moving(there, self.spec.num_persons)
@@ -246,7 +260,7 @@ class ClipLoader:
         joints = np.random.default_rng(0).uniform(0.5, 1, shape).astype(np.float32)
         larger = joints.copy()
         larger[..., : self.num_dims] *= 1024  # exact in floating point
-        one, other = (self.inputs(each[None], np.array([shape[1]])) for each in (joints, larger))
+        one, other = (self._prepared(each[None], np.array([shape[1]])) for each in (joints, larger))
         return not torch.allclose(one, other, rtol=1e-3, atol=1e-3)
 
     def _read(self, path: Path, layout: Layout | None, pose: str | PoseEstimator) -> tuple[Clip, Layout | None, float | None]:
@@ -285,6 +299,13 @@ class ClipLoader:
 def _warn_of_others(who: str, chosen: int) -> None:
     recognised = "the one who moves" if chosen == 1 else f"the {chosen} who move"
     warnings.warn(f"{who}; recognised: {recognised} most. `poseglot segment` recognises everybody.", stacklevel=4)
+
+
+def stack_inputs(inputs: Sequence[Joints]) -> torch.Tensor:
+    """Return inputs (M, T, V, C) as a batch; those of fewer frames, which are raw joints, are padded with empty ones."""
+    longest = max(each.shape[1] for each in inputs)
+    padded = [np.pad(each, ((0, 0), (0, longest - each.shape[1]), (0, 0), (0, 0))) for each in inputs]
+    return torch.from_numpy(np.stack(padded))
 
 
 def describe_channels(channels: int, has_scores: bool) -> str:

@@ -52,10 +52,10 @@ def find_export(path: Path, device: str | None, engine: str) -> ExportedRecogniz
     """Return the exported recognizer to run, or None if torch is to run.
 
     With `auto`, an export beside the recognizer is taken only on a CPU, if ONNX Runtime is installed and the file is neither quantized
-    nor stale. A GPU is served better by torch.
+    nor stale nor raw. A GPU is served better by torch.
 
     Raises:
-        FileError: `onnx` was asked for, and there is no export, or it was made from another recognizer.
+        FileError: `onnx` was asked for, and there is no export, it was made from another recognizer, or it is raw.
     """
     if path.suffix == ".onnx":
         return ExportedRecognizer(path, device=device)
@@ -69,6 +69,10 @@ def find_export(path: Path, device: str | None, engine: str) -> ExportedRecogniz
         if not (on_cpu and beside.exists() and importlib.util.find_spec("onnxruntime")):
             return None
     exported = ExportedRecognizer(beside, device=device)
+    if exported.raw is not None:
+        if required:
+            raise FileError(f"{beside} takes raw joints; give its own path, or export again without --raw.")
+        return None
     if exported.made_from == sha256_of(file) and (required or exported.int8 == "none"):
         return exported
     if required:

@@ -7,8 +7,7 @@ softmax of the logits, divided by the run's temperature if it was calibrated, gi
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,8 +20,22 @@ from poseglot.data.dataset import ClipDataset
 from poseglot.data.readers import Reading
 from poseglot.errors import FileError, InputError, PoseglotError, SettingError
 from poseglot.evaluation.temperature import set_threshold_of, temperature_of
+<<<<<<< HEAD
 from poseglot.inference.inputs import ClipLike, ClipLoader, LoadedClip, channels_remedy, describe_channels, list_clips
 from poseglot.inference.loading import Engine, check_engine, find_export, load_on_device, softmax
+=======
+from poseglot.inference.inputs import (
+    ClipLike,
+    ClipLoader,
+    LoadedClip,
+    channels_remedy,
+    describe_channels,
+    list_clips,
+    stack_inputs,
+)
+from poseglot.inference.loading import Engine, check_engine, find_export, load_on_device
+from poseglot.inference.prediction import Prediction, Probabilities, check_top, softmax, top_scores, warning_lines
+>>>>>>> main
 from poseglot.models.fuse import FusedRecognizer, fuse
 from poseglot.models.pretrained import find_recognizer, recognizer_file
 from poseglot.models.recognizer import RecognizerSpec
@@ -34,7 +47,6 @@ if TYPE_CHECKING:
     from poseglot.inference.video.person import PoseEstimator
 
 _LOGGER = logging.getLogger("poseglot.inference")
-UNKNOWN = "unknown"
 
 
 class Classifier(Protocol):
@@ -53,59 +65,6 @@ class Classifier(Protocol):
 
 
 Floats = npt.NDArray[np.float32]
-Probabilities = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class ClassScore:
-    """A class and its probability."""
-
-    action: str
-    probability: float
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The classes of a clip.
-
-    Attributes:
-        name: The clip's.
-        scores: The most probable classes, best first.
-        unknown: Whether even the first is below the predictor's threshold.
-        mapping: How the joints were made from those of another layout; None if they were the recognizer's.
-        warnings: What of the clip's coordinates is unlike the training clips (`skeletons.coordinates.compare`), each in a sentence.
-            The scores of such a clip may mean nothing.
-        candidates: The classes of the conformal set, best first, which holds the true class with the predictor's coverage; empty if the
-            clip is like none of them, None without a coverage.
-    """
-
-    name: str
-    scores: tuple[ClassScore, ...]
-    unknown: bool = False
-    mapping: LayoutMapping | None = None
-    warnings: Mapping[str, str] = field(default_factory=dict)
-    candidates: tuple[str, ...] | None = None
-
-    @property
-    def action(self) -> str:
-        """The most probable class, or `unknown`."""
-        return UNKNOWN if self.unknown else self.scores[0].action
-
-    @property
-    def probability(self) -> float:
-        """The probability of the most probable class."""
-        return self.scores[0].probability
-
-    def table(self) -> dict[str, Any]:
-        """Return action, unknown, scores and, if there are any, candidates and warnings as plain data."""
-        table: dict[str, Any] = {
-            "action": self.action,
-            "unknown": self.unknown,
-            "scores": [asdict(score) for score in self.scores],
-        }
-        if self.candidates is not None:
-            table["candidates"] = list(self.candidates)
-        return table | ({"warnings": list(self.warnings.values())} if self.warnings else {})
 
 
 class Predictor:
@@ -178,7 +137,10 @@ class Predictor:
         else:
             self.temperature = temperature_of(recognizer_file(path))
         self._set_threshold = None if coverage is None else set_threshold_of(recognizer_file(path), coverage)
-        self._loader = ClipLoader(self.spec, self.layout, self.device.type, reading=reading)
+        raw = None if exported is None else exported.raw
+        if raw is not None:  # the file prepares joints by itself, those of the layout that it was made for
+            self.spec, self.layout = raw.spec(self.spec, self.layout), raw.layout
+        self._loader = ClipLoader(self.spec, self.layout, self.device.type, reading=reading, prepares=raw is None)
 
     def __repr__(self) -> str:
         spec = self.spec
@@ -332,7 +294,7 @@ class Predictor:
                 loaded[number] = one
             except PoseglotError as error:
                 results[number] = error
-        logits, classes = self._scored(torch.from_numpy(np.stack(inputs)), classifier) if inputs else ((), ())
+        logits, classes = self._scored(stack_inputs(inputs), classifier) if inputs else ((), ())
         for (number, one), row in zip(loaded.items(), logits, strict=True):
             try:
                 results[number] = self._prediction(one, softmax(row), classes, top)
@@ -358,7 +320,7 @@ class Predictor:
         self._warn(loaded)
         for start in range(0, len(loaded), batch_size):
             batch = loaded[start : start + batch_size]
-            yield batch, torch.from_numpy(np.stack([self._loader.input(one.clip) for one in batch]))
+            yield batch, stack_inputs([self._loader.input(one.clip) for one in batch])
 
     def inputs_of_joints(self, joints: Floats, lengths: npt.NDArray[np.int64]) -> torch.Tensor:
         """Return the evaluation inputs of padded clips (N, M, T, V, C) of the recognizer's joints; see `ClipLoader.inputs`."""
@@ -407,7 +369,9 @@ class Predictor:
 
         Raises:
             InputError: As `check_store`.
+            SettingError: The recognizer takes raw joints, and a dataset's inputs are prepared.
         """
+        self._require_prepared("evaluates no store")
         self.check_store(dataset.store)
         for inputs in dataset.eval_inputs(batch_size, self.device):
             yield self.logits(inputs)
@@ -426,6 +390,17 @@ class Predictor:
                 f"{channels_remedy(info.has_scores, self.spec.has_scores)}"
             )
 
+    def _require_prepared(self, what: str) -> None:
+        """Refuse what needs prepared inputs for a file that takes raw joints.
+
+        Raises:
+            SettingError: It takes them.
+        """
+        if not self._loader.prepares:
+            raise SettingError(
+                f"{self.path} was exported with --raw and {what}; give the run, or a file exported without --raw."
+            )
+
     def _warn(self, clips: Sequence[LoadedClip]) -> None:
         """Log the warnings of clips, each kind once in a predictor's life."""
         for line in warning_lines(clips, without=self._warned):
@@ -441,8 +416,10 @@ class Predictor:
         """Return the calibrated logits of inputs and their classes, those of a classifier if there is one.
 
         Raises:
-            SettingError: There is a classifier, and the predictor has a coverage, which is that of its own classes.
+            SettingError: There is a classifier, and the predictor has a coverage, which is that of its own classes, or takes raw joints.
         """
+        if classifier is not None:
+            self._require_prepared("has its own classes alone")
         if classifier is not None and self._set_threshold is not None:
             raise SettingError("coverage is that of the recognizer's own classes; it does not go with added classes.")
         if classifier is None:
@@ -456,6 +433,7 @@ class Predictor:
             candidates = tuple(score.action for score in ranked if score.probability >= self._set_threshold)
         unknown = scores[0].probability < self.threshold
         return Prediction(loaded.clip.name, scores, unknown, loaded.mapping, loaded.warnings, candidates)
+<<<<<<< HEAD
 
 
 def warning_lines(clips: Sequence[Prediction | LoadedClip], *, without: Collection[str] = ()) -> list[str]:
@@ -489,3 +467,5 @@ def top_scores(probabilities: Probabilities, classes: Sequence[str], top: int) -
         ClassScore(classes[index], probability)
         for probability, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
     )
+=======
+>>>>>>> main

@@ -22,7 +22,7 @@ from poseglot.skeletons.clip import Clip, seen_joints
 from poseglot.skeletons.layout import Layout
 
 # Axis and sign that point up -> the stored axes of right, up and towards the viewer, with their signs. All are rotations.
-_VIEWS = {
+VIEWS = {
     (1, 1): ((0, -1), (1, 1), (2, -1)),
     (1, -1): ((0, 1), (1, -1), (2, -1)),
     (2, 1): ((0, 1), (2, 1), (1, -1)),
@@ -31,8 +31,10 @@ _VIEWS = {
     (0, -1): ((1, -1), (0, -1), (2, -1)),
 }
 # Somebody who falls or lies down is upright in some frames: in this share of the frames the body decides.
-_UPRIGHT_SHARE = 0.1
+UPRIGHT_SHARE = 0.1
 UP_AXES = tuple(sign + axis for axis in "xyz" for sign in ("", "-"))
+# Parts that stand in for feet and heads that are never seen together, the best first.
+STAND_INS = (("leg", "head"), ("hip", "head"), ("foot", "arm"), ("hip", "arm"))
 # The cosine of the angle to an axis within which a body is along it.
 _ALONG = 0.8
 
@@ -50,7 +52,7 @@ def clip_picture(clip: Clip, layout: Layout) -> tuple[npt.NDArray[np.float64], n
 
 def turn_up(joints: npt.NDArray[np.float32], up: str) -> npt.NDArray[np.float32]:
     """Return joints (..., 3) of which the axis `up` (of `UP_AXES`) points up, turned so that y does. Their picture stays the same."""
-    (right, right_sign), (over, over_sign), (near, near_sign) = _VIEWS["xyz".index(up[-1]), -1 if up[0] == "-" else 1]
+    (right, right_sign), (over, over_sign), (near, near_sign) = VIEWS["xyz".index(up[-1]), -1 if up[0] == "-" else 1]
     columns = [-right_sign * joints[..., right], over_sign * joints[..., over], -near_sign * joints[..., near]]
     return np.stack(columns, axis=-1) + np.float32(0)  # without -0
 
@@ -100,7 +102,7 @@ def picture_matrix(
     if num_dims == 2:
         matrix[0, 0], matrix[1, 1] = 1, 1 if len(body) and body[:, 1].mean() > 0 else -1
         return matrix
-    for column, (axis, sign) in enumerate(_VIEWS[_up(body)]):
+    for column, (axis, sign) in enumerate(VIEWS[_up(body)]):
         matrix[axis, column] = sign
     return matrix
 
@@ -124,7 +126,7 @@ def _up(body: npt.NDArray[np.float64]) -> tuple[int, int]:
     if not len(directions):
         return (1, 1)
     upright = {
-        (axis, sign): float(np.quantile(sign * directions[:, axis], 1 - _UPRIGHT_SHARE))
+        (axis, sign): float(np.quantile(sign * directions[:, axis], 1 - UPRIGHT_SHARE))
         for axis in (1, 2, 0)
         for sign in (1, -1)
     }
@@ -138,7 +140,7 @@ def _feet_to_head(joints: npt.NDArray[np.floating], seen: npt.NDArray[np.bool_],
     parts are no body's.
     """
     whole = bool(layout.parts["foot"] and layout.parts["head"])
-    stand_ins = (("leg", "head"), ("hip", "head"), ("foot", "arm"), ("hip", "arm")) if whole else ()
+    stand_ins = STAND_INS if whole else ()
     for low, high in (("foot", "head"), *stand_ins):
         if len(vectors := _between(low, high, joints, seen, layout)):
             break

@@ -19,12 +19,12 @@ from poseglot.transforms.transform import Placement, Randomness, Transform, regi
 
 
 class Origin(NamedTuple):
-    """What becomes zero.
+    """The point that becomes zero.
 
     Attributes:
         point: (N, D).
-        rank: (N,) int64, how good it is, the lower the better: the person's number where it is a centre joint that was seen, more
-            where it stands in for one, and most where nobody was there.
+        rank: (N,) int64, lower is better: the number of the person whose centre joint it is; larger for a substitute of a centre joint
+            that was not seen; largest if no person was seen.
     """
 
     point: Tensor
@@ -81,7 +81,7 @@ def _first(present: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     Returns:
         (N,) each: the clip's own number, the person's and the frame's, to index with, and whether there is such a person.
     """
-    each = torch.arange(len(present), device=present.device)
+    each = torch.arange(present.shape[0], device=present.device)
     person = present.any(dim=2).to(torch.int8).argmax(dim=1)
     frame = present[each, person].to(torch.int8).argmax(dim=1)
     return each, person, frame, present[each, person, frame]
@@ -168,10 +168,10 @@ class Place(NamedTuple):
 class RunningPlace(Transform):
     """Place people by what has been seen so far, in training as in evaluation: for recognizers that answer frame by frame.
 
-    A clip's bounding box is known when the clip is over, and its first frame says little once somebody has walked away. Here the origin
-    is a running mean of the people's centre joints, and the unit a running mean of their bones' length. Missing joints, and everything
-    before anybody could be measured, become zero. With scores, the mean of the joints that have one stands in for the centre joint until
-    a centre joint has one.
+    A clip's bounding box is not known before the clip ends, and its first frame is far away once a person has walked. So the origin is
+    a running mean of the people's centre joints, and the unit a running mean of their bone lengths. Missing joints become zero, and so
+    do all frames before the first that can be measured. With scores, the mean of the seen joints replaces the centre joint until a
+    centre joint is seen.
 
     Attributes:
         memory: The frames that the means remember: of fewer they are the mean, of more a frame counts 1 / memory when it comes.
@@ -192,23 +192,48 @@ class RunningPlace(Transform):
         """Return the clips placed frame by frame, and the place after the last one; `place` is that before the first."""
         position, seen = batch.position, batch.seen_mask()
         measured = self._measured(batch, position, seen)
+        if torch.compiler.is_compiling():  # an exported file has no loop over frames, and nothing before the first
+            origin, unit = self._at_once(*measured)
+            return self._moved(batch, position, seen, origin, unit), _nowhere(position)
         place, origins, units = place or _nowhere(position), [], []
         for frame in range(position.shape[2]):
             place = self._followed(place, *(values[:, frame] for values in measured))
             origins.append(place.origin)
             units.append(place.unit)
-        origin, unit = torch.stack(origins, dim=1)[:, None, :, None], torch.stack(units, dim=1)[:, None, :, None, None]
+        return self._moved(batch, position, seen, torch.stack(origins, dim=1), torch.stack(units, dim=1)), place
+
+    @staticmethod
+    def _moved(batch: ClipBatch, position: Tensor, seen: Tensor, origin: Tensor, unit: Tensor) -> ClipBatch:
+        """Return the clips placed by the origin (N, T, D) and the unit (N, T) of each frame."""
+        origin, unit = origin[:, None, :, None], unit[:, None, :, None, None]
         moved = (position - origin) / torch.where(unit > 0, unit, 1)
-        return batch.with_position(torch.where(seen[..., None] & (unit > 0), moved, 0)), place
+        return batch.with_position(torch.where(seen[..., None] & (unit > 0), moved, 0))
+
+    def _at_once(self, there: Tensor, sure: Tensor, centre: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the origins (N, T, D) and units (N, T) that `_followed` finds frame by frame, by one matrix for each clip.
+
+        With the share r of each frame, frame s counts r_s (1 - r_s+1) ... (1 - r_t) in frame t; nothing before a frame with r = 1.
+        """
+        sures, theres = (frames.to(torch.int64).cumsum(dim=1) for frames in (sure, there))
+        counts = there & (sure | (sures == 0))
+        number = torch.where(sures > 0, sures, theres).clamp(min=1, max=self.memory)
+        share = torch.where(counts, 1 / number.double(), 0)
+        first = share == 1
+        kept, begun = torch.where(first, 1, 1 - share).log().cumsum(dim=1), first.to(torch.int64).cumsum(dim=1)
+        time = torch.arange(share.shape[1])
+        counted = (begun[:, :, None] == begun[:, None]) & (time <= time[:, None])
+        weights = torch.where(counted, share[:, None] * (kept[:, :, None] - kept[:, None]).exp(), 0)
+        origin, unit = weights @ centre.double(), weights @ length.double()[..., None]
+        return origin.to(centre.dtype), unit[..., 0].to(length.dtype)
 
     def _measured(self, batch: ClipBatch, position: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Measure the people in every frame: of whom any bone is seen, and, where there are such, the centre joint.
+        """Measure, in every frame, the people with at least one seen bone; if some of them have a seen centre joint, only these.
 
-        Without scores a seen person's centre may well lie at zero.
+        Without scores, a centre joint at zero counts as seen.
 
         Returns:
-            Whether anybody can be measured (N, T), whether by centre joints (N, T), their mean centre (N, T, D) and their mean bone
-            length (N, T).
+            Whether a person can be measured (N, T), whether by a centre joint (N, T), the mean centre (N, T, D) and the mean bone length
+            (N, T).
         """
         position = torch.where(seen[..., None], position, 0)  # behind a clip's end may be anything, NaN too
         parents = to_device(torch.tensor(batch.layout.parents), position.device)
@@ -221,7 +246,8 @@ class RunningPlace(Transform):
             sure = measurable & seen[..., centre_index]
             stands_in = position.sum(dim=-2) / seen.sum(dim=-1).clamp(min=1)[..., None]
             by_centre = sure.any(dim=1, keepdim=True)
-            centre, measurable = torch.where(by_centre[..., None], centre, stands_in), torch.where(by_centre, sure, measurable)
+            centre = torch.where(by_centre[..., None], centre, stands_in)
+            measurable = sure | (measurable & ~by_centre)
         length = (bones * whole).sum(dim=-1) / whole.sum(dim=-1).clamp(min=1)
         people = measurable.sum(dim=1).clamp(min=1)
         centre = (centre * measurable[..., None]).sum(dim=1) / people[..., None]
@@ -230,8 +256,8 @@ class RunningPlace(Transform):
     def _followed(self, place: Place, there: Tensor, sure: Tensor, centre: Tensor, length: Tensor) -> Place:
         """Return the place after one more frame.
 
-        A frame in which nobody can be measured changes nothing, nor does one without a centre joint once there was one. The first
-        centre joint ends what stood in for it.
+        A frame without a measurable person changes nothing, nor does a frame without a centre joint after one with it. The first
+        centre joint restarts the means.
         """
         there = there & (sure | ~place.sure)
         count = torch.where(sure & ~place.sure, 0, place.measured) + there
@@ -241,8 +267,9 @@ class RunningPlace(Transform):
 
 def _nowhere(position: Tensor) -> Place:
     """Return the place before anybody has been seen."""
-    count = torch.zeros(len(position), dtype=torch.int64, device=position.device)
-    return Place(count, count > 0, position.new_zeros(len(position), position.shape[-1]), position.new_zeros(len(position)))
+    clips, dims = position.shape[0], position.shape[-1]
+    count = torch.zeros(clips, dtype=torch.int64, device=position.device)
+    return Place(count, count > 0, position.new_zeros(clips, dims), position.new_zeros(clips))
 
 
 def box_of(position: Tensor, counts: Tensor) -> Box:

@@ -10,7 +10,7 @@ import pytest
 
 from poseglot.errors import InputError, SettingError
 from poseglot.inference import Predictor
-from poseglot.inference.predictor import ClassScore
+from poseglot.inference.prediction import ClassScore
 from poseglot.inference.video.extract import track_poses
 from poseglot.inference.video.frames import Frame, Image
 from poseglot.inference.video.person import stack_people

@@ -26,6 +26,19 @@ def add(command: AddCommand) -> None:
         type=Path,
         help="the .onnx file (default: recognizer.onnx beside the recognizer, which `predict` runs on a CPU; of a name, NAME.onnx here)",
     )
+    export.add_argument(
+        "--raw",
+        action="store_true",
+        help="put preparation into the file, too: it takes joints as a sensor gives them",
+    )
+    export.add_argument(
+        "--layout",
+        help="with --raw: the layout of the joints, mapped by name: a packaged name or a .yaml file (the recognizer's)",
+    )
+    export.add_argument(
+        "--dims", type=int, choices=[2, 3], help="with --layout, of a recognizer for any: coordinates of a joint (3)"
+    )
+    export.add_argument("--scored", action="store_true", help="likewise: the confidence in each joint follows its coordinates")
     export.add_argument("--format", choices=["onnx"], default="onnx", help="onnx is the only format")
     export.add_argument("--opset", type=int, default=18, help="the ONNX opset version (18)")
     export.add_argument(
@@ -41,7 +54,7 @@ def add(command: AddCommand) -> None:
 def run(parsed: argparse.Namespace) -> None:
     from poseglot.evaluation.temperature import temperature_of
     from poseglot.files import sha256_of
-    from poseglot.inference.export import EXPORTED_FILE, export_onnx
+    from poseglot.inference.export import EXPORTED_FILE, RAW_FILE, export_onnx, export_raw_onnx
     from poseglot.models.pretrained import find_recognizer, recognizer_file
     from poseglot.models.recognizer import load_recognizer
 
@@ -51,7 +64,8 @@ def run(parsed: argparse.Namespace) -> None:
         if parsed.int8 != "none":
             raise SettingError("--int8 changes scores a little; name its file with --out.")
         is_named = folder != parsed.run  # what the package or the Hub brought is left as it is
-        parsed.out = Path(f"{parsed.run.name}.onnx") if is_named else file.with_name(EXPORTED_FILE)
+        named, beside = ("-raw.onnx", RAW_FILE) if parsed.raw else (".onnx", EXPORTED_FILE)
+        parsed.out = Path(f"{parsed.run.name}{named}") if is_named else file.with_name(beside)
     if parsed.out.suffix != ".onnx":
         raise SettingError(f"--out must end in .onnx, not {parsed.out.name}.")
     if parsed.out.exists():
@@ -59,18 +73,21 @@ def run(parsed: argparse.Namespace) -> None:
     has_data = folder.is_dir() and ((folder / "recipe.yaml").exists() or parsed.store is not None)
     if parsed.int8 == "static" and not has_data:
         raise SettingError("--int8 static calibrates on the training clips: give a run's folder, whose recipe names them.")
-    difference = export_onnx(
-        load_recognizer(file).drop_heads(),
-        parsed.out,
-        opset=parsed.opset,
-        int8=parsed.int8,
-        calibration=_training_inputs(parsed) if parsed.int8 == "static" else [],
-        made_from=sha256_of(file),
-        temperature=temperature_of(file),
-    )
+    if parsed.raw and parsed.int8 != "none":
+        raise SettingError("--int8 is for files without --raw, whose accuracy is measured on the run's prepared clips.")
+    if not parsed.raw and (parsed.layout or parsed.dims or parsed.scored):
+        raise SettingError("--layout, --dims and --scored say what raw joints are; add --raw.")
+    recognizer = load_recognizer(file).drop_heads()
+    made = {"opset": parsed.opset, "made_from": sha256_of(file), "temperature": temperature_of(file)}
+    if parsed.raw:
+        joints = {"layout": parsed.layout, "num_dims": parsed.dims, "has_scores": parsed.scored or None}
+        same = f"probabilities equal torch's to {export_raw_onnx(recognizer, parsed.out, **joints, **made):.0e}"
+    else:
+        calibration = _training_inputs(parsed) if parsed.int8 == "static" else []
+        difference = export_onnx(recognizer, parsed.out, int8=parsed.int8, calibration=calibration, **made)
+        same = f"logits equal torch's to {difference:.0e} of the largest"
     quantized = "" if parsed.int8 == "none" else ", before quantization"
-    size = parsed.out.stat().st_size / 2**20
-    print(f"{parsed.out}: {size:.1f} MiB; logits equal torch's to {difference:.0e} of the largest{quantized}")
+    print(f"{parsed.out}: {parsed.out.stat().st_size / 2**20:.1f} MiB; {same}{quantized}")
     if quantized and not has_data:
         print("accuracy: not measured, since no recipe beside the recognizer names its clips")
     elif quantized:

@@ -13,7 +13,8 @@ from poseglot.app.commands.register import RECOGNIZER_HELP, AddCommand, add_pose
 from poseglot.errors import InputError, PoseglotError, SettingError
 
 if TYPE_CHECKING:
-    from poseglot.inference.predictor import Classifier, Prediction, Predictor
+    from poseglot.inference.prediction import Prediction
+    from poseglot.inference.predictor import Classifier, Predictor
     from poseglot.inference.video.person import PoseEstimator
 
 
@@ -68,7 +69,7 @@ def run(parsed: argparse.Namespace) -> None:
     with notes():
         from poseglot.app.formatting.predict import errors_text, predictions_json, predictions_text
         from poseglot.inference.inputs import expand_folders
-        from poseglot.inference.predictor import warning_lines
+        from poseglot.inference.prediction import warning_lines
 
         files = expand_folders(parsed.clips)
         found = _predict(parsed, files)

@@ -15,7 +15,7 @@ from poseglot.safe_text import shown
 
 if TYPE_CHECKING:
     from poseglot.inference.inputs import LoadedClip
-    from poseglot.inference.predictor import Prediction
+    from poseglot.inference.prediction import Prediction
     from poseglot.inference.video.person import PoseEstimator
 
 

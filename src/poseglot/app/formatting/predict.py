@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from poseglot.errors import PoseglotError
-from poseglot.inference.predictor import Prediction
+from poseglot.inference.prediction import Prediction
 from poseglot.safe_text import json_text
 
 

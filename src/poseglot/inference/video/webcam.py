@@ -25,7 +25,8 @@ from poseglot.skeletons.clip import Clip, Joints
 from poseglot.skeletons.layout import Layout
 
 if TYPE_CHECKING:
-    from poseglot.inference.predictor import ClassScore, Predictor
+    from poseglot.inference.prediction import ClassScore
+    from poseglot.inference.predictor import Predictor
 
 
 @dataclass(frozen=True)
