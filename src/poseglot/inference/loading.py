@@ -6,11 +6,9 @@ import importlib.util
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
-from poseglot.errors import DeviceError, FileError, InputError, NotFoundError, SettingError
+from poseglot.errors import DeviceError, FileError, NotFoundError, SettingError
 from poseglot.files import sha256_of
 from poseglot.inference.export import EXPORTED_FILE, ExportedRecognizer
 from poseglot.models.pretrained import RECOGNIZER_FILE, recognizer_file
@@ -78,17 +76,3 @@ def find_export(path: Path, device: str | None, engine: str) -> ExportedRecogniz
     if required:
         raise FileError(f"{beside} was made from another recognizer than {file} is now; delete it and export again.")
     return None
-
-
-def softmax(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Return the probabilities of logits (..., classes), in double precision.
-
-    Raises:
-        InputError: A logit is not finite, so that there is no answer.
-    """
-    if not np.isfinite(logits).all():
-        raise InputError(
-            "the recognizer's scores are not finite: the coordinates are too large for metres or pixels, or its weights are damaged."
-        )
-    result: npt.NDArray[np.float64] = torch.from_numpy(logits).double().softmax(dim=-1).numpy()
-    return result

@@ -20,10 +20,6 @@ from poseglot.data.dataset import ClipDataset
 from poseglot.data.readers import Reading
 from poseglot.errors import FileError, InputError, PoseglotError, SettingError
 from poseglot.evaluation.temperature import set_threshold_of, temperature_of
-<<<<<<< HEAD
-from poseglot.inference.inputs import ClipLike, ClipLoader, LoadedClip, channels_remedy, describe_channels, list_clips
-from poseglot.inference.loading import Engine, check_engine, find_export, load_on_device, softmax
-=======
 from poseglot.inference.inputs import (
     ClipLike,
     ClipLoader,
@@ -35,7 +31,6 @@ from poseglot.inference.inputs import (
 )
 from poseglot.inference.loading import Engine, check_engine, find_export, load_on_device
 from poseglot.inference.prediction import Prediction, Probabilities, check_top, softmax, top_scores, warning_lines
->>>>>>> main
 from poseglot.models.fuse import FusedRecognizer, fuse
 from poseglot.models.pretrained import find_recognizer, recognizer_file
 from poseglot.models.recognizer import RecognizerSpec
@@ -433,39 +428,3 @@ class Predictor:
             candidates = tuple(score.action for score in ranked if score.probability >= self._set_threshold)
         unknown = scores[0].probability < self.threshold
         return Prediction(loaded.clip.name, scores, unknown, loaded.mapping, loaded.warnings, candidates)
-<<<<<<< HEAD
-
-
-def warning_lines(clips: Sequence[Prediction | LoadedClip], *, without: Collection[str] = ()) -> list[str]:
-    """Return a line for each kind of warning that is not in `without`: that of the first clip, and how many others have it."""
-    first: dict[str, str] = {}
-    for clip in clips:
-        for kind, sentence in clip.warnings.items():
-            first.setdefault(kind, f"{clip.name}: {sentence}")
-    others = {kind: sum(kind in clip.warnings for clip in clips) - 1 for kind in first}
-    return [
-        f"{line}{f' (and {others[kind]:,} more clips)' if others[kind] else ''}."
-        for kind, line in first.items()
-        if kind not in without
-    ]
-
-
-def check_top(top: int) -> None:
-    """Refuse a number of classes below one.
-
-    Raises:
-        SettingError: It is.
-    """
-    if top < 1:
-        raise SettingError(f"top is the number of classes to return, at least 1, not {top}.")
-
-
-def top_scores(probabilities: Probabilities, classes: Sequence[str], top: int) -> tuple[ClassScore, ...]:
-    """Return the most probable classes, best first, of probabilities (classes,)."""
-    best = torch.from_numpy(probabilities).topk(min(top, len(classes)))
-    return tuple(
-        ClassScore(classes[index], probability)
-        for probability, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-    )
-=======
->>>>>>> main

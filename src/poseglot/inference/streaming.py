@@ -23,13 +23,8 @@ import torch
 from poseglot.errors import InputError, SettingError
 from poseglot.evaluation.temperature import temperature_of
 from poseglot.inference.inputs import ClipLoader
-<<<<<<< HEAD
-from poseglot.inference.loading import load_on_device, softmax
-from poseglot.inference.predictor import ClassScore, top_scores
-=======
 from poseglot.inference.loading import load_on_device
 from poseglot.inference.prediction import ClassScore, softmax, top_scores
->>>>>>> main
 from poseglot.models.continual import ContinualRecognizer, ContinualState
 from poseglot.models.encoders.ctr_gcn import TOPOLOGY_INTERVAL
 from poseglot.models.pretrained import find_recognizer, recognizer_file

@@ -14,15 +14,9 @@ import torch
 from tqdm import tqdm
 
 from poseglot.data.tracking import most_moving
-<<<<<<< HEAD
-from poseglot.inference.loading import softmax
-from poseglot.inference.predictor import Predictor
-from poseglot.models.dense import Windows, sliding_windows
-=======
-from poseglot.errors import SettingError
 from poseglot.inference.prediction import softmax
 from poseglot.inference.predictor import Predictor
->>>>>>> main
+from poseglot.models.dense import Windows, sliding_windows
 from poseglot.skeletons.clip import Joints
 
 Probabilities = npt.NDArray[np.float64]
