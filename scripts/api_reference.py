@@ -62,6 +62,8 @@ PAGES: Mapping[str, Sequence[str]] = {
         "poseglot.training.recipe",
         "poseglot.training.recipe_io",
         "poseglot.training.calibrate",
+        "poseglot.training.segmenter",
+        "poseglot.training.recordings",
         "poseglot.training.compare",
         "poseglot.training.zero_shot",
     ),

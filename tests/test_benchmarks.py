@@ -130,6 +130,7 @@ def test_a_command_that_fails_is_not_measured(scripts: dict[str, ModuleType]) ->
     scripts["measuring"].cost_of(command, accepted=(0, 1))
 
 
+@pytest.mark.slow
 def test_text_cost_times_every_way_and_counts_what_it_reads(tmp_path: Path) -> None:
     run("text_cost.py", tmp_path, *["--batch", "3", "--clips", "2", "--classes", "3", "--repeats", "1", "--width", "8"])
     data = json.loads((tmp_path / "table.json").read_text())

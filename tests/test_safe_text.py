@@ -6,9 +6,10 @@ import io
 import json
 import math
 
+import numpy as np
 import pytest
 
-from poseglot.safe_text import ShownStream, csv_cell, from_csv_cell, json_text, name_text, shown
+from poseglot.safe_text import ShownStream, csv_cell, from_csv_cell, is_whole_number, json_text, name_text, parse_json, shown
 
 pytestmark = pytest.mark.base
 
@@ -62,3 +63,19 @@ def test_json_has_no_nan() -> None:
 def test_names_that_the_locale_could_not_decode_are_text(name: str, text: str) -> None:
     assert name_text(name) == text == name_text(text)
     text.encode()
+
+
+@pytest.mark.parametrize(("text", "is_one"), [("0", True), ("007", True), ("123456789", True), ("1" * 10, False), ("1" * 5000, False),
+                                              ("-1", False), ("\u00b2", False), ("\u0663", False), ("", False)],
+                         ids=range(9))  # fmt: skip
+def test_whole_numbers_are_those_that_python_and_numpy_take(text: str, is_one: bool) -> None:
+    assert is_whole_number(text) == is_one
+
+
+@pytest.mark.parametrize(
+    "digits", ["0", "-7", "9" * 18, "-" + "9" * 18, "9" * 19, "9" * 400, "-" + "9" * 400, "1" * 5000], ids=range(8)
+)
+def test_numbers_of_json_are_taken_by_numpy(digits: str) -> None:
+    (number,) = parse_json(f"[{digits}]")
+    assert np.array([number], dtype=np.float64)[0] == float("1" * 400 if len(digits) > 4300 else digits)
+    assert isinstance(number, int) == (len(digits.lstrip("-")) < 19)

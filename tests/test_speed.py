@@ -44,6 +44,7 @@ def measured(out: Path, *options: str, **environment: str) -> tuple[dict[str, An
     return json.loads((out / "table.json").read_text()), (out / "table.md").read_text()
 
 
+@pytest.mark.slow
 def test_all_ways_are_timed_in_turns(tmp_path: Path) -> None:
     data, page = measured(tmp_path, "--ways", "plain", "torch", "--repeats", "3")
     assert [(row["mode"], row["way"]) for row in data["rows"]] == [
@@ -63,6 +64,7 @@ def test_all_ways_are_timed_in_turns(tmp_path: Path) -> None:
     assert (tmp_path / "speed.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_what_is_not_to_be_had_is_said(tmp_path: Path) -> None:
     (tmp_path / "path").mkdir()
     git = shutil.which("git")

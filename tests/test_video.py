@@ -78,7 +78,7 @@ def mediapipe(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
 
 
 def test_mediapipe_from_a_video_to_segments_and_drawings(scene: Path, mediapipe: Callable[..., str], tmp_path: Path) -> None:
-    said = mediapipe("pose", scene, "--out", tmp_path / "p.npz", "--draw", tmp_path / "p.png", "--at", "2")
+    said = mediapipe("extract-poses", scene, "--out", tmp_path / "p.npz", "--draw", tmp_path / "p.png", "--at", "2")
     assert "230 frames, 30 a second" in said and "mediapipe33, 3D and 2D" in said
     poses = read_poses(tmp_path / "p.npz")
     assert poses.pixels.shape[1] == FRAMES and poses.size == (1768, 994) and poses.fps == FPS and poses.world is not None
@@ -104,7 +104,7 @@ def test_mediapipe_from_a_video_to_segments_and_drawings(scene: Path, mediapipe:
     save_recognizer(
         Recognizer(RecognizerSpec("kinect20", ACTIONS, encoder_kwargs={"base_channels": 8})), run / "recognizer.safetensors"
     )
-    answers = [row["answers"] for row in json.loads(mediapipe("predict", run, scene, tmp_path / "p.npz", "--json"))]
+    answers = [row["scores"] for row in json.loads(mediapipe("predict", run, scene, tmp_path / "p.npz", "--json"))]
     assert [a["action"] for a in answers[0]] == [a["action"] for a in answers[1]] and len(answers[0]) == 5
     for ours, again in zip(*answers, strict=True):  # its smoothing is not the same to the last digit from run to run
         assert ours["probability"] == pytest.approx(again["probability"], abs=0.02)
@@ -112,7 +112,7 @@ def test_mediapipe_from_a_video_to_segments_and_drawings(scene: Path, mediapipe:
     segments = read_segments(tmp_path / "s.csv")
     assert len(table) == len(segments) + 2 and 5 < max(s.end for s in segments) <= FRAMES / FPS
     assert {segment.action for segment in segments} <= set(ACTIONS)
-    said = mediapipe("watch", run, "--video", scene, "--save", tmp_path / "w.webm", "--text")
+    said = mediapipe("webcam", run, "--video", scene, "--save", tmp_path / "w.webm", "--text")
     assert len(said.splitlines()) > 15 and (tmp_path / "w.webm").stat().st_size > 100_000
 
 
@@ -130,6 +130,6 @@ def check_drawing(path: Path, pixels: np.ndarray, parts: object, place: object) 
 def test_rtmlib_from_pictures_to_joints(tmp_path: Path) -> None:
     """The quick tests that are skipped where rtmlib is not installed."""
     python = environment(tmp_path / "venv", "video", "POSEGLOT_VIDEO_PYTHON", "pytest", "pytest-timeout", "onnx")
-    tests = ROOT / "tests" / "inference" / "video" / "test_rtm.py"
+    tests = ROOT / "tests" / "inference" / "video" / "test_rtmpose.py"
     said = quiet([python, "-m", "pytest", "-o", "addopts=", "-p", "no:cacheprovider", "-q", "-rs", tests], tmp_path)
     assert " passed" in said and "skipped" not in said

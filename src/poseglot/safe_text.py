@@ -80,3 +80,31 @@ class ShownStream:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def counted(count: int, one: str, several: str = "") -> str:
+    """Return text such as `1 clip` or `1,484 clips`; `several` is given where it is not `one` with an s."""
+    return f"{count:,} {one if count == 1 else several or one + 's'}"
+
+
+def counted_people(count: int) -> str:
+    """Return `1 person`, `2 people`."""
+    return counted(count, "person", "people")
+
+
+def is_whole_number(text: str) -> bool:
+    """Tell whether text is a whole number from 0 on, of at most nine digits: one that Python and numpy take."""
+    return text.isascii() and text.isdigit() and len(text) < 10
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON as `json.loads` does, with whole numbers beyond 64 bits as floats: numpy takes no others.
+
+    Raises:
+        ValueError: It is not JSON.
+    """
+    return json.loads(text, parse_int=_parse_int)
+
+
+def _parse_int(digits: str) -> int | float:
+    return int(digits) if len(digits.lstrip("-")) < 19 else float(digits)

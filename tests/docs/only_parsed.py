@@ -9,6 +9,7 @@ ONLY_PARSED = {
     r"^(npm|python -m http.server) |^poseglot browser-page ": "needs npm's packages and a browser; see tests/app/test_browser_page.py",
     r"^make ": "run by CI and readers; the targets are checked",
     r"^python benchmarks/": "takes minutes to hours; tests/test_benchmarks.py runs each script on very little",
+    r"^poseglot train-segmenter ": "takes minutes; tests/app/test_train_segmenter_command.py makes one of very little",
     r"^poseglot (extract-poses|webcam) |video": "needs a video or a camera, and a pose estimator; see tests/test_video.py",
     r"^poseglot init gestures --source clips --scored": "needs clips of a pose estimator; see tests/app/test_video_commands.py",
     r"^poseglot stream .* - ": "reads the output of another program; see tests/app/test_stream_command.py",

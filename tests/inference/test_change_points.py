@@ -44,6 +44,20 @@ def test_cut_by_frames_is_the_best_of_all_cuts(penalty: float, least: int) -> No
             assert piece.score == pytest.approx(probabilities[piece.start : piece.end, piece.label].mean())
 
 
+@pytest.mark.parametrize("least", [1, 3])
+def test_a_piece_costs_what_its_first_frame_says(least: int) -> None:
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        probabilities, costs = rng.dirichlet(np.ones(3), size=8), rng.uniform(0, 3, size=8)
+        total = np.log(probabilities)
+        best = max(sum(total[s:e].sum(axis=0).max() - costs[s] for s, e in cut) for cut in every_cut(8, least))
+        found = divide_frames(probabilities, penalty=costs, min_length=least)
+        value = sum(float(total[p.start : p.end, p.label].sum()) - costs[p.start] for p in found)
+        assert value >= best - 1e-9
+    with pytest.raises(SettingError):
+        divide_frames(probabilities, penalty=-costs, min_length=1)
+
+
 def test_a_penalty_of_its_worth_closes_a_piece() -> None:
     """Three frames, in which another class is e times as probable, are worth 3; going there and back costs two penalties."""
     one = 1 / (1 + np.e)

@@ -43,13 +43,52 @@ def test_an_annotators_table_needs_three_columns(tmp_path: Path) -> None:
         ("s.csv", "start,end,action\n0\n", "does not hold segments"),
         ("s.json", "[", "does not hold segments"),
         ("s.json", '{"format": "other"}', "'other'"),
-        ("s.txt", "", "read from .csv and .json"),
+        ("s.vtt", "00:00.000 --> 00:01.000\na\n", "WEBVTT"),
+        ("s.vtt", "WEBVTT\n\n00:02.000 --> 00:01.000\na\n", "segment 1"),
+        ("s.eaf", "<ANNOTATION_DOCUMENT>", "does not hold segments"),
+        ("s.eaf", '<!DOCTYPE a [<!ENTITY b "c">]><a/>', "entities"),
+        ("s.txt", "", "read from .csv, .json, .vtt, .eaf"),
     ],
 )
 def test_what_are_no_segments_is_refused(tmp_path: Path, name: str, content: str, said: str) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(FileError, match=re.escape(said)):
         read_segments(tmp_path / name)
+
+
+@pytest.mark.parametrize("ending", [".vtt", ".eaf"])
+def test_players_and_annotators_files_are_read_again(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"s{ending}"
+    segments = [
+        Segment(0.0, 1.25, "sit down", 1.0, 1),
+        Segment(1.25, 3725.5, "pick up & put (twice)", 1.0, 1),
+        Segment(0.5, 2.0, "héllo", 1.0, 3),
+        Segment(3.0, 4.0, "all together", 1.0, 0),
+    ]
+    write_segments(segments, path)
+    assert sorted(read_segments(path), key=lambda s: (s.person, s.start)) == sorted(segments, key=lambda s: (s.person, s.start))
+    write_segments([], path)
+    assert read_segments(path) == []
+
+
+def test_subtitles_of_others_are_read(tmp_path: Path) -> None:
+    text = "WEBVTT - mine\r\n\r\nNOTE by hand\r\n\r\n1\r\n00:01.500 --> 00:03.000 align:start\r\n<v Ann>wave\r\n\r\n"
+    text += "2\r\n01:00:00.000 --> 01:00:01.000\r\n<v Bob>walk\r\nslowly (50%)\r\n"
+    (tmp_path / "s.vtt").write_bytes(text.encode())
+    assert read_segments(tmp_path / "s.vtt") == [
+        Segment(1.5, 3.0, "wave", 1.0, 1),
+        Segment(3600.0, 3601.0, "walk slowly", 0.5, 2),
+    ]
+
+
+def test_a_table_of_boris_is_read(tmp_path: Path) -> None:
+    head = "Observation id,Subject,Behavior,Behavioral category,Behavior type,Start (s),Stop (s),Duration (s)\n"
+    (tmp_path / "b.csv").write_text(head + "o,Ann,wave,,STATE,1.5,3,1.5\no,Bob,walk,,STATE,2,4,2\no,Ann,sit,,STATE,5,6,1\n")
+    assert read_segments(tmp_path / "b.csv") == [
+        Segment(1.5, 3.0, "wave", 1.0, 1),
+        Segment(2.0, 4.0, "walk", 1.0, 2),
+        Segment(5.0, 6.0, "sit", 1.0, 1),
+    ]
 
 
 def test_other_endings_are_refused(tmp_path: Path) -> None:

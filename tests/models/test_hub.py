@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from poseglot.errors import MissingPackageError
+from poseglot.errors import FileError, MissingPackageError
 from poseglot.models import hub
-from poseglot.models.pretrained import FILES
+from poseglot.models.pretrained import FILES, push_to_hub
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, new_recognizer
 from tests.models.loopback_hub import Hub, loopback_hub
 
@@ -23,6 +23,11 @@ PUSH = """
 import sys
 from poseglot.models.recognizer import load_recognizer
 print(load_recognizer(sys.argv[1]).push_to_hub("people/mine", token="hf_token"))
+"""
+PUSH_FOLDER = """
+import sys
+from poseglot.models.pretrained import push_to_hub
+push_to_hub(sys.argv[1], "people/mine", token="hf_token")
 """
 LOAD = """
 import sys
@@ -73,6 +78,18 @@ def test_a_recognizer_goes_up_and_comes_down(served: Hub, tmp_path: Path) -> Non
     assert all(torch.equal(state[name], tensor) for name, tensor in recognizer.state_dict().items())
     fetched = {each.split("/")[-1] for each in served.requests if "/resolve/" in each}
     assert "recognizer.safetensors" in fetched and fetched <= set(FILES)
+
+
+def test_a_whole_folder_goes_up_without_strange_files(served: Hub, tmp_path: Path) -> None:
+    folder = new_recognizer(SPEC, seed=1).save_pretrained(tmp_path / "mine")
+    for name in ("calibration.json", "texts.safetensors", "LICENSE", "checkpoint.safetensors", "notes.pkl"):
+        (folder / name).write_text("x")
+    pushed = run(PUSH_FOLDER, folder, tmp_path / "home", served.address)
+    assert pushed.returncode == 0, pushed.stderr
+    wanted = {"recognizer.safetensors", "README.md", "calibration.json", "texts.safetensors", "LICENSE"}
+    assert set(served.repositories["people/mine"]) - {".gitattributes"} == wanted
+    with pytest.raises(FileError):
+        push_to_hub(tmp_path, "people/mine")
 
 
 def test_a_hub_that_is_away_is_an_error_of_ours(tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ from poseglot.evaluation.temperature import CALIBRATION_FILE, temperature_of
 from poseglot.files import sha256_of, write_atomically
 from poseglot.inference.actions import read_action_texts
 from poseglot.models.card import Licence
-from poseglot.models.pretrained import read_front_matter
+from poseglot.models.pretrained import SEGMENTER_FILE, read_front_matter
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, load_recognizer, save_recognizer
+from poseglot.models.segmenter import Segmenter, SegmenterSpec, load_segmenter, save_segmenter
 from poseglot.report.card import run_card, training_command
 from poseglot.report.publish import publish_run
 from poseglot.skeletons.layout import GLOBAL, load_layout
@@ -117,6 +118,8 @@ def test_a_published_folder_is_whole(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run("first")
     table = {"temperature": 1.5, "recognizer": sha256_of(run / "recognizer.safetensors")}
     write_atomically(run / CALIBRATION_FILE, json.dumps(table))
+    spec = SegmenterSpec(open_run(run).classes, 64, (1.0, 2.0), 0.2, recognizer=table["recognizer"])
+    save_segmenter(Segmenter(spec), run / SEGMENTER_FILE)
     folder = publish_run(
         run, tmp_path / "published", name="mine", licence=Licence("other", "Mine", "Ask."), licence_text="Mine.\n"
     )
@@ -128,11 +131,13 @@ def test_a_published_folder_is_whole(make_run: MakeRun, tmp_path: Path) -> None:
         CALIBRATION_FILE,
         "recognizer.safetensors",
         "texts.safetensors",
+        SEGMENTER_FILE,
     }
     assert {path.name for path in folder.iterdir()} == names
     texts = read_action_texts(folder)
     assert texts is not None
     np.testing.assert_allclose(texts.features, ZeroShotRecognizer(open_run(run)).class_features(texts.actions), atol=1e-3)
+    assert load_segmenter(folder / SEGMENTER_FILE, folder / "recognizer.safetensors").spec.windows == (1.0, 2.0)
     assert temperature_of(folder / "recognizer.safetensors") == 1.5
     assert "data/demo" in (folder / "recipe.yaml").read_text()
     assert read_recipe(run / "recipe.yaml").data.store not in (folder / "recipe.yaml").read_text()
@@ -148,6 +153,19 @@ def test_a_published_folder_is_whole(make_run: MakeRun, tmp_path: Path) -> None:
     assert read_front_matter(folder / "README.md")["license_name"] == "Mine"
     with pytest.raises(FileError):
         publish_run(run, folder, name="mine")
+
+
+def test_a_published_recipe_names_no_path_of_this_machine(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run("first")
+    recipe = read_recipe(run / "recipe.yaml")
+    own = tmp_path / "own.yaml"
+    own.write_bytes((Path(poseglot.__file__).parent / "descriptions" / "sets" / "demo.yaml").read_bytes())
+    recipe = replace(recipe, text=replace(recipe.text, descriptions=str(own)), model=replace(recipe.model, weights=str(run)))
+    write_atomically(run / "recipe.yaml", recipe_yaml(recipe))
+    folder = publish_run(run, tmp_path / "published", name="mine")
+    assert str(tmp_path) not in (folder / "recipe.yaml").read_text()
+    assert (folder / "descriptions.yaml").read_bytes() == own.read_bytes()
+    assert open_run(folder).recipe.text.descriptions == str(folder / "descriptions.yaml")
 
 
 def test_heads_without_their_text_encoder_are_not_published(make_run: MakeRun, tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import yaml
 
 from poseglot.errors import FileError, SettingError
 from poseglot.training.recipe import Recipe
@@ -145,3 +147,19 @@ def test_a_file_that_is_no_recipe_is_named(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises((SettingError, FileError), match=r"recipe\.yaml"):
         read_recipe(path)
+
+
+def test_settings_without_a_value_are_refused_by_name(tmp_path: Path) -> None:
+    """YAML reads `epochs:` as null, which would be taken for any type."""
+    table = asdict(read_recipe(PAPER))
+    for section, settings in table.items():
+        if not isinstance(settings, dict):
+            continue
+        for name, value in settings.items():
+            if value is None:
+                continue
+            changed = {**table, section: {**settings, name: None}}
+            (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(changed))
+            with pytest.raises(SettingError) as raised:
+                read_recipe(tmp_path / "recipe.yaml")
+            assert f"{section}.{name}" in str(raised.value)

@@ -45,6 +45,7 @@ from poseglot.app.commands import (
     stream,
     study,
     train,
+    train_segmenter,
     webcam,
     zero_shot,
 )
@@ -56,7 +57,7 @@ from poseglot.safe_text import ShownStream, name_text, shown
 _GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "Data": (init, prepare, join, info, audit, export_clip, extract_poses),
     "Text": (generate_descriptions, check_descriptions, import_descriptions),
-    "Train": (train, cross_validate, study, import_weights),
+    "Train": (train, train_segmenter, cross_validate, study, import_weights),
     "Evaluate": (evaluate, zero_shot, few_shot, calibrate, compare, ensemble, report, card, plot),
     "Predict": (models, predict, segment, stream, webcam),
     "Serve & export": (serve, export, browser_page, completion),

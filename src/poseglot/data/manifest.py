@@ -22,7 +22,7 @@ from poseglot.data.quality.issues import ClipError, ClipIssue, Kind
 from poseglot.data.splits import SUBSETS, Member, custom_split
 from poseglot.errors import FileError, PoseglotError, SettingError
 from poseglot.files import decode_text
-from poseglot.safe_text import name_text
+from poseglot.safe_text import is_whole_number, name_text
 from poseglot.skeletons.clip import Clip, Joints, check_joints
 from poseglot.skeletons.layout import Layout
 
@@ -105,7 +105,7 @@ def _number(cell: str, field: str, origin: str) -> int:
     if not text:
         return 0
     least = 1 if field == "subject" else 0  # 0 means an unknown person, and splits are made by people
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= least):
+    if not (is_whole_number(text) and int(text) >= least):
         raise ClipError("malformed", f"{origin}: {field} {text!r}; accepted are whole numbers from {least} on, or nothing.")
     return int(text)
 
@@ -216,7 +216,7 @@ def make_manifest(
 def _people(written: set[str]) -> dict[str, int]:
     """Number people: by their own numbers, or from 1 on in the order of the alphabet if some have names; "" is 0."""
     known = written - {""}
-    if all(name.isdigit() for name in known):
+    if all(map(is_whole_number, known)):
         return {"": 0, **{name: int(name) for name in known}}
     return {"": 0, **{name: number for number, name in enumerate(sorted(known), start=1)}}
 
@@ -239,7 +239,7 @@ def _person(given: int | str, people: Mapping[str, int]) -> int:
 
 def _classes(labels: set[str], classes: Sequence[str] | None) -> tuple[tuple[str, ...], dict[str, int]]:
     """Return the class names and the number of every label."""
-    numbered = all(label.isascii() and label.isdigit() for label in labels)
+    numbered = all(map(is_whole_number, labels))
     if classes is None and numbered:
         highest = max(map(int, labels))
         if highest >= MAX_CLASSES:
@@ -252,7 +252,7 @@ def _classes(labels: set[str], classes: Sequence[str] | None) -> tuple[tuple[str
     names = tuple(classes) if classes is not None else tuple(sorted(labels))
     numbers = {name: number for number, name in enumerate(names)}
     # A class may also be given by its number, if that is no class's name: from 0 on, or from 1 on if only that fits.
-    by_number = {label: int(label) for label in labels - set(numbers) if label.isascii() and label.isdigit()}
+    by_number = {label: int(label) for label in labels - set(numbers) if is_whole_number(label)}
     first = int(len(names) in by_number.values() and 0 not in by_number.values())
     numbers |= {label: number - first for label, number in by_number.items() if number - first < len(names)}
     unknown = sorted(labels - set(numbers))

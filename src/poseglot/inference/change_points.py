@@ -31,22 +31,25 @@ class Piece:
     score: float
 
 
-def divide_frames(probabilities: npt.NDArray[np.floating], *, penalty: float, min_length: int) -> list[Piece]:
+def divide_frames(
+    probabilities: npt.NDArray[np.floating], *, penalty: float | npt.NDArray[np.floating], min_length: int
+) -> list[Piece]:
     """Return the best division by the probabilities (T, classes) of the frames, in O(T x classes) time and memory.
 
     Args:
         probabilities: (T, classes).
-        penalty: The cost of each piece, at least 0.
+        penalty: The cost of each piece, at least 0; an array (T,) has the cost of a piece that begins at each frame.
         min_length: The smallest number of frames of a piece; a shorter recording is one piece.
 
     Raises:
         SettingError: There are no frames, the penalty is negative, or the minimum length is below 1.
     """
     frames, classes = probabilities.shape
-    if frames < 1 or not penalty >= 0 or min_length < 1:
+    costs = np.broadcast_to(np.asarray(penalty, dtype=np.float64), frames)
+    if frames < 1 or not (costs >= 0).all() or min_length < 1:
         raise SettingError(
-            f"cannot divide {frames} frames with penalty {penalty} and minimum length {min_length}: the penalty must be at least 0, the "
-            "others at least 1."
+            f"cannot divide {frames} frames with penalty {costs.min(initial=np.inf)} and minimum length {min_length}: the penalty must "
+            "be at least 0, the others at least 1."
         )
     min_length = min(min_length, frames)
     total = np.zeros((frames + 1, classes))
@@ -59,12 +62,12 @@ def divide_frames(probabilities: npt.NDArray[np.floating], *, penalty: float, mi
     last_start, last_label = np.zeros((2, frames + 1), dtype=np.int64)
     for end in range(min_length, frames + 1):
         start = end - min_length
-        worth = best[start] - total[start]
+        worth = best[start] - total[start] - costs[start]
         better = worth > opened
         opened[better], opened_at[better] = worth[better], start
         values = opened + total[end]
         label = int(values.argmax())
-        best[end], last_start[end], last_label[end] = values[label] - penalty, opened_at[label], label
+        best[end], last_start[end], last_label[end] = values[label], opened_at[label], label
     pieces, end = [], frames
     while end:
         start, label = int(last_start[end]), int(last_label[end])

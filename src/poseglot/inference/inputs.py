@@ -34,6 +34,7 @@ from poseglot.data.tracking import most_moving, select_people
 from poseglot.errors import InputError, PoseglotError
 from poseglot.files import as_path
 from poseglot.models.recognizer import RecognizerSpec
+from poseglot.safe_text import counted_people
 from poseglot.skeletons.batch import ClipBatch
 from poseglot.skeletons.clip import Clip, Joints, check_joints
 from poseglot.skeletons.common_body import is_common_body, map_to_common_body, to_common_body
@@ -174,7 +175,7 @@ class ClipLoader:
             clip = Clip(check_joints(clip, has_scores=has_scores, origin=name), name=name, has_scores=has_scores)
         if self.any_layout:
             layout = layout or layout_by_count(clip.joints.shape[2], origin or clip.name)
-            clip = self._whoever_moves(clip, origin or clip.name)
+            clip = self._keep_most_moving(clip, origin or clip.name)
         loaded = self._mapped(clip, layout, origin or clip.name)
         return self._compared(replace(loaded, clip=_without_absent(loaded.clip, origin or clip.name)))
 
@@ -188,8 +189,8 @@ class ClipLoader:
         persons, frames, _, channels = clip.joints.shape
         if persons > spec.num_persons or (channels, clip.has_scores) != (spec.channels, spec.has_scores):
             raise InputError(
-                f"{clip.name}: {persons} people with {describe_channels(channels, clip.has_scores)} per joint; the recognizer was trained "
-                f"on at most {spec.num_persons} people with {describe_channels(spec.channels, spec.has_scores)}. "
+                f"{clip.name}: {counted_people(persons)} with {describe_channels(channels, clip.has_scores)} per joint; the recognizer was "
+                f"trained on at most {counted_people(spec.num_persons)} with {describe_channels(spec.channels, spec.has_scores)}. "
                 f"{channels_remedy(clip.has_scores, spec.has_scores)}"
             )
         inputs: Joints = self.inputs(clip.joints[None], np.array([frames]))[0].numpy()
@@ -230,12 +231,12 @@ class ClipLoader:
             joints = mapping.apply(joints, has_scores=clip.has_scores)
         return LoadedClip(Clip(joints, name=clip.name, has_scores=clip.has_scores), mapping)
 
-    def _whoever_moves(self, clip: Clip, origin: str) -> Clip:
+    def _keep_most_moving(self, clip: Clip, origin: str) -> Clip:
         """Return a clip with the people who move most, as many as the recognizer has."""
         there = clip.joints[seen_mask(clip.joints, has_scores=clip.has_scores).any(axis=(1, 2))]
         chosen = most_moving(there, self.spec.num_persons)
         if len(chosen) < len(there):
-            warnings.warn(f"{origin}: {len(there)} people; recognised: those who move most ({len(chosen)}).", stacklevel=3)
+            _warn_of_others(f"{origin}: {len(there)} people", len(chosen))
         return replace(clip, joints=chosen) if len(there) else clip
 
     def _compared(self, loaded: LoadedClip) -> LoadedClip:
@@ -290,14 +291,14 @@ class ClipLoader:
 
     def _most_moving(self, clip: Clip, origin: str) -> Clip:
         selected, found = select_people(clip, self.spec.num_persons)
-        if (count := len(selected.joints)) < found:
-            chosen = "the one who moves" if count == 1 else f"the {count} who move"
-            warnings.warn(
-                f"{origin}: {found} people, or one who was out of sight; recognised: {chosen} most. `poseglot segment` recognises "
-                "everybody.",
-                stacklevel=2,
-            )
+        if len(selected.joints) < found:
+            _warn_of_others(f"{origin}: {found} people, or one who was out of sight", len(selected.joints))
         return selected
+
+
+def _warn_of_others(who: str, chosen: int) -> None:
+    recognised = "the one who moves" if chosen == 1 else f"the {chosen} who move"
+    warnings.warn(f"{who}; recognised: {recognised} most. `poseglot segment` recognises everybody.", stacklevel=4)
 
 
 def stack_inputs(inputs: Sequence[Joints]) -> torch.Tensor:

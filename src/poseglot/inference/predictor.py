@@ -160,6 +160,13 @@ class Predictor:
         return self._loader.reads_scores
 
     @property
+    def fused(self) -> FusedRecognizer:
+        """The network; SettingError if it was exported to ONNX Runtime, which computes logits only."""
+        if self._fused is None:
+            raise SettingError('an exported file gives no features; load the run with engine="torch".')
+        return self._fused
+
+    @property
     def reading(self) -> Reading:
         """How files are read."""
         return self._loader.reading
@@ -247,12 +254,10 @@ class Predictor:
         Raises:
             SettingError: The engine is ONNX Runtime, which computes logits only.
         """
-        if self._fused is None:
-            raise SettingError('an exported file gives no features; load the run with engine="torch".')
         rows: dict[str, list[Floats]] = {level: [] for level in self.levels}
         for _, inputs in self.inputs(clips, batch_size=batch_size, layout=layout, pose=pose):
             with torch.inference_mode():
-                joints = self._fused.joint_features(inputs.to(self.device)).cpu().numpy()  # (N, V, F)
+                joints = self.fused.joint_features(inputs.to(self.device)).cpu().numpy()  # (N, V, F)
             for level, indices in self.levels.items():
                 rows[level].append(joints[:, list(indices)].mean(axis=1))
         return {level: np.concatenate(some) for level, some in rows.items() if some}

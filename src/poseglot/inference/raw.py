@@ -125,7 +125,7 @@ class RawRecognizer(nn.Module):
             joints = common_body(joints, self.mapping, has_scores=has_scores)
         elif self.mapping is not None:
             joints = map_joints(joints, self.mapping, has_scores=has_scores)
-        joints, anybody = _whoever_is_there(joints, spec)
+        joints, anybody = _present_first(joints, spec)
         count, people, frames = joints.shape[:3]
         batch = ClipBatch(
             joints, torch.full((count,), frames), torch.full((count,), people), self.fused.layout, spec.has_scores
@@ -135,8 +135,8 @@ class RawRecognizer(nn.Module):
         return logits, (logits / self.temperature).softmax(dim=-1)
 
 
-def _whoever_is_there(joints: Tensor, spec: RecognizerSpec) -> tuple[Tensor, Tensor]:
-    """Return the people who are in any frame first, and as many as the spec has, absent ones zero; and whether there is any (N,)."""
+def _present_first(joints: Tensor, spec: RecognizerSpec) -> tuple[Tensor, Tensor]:
+    """Return the present people first, padded with zeros to the number that the spec has; and whether there is any (N,)."""
     seen = joints[..., -1] > 0 if spec.has_scores else (joints != 0).any(dim=-1)
     there = seen.flatten(2).any(dim=2)  # (N, M)
     number = there.to(torch.int64).cumsum(dim=1) - 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -12,14 +12,17 @@ import numpy.typing as npt
 from poseglot.data.tracking import MAX_DISTANCE, Track, detections, stack_tracks, track_people
 from poseglot.errors import InputError, SettingError
 from poseglot.inference.change_points import Piece, divide_frames, divide_windows, merge_neighbours
+from poseglot.inference.dense import find_segmenter, segment_densely
 from poseglot.inference.segments import UNKNOWN, Segment
-from poseglot.inference.windows import Windows, all_windows, frame_probabilities, window_probabilities
+from poseglot.inference.windows import all_windows, frame_probabilities, window_probabilities
+from poseglot.models.dense import Windows
 from poseglot.skeletons.clip import Joints, check_joints
 
 if TYPE_CHECKING:
     from poseglot.inference.predictor import Predictor
+    from poseglot.models.segmenter import Segmenter
 
-Method = Literal["frames", "whole"]
+Method = Literal["auto", "dense", "whole", "frames"]
 People = Literal["each", "together"]
 _UNLIMITED = 1e9  # one person need not be told from others, however far a pose is from the last
 
@@ -29,17 +32,18 @@ class SegmentConfig:
     """Settings of `segment_recording`; times are in seconds.
 
     Attributes:
-        method: What a piece is worth: see `poseglot.inference.change_points`.
-        windows: The lengths of the windows that are recognised. `whole` takes every multiple of the stride from `min_duration`
-            to the longest of these.
-        stride: The time from one window to the next.
+        method: What a piece is worth. `dense` asks the segmenter that was trained for the recognizer (`inference.dense`); for `whole`
+            and `frames` see `poseglot.inference.change_points`. `auto` takes `dense` if there is a segmenter, else `whole`.
+        windows: The lengths of the windows that are recognised; a segmenter has its own. `whole` takes every multiple of the stride from
+            `min_duration` to the longest of these.
+        stride: The time from one window to the next; a segmenter has its own.
         penalty: The cost of each piece: the time for which another piece must be e times as probable.
         min_duration: The shortest piece.
         gap: The longest absence after which somebody is still the same person.
         threshold: The lowest score of a named piece; below it a piece is `unknown`.
     """
 
-    method: Method = "whole"
+    method: Method = "auto"
     windows: tuple[float, ...] = (2.0,)
     stride: float = 0.2
     penalty: float = 0.05
@@ -52,7 +56,7 @@ class SegmentConfig:
         return max(1, round(seconds * fps))
 
     def candidates(self, frames: int, fps: float) -> Windows:
-        """Return the windows of a recording that are to be recognised.
+        """Return the windows of a recording that are to be recognised, for the methods `whole` and `frames`.
 
         Raises:
             SettingError: The longest window cannot hold two of the shortest pieces, or is shorter than the stride.
@@ -77,9 +81,9 @@ class SegmentConfig:
         return np.array(pairs, dtype=np.int64)
 
     def pieces(self, windows: Windows, probabilities: npt.NDArray[np.float64], frames: int, fps: float) -> list[Piece]:
-        """Return the pieces of a recording, by the probabilities of its windows."""
+        """Return the pieces of a recording, by the probabilities of its windows, for the methods `whole` and `frames`."""
         penalty = self.penalty * fps
-        if self.method == "whole":
+        if self.method != "frames":
             return divide_windows(windows, probabilities, penalty=penalty)
         rows = frame_probabilities(windows, probabilities, frames)
         return divide_frames(rows, penalty=penalty, min_length=self.frames(self.min_duration, fps))
@@ -115,7 +119,38 @@ def segment_recording(
         SettingError: The settings do not fit together.
     """
     config, spec = config or SegmentConfig(), predictor.spec
-    people = people or ("each" if spec.num_persons == 1 else "together")
+    people = people or default_people(predictor)
+    stretches = find_stretches(predictor, joints, fps=fps, config=config, people=people)
+    segmenter = find_segmenter(predictor, config.method)
+    if segmenter is None and config.method == "auto":
+        config = replace(config, method="whole")
+    segments = []
+    for number, (first, stretch) in enumerate(stretches, start=1):
+        title = (f"person {number}" if people == "each" else "everybody") if progress else None
+        pieces = _pieces(predictor, segmenter, stretch, fps=fps, config=config, batch_size=batch_size, progress=title)
+        person = number if people == "each" else 0
+        for piece in apply_threshold(pieces, config.threshold):
+            action = UNKNOWN if piece.label < 0 else spec.classes[piece.label]
+            segments.append(Segment((first + piece.start) / fps, (first + piece.end) / fps, action, piece.score, person))
+    return segments
+
+
+def default_people(predictor: Predictor) -> People:
+    """Return how people are recognised by default: `each` for a recognizer of one person, else `together`."""
+    return "each" if predictor.spec.num_persons == 1 else "together"
+
+
+def find_stretches(
+    predictor: Predictor, joints: npt.ArrayLike, *, fps: float, config: SegmentConfig, people: People
+) -> list[tuple[int, Joints]]:
+    """Return what is segmented by itself: with `each` every person's track, with `together` every stretch in which anybody is present.
+
+    Arguments and errors as in `segment_recording`.
+
+    Returns:
+        The first frame and the joints (M, T, V, C) of each.
+    """
+    spec = predictor.spec
     if not fps > 0 or min(config.stride, config.min_duration, *config.windows) <= 0:
         raise SettingError("frames per second, windows, stride and minimum duration must be above 0.")
     if people == "together" and spec.num_persons == 1:
@@ -134,17 +169,27 @@ def segment_recording(
     )
     if not tracks:
         raise InputError(f"nobody is seen in this recording for {config.min_duration} s or longer.")
-    segments = []
-    for number, (first, stretch) in enumerate(_stretches(tracks, people, checked.shape[1]), start=1):
-        frames = stretch.shape[1]
-        windows = config.candidates(frames, fps)
-        title = (f"person {number}" if people == "each" else "everybody") if progress else None
-        rows = window_probabilities(predictor, stretch, windows, batch_size=batch_size, progress=title)
-        person = number if people == "each" else 0
-        for piece in apply_threshold(config.pieces(windows, rows, frames, fps), config.threshold):
-            action = UNKNOWN if piece.label < 0 else spec.classes[piece.label]
-            segments.append(Segment((first + piece.start) / fps, (first + piece.end) / fps, action, piece.score, person))
-    return segments
+    return _stretches(tracks, people, checked.shape[1])
+
+
+def _pieces(
+    predictor: Predictor,
+    segmenter: Segmenter | None,
+    joints: Joints,
+    *,
+    fps: float,
+    config: SegmentConfig,
+    batch_size: int,
+    progress: str | None,
+) -> list[Piece]:
+    """Return the pieces of joints (M, T, V, C)."""
+    frames = joints.shape[1]
+    if segmenter is not None:
+        answers = segment_densely(predictor, segmenter, joints, fps=fps, batch_size=batch_size, progress=progress)
+        return answers.pieces(penalty=config.penalty, min_duration=config.min_duration)
+    windows = config.candidates(frames, fps)
+    rows = window_probabilities(predictor, joints, windows, batch_size=batch_size, progress=progress)
+    return config.pieces(windows, rows, frames, fps)
 
 
 def apply_threshold(pieces: Sequence[Piece], threshold: float) -> list[Piece]:

@@ -1,4 +1,6 @@
-"""Segment files: CSV and JSON (written and read), WebVTT for players, ELAN `.eaf` 3.0 for annotators (one tier per person).
+"""Segment files, written and read: CSV, JSON, WebVTT for players, ELAN `.eaf` 3.0 for annotators (one tier per person).
+
+The CSV of BORIS's aggregated events is read, too.
 
 Times are seconds, or whole milliseconds in `.vtt` and `.eaf`.
 """
@@ -25,6 +27,12 @@ from poseglot.safe_text import csv_cell, from_csv_cell
 UNKNOWN = "unknown"
 FORMAT = "poseglot-segments-1"
 _COLUMNS = ("start", "end", "action", "score", "person")
+# BORIS's columns -> ours.
+_BORIS = {"Start (s)": "start", "Stop (s)": "end", "Behavior": "action"}
+_CLOCK = r"(?:\d+:)?\d\d:\d\d\.\d{3}"
+_VOICE = r"(?:<v(?:\.[^ >]*)? ([^>]*)>)?"
+_CUE = re.compile(rf"^({_CLOCK})[ \t]+-->[ \t]+({_CLOCK})[^\n]*\n{_VOICE}(.*?)(?=\n\n|\n?\Z)", re.M | re.S)
+_SHARE = re.compile(r"(.*?)(?: \((\d+)%\))?")
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 # Characters that XML 1.0 cannot hold, not even escaped.
@@ -71,42 +79,107 @@ def write_segments(segments: Sequence[Segment], path: str | PathLike[str]) -> No
 
 
 def read_segments(path: str | PathLike[str]) -> list[Segment]:
-    """Read segments from .csv or .json: ours, or any table with columns start, end and action (score and person default to 1).
+    """Read segments from .csv, .json, .vtt or .eaf: ours, or those of annotators.
+
+    A table has columns start, end and action (score and person default to 1), or those of BORIS's aggregated events. A tier of ELAN, a
+    voice of WebVTT and a subject of BORIS is a person: `person 2` is the second, `all` is everybody, and others count in their order.
 
     Raises:
         FileError: The file is missing, of another format, or a segment ends before it begins.
     """
     path = Path(path)
+    if (ending := path.suffix.lower()) not in READERS:
+        raise FileError(f"{path}: segments are read from {', '.join(READERS)}.")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(f"could not read {path}: {error}.") from error
-    rows: list[Any]
     try:
-        if path.suffix.lower() == ".json":
-            table = json.loads(text)
-            if table["format"] != FORMAT:
-                raise ValueError(f"its format is {table['format']!r}")
-            rows = table["segments"]
-        elif path.suffix.lower() == ".csv":
-            rows = list(csv.DictReader(io.StringIO(text)))
-            for row in rows:
-                row["action"] = from_csv_cell(row["action"])
-        else:
-            raise FileError(f"{path}: segments are read from .csv and .json.")
-        return [_segment(row, number) for number, row in enumerate(rows, start=1)]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return [_segment(row, number) for number, row in enumerate(READERS[ending](text), start=1)]
+    except (ValueError, KeyError, TypeError, AttributeError, SyntaxError) as error:  # XML that is none is a SyntaxError
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise FileError(
             f"{path} does not hold segments ({reason}); expected are {', '.join(_COLUMNS)}, the last two are optional."
         ) from error
 
 
+def from_csv(text: str) -> list[dict[str, Any]]:
+    """Return the rows of a CSV table, ours or of BORIS's aggregated events."""
+    rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(text)))
+    numbers = _Numbers()
+    if rows and set(_BORIS) <= set(rows[0]):
+        rows = [
+            {"person": numbers(row.get("Subject") or ""), **{name: row[column] for column, name in _BORIS.items()}}
+            for row in rows
+        ]
+    for row in rows:
+        row["action"] = from_csv_cell(row["action"])
+    return rows
+
+
+def from_json(text: str) -> list[Any]:
+    """Return the rows of a JSON object that `to_json` made."""
+    table = json.loads(text)
+    if table["format"] != FORMAT:
+        raise ValueError(f"its format is {table['format']!r}")
+    rows: list[Any] = table["segments"]
+    return rows
+
+
+def from_vtt(text: str) -> list[dict[str, Any]]:
+    """Return a row for each cue of WebVTT; a share in brackets behind the action, such as (87%), is its score."""
+    if not text.startswith("WEBVTT"):
+        raise ValueError("it does not begin with WEBVTT")
+    numbers, rows = _Numbers(), []
+    for start, end, voice, said in _CUE.findall(text.replace("\r\n", "\n")):
+        action, score = _SHARE.fullmatch(html.unescape(re.sub("<[^>]*>", "", " ".join(said.split())))).groups()  # type: ignore[union-attr]
+        row = {"start": _seconds(start), "end": _seconds(end), "person": numbers(voice) if voice else 1, "action": action}
+        rows.append(row if score is None else {**row, "score": int(score) / 100})
+    return rows
+
+
+def from_eaf(text: str) -> list[dict[str, Any]]:
+    """Return a row for each time-aligned annotation of an ELAN document."""
+    if "<!DOCTYPE" in text:
+        raise ValueError("it declares entities, which ELAN does not")
+    document, numbers, rows = ET.fromstring(text), _Numbers(), []
+    times = {slot.get("TIME_SLOT_ID"): slot.get("TIME_VALUE") for slot in document.iter("TIME_SLOT")}
+    for tier in document.iter("TIER"):
+        for annotation in tier.iter("ALIGNABLE_ANNOTATION"):
+            first, last = times[annotation.get("TIME_SLOT_REF1")], times[annotation.get("TIME_SLOT_REF2")]
+            if first is None or last is None:
+                raise ValueError("an annotation has no time; align it in ELAN")
+            action = (annotation.findtext("ANNOTATION_VALUE") or "").strip()
+            person = numbers(tier.get("TIER_ID") or "")
+            rows.append({"start": int(first) / 1000, "end": int(last) / 1000, "person": person, "action": action})
+    return rows
+
+
+READERS = {".csv": from_csv, ".json": from_json, ".vtt": from_vtt, ".eaf": from_eaf}
+
+
+class _Numbers:
+    """Numbers of people by their names, as `_who` gives them; other names count in the order in which they come."""
+
+    def __init__(self) -> None:
+        self._others: list[str] = []
+
+    def __call__(self, name: str) -> int:
+        if name == _who(0):
+            return 0
+        if (numbered := re.fullmatch(r"person (\d+)", name)) is not None:
+            return int(numbered[1])
+        if name not in self._others:
+            self._others.append(name)
+        return self._others.index(name) + 1
+
+
 def _segment(row: Any, number: int) -> Segment:
     start, end = float(row["start"]), float(row["end"])
     if not 0 <= start < end < float("inf"):
         raise ValueError(f"segment {number} is from {start} to {end}")
-    return Segment(start, end, str(row["action"]), float(row.get("score") or 1), int(row.get("person") or 1))
+    person = row.get("person")
+    return Segment(start, end, str(row["action"]), float(row.get("score") or 1), 1 if person in (None, "") else int(person))
 
 
 def to_csv(segments: Sequence[Segment]) -> str:
@@ -179,6 +252,14 @@ def _milliseconds(segment: Segment) -> tuple[int, int]:
     """Return start and end; players and annotators require a later end."""
     start = round(segment.start * 1000)
     return start, max(start + 1, round(segment.end * 1000))
+
+
+def _seconds(clock: str) -> float:
+    """Return the seconds of a time of WebVTT; hours may be missing."""
+    seconds = 0.0
+    for part in clock.split(":"):
+        seconds = 60 * seconds + float(part)
+    return seconds
 
 
 def _clock(milliseconds: int) -> str:

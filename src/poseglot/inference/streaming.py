@@ -28,6 +28,7 @@ from poseglot.inference.prediction import ClassScore, softmax, top_scores
 from poseglot.models.continual import ContinualRecognizer, ContinualState
 from poseglot.models.encoders.ctr_gcn import TOPOLOGY_INTERVAL
 from poseglot.models.pretrained import find_recognizer, recognizer_file
+from poseglot.safe_text import counted_people
 from poseglot.skeletons.clip import Joints, check_joints
 from poseglot.skeletons.common_body import is_common_body
 from poseglot.skeletons.layout import Layout, as_layout
@@ -189,8 +190,8 @@ class StreamingRecognizer:
         joints = check_joints(array[:, None], joint_count=len(self._source), has_scores=spec.has_scores, origin=name)
         if len(joints) > spec.num_persons or joints.shape[3] != spec.channels:
             raise InputError(
-                f"{name}: {len(joints)} people with {joints.shape[3]} numbers per joint came; the recognizer was trained on at most "
-                f"{spec.num_persons} people with {spec.channels}."
+                f"{name}: {counted_people(len(joints))} with {joints.shape[3]} numbers per joint came; the recognizer was trained on at "
+                f"most {counted_people(spec.num_persons)} with {spec.channels}."
             )
         if self._mapping is not None:
             joints = self._mapping.apply(joints, has_scores=spec.has_scores)

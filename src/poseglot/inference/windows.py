@@ -10,35 +10,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from tqdm import tqdm
 
 from poseglot.data.tracking import most_moving
-from poseglot.errors import SettingError
 from poseglot.inference.prediction import softmax
 from poseglot.inference.predictor import Predictor
+from poseglot.models.dense import Windows, sliding_windows
 from poseglot.skeletons.clip import Joints
 
-# (W, 2): the first frame of each window, and the one after its last.
-Windows = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
-
-
-def sliding_windows(frames: int, length: int, stride: int) -> Windows:
-    """Return the windows of one length over a recording: one every `stride` frames, and one that ends with the recording.
-
-    A recording shorter than a window is one window.
-
-    Raises:
-        SettingError: A length or stride is below one frame, or the stride is longer than a window.
-    """
-    if min(frames, length, stride) < 1 or stride > length:
-        raise SettingError(
-            f"windows of {length} frames every {stride} over {frames} frames: each must be at least 1, and a window at least as long as "
-            "the stride."
-        )
-    last = max(0, frames - length)
-    starts = np.unique(np.append(np.arange(0, last + 1, stride), last))
-    return np.stack([starts, np.minimum(starts + length, frames)], axis=1)
 
 
 def all_windows(frames: int, lengths: Sequence[int], stride: int) -> Windows:
@@ -59,19 +40,23 @@ def window_probabilities(
         batch_size: The number of windows that are computed at once.
         progress: The title of a progress bar; None shows none.
     """
-    num_persons = predictor.spec.num_persons
     # Sorted by length, so that little is padded.
     order = np.argsort(windows[:, 1] - windows[:, 0], kind="stable")
     result = np.empty((len(windows), len(predictor.classes)))
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     for batch in tqdm(batches, desc=progress, unit="batch", disable=None if progress else True):
-        lengths = windows[batch, 1] - windows[batch, 0]
-        # Pad with the last frame; the pipeline ignores what lies behind a clip's end.
-        frames = np.minimum(windows[batch, :1] + np.arange(lengths.max()), windows[batch, 1:] - 1)
-        clips = np.stack([most_moving(joints[:, row], num_persons) for row in frames])
-        logits = predictor.logits(predictor.inputs_of_joints(clips, lengths))
+        logits = predictor.logits(window_inputs(predictor, joints, windows[batch]))
         result[batch] = softmax(logits)
     return result
+
+
+def window_inputs(predictor: Predictor, joints: Joints, windows: Windows) -> torch.Tensor:
+    """Return the inputs (W, M, T', V, C) of windows of joints (M, T, V, C), each normalised by itself; arguments as above."""
+    lengths = windows[:, 1] - windows[:, 0]
+    # Pad with the last frame; the pipeline ignores what lies behind a clip's end.
+    frames = np.minimum(windows[:, :1] + np.arange(lengths.max()), windows[:, 1:] - 1)
+    clips = np.stack([most_moving(joints[:, row], predictor.spec.num_persons) for row in frames])
+    return predictor.inputs_of_joints(clips, lengths)
 
 
 def frame_probabilities(windows: Windows, probabilities: Probabilities, frames: int) -> Probabilities:

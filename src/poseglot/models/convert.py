@@ -18,6 +18,7 @@ from torch import Tensor
 from poseglot.errors import FileError, InputError, NotFoundError, SettingError
 from poseglot.models.encoders.temporal import MULTI, SINGLE
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, new_recognizer
+from poseglot.safe_text import counted_people
 from poseglot.skeletons.graph import parent_matrix
 from poseglot.skeletons.layout import GLOBAL, Layout, as_layout
 
@@ -165,7 +166,9 @@ def recognizer_from_official(
         recognizer.load_state_dict(ours)
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip()  # under a heading, torch has a line for every tensor that does not fit
-        raise InputError(f"the official weights do not fit layout {table.name} with {people} people: {first}") from error
+        raise InputError(
+            f"the official weights do not fit layout {table.name} with {counted_people(people)}: {first}"
+        ) from error
     return recognizer.eval()
 
 

@@ -69,6 +69,10 @@ class FusedRecognizer(nn.Module):
         """Map clips (N, M, T, V, C) to (N, V, F), the mean over people and frames."""
         return self._encode(x).mean(dim=(1, 2))
 
+    def features_over_time(self, x: Tensor) -> Tensor:
+        """Map clips (N, M, T, V, C) to (N, T', F), the mean over people and joints."""
+        return self._encode(x).mean(dim=(1, 3))
+
     def classify(self, features: Tensor) -> Tensor:
         """Map mean features (N, F) to logits (N, classes)."""
         logits: Tensor = self.classifier(features)

@@ -5,9 +5,11 @@ The folder of a recognizer holds
     recognizer.safetensors    weights and spec
     README.md                 the model card; its front matter is read by the Hub and by `poseglot models`
     recipe.yaml               the recipe, which adding classes by text needs
+    descriptions.yaml         the descriptions of its classes, if they are no packaged set
     calibration.json          the temperature, if the run was calibrated
     machine.json              the machine and versions of the training
     texts.safetensors         the text features of actions that it may be asked for (`poseglot.inference.actions`)
+    segmenter.safetensors     the segmenter for long recordings, if one was trained (`poseglot.models.segmenter`)
     LICENSE                   the licence of the weights
 
 Packaged ones lie in `poseglot/recognizers/NAME`. Nothing is downloaded for a name or a path, only for `hf-hub:ID`.
@@ -35,8 +37,20 @@ CARD_FILE = "README.md"
 MACHINE_FILE = "machine.json"
 LICENCE_FILE = "LICENSE"
 TEXTS_FILE = "texts.safetensors"
+DESCRIPTIONS_FILE = "descriptions.yaml"
+SEGMENTER_FILE = "segmenter.safetensors"
 # What a download brings, so that no other file, such as a pickle, is ever fetched.
-FILES = (RECOGNIZER_FILE, CARD_FILE, "recipe.yaml", "calibration.json", MACHINE_FILE, TEXTS_FILE, LICENCE_FILE)
+FILES = (
+    RECOGNIZER_FILE,
+    CARD_FILE,
+    "recipe.yaml",
+    "calibration.json",
+    MACHINE_FILE,
+    TEXTS_FILE,
+    DESCRIPTIONS_FILE,
+    SEGMENTER_FILE,
+    LICENCE_FILE,
+)
 HUB = "hf-hub:"
 
 _LOGGER = logging.getLogger("poseglot.models")
@@ -177,6 +191,31 @@ def download(repository: str, *, revision: str | None = None) -> Path:
         PoseglotError: As `hub.download`.
     """
     return hub.download(repository, FILES, revision=revision)
+
+
+def push_to_hub(
+    folder: str | PathLike[str], repository: str, *, private: bool | None = None, token: str | None = None, message: str = ""
+) -> str:
+    """Upload a folder that `publish_run` or `save_pretrained` wrote: the recognizer, and what of `FILES` lies beside it.
+
+    Args:
+        folder: The folder.
+        repository: `organisation/name`; it is made if there is none.
+        private: Whether a new repository is private; by default as the organisation has it.
+        token: Of huggingface_hub; by default the one that is logged in.
+        message: Of the commit.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        FileError: The folder holds no recognizer, or as `hub.upload`.
+    """
+    path = as_path(folder)
+    if not (path / RECOGNIZER_FILE).exists():
+        raise FileError(f"{path} holds no {RECOGNIZER_FILE}; expected a folder of `publish_run`, `save_pretrained` or a run.")
+    message = message or "Upload a recognizer"
+    return hub.upload(path, repository, files=FILES, private=private, token=token, message=message)
 
 
 def read_front_matter(path: Path) -> dict[str, Any]:

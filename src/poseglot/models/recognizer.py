@@ -23,10 +23,9 @@ from torch import Tensor, nn
 
 from poseglot.errors import FileError, PoseglotError, SettingError
 from poseglot.files import write_atomically
-from poseglot.models import hub
 from poseglot.models.card import spec_card
 from poseglot.models.encoders import create_encoder
-from poseglot.models.pretrained import CARD_FILE, FILES, RECOGNIZER_FILE, pretrained_file
+from poseglot.models.pretrained import CARD_FILE, RECOGNIZER_FILE, pretrained_file, push_to_hub
 from poseglot.models.tensor_file import read_tensors, write_tensors
 from poseglot.skeletons.coordinates import summary_of
 from poseglot.skeletons.layout import GLOBAL, Layout, load_layout
@@ -193,7 +192,7 @@ class Recognizer(nn.Module):
         """
         with tempfile.TemporaryDirectory() as temporary:
             folder = self.save_pretrained(temporary, half=half, card=card)
-            return hub.upload(folder, repository, files=FILES, private=private, token=token, message=message)
+            return push_to_hub(folder, repository, private=private, token=token, message=message)
 
     @property
     def num_parameters(self) -> int:

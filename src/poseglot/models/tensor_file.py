@@ -22,7 +22,7 @@ from poseglot.files import write_atomically
 
 _TABLE, _HASH = "poseglot", "sha256"  # the second is an entry of the table: safetensors writes several metadata in any order
 # Formats that need a hash; others are older, or not ours.
-_WITH_HASH = ("poseglot-recognizer/3", "poseglot-checkpoint/4")
+_WITH_HASH = ("poseglot-recognizer/3", "poseglot-checkpoint/4", "poseglot-segmenter/1")
 
 
 def write_tensors(

@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -27,6 +29,7 @@ from poseglot.models.card import NOT_MEASURED, CardContent, Licence, Result, mod
 from poseglot.models.fuse import fuse
 from poseglot.models.recognizer import described
 from poseglot.report.statistics import worst_confusions
+from poseglot.safe_text import counted_people
 from poseglot.training.evaluate import Evaluation, evaluate
 from poseglot.training.overlap import clips_in_training
 from poseglot.training.recipe import differing
@@ -129,14 +132,19 @@ def _data(measured: Measured, store: str | Path | None) -> list[str]:
     trained, tested = subsets(data, run.store)
     people = run.store.clips["subject"]
     lines.append(
-        f"- Data set `{run.store.info.name}`: {len(trained):,} clips of {len(set(people[trained].tolist()))} people for training, "
-        f"{len(tested):,} clips of {len(set(people[tested].tolist()))} people for testing."
+        f"- Data set `{run.store.info.name}`: {len(trained):,} clips of {_people(people[trained])} for training, "
+        f"{len(tested):,} clips of {_people(people[tested])} for testing."
     )
     if measured.evaluation.in_training is None:
         lines.append("- Whether test clips are training clips was not checked.")
     elif twice := int(measured.evaluation.in_training.sum()):
         lines.append(f"- {twice} test clips are training clips, too. The results below are with and without them.")
     return lines
+
+
+def _people(subjects: npt.NDArray[np.integer]) -> str:
+    known = counted_people(len(np.unique(subjects[subjects > 0])))
+    return known if (subjects > 0).all() else f"{known} and others who are not known"
 
 
 def _training(run: Run) -> list[str]:

@@ -1,4 +1,4 @@
-"""Write the folder of a recognizer that is published: weights, recipe, calibration, card and licence."""
+"""Write the folder of a recognizer that is published: weights, recipe, calibration, segmenter, card and licence."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from poseglot.evaluation.temperature import CALIBRATION_FILE
 from poseglot.files import folder_written_atomically, sha256_of, write_atomically
 from poseglot.inference.actions import ActionTexts, save_action_texts
 from poseglot.models.card import Licence
-from poseglot.models.pretrained import CARD_FILE, LICENCE_FILE, MACHINE_FILE
+from poseglot.models.pretrained import CARD_FILE, DESCRIPTIONS_FILE, LICENCE_FILE, MACHINE_FILE
+from poseglot.models.segmenter import load_segmenter, save_segmenter
 from poseglot.report.card import run_card
 from poseglot.training.evaluate import evaluate
+from poseglot.training.recipe import Recipe
 from poseglot.training.recipe_io import recipe_yaml
 from poseglot.training.run import Run, as_run
 from poseglot.training.run_folder import RunFolder
@@ -66,9 +68,9 @@ def publish_run(
     with folder_written_atomically(folder, overwrite=overwrite) as partial:
         recognizer.save_pretrained(partial, half=half)
         published = RunFolder(partial)
-        # The store of another machine is found where `poseglot prepare` would put it.
-        portable = replace(recipe, data=replace(recipe.data, store=f"data/{trained.scores.dataset}"))
-        write_atomically(published.recipe, recipe_yaml(portable))
+        write_atomically(published.recipe, recipe_yaml(_portable(recipe, trained.scores.dataset)))
+        if (own := Path(recipe.text.descriptions)).is_file():
+            write_atomically(partial / DESCRIPTIONS_FILE, own.read_bytes())
         if recognizer.spec.levels:
             described, texts = tuple(load_descriptions(recipe.text.descriptions).classes), ZeroShotRecognizer(run)
             save_action_texts(ActionTexts(described, texts.class_features(described), texts.logit_scale), partial)
@@ -77,6 +79,10 @@ def publish_run(
         if (calibrated := files.recognizer.with_name(CALIBRATION_FILE)).exists():
             table = {**json.loads(calibrated.read_text()), "recognizer": sha256_of(published.recognizer)}
             write_atomically(partial / CALIBRATION_FILE, json.dumps(table, indent=1) + "\n")
+        if files.segmenter.exists():
+            segmenter = load_segmenter(files.segmenter, files.recognizer)
+            segmenter.spec = replace(segmenter.spec, recognizer=sha256_of(published.recognizer))
+            save_segmenter(segmenter, published.segmenter)
         if licence_text:
             write_atomically(partial / LICENCE_FILE, licence_text)
         card = run_card(
@@ -95,3 +101,17 @@ def publish_run(
         )
         write_atomically(partial / CARD_FILE, card)
     return folder
+
+
+def _portable(recipe: Recipe, dataset: str) -> Recipe:
+    """Return a recipe without the paths of this machine."""
+
+    def alone(setting: str) -> str:
+        return Path(setting).name if Path(setting).exists() else setting
+
+    text = replace(recipe.text, encoder=alone(recipe.text.encoder), vocabulary=alone(recipe.text.vocabulary))
+    if Path(text.descriptions).is_file():
+        text = replace(text, descriptions=DESCRIPTIONS_FILE)
+    # The store of another machine is found where `poseglot prepare` would put it.
+    data = replace(recipe.data, store=f"data/{dataset}", pipeline=alone(recipe.data.pipeline))
+    return replace(recipe, data=data, text=text, model=replace(recipe.model, weights=alone(recipe.model.weights)))

@@ -7,9 +7,10 @@ from os import PathLike
 from pathlib import Path
 
 from poseglot.data.quality.checks import Finding
-from poseglot.data.quality.summary import counted, found_clips
+from poseglot.data.quality.summary import found_clips
 from poseglot.data.store import PackedStore
 from poseglot.report.contact_sheets import plot_contact_sheet, some_clips, suspicious_clips
+from poseglot.safe_text import counted
 from poseglot.skeletons.layout import load_layout
 
 

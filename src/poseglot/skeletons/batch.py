@@ -99,11 +99,11 @@ class ClipBatch:
         return self.present_mask().any(dim=1)
 
     def seen_mask(self) -> Tensor:
-        """Return (N, M, T, V) bool: is this joint seen, of somebody who counts? See `joints_seen`."""
+        """Return (N, M, T, V) bool: is this joint seen (`joints_seen`) and its person present?"""
         return joints_seen(self.joints, self.has_scores) & self.present_mask()[..., None]
 
     def seen_persons(self) -> Tensor:
-        """Return (N, M, T) bool: is any joint of this person seen in this frame, among those who count?"""
+        """Return (N, M, T) bool: is any joint of this person, if present, seen in this frame?"""
         tell = (self.joints[..., -1:] if self.has_scores else self.joints).flatten(3)
         # This reads every frame, and a sum is found several times as fast as any non-zero number.
         return (tell.abs().sum(dim=-1) != 0) & self.present_mask()
@@ -117,7 +117,7 @@ class ClipBatch:
         return self.with_joints(with_scores_of(self.joints, position) if self.has_scores else position)
 
     def with_present(self, frames: Tensor, present: Tensor) -> ClipBatch:
-        """Return the same clips of which other frames count: (N,) how many, and (N, M, T) of whom."""
+        """Return the same clips with other present frames: their number (N,), and in which of them each person is present (N, M, T)."""
         other = ClipBatch(self._joints, frames, self.num_persons, self.layout, self.has_scores, present=present)
         other._move = self._move
         return other

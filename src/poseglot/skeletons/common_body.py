@@ -98,7 +98,7 @@ def _mapped(joints: Joints, mapping: LayoutMapping, has_scores: bool) -> tuple[n
 def _filled(positions: npt.NDArray[np.float64], seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """Return positions with joints that were out of sight for a while interpolated over time.
 
-    What is interpolated is the way from the middle of the joints that are always seen, so that a hidden hand goes along with its body.
+    Positions are interpolated relative to the middle of the joints that are always seen, so that a hidden hand moves with its body.
     """
     present = seen.any(axis=-1, keepdims=True)
     always = (seen | ~present).all(axis=1, keepdims=True) & seen  # (M, T, V)
@@ -117,7 +117,7 @@ def _interpolated(positions: npt.NDArray[np.float64], seen: npt.NDArray[np.bool_
 
 
 def _shows_back(positions: npt.NDArray[np.float64], there: npt.NDArray[np.bool_], layout: Layout) -> bool:
-    """Tell whether left is mostly to the left of right, as of somebody who turns his back to the viewer."""
+    """Tell whether left joints are mostly to the left of right ones in the picture: the person is seen from behind."""
     left, right = np.array([(layout.index[f"left_{joint}"], layout.index[f"right_{joint}"]) for joint in ("shoulder", "hip")]).T
     both = there[..., left] & there[..., right]
     return bool((positions[..., left, 0] - positions[..., right, 0])[both].sum() < 0)

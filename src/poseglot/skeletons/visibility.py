@@ -18,11 +18,10 @@ def seen_mask(joints: npt.NDArray[np.floating], *, has_scores: bool = False) -> 
 
 
 def centre_coverage(joints: npt.NDArray[np.floating], layout: Layout, *, has_scores: bool = False) -> float:
-    """Return in what share of the frames that hold somebody the layout's centre joint is seen, of anybody.
+    """Return the share of the frames with a person in which a centre joint of the layout is seen.
 
-    At 0 of a clip with somebody in it, the transforms that centre clips take the mean of the joints that are seen instead. Where it is
-    low throughout a data set, its scores do not tell what is seen (Kinect writes 0 for joints that it inferred); read the
-    coordinates without them.
+    If it is 0, the transforms that centre clips take the mean of the seen joints instead. If it is low throughout a data set, the scores
+    do not tell which joints are seen (Kinect writes 0 for joints that it inferred): read the coordinates without them.
 
     Args:
         joints: (M, T, V, C) coordinates, with each joint's score behind them if `has_scores`.
@@ -31,7 +30,7 @@ def centre_coverage(joints: npt.NDArray[np.floating], layout: Layout, *, has_sco
             since it may well lie at zero.
 
     Returns:
-        A share between 0 and 1; 0 of a clip of nobody.
+        A share between 0 and 1; 0 of a clip without people.
     """
     seen = seen_mask(joints, has_scores=has_scores)
     persons = seen.any(axis=-1)  # (M, T)

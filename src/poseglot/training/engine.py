@@ -3,8 +3,8 @@
 An epoch's order, its augmentation, its texts and its learning rates follow from (seed, epoch, step, sample), so a run that was stopped and
 resumed, and one spread over several processes, compute the same. The batch size is that of all processes together.
 
-Within a step nothing waits for a GPU: what has to be known (labels, texts, their lengths) is known on the CPU, and sums stay on the device
-until somebody looks.
+Within a step nothing waits for a GPU: labels, texts and their lengths are known on the CPU, and sums stay on the device until they
+are logged.
 """
 
 from __future__ import annotations

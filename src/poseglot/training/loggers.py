@@ -93,6 +93,10 @@ def _disk_errors(state: FitState) -> Iterator[None]:
         raise FileError(
             f"could not write {state.run.tensorboard}: {error.strerror or error}. Free some space and continue with --resume."
         ) from error
+    except UnicodeEncodeError as error:
+        raise FileError(
+            f"TensorBoard writes to paths in UTF-8 only, not to {state.run.tensorboard}. Leave it out: --loggers csv."
+        ) from error
 
 
 class CSV(Callback):

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import numpy.typing as npt
 
+from poseglot.data.adapt import is_joined
 from poseglot.data.store import Indices, PackedStore
 from poseglot.errors import PoseglotError
 from poseglot.training.run import Run
@@ -78,6 +79,8 @@ def _unlike(store: PackedStore, trained: PackedStore) -> str:
         return f"the joints of {store.layout.name}, and the training clips those of {trained.layout.name}"
     if store.joints.shape[-1] != trained.joints.shape[-1] or store.info.has_scores != trained.info.has_scores:
         return "other numbers per joint than the training clips"
+    if is_joined(store) != is_joined(trained):
+        return "other coordinates than the training clips: only one of the two stores was made by `poseglot join`"
     return ""
 
 

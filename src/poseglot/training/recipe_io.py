@@ -93,11 +93,20 @@ def recipe_help() -> str:
 def _recipe(parse: Callable[[ArgumentParser], Namespace]) -> Recipe:
     parser = _parser()
     try:
-        recipe = parser.instantiate(parse(parser)).as_dict()
+        parsed = parse(parser)
+        _refuse_empty(parsed, parser.get_defaults())
+        recipe = parser.instantiate(parsed).as_dict()
     except ArgumentError as error:
         raise SettingError(f"the recipe cannot be used: {_in_plain_words(str(error))}") from error
     recipe.pop("config", None)
     return Recipe(**recipe)
+
+
+def _refuse_empty(parsed: Namespace, defaults: Namespace) -> None:
+    """Refuse settings with null for a value (jsonargparse takes it for any type), unless that is their default."""
+    for name, value in parsed.items():
+        if value is None and name != "config" and (default := defaults.get(name)) is not None:
+            raise SettingError(f"the recipe's {name} has no value. Leave the line out for the default, {default!r}.")
 
 
 def _as_name(name_or_path: str | Path) -> str:

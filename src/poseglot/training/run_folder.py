@@ -9,6 +9,7 @@ machine.json              the machine and versions, and a hash of the names of t
 scores.npz                written by `poseglot evaluate`
 zero-shot.json            written by `poseglot zero-shot`
 calibration.json          written by `poseglot calibrate`
+segmenter.safetensors     written by `poseglot train-segmenter`
 pictures/, report.html    written by `poseglot plot` and `poseglot report`
 """
 
@@ -21,7 +22,7 @@ from typing import Any
 
 from poseglot.errors import FileError
 from poseglot.files import write_atomically
-from poseglot.models.pretrained import MACHINE_FILE, RECOGNIZER_FILE
+from poseglot.models.pretrained import MACHINE_FILE, RECOGNIZER_FILE, SEGMENTER_FILE
 
 
 class RunFolder:
@@ -33,6 +34,7 @@ class RunFolder:
         self.recognizer = folder / RECOGNIZER_FILE
         self.checkpoint = folder / "checkpoint.safetensors"
         self.previous_checkpoint = folder / "checkpoint.previous.safetensors"
+        self.segmenter = folder / SEGMENTER_FILE
         self.machine = folder / MACHINE_FILE
         self.log = folder / "log.jsonl"
         self.scores = folder / "scores.npz"

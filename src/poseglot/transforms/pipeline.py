@@ -121,7 +121,7 @@ class Pipeline:
         return {"name": self.name, **layout, "transforms": [_written(transform) for transform in self.transforms]}
 
     def described(self) -> str | dict[str, Any]:
-        """Return what to write down of it: its name if it is exactly a packaged pipeline, else the whole table."""
+        """Return its name if it equals a packaged pipeline, else its table."""
         return self.name if self.name in list_pipelines() and _packaged(self.name) == self else self.table()
 
 

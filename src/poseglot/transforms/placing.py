@@ -19,12 +19,12 @@ from poseglot.transforms.transform import Placement, Randomness, Transform, regi
 
 
 class Origin(NamedTuple):
-    """What becomes zero.
+    """The point that becomes zero.
 
     Attributes:
         point: (N, D).
-        rank: (N,) int64, how good it is, the lower the better: the person's number where it is a centre joint that was seen, more
-            where it stands in for one, and most where nobody was there.
+        rank: (N,) int64, lower is better: the number of the person whose centre joint it is; larger for a substitute of a centre joint
+            that was not seen; largest if no person was seen.
     """
 
     point: Tensor
@@ -168,10 +168,10 @@ class Place(NamedTuple):
 class RunningPlace(Transform):
     """Place people by what has been seen so far, in training as in evaluation: for recognizers that answer frame by frame.
 
-    A clip's bounding box is known when the clip is over, and its first frame says little once somebody has walked away. Here the origin
-    is a running mean of the people's centre joints, and the unit a running mean of their bones' length. Missing joints, and everything
-    before anybody could be measured, become zero. With scores, the mean of the joints that have one stands in for the centre joint until
-    a centre joint has one.
+    A clip's bounding box is not known before the clip ends, and its first frame is far away once a person has walked. So the origin is
+    a running mean of the people's centre joints, and the unit a running mean of their bone lengths. Missing joints become zero, and so
+    do all frames before the first that can be measured. With scores, the mean of the seen joints replaces the centre joint until a
+    centre joint is seen.
 
     Attributes:
         memory: The frames that the means remember: of fewer they are the mean, of more a frame counts 1 / memory when it comes.
@@ -227,13 +227,13 @@ class RunningPlace(Transform):
         return origin.to(centre.dtype), unit[..., 0].to(length.dtype)
 
     def _measured(self, batch: ClipBatch, position: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Measure the people in every frame: of whom any bone is seen, and, where there are such, the centre joint.
+        """Measure, in every frame, the people with at least one seen bone; if some of them have a seen centre joint, only these.
 
-        Without scores a seen person's centre may well lie at zero.
+        Without scores, a centre joint at zero counts as seen.
 
         Returns:
-            Whether anybody can be measured (N, T), whether by centre joints (N, T), their mean centre (N, T, D) and their mean bone
-            length (N, T).
+            Whether a person can be measured (N, T), whether by a centre joint (N, T), the mean centre (N, T, D) and the mean bone length
+            (N, T).
         """
         position = torch.where(seen[..., None], position, 0)  # behind a clip's end may be anything, NaN too
         parents = to_device(torch.tensor(batch.layout.parents), position.device)
@@ -256,8 +256,8 @@ class RunningPlace(Transform):
     def _followed(self, place: Place, there: Tensor, sure: Tensor, centre: Tensor, length: Tensor) -> Place:
         """Return the place after one more frame.
 
-        A frame in which nobody can be measured changes nothing, nor does one without a centre joint once there was one. The first
-        centre joint ends what stood in for it.
+        A frame without a measurable person changes nothing, nor does a frame without a centre joint after one with it. The first
+        centre joint restarts the means.
         """
         there = there & (sure | ~place.sure)
         count = torch.where(sure & ~place.sure, 0, place.measured) + there

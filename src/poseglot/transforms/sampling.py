@@ -19,10 +19,10 @@ MAX_FRAMES = 100_000
 @register_transform("drop-empty-frames")
 @dataclass(frozen=True)
 class DropEmptyFrames(FrameChoice):
-    """Let only frames count that hold somebody, and in them only who is seen, in training as in evaluation.
+    """Ignore empty frames, and in the other frames people who are not seen, in training as in evaluation.
 
-    It belongs first into a pipeline, before joints are moved. Empty frames then change nothing, wherever they are: those after it
-    measure, crop, resize and draw as if they were not there. Frames that come one by one are skipped where they are empty.
+    Put it first into a pipeline, before joints are moved. The transforms after it then measure, crop, resize and draw as if empty frames
+    did not exist, wherever they are. In a stream, empty frames are skipped.
     """
 
     def __call__(self, batch: ClipBatch, randomness: Randomness | None) -> ClipBatch:

@@ -1,7 +1,7 @@
 """A pipeline's input frame by frame: what `Pipeline` makes of a whole clip, while it happens.
 
-Every transform sees one frame after the other (`Transform.step`). Time is as it comes: nothing is cropped, drawn or resized, since nobody
-knows yet how long a clip will be. A motion modality knows a frame when the next one is there.
+Every transform sees one frame after the other (`Transform.step`). Nothing is cropped, drawn or resized, because
+the length of the clip is not known yet. A motion modality outputs a frame when the next one has come.
 """
 
 from __future__ import annotations

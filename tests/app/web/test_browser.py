@@ -238,7 +238,7 @@ def test_two_people_and_models_some_of_which_refuse(open_page: Open, everyone: t
     send(driver, both)
     assert "2 people" in text(driver, "#clip-about")
     _, one_person, two_people = articles(driver)
-    assert "at most 1 people" in one_person
+    assert "at most 1 person " in one_person
     assert "%" in two_people
     assert pixels(driver) > 30
 

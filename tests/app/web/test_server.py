@@ -220,7 +220,7 @@ def test_two_models_answer_side_by_side_and_one_may_refuse(client: Client, worde
     assert both[0]["scores"] != both[1]["scores"]
     two = app.post("/clips", files={"file": ("two.npy", as_npy(clip(people=2)))}).json()
     assert len(two["clip"]["people"]) == 2
-    assert "at most 1 people" in two["results"][0]["error"]
+    assert "at most 1 person " in two["results"][0]["error"]
     assert two["results"][1]["scores"]
 
 

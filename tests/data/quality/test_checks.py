@@ -345,7 +345,7 @@ def test_classes_with_too_little_are_named(tmp_path: Path) -> None:
 def test_small_test_sets_and_people_in_both_subsets_are_mentioned(tmp_path: Path) -> None:
     few, both = subset_warnings(tmp_path / "a", {0: 30, 1: 30, 2: 30}, {0: 8, 1: 8, 2: 9}, subjects=(4, 4))
     assert few.startswith("25 test clips") and " 12 points" in few and "--folds" in few  # 1.96 sqrt(.09 / 25)
-    assert both.startswith("1 of 1 people")
+    assert both.startswith("1 of 1 person is")
 
 
 def test_a_centre_that_is_seldom_seen_is_said(small_store: PackedStore) -> None:

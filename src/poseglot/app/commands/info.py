@@ -57,8 +57,8 @@ def run(parsed: argparse.Namespace) -> None:
     _check_options(parsed)
     store = open_store(parsed.store)
     if parsed.export:
-        from poseglot.data.quality.summary import counted
         from poseglot.data.readers.pyskl import write_pyskl
+        from poseglot.safe_text import counted
 
         write_pyskl(store, Path(parsed.export[1]))
         print(f"{parsed.export[1]}: {counted(len(store), 'clip')} of {store.info.name}")

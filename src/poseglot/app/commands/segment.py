@@ -22,12 +22,16 @@ def add(command: AddCommand) -> None:
     segment.add_argument("--out", type=Path, help="also write a file: .csv, .json, .vtt or .eaf (ELAN)")
     segment.add_argument("--people", choices=["each", "together"], help="recognise everybody alone, or all together")
     segment.add_argument(
-        "--truth", type=Path, help="a .csv or .json of the true segments: print F1, edit score and frame accuracy"
+        "--truth",
+        type=Path,
+        help="a file of the true segments (.csv, .json, .vtt, .eaf): print F1, edit score and frame accuracy",
     )
     segment.add_argument("--device", help="cpu, cuda, ... (default: a GPU if there is one)")
     # The defaults are those of `SegmentConfig`, which is imported late because it loads torch; a test compares the help.
     segment.add_argument(
-        "--method", choices=["whole", "frames"], help="how a piece is valued (whole); see docs/long-recordings.md"
+        "--method",
+        choices=["auto", "dense", "whole", "frames"],
+        help="how a piece is valued (auto): dense if `poseglot train-segmenter` was run, else whole; see docs/long-recordings.md",
     )
     segment.add_argument(
         "--window", type=float, nargs="+", dest="windows", metavar="S",

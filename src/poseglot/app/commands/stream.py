@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from poseglot.app.commands.reading_options import add_reading_options, reading
 from poseglot.app.commands.register import AddCommand
 from poseglot.errors import InputError, PoseglotError, SettingError
-from poseglot.safe_text import json_text
+from poseglot.safe_text import json_text, parse_json
 
 if TYPE_CHECKING:
     from poseglot.inference import StreamingRecognizer
@@ -75,7 +74,7 @@ def _stdin() -> Iterator[Any]:
     """Yield the frames of standard input; None for an empty line."""
     for number, line in enumerate(sys.stdin, start=1):
         try:
-            frame = json.loads(line) if line.strip() else None
+            frame = parse_json(line) if line.strip() else None
         except ValueError as error:
             raise InputError(f"line {number} of the input is not JSON ({error}); a frame is [[x, y, z], ...].") from error
         if frame is None and line.strip():  # null is no reset

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from poseglot.data.quality.audit import Giveaway, SplitAudit, StoreAudit
 from poseglot.data.quality.duplicates import Copy
-from poseglot.data.quality.summary import counted
+from poseglot.safe_text import counted
 
 _WIDTH = 100
 _MIN_PROBABILITY = 1e-3  # a rarer score is said to be above chance

@@ -5,10 +5,10 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from poseglot.data.quality.summary import counted
 from poseglot.descriptions.checks import LEVELS, Lengths
 from poseglot.descriptions.review import Review, SetComparison, TokenLimit
 from poseglot.descriptions.similarity import TOGETHER, PartDifference, Spread, extreme_pairs
+from poseglot.safe_text import counted
 
 _WIDTH = 100
 _SHOWN = 10  # of a longer list; --json has all

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from poseglot.data.quality.checks import CHECKS, Finding
-from poseglot.data.quality.summary import counted, found_clips, value_text
+from poseglot.data.quality.summary import found_clips, value_text
 from poseglot.data.quality.verify import ArrayVerification, Difference, UnmatchedRow
+from poseglot.safe_text import counted
 from poseglot.skeletons.layout import Layout
 
 _WIDTH = 100

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import re
 import tempfile
-import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -30,6 +29,7 @@ from poseglot.files import load_array
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import Layout
 from poseglot.skeletons.mapping import map_layout
+from poseglot.zips import open_zip
 
 # Everything that `poseglot predict` reads as one file, longest endings first.
 ENDINGS = tuple(sorted(endings(), key=lambda ending: (-len(ending), ending)))
@@ -159,7 +159,7 @@ def _unpacked(content: bytes, limit: int) -> bytes:
 
 
 def _bytes_of_zip(path: Path) -> int:
-    with zipfile.ZipFile(path) as archive:
+    with open_zip(path) as archive:
         return sum(entry.file_size for entry in archive.infolist())
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from poseglot.data.quality.statistics import Array, steps, store_statistics, typical_body
 from poseglot.data.store import Indices, PackedStore
+from poseglot.safe_text import counted
 from poseglot.skeletons.clip import evenly_spaced, seen_joints
 from poseglot.skeletons.coordinates import CoordinateSummary, bone_excess, measure_clip, summarize, turned_over
 from poseglot.skeletons.visibility import centre_coverage, seen_mask
@@ -118,7 +119,7 @@ _MAX_TRAVEL, _MAX_TRAVELLERS = 2, 0.05
 _MIN_CENTRE_SEEN = 0.5
 # Bones that are longer than this, by `bone_excess`, are no bones: 1.1 to 1.3 in sets that are right.
 _MAX_BONE_EXCESS = 1.45
-# The share of bones' lengths that varies within most clips; of MSR-Action3D, SBU and UTKinect it is 1 to 9 %, and at most 21 % in a clip.
+# The share of bones' lengths that varies within most clips: 1 to 9 % in MSR-Action3D, SBU and UTKinect; in a single clip up to 21 %.
 _MAX_BONE_VARIATION = 0.25
 # Clips in which heads must be seen above or below feet, and the share of them that makes most.
 _MIN_CLIPS_WITH_HEADS, _MOST = 10, 0.9
@@ -308,7 +309,7 @@ def check_bone_lengths(store: PackedStore, *, sample: int = 50) -> list[str]:
     if not variations or float(np.median(variations)) < _MAX_BONE_VARIATION:
         return []
     return [
-        f"bones change their length by {np.median(variations):.0%} within a clip (of people at most 13 % or so): the joints are in another "
+        f"bones change their length by {np.median(variations):.0%} within a clip (of people about 10 %): the joints are in another "
         f"order than those of layout {store.layout.name}, or they jump. `poseglot info` lists clips."
     ]
 
@@ -396,8 +397,8 @@ def check_subsets(store: PackedStore, train: Indices, test: Indices, *, balanced
     )
     if both and not cross_view:
         warnings.append(
-            f"{len(both)} of {len(subjects[0] | subjects[1])} people are in both subsets, so the accuracy is for known people, not for "
-            "new ones."
+            f"{len(both)} of {counted(len(subjects[0] | subjects[1]), 'person is', 'people are')} in both subsets, so the accuracy is "
+            "for known people, not for new ones."
         )
     unknown = int((store.clips["subject"][np.union1d(train, test)] <= 0).sum())
     if subjects[0] and subjects[1] and unknown and not cross_view:

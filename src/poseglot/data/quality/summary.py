@@ -11,6 +11,7 @@ import numpy as np
 
 from poseglot.data.quality.checks import CHECKS, Finding
 from poseglot.data.store import FILES, REPORT_FILE, PackedStore
+from poseglot.safe_text import counted
 
 # Recordings whose frame rate their authors state.
 _FRAME_RATES = {"ntu60": 30, "ntu120": 30}
@@ -107,11 +108,6 @@ def trained_and_tested(store: PackedStore, split: str, findings: Iterable[Findin
             if any(train[index[name]] for name in group):
                 found += [name for name in group if test[index[name]] and not train[index[name]]]
     return sorted(found)
-
-
-def counted(count: int, one: str, several: str = "") -> str:
-    """Return text such as `1 clip` or `1,484 clips`; `several` is given where it is not `one` with an s."""
-    return f"{count:,} {one if count == 1 else several or one + 's'}"
 
 
 def value_text(finding: Finding) -> str:

@@ -25,6 +25,7 @@ from poseglot.data.readers.number_table import axis_columns, is_number_table, jo
 from poseglot.data.readers.pose_arrays import recognizes_movenet
 from poseglot.errors import PoseglotError, SettingError
 from poseglot.files import load_array
+from poseglot.safe_text import is_whole_number
 from poseglot.skeletons.clip import Clip, Joints
 from poseglot.skeletons.layout import Layout
 
@@ -158,7 +159,7 @@ def _by_name(rows: npt.NDArray[np.float64], named: dict[str, dict[str, int]], la
     """Return the named columns as (T, V, C), in the order of the layout or, without one, of the header."""
     joints = list(named)
     if layout is not None:
-        if sorted(joints, key=len) and all(joint.isdigit() for joint in joints):
+        if sorted(joints, key=len) and all(map(is_whole_number, joints)):
             numbers = sorted(joints, key=int)
             if len(numbers) != len(layout):
                 raise ClipError(
@@ -176,7 +177,7 @@ def _by_name(rows: npt.NDArray[np.float64], named: dict[str, dict[str, int]], la
             joints = [joints[found[joint]] for joint in layout.joints]
     axes = tuple(axis for axis in _AXES if all(axis in named[joint] for joint in joints))
     array = np.stack([rows[:, [named[joint][axis] for axis in axes]] for joint in joints], axis=1)
-    own = tuple(joints) if layout is None and not all(joint.isdigit() for joint in joints) else ()
+    own = tuple(joints) if layout is None and not all(map(is_whole_number, joints)) else ()
     return Loaded(array, True, axes, own)
 
 

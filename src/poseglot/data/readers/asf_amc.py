@@ -17,6 +17,7 @@ from poseglot.data.manifest import clip_joints
 from poseglot.data.quality.issues import ClipError
 from poseglot.data.readers.bvh import rotations
 from poseglot.data.readers.formats import ClipFile, ReadOptions, Recording, parse_float
+from poseglot.safe_text import is_whole_number
 from poseglot.skeletons.clip import Clip
 
 Array = npt.NDArray[np.float64]
@@ -128,7 +129,7 @@ def _motion(file: ClipFile) -> list[dict[str, list[float]]]:
         words = line.split()
         if not words or line.lstrip().startswith(("#", ":")):
             continue
-        if len(words) == 1 and words[0].isdigit():
+        if len(words) == 1 and is_whole_number(words[0]):
             frames.append({})
             continue
         try:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from poseglot.data.manifest import clip_joints
 from poseglot.data.quality.issues import ClipError, Kind
 from poseglot.data.readers.formats import ClipFile, ReadOptions, Recording, parse_float
+from poseglot.safe_text import is_whole_number
 from poseglot.skeletons.clip import Clip
 
 _CHANNELS = {f"{axis}{what}": (what, index) for what in ("position", "rotation") for index, axis in enumerate("xyz")}
@@ -93,7 +94,7 @@ class _Tokens:
 
     def count(self, what: str) -> int:
         word = self.take(what)
-        if not word.isascii() or not word.isdigit() or len(word) > 9:
+        if not is_whole_number(word):
             raise self.error(f"{what} {word[:40]!r} is not a count")
         return int(word)
 

@@ -44,6 +44,7 @@ from poseglot.data.quality.issues import ClipError, ClipIssue
 from poseglot.data.readers.formats import ClipFile, ReadOptions, Recording, Source, parse_float
 from poseglot.data.tracking import join_absent
 from poseglot.errors import FileError, InputError, PoseglotError
+from poseglot.safe_text import is_whole_number
 from poseglot.skeletons.clip import Clip, Joints
 from poseglot.skeletons.layout import Layout
 
@@ -354,7 +355,7 @@ def _joint_indices(
     for line, cell in zip(lines, cells, strict=True):
         if cell not in known:
             name = cell.strip()
-            index = indices.get(name, -1) if indices is not None else int(name) if name.isascii() and name.isdigit() else -1
+            index = indices.get(name, -1) if indices is not None else int(name) if is_whole_number(name) else -1
             if not 0 <= index < limit:
                 accepted = (
                     f"a name of the layout, or a number from 0 to {limit - 1}" if indices else f"a number from 0 to {limit - 1}"

@@ -32,6 +32,7 @@ from poseglot.data.readers.formats import READERS, ClipFile, Reader, ReadOptions
 from poseglot.data.readers.selection import select_joints
 from poseglot.data.splits import SUBSETS
 from poseglot.errors import FileError, InputError, PoseglotError, SettingError
+from poseglot.safe_text import is_whole_number
 from poseglot.skeletons.clip import Clip, Joints
 from poseglot.skeletons.layout import Layout
 
@@ -130,9 +131,9 @@ def numbered(cells: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
     listed = [dict(each) for each in cells]
     for field in _NUMBERED:
         values = {each[field] for each in listed if each.get(field)}
-        if all(value.isascii() and value.isdigit() and (int(value) > 0 or field != "subject") for value in values):
+        if all(is_whole_number(value) and (int(value) > 0 or field != "subject") for value in values):
             number = {value: str(int(value)) for value in values}
-        elif field == "subject" and not all(value.isascii() and value.isdigit() for value in values):
+        elif field == "subject" and not all(map(is_whole_number, values)):
             continue
         else:
             number = {value: str(index) for index, value in enumerate(sorted(values), start=1)}

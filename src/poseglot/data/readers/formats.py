@@ -12,7 +12,6 @@ A plugin adds a reader with the decorator:
 from __future__ import annotations
 
 import importlib
-import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from poseglot import safe_text
 from poseglot.data.benchmarks import Benchmark
 from poseglot.data.quality.issues import ClipError, ClipIssue
 from poseglot.errors import FileError, SettingError
@@ -242,12 +242,12 @@ def parse_json(text: str, origin: str) -> Any:
         ClipError: It is neither.
     """
     try:
-        return json.loads(text)
+        return safe_text.parse_json(text)
     except (ValueError, RecursionError) as error:
         rows = text.strip().splitlines()
         if len(rows) > 1 and all(row.startswith("{") and row.rstrip().endswith("}") for row in (rows[0], rows[-1])):
             try:
-                return [json.loads(row) for row in rows if row.strip()]
+                return [safe_text.parse_json(row) for row in rows if row.strip()]
             except (ValueError, RecursionError):
                 pass
         raise ClipError(

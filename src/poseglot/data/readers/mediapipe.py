@@ -20,6 +20,7 @@ from poseglot.data.readers.formats import ClipFile, ReadOptions, Recording, pars
 from poseglot.data.readers.joint_names import joints_by_name
 from poseglot.data.readers.number_table import joint_columns
 from poseglot.data.readers.people import Person, recording_of
+from poseglot.safe_text import is_whole_number
 from poseglot.skeletons.layout import load_layout
 
 _LAYOUT = "mediapipe33"
@@ -84,8 +85,8 @@ def _columns(header: str) -> list[dict[str, int]] | None:
     separator = max(",;\t", key=header.count)
     names = [re.sub(r"^(body|pose|landmark)[_ ]+", "", name.strip().strip("\"'\ufeff")) for name in header.split(separator)]
     named = joint_columns(names)
-    if len(named) >= _COUNT and sum(joint.isdigit() for joint in named) == _COUNT:
-        return [named[joint] for joint in sorted((joint for joint in named if joint.isdigit()), key=int)]
+    if len(named) >= _COUNT and sum(map(is_whole_number, named)) == _COUNT:
+        return [named[joint] for joint in sorted(filter(is_whole_number, named), key=int)]
     layout = load_layout(_LAYOUT)
     found = joints_by_name(list(named), layout)
     listed = list(named.values())

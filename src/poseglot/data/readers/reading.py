@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from poseglot.data.readers.formats import READERS, ClipFile, ReadOptions, parse_columns
-from poseglot.data.readers.poses import Poses
 from poseglot.errors import NotFoundError, SettingError
 from poseglot.skeletons.clip import Joints
+
+if TYPE_CHECKING:
+    from poseglot.data.readers.poses import Poses
 
 # What is remembered besides the format. Whether joints have scores is part of the recognizer.
 OPTIONS = ("dim_order", "skip", "columns", "scale", "up", "variable")
