@@ -47,7 +47,8 @@ def test_every_file_of_the_package_is_in_it(wheel: Path) -> None:
     assert weights <= 25e6
     # What runs without being imported, by name: a glob that found nothing would be content.
     for name in (
-        "app/web/static/index.html", "app/web/static/vendor/three.min.js", "app/web/static/vendor/three.LICENSE",
+        "app/web/static/index.html", "app/browser_page/index.html", "app/browser_page/joints.js",
+        "app/web/static/vendor/three.min.js", "app/web/static/vendor/three.LICENSE",
         "descriptions/sets/nw-ucla.yaml", "descriptions/vocabularies/hake.yaml", "skeletons/layouts/kinect20.yaml",
         "data/benchmarks/ntu60.yaml",
         "recognizers/nw-ucla/recognizer.safetensors", "recognizers/nw-ucla/LICENSE", "report/templates", "kernels", "py.typed",
