@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import pytest
 
+from poseglot.errors import SettingError
+from poseglot.inference import Predictor
 from poseglot.inference.change_points import Piece
-from poseglot.inference.dense import DenseAnswers
+from poseglot.inference.dense import DenseAnswers, find_segmenter
 
 pytestmark = pytest.mark.base
 
@@ -47,3 +51,21 @@ def test_a_short_flicker_is_no_piece() -> None:
 def test_steps_shorter_than_frames_leave_no_empty_piece() -> None:
     found = answers([0, 1] * 8, frames=4, fps=2.5, step=0.1).pieces(penalty=0.0, min_duration=0.1)
     assert all(piece.end > piece.start for piece in found) and found[-1].end == 4
+
+
+class Exported:
+    """A predictor without a network, as of an .onnx file."""
+
+    engine = "onnx"
+
+    @property
+    def fused(self) -> None:
+        raise SettingError("no features")
+
+
+def test_an_exported_recognizer_has_no_segmenter() -> None:
+    exported = cast(Predictor, Exported())
+    for method in ("auto", "whole", "frames"):
+        assert find_segmenter(exported, method) is None
+    with pytest.raises(SettingError):
+        find_segmenter(exported, "dense")

@@ -100,7 +100,7 @@ def find_segmenter(predictor: Predictor, method: str) -> Segmenter | None:
     """
     if method not in ("auto", "dense") or (method == "auto" and predictor.engine != "torch"):
         return None
-    assert predictor.fused is not None  # or an error that says what to load
+    fused = predictor.fused  # or an error that says what to load
     path = predictor.recognizer_file.with_name(SEGMENTER_FILE)
     if not path.exists() and method == "auto":
         return None
@@ -108,4 +108,4 @@ def find_segmenter(predictor: Predictor, method: str) -> Segmenter | None:
         raise FileError(
             f"{path} does not exist. Make it with `poseglot train-segmenter {path.parent}`, or take another method."
         )
-    return load_segmenter(path, predictor.recognizer_file).to(predictor.device)
+    return load_segmenter(path, predictor.recognizer_file).to(fused.classifier.weight.device)
