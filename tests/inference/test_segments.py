@@ -12,6 +12,11 @@ import pytest
 from poseglot.errors import FileError, SettingError
 from poseglot.inference.segments import Segment, read_segments, to_eaf, to_vtt, write_segments
 
+
+def _json(row: str) -> str:
+    return f'{{"format": "poseglot-segments-1", "segments": [{{{row}}}]}}'
+
+
 AWKWARD = 'pick "up" <b> & put, down -->\n\nNOTE \x01'
 SEGMENTS = [
     Segment(0.0, 1.25, "sit down", 0.875, 1),
@@ -43,6 +48,19 @@ def test_an_annotators_table_needs_three_columns(tmp_path: Path) -> None:
         ("s.csv", "start,end,action\n0\n", "does not hold segments"),
         ("s.json", "[", "does not hold segments"),
         ("s.json", '{"format": "other"}', "'other'"),
+        ("s.json", "[" * 100_000, "does not hold segments"),
+        ("s.json", _json(f'"start": 0, "end": {"9" * 400}, "action": "a"'), "segment 1"),
+        ("s.json", _json('"start": 0, "end": 1, "action": "a", "person": Infinity'), "segment 1"),
+        ("s.json", _json('"start": 0, "end": 1, "action": "a", "score": NaN'), "segment 1"),
+        ("s.json", _json('"start": 0, "end": 1, "action": null'), "segment 1"),
+        ("s.csv", f"start,end,action\n0,1,{'a' * 200_000}\n", "does not hold segments"),
+        ("s.csv", "start,end,action\n0,1,a\n1,2,\n", "segment 2"),
+        ("s.csv", "start,end,action,score,person\n0,1,a,1,1\n1,2,a,1,-1\n", "segment 2"),
+        ("s.csv", "start,end,action,person\n0,1,a,1.5\n", "segment 1"),
+        ("s.csv", "start,end,action,score\n0,1,a,87\n", "segment 1"),
+        ("s.csv", "start,end,action\n1700000000,1700000001,a\n", "segment 1"),
+        ("s.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\n\n00:03.000 --> 00:04.000\nwave\n", "segment 1 has no action"),
+        ("s.vtt", "WEBVTT\n\n0:01 --> 0:02\nwave\n", "line 3"),
         ("s.vtt", "00:00.000 --> 00:01.000\na\n", "WEBVTT"),
         ("s.vtt", "WEBVTT\n\n00:02.000 --> 00:01.000\na\n", "segment 1"),
         ("s.eaf", "<ANNOTATION_DOCUMENT>", "does not hold segments"),
@@ -79,6 +97,23 @@ def test_subtitles_of_others_are_read(tmp_path: Path) -> None:
         Segment(1.5, 3.0, "wave", 1.0, 1),
         Segment(3600.0, 3601.0, "walk slowly", 0.5, 2),
     ]
+
+
+def test_cues_end_at_lines_of_spaces_and_have_decimal_commas(tmp_path: Path) -> None:
+    text = "WEBVTT\n\n00:01.000 --> 00:02.000\nwalk\n \n2\n00:00:03,000 --> 00:00:04,500\nwave\n00:05.000 --> 00:06.000\nsit\n"
+    (tmp_path / "s.vtt").write_text(text)
+    assert read_segments(tmp_path / "s.vtt") == [Segment(1, 2, "walk"), Segment(3, 4.5, "wave"), Segment(5, 6, "sit")]
+
+
+def test_numbered_and_named_people_are_told_apart(tmp_path: Path) -> None:
+    head = "Subject,Behavior,Start (s),Stop (s)\n"
+    (tmp_path / "b.csv").write_text(head + "Ann,a,0,1\nBob,a,0,1\nperson 2,a,0,1\nall,a,0,1\nAnn,b,2,3\n")
+    assert [segment.person for segment in read_segments(tmp_path / "b.csv")] == [1, 3, 2, 0, 1]
+
+
+def test_a_score_of_0_stays_and_people_may_be_written_as_decimals(tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text(_json('"start": 0, "end": 1, "action": "a", "score": 0, "person": 2.0'))
+    assert read_segments(tmp_path / "s.json") == [Segment(0, 1, "a", 0.0, 2)]
 
 
 def test_a_table_of_boris_is_read(tmp_path: Path) -> None:

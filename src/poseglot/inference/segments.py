@@ -10,10 +10,11 @@ from __future__ import annotations
 import csv
 import html
 import io
+import itertools
 import json
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from os import PathLike
@@ -22,16 +23,20 @@ from typing import Any
 
 from poseglot.errors import FileError, SettingError
 from poseglot.files import write_atomically
-from poseglot.safe_text import csv_cell, from_csv_cell
+from poseglot.safe_text import csv_cell, from_csv_cell, parse_json
 
 UNKNOWN = "unknown"
 FORMAT = "poseglot-segments-1"
 _COLUMNS = ("start", "end", "action", "score", "person")
 # BORIS's columns -> ours.
 _BORIS = {"Start (s)": "start", "Stop (s)": "end", "Behavior": "action"}
-_CLOCK = r"(?:\d+:)?\d\d:\d\d\.\d{3}"
-_VOICE = r"(?:<v(?:\.[^ >]*)? ([^>]*)>)?"
-_CUE = re.compile(rf"^({_CLOCK})[ \t]+-->[ \t]+({_CLOCK})[^\n]*\n{_VOICE}(.*?)(?=\n\n|\n?\Z)", re.M | re.S)
+# SubRip's comma is accepted, too.
+_CLOCK = r"((?:[0-9]+:)?[0-5][0-9]:[0-5][0-9][.,][0-9]{3})"
+_TIMING = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?")
+_VOICE = re.compile(r"<v(?:\.[^ >]*)?\s([^>]*)>")
+_PERSON = re.compile(r"person ([0-9]{1,9})")
+_MAX_SECONDS = 1e6  # eleven days; beyond, times are of another unit, such as seconds since 1970
+_FAULTS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)  # of rows that are not what they should be
 _SHARE = re.compile(r"(.*?)(?: \((\d+)%\))?")
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
@@ -82,10 +87,11 @@ def read_segments(path: str | PathLike[str]) -> list[Segment]:
     """Read segments from .csv, .json, .vtt or .eaf: ours, or those of annotators.
 
     A table has columns start, end and action (score and person default to 1), or those of BORIS's aggregated events. A tier of ELAN, a
-    voice of WebVTT and a subject of BORIS is a person: `person 2` is the second, `all` is everybody, and others count in their order.
+    voice of WebVTT and a subject of BORIS is a person: `person 2` is the second, `all` is everybody, and others take the numbers that
+    are left, in their order.
 
     Raises:
-        FileError: The file is missing, of another format, or a segment ends before it begins.
+        FileError: The file is missing or of another format, or a segment has no action, or no time, score or person that can be.
     """
     path = Path(path)
     if (ending := path.suffix.lower()) not in READERS:
@@ -96,30 +102,27 @@ def read_segments(path: str | PathLike[str]) -> list[Segment]:
         raise FileError(f"could not read {path}: {error}.") from error
     try:
         return [_segment(row, number) for number, row in enumerate(READERS[ending](text), start=1)]
-    except (ValueError, KeyError, TypeError, AttributeError, SyntaxError) as error:  # XML that is none is a SyntaxError
-        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+    except (*_FAULTS, csv.Error, SyntaxError, RecursionError) as error:  # XML that is none is a SyntaxError
         raise FileError(
-            f"{path} does not hold segments ({reason}); expected are {', '.join(_COLUMNS)}, the last two are optional."
+            f"{path} does not hold segments ({_reason(error)}); expected are {', '.join(_COLUMNS)}, the last two are optional."
         ) from error
 
 
 def from_csv(text: str) -> list[dict[str, Any]]:
     """Return the rows of a CSV table, ours or of BORIS's aggregated events."""
     rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(text)))
-    numbers = _Numbers()
     if rows and set(_BORIS) <= set(rows[0]):
-        rows = [
-            {"person": numbers(row.get("Subject") or ""), **{name: row[column] for column, name in _BORIS.items()}}
-            for row in rows
-        ]
+        rows = _with_numbers(
+            {"person": row.get("Subject") or "", **{name: row[column] for column, name in _BORIS.items()}} for row in rows
+        )
     for row in rows:
-        row["action"] = from_csv_cell(row["action"])
+        row["action"] = from_csv_cell(row["action"] or "")
     return rows
 
 
 def from_json(text: str) -> list[Any]:
     """Return the rows of a JSON object that `to_json` made."""
-    table = json.loads(text)
+    table = parse_json(text)
     if table["format"] != FORMAT:
         raise ValueError(f"its format is {table['format']!r}")
     rows: list[Any] = table["segments"]
@@ -130,19 +133,34 @@ def from_vtt(text: str) -> list[dict[str, Any]]:
     """Return a row for each cue of WebVTT; a share in brackets behind the action, such as (87%), is its score."""
     if not text.startswith("WEBVTT"):
         raise ValueError("it does not begin with WEBVTT")
-    numbers, rows = _Numbers(), []
-    for start, end, voice, said in _CUE.findall(text.replace("\r\n", "\n")):
-        action, score = _SHARE.fullmatch(html.unescape(re.sub("<[^>]*>", "", " ".join(said.split())))).groups()  # type: ignore[union-attr]
-        row = {"start": _seconds(start), "end": _seconds(end), "person": numbers(voice) if voice else 1, "action": action}
-        rows.append(row if score is None else {**row, "score": int(score) / 100})
-    return rows
+    cues: list[tuple[str, str, list[str]]] = []
+    said: list[str] = []
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
+        if "-->" in line:  # begins a cue even without an empty line before
+            if (timing := _TIMING.fullmatch(line)) is None:
+                raise ValueError(f"line {number} is no time of a cue, such as 00:01.000 --> 00:02.500: {line.strip()[:80]!r}")
+            said = []
+            cues.append((timing[1], timing[2], said))
+        elif line.strip():
+            said.append(line)
+        else:
+            said = []  # what follows is no cue's
+    return _with_numbers(_cue(*cue) for cue in cues)
+
+
+def _cue(start: str, end: str, lines: list[str]) -> dict[str, Any]:
+    text = " ".join(" ".join(lines).split())
+    voice = _VOICE.match(text)
+    action, score = _SHARE.fullmatch(html.unescape(re.sub("<[^>]*>", "", text)).strip()).groups()  # type: ignore[union-attr]
+    row = {"start": _seconds(start), "end": _seconds(end), "person": voice[1] if voice else "", "action": action}
+    return row if score is None else {**row, "score": int(score) / 100}
 
 
 def from_eaf(text: str) -> list[dict[str, Any]]:
     """Return a row for each time-aligned annotation of an ELAN document."""
     if "<!DOCTYPE" in text:
         raise ValueError("it declares entities, which ELAN does not")
-    document, numbers, rows = ET.fromstring(text), _Numbers(), []
+    document, rows = ET.fromstring(text), []
     times = {slot.get("TIME_SLOT_ID"): slot.get("TIME_VALUE") for slot in document.iter("TIME_SLOT")}
     for tier in document.iter("TIER"):
         for annotation in tier.iter("ALIGNABLE_ANNOTATION"):
@@ -150,36 +168,44 @@ def from_eaf(text: str) -> list[dict[str, Any]]:
             if first is None or last is None:
                 raise ValueError("an annotation has no time; align it in ELAN")
             action = (annotation.findtext("ANNOTATION_VALUE") or "").strip()
-            person = numbers(tier.get("TIER_ID") or "")
+            person = tier.get("TIER_ID") or ""
             rows.append({"start": int(first) / 1000, "end": int(last) / 1000, "person": person, "action": action})
-    return rows
+    return _with_numbers(rows)
 
 
 READERS = {".csv": from_csv, ".json": from_json, ".vtt": from_vtt, ".eaf": from_eaf}
 
 
-class _Numbers:
-    """Numbers of people by their names, as `_who` gives them; other names count in the order in which they come."""
+def _with_numbers(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows with numbers of people instead of their names: those of `_who`, and for other names what these leave, in order."""
+    rows = list(rows)
+    names = list(dict.fromkeys(row["person"] for row in rows))
+    numbers = {name: int(found[1]) for name in names if (found := _PERSON.fullmatch(name))} | {_who(0): 0}
+    taken = set(numbers.values())
+    left = (number for number in itertools.count(1) if number not in taken)
+    numbers |= {name: next(left) for name in names if name not in numbers}
+    return [{**row, "person": numbers[row["person"]]} for row in rows]
 
-    def __init__(self) -> None:
-        self._others: list[str] = []
 
-    def __call__(self, name: str) -> int:
-        if name == _who(0):
-            return 0
-        if (numbered := re.fullmatch(r"person (\d+)", name)) is not None:
-            return int(numbered[1])
-        if name not in self._others:
-            self._others.append(name)
-        return self._others.index(name) + 1
+def _reason(error: Exception) -> str:
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
 
 
 def _segment(row: Any, number: int) -> Segment:
-    start, end = float(row["start"]), float(row["end"])
-    if not 0 <= start < end < float("inf"):
-        raise ValueError(f"segment {number} is from {start} to {end}")
-    person = row.get("person")
-    return Segment(start, end, str(row["action"]), float(row.get("score") or 1), 1 if person in (None, "") else int(person))
+    try:
+        start, end, action = float(row["start"]), float(row["end"]), row["action"]
+        score, person = (float(1 if row.get(name) in (None, "") else row[name]) for name in ("score", "person"))
+    except _FAULTS as error:
+        raise ValueError(f"segment {number}: {_reason(error)}") from error
+    if not 0 <= start < end <= _MAX_SECONDS:
+        raise ValueError(f"segment {number} is from {start} to {end} seconds")
+    if not isinstance(action, str) or not action.strip():
+        raise ValueError(f"segment {number} has no action")
+    if not 0 <= score <= 1:
+        raise ValueError(f"segment {number} has a score of {score}, which is not from 0 to 1")
+    if not (0 <= person < 1e9 and person.is_integer()):
+        raise ValueError(f"segment {number} has person {person}, which is not a whole number from 0 on")
+    return Segment(start, end, action, score, int(person))
 
 
 def to_csv(segments: Sequence[Segment]) -> str:
@@ -258,7 +284,7 @@ def _seconds(clock: str) -> float:
     """Return the seconds of a time of WebVTT; hours may be missing."""
     seconds = 0.0
     for part in clock.split(":"):
-        seconds = 60 * seconds + float(part)
+        seconds = 60 * seconds + float(part.replace(",", "."))
     return seconds
 
 
