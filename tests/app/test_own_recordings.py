@@ -50,10 +50,15 @@ def test_each_person_has_a_recording(folder: Path, make_run: MakeRun, tmp_path: 
 def test_what_does_not_fit_is_refused(folder: Path, make_run: MakeRun, tmp_path: Path) -> None:
     predictor = Predictor(make_run(tmp_path / "run"), device="cpu")
     for wrong, said in (
-        (Segment(0, 1, "squatt"), "squat"),
-        (Segment(0, 1, "squat", person=3), "person 3"),
+        ([Segment(0, 1, "squatt")], "squat"),
+        ([Segment(0, 1, "squat", person=3)], "person 3"),
+        ([Segment(0, 4.1, "squat")], "'squat' from 0.00 to 4.10 s ends behind the 3.00 s"),
+        ([Segment(3.1, 3.9, "squat")], "nobody"),
+        ([Segment(0, 0.9, "squat", person=2)], "nobody"),  # who comes after a second
+        ([Segment(0, 1, "squat"), Segment(0.9, 2, "nod head")], "overlap"),
+        ([Segment(0, 1, "unknown"), Segment(0.5, 2, "squat", person=0)], "overlap"),
     ):
-        write_segments([wrong], folder / "party.eaf")
+        write_segments(wrong, folder / "party.eaf")
         with pytest.raises(InputError, match=said):
             read_annotated(folder, predictor, fps=20)
     (folder / "party.npy").rename(folder / "other.npy")
@@ -64,13 +69,36 @@ def test_what_does_not_fit_is_refused(folder: Path, make_run: MakeRun, tmp_path:
         read_annotated(folder, predictor, fps=20)
 
 
+def test_a_little_behind_the_end_is_cut(folder: Path, make_run: MakeRun, tmp_path: Path) -> None:
+    predictor = Predictor(make_run(tmp_path / "run"), device="cpu")
+    write_segments([Segment(2, 3.9, "squat"), Segment(1, 2, "nod head", person=2)], folder / "party.eaf")
+    one, two = read_annotated(folder, predictor, fps=20)
+    assert one.labels.tolist() == [-1] * 40 + [predictor.classes.index("squat")] * 20
+    assert one.source == two.source != ""
+
+
+def test_two_annotations_of_a_recording_are_refused(folder: Path, make_run: MakeRun, tmp_path: Path) -> None:
+    write_segments([Segment(0, 1, "squat")], folder / "party.segments.csv")
+    with pytest.raises(InputError, match=r"party\.eaf and party\.segments\.csv"):
+        read_annotated(folder, Predictor(make_run(tmp_path / "run"), device="cpu"), fps=20)
+
+
 def test_a_segmenter_learns_from_them(poseglot: Poseglot, folder: Path, make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     few = ("--joined", 3, "--updates", 2)
     weights = []
-    for more in ((), ("--recordings", folder, "--fps", 20)):
+    for more in ((), ("--recordings", folder, "--recordings-fps", 20)):  # at the 30 of --fps the annotation would not fit
         made = poseglot("train-segmenter", run, *few, *more)
         assert made.status == 0, made.error
         assert ("learned from 2 people" in made.out) == bool(more)
         weights.append((run / "segmenter.safetensors").read_bytes())
     assert weights[0] != weights[1]
+    other = tmp_path / "other.npy"
+    np.save(other, np.load(folder / "party.npy")[:, ::-1])
+    for recording, method, warned in (
+        (folder / "party.npy", "dense", True),
+        (folder / "party.npy", "frames", False),
+        (other, "dense", False),
+    ):
+        said = poseglot("segment", run, recording, "--fps", 20, "--truth", folder / "party.eaf", "--method", method)
+        assert said.status == 0 and ("has learned from" in said.error) == warned, said.error

@@ -49,6 +49,7 @@ def test_segments_are_printed_written_and_compared(
     (tmp_path / "other.csv").write_text("start,end,action\n0,1,nothing of the kind\n")
     other = poseglot("segment", run, recording, "--truth", tmp_path / "other.csv", "--window", 1, "--stride", 0.3)
     assert "F1@10 0.0, F1@25 0.0, F1@50 0.0, edit 0.0, frames 0/" in other.out
+    assert re.search("note: .*nothing of the kind", other.error)
 
 
 def test_what_cannot_be_written_or_read_is_said_before_anything_is_recognised(

@@ -75,6 +75,17 @@ def test_training_and_segmenting_see_the_same(make_run: MakeRun, small_store: Pa
     assert answers.pieces(penalty=0.05, min_duration=0.6)[-1].end <= joints.shape[1]
 
 
+def test_of_more_people_both_take_those_who_move_most(make_run: MakeRun, small_store: PackedStore, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    segmenter, predictor = train_segmenter(folder, config=FEW), Predictor(folder, device="cpu")
+    encoder = RecordingEncoder(open_run(folder, device="cpu"), segmenter.spec.windows, segmenter.spec.step, 30.0)
+    moving = np.concatenate([small_store[place].joints for place in (0, 16, 32)], axis=1)
+    joints = np.concatenate([np.repeat(moving[:, :1], moving.shape[1], axis=1), moving])
+    example = encoder(Recording(joints, np.arange(joints.shape[1])), seed=0, number=0)
+    answers = segment_densely(predictor, segmenter, joints, fps=30)
+    np.testing.assert_array_equal(answers.probabilities, segmenter.probabilities(example.features)[0])
+
+
 def test_the_help_says_the_defaults(poseglot: Poseglot) -> None:
     text = " ".join(poseglot("train-segmenter", "--help").out.split())
     config = SegmenterConfig()

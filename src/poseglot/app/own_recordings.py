@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,13 @@ import numpy as np
 from poseglot.errors import InputError, NotFoundError
 from poseglot.evaluation.segments import BACKGROUND
 from poseglot.inference.predictor import Predictor
+from poseglot.inference.segment_scores import joints_hash
 from poseglot.inference.segmentation import SegmentConfig, default_people, find_stretches
 from poseglot.inference.segments import UNKNOWN, Segment, read_segments
 from poseglot.training.recordings import Recording
 
 ENDINGS = (".eaf", ".vtt", ".segments.csv", ".segments.json")
+_TOLERANCE = 1.0  # seconds by which a segment may end behind its recording, as annotators' video players do
 
 
 def read_annotated(folder: str | Path, predictor: Predictor, *, fps: float) -> list[Recording]:
@@ -25,8 +28,8 @@ def read_annotated(folder: str | Path, predictor: Predictor, *, fps: float) -> l
         fps: Frames per second of files that do not state them.
 
     Raises:
-        PoseglotError: There is no annotation, one lacks its recording, names an action that the recognizer does not know or a person who
-            is not seen, or a file is not acceptable.
+        PoseglotError: There is no annotation, one lacks its recording or is one of several of it, names an action that the recognizer
+            does not know or a person who is not seen then, ends behind the recording, or contradicts itself, or a file is not acceptable.
     """
     files = sorted(path for path in Path(folder).iterdir() if path.is_file()) if Path(folder).is_dir() else []
     annotations = {
@@ -34,6 +37,9 @@ def read_annotated(folder: str | Path, predictor: Predictor, *, fps: float) -> l
     }
     if not annotations:
         raise InputError(f"{folder} holds no annotation; name it as its recording, with the ending {', '.join(ENDINGS)}.")
+    if several := [stem for stem, count in Counter(annotations.values()).items() if count > 1]:
+        names = " and ".join(path.name for path, stem in annotations.items() if stem == several[0])
+        raise InputError(f"{folder} holds {names}, which annotate one recording; keep one of them.")
     made: list[Recording] = []
     for annotation, stem in annotations.items():
         recordings = [path for path in files if path not in annotations and path.stem == stem]
@@ -52,11 +58,31 @@ def _recordings(path: Path, annotation: Path, predictor: Predictor, fps: float) 
         raise InputError(
             f"{annotation} has person {max(unseen)}, but {len(stretches)} are seen in {path}; they count as they appear."
         )
-    made = []
+    seconds = loaded.clip.joints.shape[1] / fps
+    if late := [segment for segment in segments if segment.end > seconds + _TOLERANCE]:
+        raise InputError(
+            f"{annotation}: {_named(late[0])} ends behind the {seconds:.2f} s of {path} at {fps:g} frames per second; "
+            "check both, and --recordings-fps."
+        )
+    made, used, source = [], set(), joints_hash(loaded.clip.joints)
     for number, (first, joints) in enumerate(stretches, start=1):
         own = [segment for segment in segments if people == "together" or segment.person in (0, number)]
-        made.append(Recording(joints, _labels(own, predictor.classes, first, joints.shape[1], fps, annotation), fps))
+        used |= {segment for segment in own if _frames(segment, first, joints.shape[1], fps)}
+        labels = _labels(own, predictor.classes, first, joints.shape[1], fps, annotation)
+        made.append(Recording(joints, labels, fps, source))
+    if unused := [segment for segment in segments if segment not in used]:
+        raise InputError(f"{annotation}: nobody whom {_named(unused[0])} is about is seen in {path} then.")
     return made
+
+
+def _named(segment: Segment) -> str:
+    return f"{segment.action!r} from {segment.start:.2f} to {segment.end:.2f} s"
+
+
+def _frames(segment: Segment, first: int, frames: int, fps: float) -> range:
+    """Return the frames of a segment in a stretch of `frames` frames that begins with frame `first`."""
+    start, end = (min(max(0, round(seconds * fps) - first), frames) for seconds in (segment.start, segment.end))
+    return range(start, end)
 
 
 def _labels(
@@ -64,9 +90,17 @@ def _labels(
 ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Return the label of each frame (T,) of a stretch that begins with frame `first`."""
     labels = np.full(frames, BACKGROUND, dtype=np.int64)
-    for segment in segments:
+    owners = np.full(frames, -1)
+    for number, segment in enumerate(segments):
         if segment.action not in (*classes, UNKNOWN):
             raise InputError(f"{origin}: {NotFoundError(segment.action, classes, kind='action')}")
-        start, end = (max(0, round(seconds * fps) - first) for seconds in (segment.start, segment.end))
-        labels[start:end] = BACKGROUND if segment.action == UNKNOWN else classes.index(segment.action)
+        own = _frames(segment, first, frames, fps)
+        place = slice(own.start, own.stop)
+        for owner in np.unique(owners[place]).tolist():
+            if owner >= 0 and segments[owner].action != segment.action:
+                raise InputError(
+                    f"{origin}: {_named(segments[owner])} and {_named(segment)} overlap; at any time there is one action."
+                )
+        owners[place] = number
+        labels[place] = BACKGROUND if segment.action == UNKNOWN else classes.index(segment.action)
     return labels

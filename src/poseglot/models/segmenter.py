@@ -38,6 +38,7 @@ class SegmenterSpec:
         step: The time between two feature vectors, in seconds.
         channels, layers, stages: The width, the number of dilated layers of a stage, and the number of stages.
         recognizer: The SHA-256 of the recognizer's file.
+        recordings: The hashes of the joints of the annotated recordings that it has learned from.
     """
 
     classes: tuple[str, ...]
@@ -48,6 +49,7 @@ class SegmenterSpec:
     layers: int = 6
     stages: int = 3
     recognizer: str = ""
+    recordings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         numbers = (self.features, self.step, self.channels, self.layers, self.stages, *self.windows)
@@ -161,4 +163,5 @@ def load_segmenter(path: str | Path, recognizer: str | Path) -> Segmenter:
 
 
 def _spec_of(table: dict[str, Any]) -> SegmenterSpec:
-    return SegmenterSpec(**{**table, "classes": tuple(table["classes"]), "windows": tuple(table["windows"])})
+    tuples = {name: tuple(table.get(name, ())) for name in ("classes", "windows", "recordings")}
+    return SegmenterSpec(**{**table, **tuples})

@@ -24,11 +24,19 @@ Labels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """Joints (M, T, V, C), the label of every frame (T,), `BACKGROUND` for no action, and frames per second if they are known."""
+    """A recording with the label of every frame.
+
+    Attributes:
+        joints: (M, T, V, C).
+        labels: (T,), `BACKGROUND` for no action.
+        fps: Frames per second if they are known.
+        source: The hash of the joints of the file that it comes from; empty if it was joined.
+    """
 
     joints: Joints
     labels: Labels
     fps: float | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from poseglot.data.tracking import most_moving
 from poseglot.errors import InputError, SettingError
 from poseglot.evaluation.segments import BACKGROUND
 from poseglot.files import sha256_of
@@ -129,7 +130,12 @@ def train_segmenter(
     )
     examples = [encoder(recording, seed=config.seed, number=number) for number, recording in enumerate(bar)]
     spec = SegmenterSpec(
-        run.classes, examples[0].features.shape[1], lengths, encoder.step, recognizer=sha256_of(run.files.recognizer)
+        run.classes,
+        examples[0].features.shape[1],
+        lengths,
+        encoder.step,
+        recognizer=sha256_of(run.files.recognizer),
+        recordings=tuple(sorted({own.source for own in recordings} - {""})),
     )
     segmenter = fit(spec, examples, config, progress=progress)
     save_segmenter(segmenter, run.files.segmenter)
@@ -176,7 +182,9 @@ class RecordingEncoder:
     def _encode(self, joints: Joints, windows: Windows) -> Features:
         lengths = windows[:, 1] - windows[:, 0]
         frames = np.minimum(windows[:, :1] + np.arange(lengths.max()), windows[:, 1:] - 1)
-        inputs = self._pipeline(self._batch(joints[:, frames].swapaxes(0, 1), lengths), modality=self._modality)
+        # As `poseglot segment` does: of more people than the recognizer takes, those who move most.
+        clips = np.stack([most_moving(joints[:, row], self._num_persons) for row in frames])
+        inputs = self._pipeline(self._batch(clips, lengths), modality=self._modality)
         inputs = F.pad(inputs, (0, 0) * 3 + (0, self._num_persons - inputs.shape[1]))
         with torch.inference_mode():
             features: Features = self._fused.features_over_time(inputs.to(self._device)).cpu().numpy()

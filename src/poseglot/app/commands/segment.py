@@ -47,7 +47,8 @@ def add(command: AddCommand) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     from poseglot.inference import Predictor
-    from poseglot.inference.segment_scores import score_segments
+    from poseglot.inference.dense import find_segmenter
+    from poseglot.inference.segment_scores import joints_hash, score_segments
     from poseglot.inference.segmentation import SegmentConfig, segment_recording
     from poseglot.inference.segments import check_segments_name, read_segments, write_segments
 
@@ -80,4 +81,11 @@ def run(parsed: argparse.Namespace) -> None:
         write_segments(segments, parsed.out)
         print(f"written: {parsed.out}")
     if truth is not None:
-        print(score_segments(segments, truth, fps=fps))
+        segmenter = find_segmenter(predictor, config.method)
+        if segmenter is not None and joints_hash(clip.joints) in segmenter.spec.recordings:
+            print(
+                f"note: the segmenter has learned from {parsed.recording}; its scores say little of other recordings.",
+                file=sys.stderr,
+            )
+        with notes():
+            print(score_segments(segments, truth, fps=fps, classes=predictor.classes))

@@ -17,6 +17,10 @@ def add(command: AddCommand) -> None:
     )  # fmt: skip
     # The defaults are those of `SegmenterConfig` and `JoinConfig`, which are imported late because they load torch; a test compares.
     train.add_argument("--fps", type=float, default=30.0, help="frames per second of the training clips (30.0)")
+    train.add_argument(
+        "--recordings-fps", type=float, metavar="FPS",
+        help="frames per second of those of --recordings that do not state them, unlike videos (default: --fps)",
+    )  # fmt: skip
     train.add_argument("--joined", type=int, metavar="N", help="the number of recordings that are joined (150)")
     train.add_argument("--updates", type=int, metavar="N", help="the number of updates of the network (600)")
     train.add_argument(
@@ -40,7 +44,8 @@ def run(parsed: argparse.Namespace) -> None:
     opened = open_run(parsed.run, device=parsed.device)
     with notes():
         predictor = None if parsed.recordings is None else Predictor(parsed.run, device=parsed.device, engine="torch")
-        own = [] if predictor is None else read_annotated(parsed.recordings, predictor, fps=parsed.fps)
+        fps = parsed.fps if parsed.recordings_fps is None else parsed.recordings_fps
+        own = [] if predictor is None else read_annotated(parsed.recordings, predictor, fps=fps)
         segmenter = train_segmenter(
             opened, fps=parsed.fps, recordings=own, config=SegmenterConfig(join=join, **given), progress=True
         )
