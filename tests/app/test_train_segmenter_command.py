@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import numpy as np
 import pytest
 
 from poseglot.data.store import PackedStore
-from poseglot.errors import SettingError
+from poseglot.errors import FileError, SettingError
 from poseglot.files import sha256_of
 from poseglot.inference import Predictor
-from poseglot.inference.dense import segment_densely
-from poseglot.models.segmenter import load_segmenter
+from poseglot.inference.dense import find_segmenter, segment_densely
+from poseglot.inference.segments import read_segments
+from poseglot.models.segmenter import load_segmenter, save_segmenter
 from poseglot.training.recordings import JoinConfig, Recording
 from poseglot.training.run import open_run
 from poseglot.training.segmenter import RecordingEncoder, SegmenterConfig, train_segmenter
@@ -53,6 +55,8 @@ def test_segment_uses_it(poseglot: Poseglot, make_run: MakeRun, small_store: Pac
     after = poseglot("segment", run, recording)
     assert after.status == 0 and after.out == poseglot("segment", run, recording, "--method", "dense").out
     assert poseglot("segment", run, recording, "--method", "whole").out == before.out
+    ignored = poseglot("segment", run, recording, "--window", 0.1)
+    assert ignored.out == after.out and "not used" in ignored.error
     (run / "segmenter.safetensors").write_bytes(b"cut short")
     assert poseglot("segment", run, recording).status == 1
     assert poseglot("segment", run, recording, "--method", "whole").status == 0
@@ -92,3 +96,25 @@ def test_the_help_says_the_defaults(poseglot: Poseglot) -> None:
     defaults = {"joined": config.recordings, "updates": config.updates, "pauses": config.join.pauses, "seed": config.seed}
     for name, default in defaults.items():
         assert re.search(rf"--{name} [^-]*?\({re.escape(str(default))}\)", text), name
+
+
+def test_a_recording_without_actions_has_no_segments(
+    poseglot: Poseglot, make_run: MakeRun, small_store: PackedStore, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path / "run")
+    segmenter = train_segmenter(run, config=FEW)
+    segmenter.heads[-1].bias.data[-1] = 1000.0  # type: ignore[union-attr, index, operator]
+    save_segmenter(segmenter, open_run(run).files.segmenter)
+    np.save(tmp_path / "long.npy", small_store[0].joints)
+    said = poseglot("segment", run, tmp_path / "long.npy", "--out", tmp_path / "none.csv")
+    assert said.status == 0 and "no action was found" in said.error, said.error
+    assert read_segments(tmp_path / "none.csv") == []
+
+
+def test_a_segmenter_of_other_classes_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    segmenter = train_segmenter(run, config=FEW)
+    segmenter.spec = replace(segmenter.spec, classes=segmenter.spec.classes[::-1])
+    save_segmenter(segmenter, open_run(run).files.segmenter)
+    with pytest.raises(FileError):
+        find_segmenter(Predictor(run, engine="torch"), "auto")

@@ -84,6 +84,19 @@ def test_prepared_as_everywhere(
         torch.testing.assert_close(torch.stack(list(rows)), wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
 
 
+@pytest.mark.parametrize("case", [CASES[1], CASES[8]], ids=["two people", "the common body"])
+def test_more_people_than_it_knows_have_no_answer(case: tuple[Any, ...]) -> None:
+    *known, options = case
+    raw = raw_of(*known, **options)
+    count = raw.fused.spec.num_persons
+    joints = torch.randn(
+        2, count + 1, 30, len(raw.input.layout), raw.input.channels, generator=torch.Generator().manual_seed(0)
+    )
+    joints[1, 0] = 0  # the second clip has no more than it takes
+    logits, probabilities = raw(joints)
+    assert logits[0].isnan().all() and probabilities[0].isnan().all() and probabilities[1].isfinite().all()
+
+
 def batch_of(clips: Sequence[Clip]) -> Tensor:
     return torch.from_numpy(pad_clips([clip.joints for clip in clips]))
 

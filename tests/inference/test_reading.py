@@ -256,11 +256,15 @@ def test_coordinates_whose_z_points_up_are_turned(run_folder: Path, tmp_path: Pa
     as_it_is = Predictor(tmp_path, device="cpu").predict([tmp_path / "up_z.npy"])[0]
     assert any("--up z" in warning for warning in as_it_is.warnings.values())
     turned = Predictor(tmp_path, device="cpu", reading={"up": "z"})
+    assert "--up" not in turned.predict([tmp_path / "up_y.npy"])[0].warnings["up"]  # what it would name was turned already
+    assert "--up" not in Predictor(tmp_path, device="cpu").predict([np.load(tmp_path / "up_z.npy")])[0].warnings["up"]
     np.testing.assert_allclose(turned.read(tmp_path / "up_z.npy").clip.joints[0], standing, atol=1e-6)
     assert "up" not in turned.predict([tmp_path / "up_z.npy"])[0].warnings
     np.save(tmp_path / "flat.npy", standing[..., :2])
     with pytest.raises(PoseglotError):
         read_clip(tmp_path / "flat.npy", layout, up="z")
+    frontal = read_clip(tmp_path / "up_z.npy", layout, up="z", num_dims=2).joints  # turned, and then flattened
+    np.testing.assert_allclose(frontal[0], standing[..., :2], atol=1e-6)
 
 
 def test_a_wide_table_of_another_skeleton_is_mapped(run_folder: Path, tmp_path: Path) -> None:

@@ -90,6 +90,9 @@ def test_a_whole_folder_goes_up_without_strange_files(served: Hub, tmp_path: Pat
     assert set(served.repositories["people/mine"]) - {".gitattributes"} == wanted
     with pytest.raises(FileError):
         push_to_hub(tmp_path, "people/mine")
+    (folder / "log.jsonl").touch()  # a run, whose recipe names paths of this machine
+    with pytest.raises(FileError):
+        push_to_hub(folder, "people/mine")
 
 
 def test_a_hub_that_is_away_is_an_error_of_ours(tmp_path: Path) -> None:

@@ -76,6 +76,10 @@ def test_files_that_are_no_segmenters_are_refused(segmenter: Segmenter, recogniz
         {"windows": 3},
         {"layers": 4},
         {"step": 0},
+        {"step": 1e-12},  # would ask for terabytes
+        {"windows": [float("inf"), 1.0]},
+        {"windows": [float("nan"), 1.0]},
+        {"layers": 10**6},
         {"odd": 1},
     ):
         write_tensors(path, tensors, {**table, **wrong})
@@ -86,6 +90,13 @@ def test_files_that_are_no_segmenters_are_refused(segmenter: Segmenter, recogniz
     path.write_bytes(content)
     with pytest.raises(FileError, match="damaged"):
         load_segmenter(path, recognizer)
+
+
+def test_weights_that_are_not_finite_are_refused(segmenter: Segmenter, recognizer: Path, tmp_path: Path) -> None:
+    segmenter.heads[0].bias.data.fill_(float("nan"))  # type: ignore[union-attr, operator]
+    save_segmenter(segmenter, tmp_path / "s.safetensors")
+    with pytest.raises(FileError, match="finite"):
+        load_segmenter(tmp_path / "s.safetensors", recognizer)
 
 
 def test_a_spec_of_nothing_is_refused(segmenter: Segmenter) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from os import PathLike
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from poseglot.inference.change_points import Piece, divide_frames
 from poseglot.inference.predictor import Predictor
 from poseglot.inference.windows import window_inputs
 from poseglot.models.dense import Features, Windows, dense_features
-from poseglot.models.pretrained import SEGMENTER_FILE
+from poseglot.models.pretrained import SEGMENTER_FILE, find_recognizer, recognizer_file
 from poseglot.models.segmenter import Probabilities, Segmenter, load_segmenter
 from poseglot.skeletons.clip import Joints
 
@@ -40,7 +41,8 @@ class DenseAnswers:
     def pieces(self, *, penalty: float, min_duration: float) -> list[Piece]:
         """Return the pieces of the best division, without those of no action; arguments as in `SegmentConfig`.
 
-        Where a boundary is unlikely, a piece costs more: the logarithm of the odds that it is none, in steps.
+        To the penalty comes minus the logarithm of twice the probability of a boundary, in steps: a piece costs more where a boundary is
+        unlikely, and down to nothing where it is likely.
         """
         certainty = np.log(np.maximum(self.boundary, _MIN_BOUNDARY) / 0.5)
         costs = np.maximum(penalty / self.step - certainty, 0)
@@ -87,6 +89,11 @@ def segment_densely(
     return DenseAnswers(probabilities, boundary, spec.step, frames, fps)
 
 
+def has_segmenter(path: str | PathLike[str]) -> bool:
+    """Tell whether a segmenter lies beside the recognizer of a run's folder, a file or a name that `poseglot.load` takes."""
+    return recognizer_file(find_recognizer(path)).with_name(SEGMENTER_FILE).exists()
+
+
 def find_segmenter(predictor: Predictor, method: str) -> Segmenter | None:
     """Return the segmenter that a method asks for; None if it asks for none, or for one only if it is there.
 
@@ -108,4 +115,9 @@ def find_segmenter(predictor: Predictor, method: str) -> Segmenter | None:
         raise FileError(
             f"{path} does not exist. Make it with `poseglot train-segmenter {path.parent}`, or take another method."
         )
-    return load_segmenter(path, predictor.recognizer_file).to(fused.classifier.weight.device)
+    segmenter = load_segmenter(path, predictor.recognizer_file)
+    if segmenter.spec.classes != tuple(predictor.classes):
+        raise FileError(
+            f"{path} knows other classes than its recognizer. Run `poseglot train-segmenter` again, or delete the file."
+        )
+    return segmenter.to(fused.classifier.weight.device)

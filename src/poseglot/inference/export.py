@@ -188,7 +188,10 @@ class ExportedRecognizer:
         raw = table.pop("raw", None)
         self.spec = spec_of(table, path)
         self.layout = load_layout(self.spec.layout)
-        self.raw = None if raw is None else RawInput.of(raw)
+        try:
+            self.raw = None if raw is None else RawInput.of(raw)
+        except (TypeError, ValueError, KeyError, PoseglotError) as error:
+            raise FileError(f"{path} does not say what its joints are ({error}). Export it again.") from error
 
     def __call__(self, x: Tensor) -> Tensor:
         (logits,) = self._session.run(["logits"], {"clips" if self.raw is None else "joints": x.float().numpy()})

@@ -136,7 +136,7 @@ class ClipLoader:
             PoseglotError: As `load`.
         """
         clip, layout, fps = self._read(as_path(path), None, pose)
-        return self._compared(replace(self._mapped(clip, layout, str(path)), fps=fps))
+        return self._compared(replace(self._mapped(clip, layout, str(path)), fps=fps), is_file=True)
 
     def frames(self, path: str | PathLike[str], *, layout: Layout | None = None) -> Iterator[Joints]:
         """Yield the frames (M, V, C) of a file as it has them, in `layout` or else the recognizer's: for streams, which map by themselves.
@@ -177,7 +177,7 @@ class ClipLoader:
             layout = layout or layout_by_count(clip.joints.shape[2], origin or clip.name)
             clip = self._keep_most_moving(clip, origin or clip.name)
         loaded = self._mapped(clip, layout, origin or clip.name)
-        return self._compared(replace(loaded, clip=_without_absent(loaded.clip, origin or clip.name)))
+        return self._compared(replace(loaded, clip=_without_absent(loaded.clip, origin or clip.name)), is_file=bool(origin))
 
     def input(self, clip: Clip) -> Joints:
         """Return the evaluation input (M, T, V, C) of a clip of the recognizer's joints.
@@ -239,16 +239,20 @@ class ClipLoader:
             _warn_of_others(f"{origin}: {len(there)} people", len(chosen))
         return replace(clip, joints=chosen) if len(there) else clip
 
-    def _compared(self, loaded: LoadedClip) -> LoadedClip:
+    def _compared(self, loaded: LoadedClip, *, is_file: bool) -> LoadedClip:
         """Return the clip with what of it is unlike the training clips."""
-        return replace(loaded, warnings=self.unlike_training(loaded.clip.joints, has_scores=loaded.clip.has_scores))
+        warnings = self.unlike_training(loaded.clip.joints, has_scores=loaded.clip.has_scores, is_file=is_file)
+        return replace(loaded, warnings=warnings)
 
-    def unlike_training(self, joints: Joints, *, has_scores: bool) -> dict[str, str]:
+    def unlike_training(self, joints: Joints, *, has_scores: bool, is_file: bool = False) -> dict[str, str]:
         """Return what of joints (M, T, V, C) is unlike the training clips: kind -> sentence (`skeletons.coordinates.compare`)."""
         if self._trained_on is None:
             return {}
         measured = measure_clip(joints, self.layout, has_scores=has_scores)
-        warnings = compare(measured, self._trained_on, unit_matters=self._unit_matters)
+        is_turned = {**self.reading.remembered, **self.reading.given}.get("up") is not None
+        warnings = compare(
+            measured, self._trained_on, unit_matters=self._unit_matters, can_be_read_otherwise=is_file and not is_turned
+        )
         if self.any_layout and not joints[..., 2].any():
             warnings.pop("depth", None)  # a 2D clip, which training had, too
         return warnings

@@ -69,7 +69,8 @@ class RawInput:
 class RawRecognizer(nn.Module):
     """Raw joints (N, M, T, V, C) -> logits and probabilities (N, classes).
 
-    Frames in which nobody is seen change nothing, so clips of different lengths are padded with zeros. A clip without anybody gets NaN.
+    Frames in which nobody is seen change nothing, so clips of different lengths are padded with zeros. A clip without people, or with
+    more than the recognizer takes, gets NaN.
 
     Args:
         fused: The recognizer.
@@ -125,24 +126,25 @@ class RawRecognizer(nn.Module):
             joints = common_body(joints, self.mapping, has_scores=has_scores)
         elif self.mapping is not None:
             joints = map_joints(joints, self.mapping, has_scores=has_scores)
-        joints, anybody = _present_first(joints, spec)
+        joints, is_valid = _present_first(joints, spec)
         count, people, frames = joints.shape[:3]
         batch = ClipBatch(
             joints, torch.full((count,), frames), torch.full((count,), people), self.fused.layout, spec.has_scores
         )
         logits = self.fused(self.pipeline(batch, modality=spec.modality))
-        logits = torch.where(anybody[:, None], logits, torch.nan)
+        logits = torch.where(is_valid[:, None], logits, torch.nan)
         return logits, (logits / self.temperature).softmax(dim=-1)
 
 
 def _present_first(joints: Tensor, spec: RecognizerSpec) -> tuple[Tensor, Tensor]:
-    """Return the present people first, padded with zeros to the number that the spec has; and whether there is any (N,)."""
+    """Return the present people first, padded with zeros to the number of the spec; and whether there are any, and no more (N,)."""
     seen = joints[..., -1] > 0 if spec.has_scores else (joints != 0).any(dim=-1)
     there = seen.flatten(2).any(dim=2)  # (N, M)
     number = there.to(torch.int64).cumsum(dim=1) - 1
     takes = there[:, None] & (number[:, None] == torch.arange(spec.num_persons)[:, None])  # (N, P, M)
     chosen = takes.to(joints.dtype) @ joints.flatten(2)
-    return chosen.unflatten(2, joints.shape[2:]), there.any(dim=1)
+    present = there.sum(dim=1)
+    return chosen.unflatten(2, joints.shape[2:]), (present > 0) & (present <= spec.num_persons)
 
 
 def checked_clips(raw: RawInput, num_persons: int) -> Iterator[Clip]:

@@ -213,7 +213,11 @@ def push_to_hub(
     """
     path = as_path(folder)
     if not (path / RECOGNIZER_FILE).exists():
-        raise FileError(f"{path} holds no {RECOGNIZER_FILE}; expected a folder of `publish_run`, `save_pretrained` or a run.")
+        raise FileError(f"{path} holds no {RECOGNIZER_FILE}; expected a folder of `publish_run` or `save_pretrained`.")
+    if (path / "log.jsonl").exists():
+        raise FileError(
+            f"{path} is the folder of a run, whose recipe names paths of this machine. Write it with `publish_run` first."
+        )
     message = message or "Upload a recognizer"
     return hub.upload(path, repository, files=FILES, private=private, token=token, message=message)
 

@@ -25,6 +25,8 @@ from poseglot.models.tensor_file import read_tensors, write_tensors
 
 FORMAT = "poseglot-segmenter/1"
 Probabilities = npt.NDArray[np.float64]
+# Beyond these a file is damaged: it would claim any amount of memory.
+_MIN_STEP, _MAX_WINDOW, _MAX_DEPTH = 1e-3, 3600.0, 16
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,16 @@ class SegmenterSpec:
         numbers = (self.features, self.step, self.channels, self.layers, self.stages, *self.windows)
         if not self.classes or not self.windows or not min(numbers) > 0:
             raise SettingError(f"a segmenter has classes, windows and sizes above 0, not {self}.")
+        if not (
+            self.step >= _MIN_STEP
+            and max(self.windows) <= _MAX_WINDOW
+            and self.stages <= _MAX_DEPTH
+            and self.layers <= _MAX_DEPTH
+        ):
+            raise SettingError(
+                f"a segmenter has steps of at least {_MIN_STEP} s, windows of at most {_MAX_WINDOW:g} s and at most {_MAX_DEPTH} stages "
+                f"and layers, not {self}."
+            )
 
 
 class Segmenter(nn.Module):
@@ -157,6 +169,8 @@ def load_segmenter(path: str | Path, recognizer: str | Path) -> Segmenter:
         segmenter.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError, SettingError) as error:
         raise FileError(f"{path} does not hold the segmenter that it describes ({error}). {remedy}") from error
+    if not all(tensor.isfinite().all() for tensor in segmenter.state_dict().values()):
+        raise FileError(f"{path} holds weights that are not finite. {remedy}")
     if segmenter.spec.recognizer != sha256_of(recognizer):
         raise FileError(f"{path} was made for another recognizer than {recognizer}. {remedy}")
     return segmenter.eval()

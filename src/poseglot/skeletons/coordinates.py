@@ -175,13 +175,17 @@ def summary_of(table: Mapping[str, Any]) -> CoordinateSummary:
     return CoordinateSummary(**values)
 
 
-def compare(clip: ClipCoordinates, trained: CoordinateSummary, *, unit_matters: bool = True) -> dict[str, str]:
+def compare(
+    clip: ClipCoordinates, trained: CoordinateSummary, *, unit_matters: bool = True, can_be_read_otherwise: bool = False
+) -> dict[str, str]:
     """Return what of a clip is unlike the training clips.
 
     Args:
         clip: The clip.
         trained: The training clips.
         unit_matters: Whether the pipeline uses coordinates as they are; others make all clips equally large.
+
+        can_be_read_otherwise: Whether the clip comes from a file that was read without turning it, so that `--up` is of use.
 
     Returns:
         Kind (`units`, `up`, `head`, `depth`, `order`, `scores`) -> a sentence without the clip's name.
@@ -198,7 +202,9 @@ def compare(clip: ClipCoordinates, trained: CoordinateSummary, *, unit_matters: 
         )
     if clip.up is not None and trained.up and clip.up not in trained.up:
         axis = clip.up.removeprefix("+")
-        advice = f". Reading it with `--up {axis}` (`up='{axis}'`) turns it" if "+y" in trained.up else ""
+        advice = (
+            f". Reading it with `--up {axis}` (`up='{axis}'`) turns it" if can_be_read_otherwise and "+y" in trained.up else ""
+        )
         if turned_over(clip.up) in trained.up:
             found["head"] = (
                 f"heads are below feet along {clip.up[1]}, and above them in training: that axis is turned over, or the joints are in "

@@ -41,7 +41,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class JoinConfig:
-    """How clips become a recording; times are in frames.
+    """How clips become a recording; times are in seconds.
 
     Attributes:
         clips: The number of clips of a recording.
@@ -52,8 +52,8 @@ class JoinConfig:
     """
 
     clips: int = 12
-    transition: tuple[int, int] = (0, 12)
-    pause: tuple[int, int] = (15, 60)
+    transition: tuple[float, float] = (0.0, 0.4)
+    pause: tuple[float, float] = (0.5, 2.0)
     pauses: float = 0.1
     speed: float = 1.3
 
@@ -66,7 +66,7 @@ class JoinConfig:
 
 
 def make_recordings(
-    store: PackedStore, indices: Indices, labels: Labels, *, count: int, config: JoinConfig, seed: int
+    store: PackedStore, indices: Indices, labels: Labels, *, count: int, fps: float, config: JoinConfig, seed: int
 ) -> Iterator[Recording]:
     """Yield recordings, each of one person seen by one camera where the store says who and where.
 
@@ -75,6 +75,7 @@ def make_recordings(
         indices: The rows of the clips to take.
         labels: The label of each of them.
         count: The number of recordings.
+        fps: The frames per second of the clips.
         config: How they are joined.
         seed: What is drawn depends on it and on the number of the recording alone.
 
@@ -94,11 +95,11 @@ def make_recordings(
         rng = np.random.default_rng([seed, number])
         own = rng.permutation(np.flatnonzero(groups == rng.choice(names)))[: config.clips]
         clips = [store[int(indices[row])] for row in own]
-        yield join_clips(clips, labels[own].tolist(), store.layout.centre_index, config=config, rng=rng)
+        yield join_clips(clips, labels[own].tolist(), store.layout.centre_index, fps=fps, config=config, rng=rng)
 
 
 def join_clips(
-    clips: Sequence[Clip], labels: Sequence[int], centre_index: int, *, config: JoinConfig, rng: np.random.Generator
+    clips: Sequence[Clip], labels: Sequence[int], centre_index: int, *, fps: float, config: JoinConfig, rng: np.random.Generator
 ) -> Recording:
     """Join clips end to end, as told at the top of this file."""
     persons = max(clip.joints.shape[0] for clip in clips)
@@ -112,17 +113,23 @@ def join_clips(
         if pieces:
             last, before = pieces[-1][:, -1], int(of[-1][-1])
             if rng.random() < config.pauses:
-                held = int(rng.integers(config.pause[0], config.pause[1] + 1))
+                held = _drawn(config.pause, fps, rng)
                 pieces.append(np.repeat(last[:, None], held, axis=1))
                 of.append(np.full(held, BACKGROUND))
                 before = BACKGROUND
             joints = _moved(joints, last, centre_index, has_scores)
-            frames = int(rng.integers(config.transition[0], config.transition[1] + 1))
+            frames = _drawn(config.transition, fps, rng)
             pieces.append(_transition(last, joints[:, 0], frames, has_scores))
             of.append(np.repeat([before, label], [frames // 2, frames - frames // 2]))
         pieces.append(joints)
         of.append(np.full(length, label))
     return Recording(np.concatenate(pieces, axis=1), np.concatenate(of).astype(np.int64))
+
+
+def _drawn(seconds: tuple[float, float], fps: float, rng: np.random.Generator) -> int:
+    """Return a number of frames between two times."""
+    shortest, longest = (round(time * fps) for time in seconds)
+    return int(rng.integers(shortest, longest + 1))
 
 
 def _moved(joints: Joints, last: Joints, centre_index: int, has_scores: bool) -> Joints:

@@ -116,7 +116,7 @@ def train_segmenter(
     median = float(np.median(run.store.clips["frames"][indices])) / fps
     lengths = tuple(round(share * median, 4) for share in config.windows)
     joined: Iterable[Recording] = make_recordings(
-        run.store, indices, labels, count=config.recordings, config=config.join, seed=config.seed
+        run.store, indices, labels, count=config.recordings, fps=fps, config=config.join, seed=config.seed
     )
     encoder = RecordingEncoder(run, lengths, min(lengths) / config.steps_per_window, fps)
     # Each own recording as it is, and turned in other ways.

@@ -47,7 +47,8 @@ def add(command: AddCommand) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     from poseglot.inference import Predictor
-    from poseglot.inference.dense import find_segmenter
+    from poseglot.inference.dense import find_segmenter, has_segmenter
+    from poseglot.inference.loading import Engine
     from poseglot.inference.segment_scores import joints_hash, score_segments
     from poseglot.inference.segmentation import SegmentConfig, segment_recording
     from poseglot.inference.segments import check_segments_name, read_segments, write_segments
@@ -59,7 +60,12 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.windows is not None:
         given["windows"] = tuple(parsed.windows)
     config = SegmentConfig(**{name: value for name, value in given.items() if value is not None})
-    predictor = Predictor(parsed.run, device=parsed.device, reading=reading(parsed))
+    dense = config.method == "dense" or (config.method == "auto" and has_segmenter(parsed.run))
+    if dense and (parsed.windows is not None or parsed.stride is not None):
+        print("note: a segmenter has windows of its own: --window and --stride are not used.", file=sys.stderr)
+    # ONNX Runtime computes logits only, and a segmenter needs features.
+    engine: Engine = "torch" if dense and parsed.run.suffix != ".onnx" else "auto"
+    predictor = Predictor(parsed.run, device=parsed.device, engine=engine, reading=reading(parsed))
     with notes():
         recording = predictor.read(parsed.recording, pose=pose_for(parsed, [parsed.recording], num_dims=predictor.num_dims))
     for sentence in recording.warnings.values():
@@ -73,10 +79,12 @@ def run(parsed: argparse.Namespace) -> None:
             f"{'with' if predictor.spec.has_scores else 'without'} it."
         )
     segments = segment_recording(predictor, clip.joints, fps=fps, config=config, people=parsed.people, progress=True)
-    width = max(len("action"), *(len(s.action) for s in segments))
+    width = max([len("action"), *(len(s.action) for s in segments)])
     print(f"{'start':>9} {'end':>9}  {'action':{width}}  score  person")
     for s in segments:
         print(f"{s.start:9.2f} {s.end:9.2f}  {s.action:{width}}  {s.score:5.1%}  {s.person or 'all'}")
+    if not segments:
+        print("note: no action was found.", file=sys.stderr)
     if parsed.out is not None:
         write_segments(segments, parsed.out)
         print(f"written: {parsed.out}")

@@ -43,6 +43,8 @@ def run(parsed: argparse.Namespace) -> None:
 
     if parsed.every < 1 or parsed.top < 1:
         raise SettingError(f"--every and --top are at least 1, not {parsed.every} and {parsed.top}.")
+    if parsed.source == STDIN and reading(parsed):
+        raise SettingError("options of reading are for files; frames on standard input are taken as they are. Leave them out.")
     recognizer = StreamingRecognizer(parsed.run, device=parsed.device, layout=parsed.layout, memory=parsed.memory)
     for difference in recognizer.differences:
         print(f"note: {difference}", file=sys.stderr)

@@ -33,9 +33,9 @@ def select_joints(recording: Recording, options: ReadOptions, *, origin: str) ->
     if clip.has_scores and options.has_scores is False:
         joints = joints[..., :-1]
         clip = replace(clip, has_scores=False)
+    joints = options.in_units(joints, has_scores=clip.has_scores, origin=origin)  # before 3D is flattened
     if options.num_dims == 2 and joints.shape[-1] - clip.has_scores == 3:
         joints = np.concatenate([joints[..., :2], joints[..., 3:]], axis=-1)
-    joints = options.in_units(joints, has_scores=clip.has_scores, origin=origin)
     there = joints[..., : joints.shape[-1] - clip.has_scores].any(axis=(1, 2, 3))
     if there.any() and not there.all():  # a person who is zero throughout is absent
         joints = joints[there]
