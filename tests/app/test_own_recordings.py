@@ -93,6 +93,7 @@ def test_a_segmenter_learns_from_them(poseglot: Poseglot, folder: Path, make_run
         assert ("learned from 2 people" in made.out) == bool(more)
         weights.append((run / "segmenter.safetensors").read_bytes())
     assert weights[0] != weights[1]
+    assert poseglot("train-segmenter", run, *few, "--recordings-fps", 20).status == 1
     other = tmp_path / "other.npy"
     np.save(other, np.load(folder / "party.npy")[:, ::-1])
     for recording, method, warned in (

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from poseglot.app.commands.register import AddCommand, check_run_folder, notes
+from poseglot.errors import SettingError
 
 
 def add(command: AddCommand) -> None:
@@ -38,6 +39,8 @@ def run(parsed: argparse.Namespace) -> None:
     from poseglot.training.segmenter import SegmenterConfig, train_segmenter
 
     check_run_folder(parsed.run, "train-segmenter")
+    if parsed.recordings_fps is not None and parsed.recordings is None:
+        raise SettingError("--recordings-fps is of the recordings of --recordings, which are missing.")
     named = {"recordings": parsed.joined, "updates": parsed.updates, "seed": parsed.seed}
     given = {name: value for name, value in named.items() if value is not None}
     join = JoinConfig() if parsed.pauses is None else JoinConfig(pauses=parsed.pauses)
