@@ -118,3 +118,21 @@ def test_a_segmenter_of_other_classes_is_refused(make_run: MakeRun, tmp_path: Pa
     save_segmenter(segmenter, open_run(run).files.segmenter)
     with pytest.raises(FileError):
         find_segmenter(Predictor(run, engine="torch"), "auto")
+
+
+def test_segment_takes_a_layout_and_refuses_what_makes_no_sense(
+    poseglot: Poseglot, make_run: MakeRun, small_store: PackedStore, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path / "run")
+    np.save(tmp_path / "long.npy", small_store[0].joints)
+    own = poseglot("segment", run, tmp_path / "long.npy")
+    assert own.status == 0 and poseglot("segment", run, tmp_path / "long.npy", "--layout", "kinect20").out == own.out
+    other = np.random.default_rng(0).normal(size=(40, 25, 3)).astype(np.float32)
+    np.save(tmp_path / "other.npy", other)
+    mapped = poseglot("segment", run, tmp_path / "other.npy", "--layout", "ntu25")
+    assert mapped.status == 0 and "mapped: ntu25" in mapped.error, mapped.error
+    for wrong in (["--fps", 0], ["--threshold", 2]):
+        assert poseglot("segment", run, tmp_path / "long.npy", *wrong).status == 1
+    (tmp_path / "frames.csv").write_text("start,end,action\n0,900,clap hands\n")
+    late = poseglot("segment", run, tmp_path / "long.npy", "--truth", tmp_path / "frames.csv")
+    assert "ends behind the recording" in late.error

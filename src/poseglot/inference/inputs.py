@@ -129,13 +129,15 @@ class ClipLoader:
             self._mappings[layout.name] = known
         return known
 
-    def read(self, path: str | PathLike[str], *, pose: str | PoseEstimator = "auto") -> LoadedClip:
-        """Read everybody in a file, in the recognizer's joints.
+    def read(
+        self, path: str | PathLike[str], *, layout: Layout | None = None, pose: str | PoseEstimator = "auto"
+    ) -> LoadedClip:
+        """Read everybody in a file, in the recognizer's joints. Arguments as in `load`.
 
         Raises:
             PoseglotError: As `load`.
         """
-        clip, layout, fps = self._read(as_path(path), None, pose)
+        clip, layout, fps = self._read(as_path(path), layout, pose)
         return self._compared(replace(self._mapped(clip, layout, str(path)), fps=fps), is_file=True)
 
     def frames(self, path: str | PathLike[str], *, layout: Layout | None = None) -> Iterator[Joints]:

@@ -321,17 +321,23 @@ class Predictor:
         """Return the evaluation inputs of padded clips (N, M, T, V, C) of the recognizer's joints; see `ClipLoader.inputs`."""
         return self._loader.inputs(joints, lengths)
 
-    def read(self, path: str | PathLike[str], *, pose: str | PoseEstimator = "auto") -> LoadedClip:
+    def read(
+        self,
+        path: str | PathLike[str],
+        *,
+        layout: str | PathLike[str] | Layout | None = None,
+        pose: str | PoseEstimator = "auto",
+    ) -> LoadedClip:
         """Read everybody in a file, in the recognizer's joints: the input of `segment_recording`.
 
         Args:
             path: A file that `predict` takes.
-            pose: As in `predict`.
+            layout, pose: As in `predict`.
 
         Raises:
             PoseglotError: As `predict`.
         """
-        return self._loader.read(path, pose=pose)
+        return self._loader.read(path, layout=None if layout is None else as_layout(layout), pose=pose)
 
     def mapping(self, layout: Layout) -> LayoutMapping | None:
         """Return the mapping from a layout to the recognizer's; None if their joints are the same.

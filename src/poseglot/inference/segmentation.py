@@ -51,6 +51,10 @@ class SegmentConfig:
     gap: float = 0.5
     threshold: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 1:
+            raise SettingError(f"threshold is a probability from 0 to 1, not {self.threshold}.")
+
     def frames(self, seconds: float, fps: float) -> int:
         """Return a time in frames, at least one."""
         return max(1, round(seconds * fps))

@@ -24,7 +24,8 @@ def add(command: AddCommand) -> None:
     export.add_argument(
         "--out",
         type=Path,
-        help="the .onnx file (default: recognizer.onnx beside the recognizer, which `predict` runs on a CPU; of a name, NAME.onnx here)",
+        help="the .onnx file (default: recognizer.onnx beside the recognizer, which `predict` runs on a CPU; of a name, NAME.onnx here; "
+        "with --raw, recognizer-raw.onnx and NAME-raw.onnx)",
     )
     export.add_argument(
         "--raw",

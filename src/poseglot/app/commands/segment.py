@@ -19,6 +19,7 @@ def add(command: AddCommand) -> None:
     segment.add_argument("recording", type=Path, help="a file of any format we read, or a video")
     segment.add_argument("--fps", type=float, help="frames per second (default: the file's, as of videos; else 30)")
     add_pose(segment)
+    segment.add_argument("--layout", help="the layout of the joints, if not the recognizer's: a packaged name or a .yaml file")
     segment.add_argument("--out", type=Path, help="also write a file: .csv, .json, .vtt or .eaf (ELAN)")
     segment.add_argument("--people", choices=["each", "together"], help="recognise everybody alone, or all together")
     segment.add_argument(
@@ -67,12 +68,16 @@ def run(parsed: argparse.Namespace) -> None:
     engine: Engine = "torch" if dense and parsed.run.suffix != ".onnx" else "auto"
     predictor = Predictor(parsed.run, device=parsed.device, engine=engine, reading=reading(parsed))
     with notes():
-        recording = predictor.read(parsed.recording, pose=pose_for(parsed, [parsed.recording], num_dims=predictor.num_dims))
+        recording = predictor.read(
+            parsed.recording,
+            layout=parsed.layout,
+            pose=pose_for(parsed, [parsed.recording], num_dims=predictor.num_dims),
+        )
     for sentence in recording.warnings.values():
         print(f"note: {parsed.recording}: {sentence}.", file=sys.stderr)
     if recording.mapping is not None:
         print(f"mapped: {recording.mapping.report()}", file=sys.stderr)
-    fps, clip = parsed.fps or recording.fps or 30.0, recording.clip
+    fps, clip = (recording.fps or 30.0) if parsed.fps is None else parsed.fps, recording.clip
     if clip.has_scores != predictor.spec.has_scores:
         raise InputError(
             f"{parsed.recording} has {'a' if clip.has_scores else 'no'} confidence in each joint; the recognizer was trained "
@@ -89,6 +94,11 @@ def run(parsed: argparse.Namespace) -> None:
         write_segments(segments, parsed.out)
         print(f"written: {parsed.out}")
     if truth is not None:
+        length = clip.joints.shape[1] / fps
+        if truth and max(segment.end for segment in truth) > length + 1:
+            print(
+                f"note: {parsed.truth} ends behind the recording of {length:.1f} s; its times are in seconds.", file=sys.stderr
+            )
         segmenter = find_segmenter(predictor, config.method)
         if segmenter is not None and joints_hash(clip.joints) in segmenter.spec.recordings:
             print(
