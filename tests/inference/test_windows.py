@@ -137,7 +137,7 @@ def test_below_a_score_pieces_are_unknown(one: Predictor, clips: Sequence[Clip])
     pieces = [Piece(0, 3, 1, 0.3), Piece(3, 6, 2, 0.2), Piece(6, 9, 1, 0.8)]
     assert apply_threshold(pieces, 0.5) == [Piece(0, 6, -1, pytest.approx(0.25)), Piece(6, 9, 1, 0.8)]
     assert apply_threshold(pieces, 0.0) == pieces
-    (segment,) = segment_recording(one, clips[0].joints, fps=30, config=SegmentConfig(threshold=1.1))
+    (segment,) = segment_recording(one, clips[0].joints, fps=30, config=SegmentConfig(threshold=1.0))
     assert segment.action == "unknown"
 
 
