@@ -120,6 +120,22 @@ def most_moving(joints: Joints, count: int) -> Joints:
     return joints[np.argsort(np.negative(motion), kind="stable")[:count]]
 
 
+def window_clips(joints: Joints, windows: npt.NDArray[np.int64], num_persons: int) -> tuple[Joints, npt.NDArray[np.int64]]:
+    """Return windows of joints (M, T, V, C) as clips (W, M, T', V, C), and their lengths (W,).
+
+    Clips shorter than the longest are padded with their last frame, which pipelines ignore. Of more people than `num_persons`, those who
+    move most within the window are taken.
+
+    Args:
+        joints: The recording.
+        windows: (W, 2), the first frame of each and the one after its last.
+        num_persons: The number of people to take.
+    """
+    lengths = windows[:, 1] - windows[:, 0]
+    frames = np.minimum(windows[:, :1] + np.arange(lengths.max()), windows[:, 1:] - 1)
+    return np.stack([most_moving(joints[:, row], num_persons) for row in frames]), lengths
+
+
 def select_people(clip: Clip, count: int) -> tuple[Clip, int]:
     """Return a video's most moving people, in the frames in which any of them is present, and how many people were found."""
     tracks = presence_tracks(clip.joints)

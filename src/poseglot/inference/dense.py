@@ -13,7 +13,7 @@ from poseglot.errors import FileError
 from poseglot.inference.change_points import Piece, divide_frames
 from poseglot.inference.predictor import Predictor
 from poseglot.inference.windows import window_inputs
-from poseglot.models.dense import Features, Windows, dense_features
+from poseglot.models.dense import Features, Windows, dense_features, frames_of
 from poseglot.models.pretrained import SEGMENTER_FILE, find_recognizer, recognizer_file
 from poseglot.models.segmenter import Probabilities, Segmenter, load_segmenter
 from poseglot.skeletons.clip import Joints
@@ -80,7 +80,7 @@ def segment_densely(
     features = dense_features(
         encode,
         frames,
-        lengths=[max(1, round(length * fps)) for length in spec.windows],
+        lengths=[frames_of(length, fps) for length in spec.windows],
         step=spec.step * fps,
         batch_size=batch_size,
         progress=progress,

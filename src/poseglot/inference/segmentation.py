@@ -15,7 +15,7 @@ from poseglot.inference.change_points import Piece, divide_frames, divide_window
 from poseglot.inference.dense import find_segmenter, segment_densely
 from poseglot.inference.segments import UNKNOWN, Segment
 from poseglot.inference.windows import all_windows, frame_probabilities, window_probabilities
-from poseglot.models.dense import Windows
+from poseglot.models.dense import Windows, frames_of
 from poseglot.skeletons.clip import Joints, check_joints
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class SegmentConfig:
 
     def frames(self, seconds: float, fps: float) -> int:
         """Return a time in frames, at least one."""
-        return max(1, round(seconds * fps))
+        return frames_of(seconds, fps)
 
     def candidates(self, frames: int, fps: float) -> Windows:
         """Return the windows of a recording that are to be recognised, for the methods `whole` and `frames`.

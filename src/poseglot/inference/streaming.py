@@ -24,7 +24,7 @@ from poseglot.errors import InputError, SettingError
 from poseglot.evaluation.temperature import temperature_of
 from poseglot.inference.inputs import ClipLoader
 from poseglot.inference.loading import load_on_device
-from poseglot.inference.prediction import ClassScore, softmax, top_scores
+from poseglot.inference.prediction import ClassScore, Probabilities, softmax, top_scores
 from poseglot.models.continual import ContinualRecognizer, ContinualState
 from poseglot.models.encoders.ctr_gcn import TOPOLOGY_INTERVAL
 from poseglot.models.pretrained import find_recognizer, recognizer_file
@@ -35,7 +35,6 @@ from poseglot.skeletons.layout import Layout, as_layout
 from poseglot.skeletons.mapping import map_layout
 from poseglot.transforms import FrameState, Pipeline, load_pipeline
 
-Probabilities = npt.NDArray[np.float64]
 _LOGGER = logging.getLogger("poseglot.inference")
 _COMPARED_FRAMES = 30
 

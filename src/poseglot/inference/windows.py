@@ -9,17 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from poseglot.data.tracking import most_moving
-from poseglot.inference.prediction import softmax
+from poseglot.data.tracking import window_clips
+from poseglot.inference.prediction import Probabilities, softmax
 from poseglot.inference.predictor import Predictor
 from poseglot.models.dense import Windows, sliding_windows
 from poseglot.skeletons.clip import Joints
-
-Probabilities = npt.NDArray[np.float64]
 
 
 def all_windows(frames: int, lengths: Sequence[int], stride: int) -> Windows:
@@ -52,11 +49,7 @@ def window_probabilities(
 
 def window_inputs(predictor: Predictor, joints: Joints, windows: Windows) -> torch.Tensor:
     """Return the inputs (W, M, T', V, C) of windows of joints (M, T, V, C), each normalised by itself; arguments as above."""
-    lengths = windows[:, 1] - windows[:, 0]
-    # Pad with the last frame; the pipeline ignores what lies behind a clip's end.
-    frames = np.minimum(windows[:, :1] + np.arange(lengths.max()), windows[:, 1:] - 1)
-    clips = np.stack([most_moving(joints[:, row], predictor.spec.num_persons) for row in frames])
-    return predictor.inputs_of_joints(clips, lengths)
+    return predictor.inputs_of_joints(*window_clips(joints, windows, predictor.spec.num_persons))
 
 
 def frame_probabilities(windows: Windows, probabilities: Probabilities, frames: int) -> Probabilities:

@@ -41,6 +41,11 @@ def sliding_windows(frames: int, length: int, stride: int) -> Windows:
     return np.stack([starts, np.minimum(starts + length, frames)], axis=1)
 
 
+def frames_of(seconds: float, fps: float) -> int:
+    """Return a time in frames, at least one."""
+    return max(1, round(seconds * fps))
+
+
 def dense_features(
     encode: Callable[[Windows], Features],
     frames: int,

@@ -18,7 +18,7 @@ from poseglot.models.segmenter import load_segmenter, save_segmenter
 from poseglot.report.card import run_card
 from poseglot.training.evaluate import evaluate
 from poseglot.training.recipe import Recipe
-from poseglot.training.recipe_io import recipe_yaml
+from poseglot.training.recipe_io import change_paths, recipe_yaml
 from poseglot.training.run import Run, as_run
 from poseglot.training.run_folder import RunFolder
 from poseglot.training.zero_shot import ZeroShotRecognizer
@@ -109,9 +109,8 @@ def _portable(recipe: Recipe, dataset: str) -> Recipe:
     def alone(setting: str) -> str:
         return Path(setting).name if Path(setting).exists() else setting
 
-    text = replace(recipe.text, encoder=alone(recipe.text.encoder), vocabulary=alone(recipe.text.vocabulary))
-    if Path(text.descriptions).is_file():
-        text = replace(text, descriptions=DESCRIPTIONS_FILE)
+    portable = change_paths(recipe, alone)
+    if Path(recipe.text.descriptions).is_file():
+        portable = replace(portable, text=replace(portable.text, descriptions=DESCRIPTIONS_FILE))
     # The store of another machine is found where `poseglot prepare` would put it.
-    data = replace(recipe.data, store=f"data/{dataset}", pipeline=alone(recipe.data.pipeline))
-    return replace(recipe, data=data, text=text, model=replace(recipe.model, weights=alone(recipe.model.weights)))
+    return replace(portable, data=replace(portable.data, store=f"data/{dataset}"))

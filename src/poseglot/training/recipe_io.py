@@ -120,10 +120,19 @@ def _with_paths_found(recipe: Recipe, folder: Path) -> Recipe:
         is_path = ("/" in name and not name.startswith(HUB)) or name.endswith((".yaml", ".yml"))
         return resolve_path(name, folder) if is_path else name
 
-    data, text = recipe.data, recipe.text
-    data = replace(data, store=resolve_path(data.store, folder), pipeline=found(data.pipeline))
-    text = replace(text, descriptions=found(text.descriptions), vocabulary=found(text.vocabulary), encoder=found(text.encoder))
-    return replace(recipe, data=data, text=text, model=replace(recipe.model, weights=found(recipe.model.weights)))
+    recipe = change_paths(recipe, found)
+    return replace(recipe, data=replace(recipe.data, store=resolve_path(recipe.data.store, folder)))
+
+
+def change_paths(recipe: Recipe, change: Callable[[str], str]) -> Recipe:
+    """Return a recipe with every setting changed that is a name of something packaged or a path. The store is always a path, and stays."""
+    text = recipe.text
+    text = replace(
+        text, descriptions=change(text.descriptions), vocabulary=change(text.vocabulary), encoder=change(text.encoder)
+    )
+    data, model = recipe.data, recipe.model
+    data, model = replace(data, pipeline=change(data.pipeline)), replace(model, weights=change(model.weights))
+    return replace(recipe, data=data, text=text, model=model)
 
 
 def _check_file(path: Path) -> None:

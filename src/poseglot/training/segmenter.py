@@ -23,11 +23,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from poseglot.data.tracking import most_moving
+from poseglot.data.tracking import window_clips
 from poseglot.errors import InputError, SettingError
 from poseglot.evaluation.segments import BACKGROUND
 from poseglot.files import sha256_of
-from poseglot.models.dense import Features, Windows, dense_features
+from poseglot.models.dense import Features, Windows, dense_features, frames_of
 from poseglot.models.fuse import FusedRecognizer, fuse
 from poseglot.models.segmenter import Segmenter, SegmenterSpec, save_segmenter
 from poseglot.skeletons.batch import ClipBatch
@@ -165,7 +165,7 @@ class RecordingEncoder:
             joints = self._augmented(joints, Randomness(seed, 0, torch.tensor([number])))
         fps = recording.fps or self.fps
         frames, step = joints.shape[1], self.step * fps
-        lengths = [max(1, round(length * fps)) for length in self.windows]
+        lengths = [frames_of(length, fps) for length in self.windows]
         features = dense_features(partial(self._encode, joints), frames, lengths=lengths, step=step)
         middle = np.minimum(((np.arange(len(features)) + 0.5) * step).astype(np.int64), frames - 1)
         labels = recording.labels[middle]
@@ -180,11 +180,7 @@ class RecordingEncoder:
         return changed
 
     def _encode(self, joints: Joints, windows: Windows) -> Features:
-        lengths = windows[:, 1] - windows[:, 0]
-        frames = np.minimum(windows[:, :1] + np.arange(lengths.max()), windows[:, 1:] - 1)
-        # As `poseglot segment` does: of more people than the recognizer takes, those who move most.
-        clips = np.stack([most_moving(joints[:, row], self._num_persons) for row in frames])
-        inputs = self._pipeline(self._batch(clips, lengths), modality=self._modality)
+        inputs = self._pipeline(self._batch(*window_clips(joints, windows, self._num_persons)), modality=self._modality)
         inputs = F.pad(inputs, (0, 0) * 3 + (0, self._num_persons - inputs.shape[1]))
         with torch.inference_mode():
             features: Features = self._fused.features_over_time(inputs.to(self._device)).cpu().numpy()

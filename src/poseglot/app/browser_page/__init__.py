@@ -15,7 +15,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from poseglot.app.browser_page.libraries import LIBRARIES, NETWORK
+from poseglot.app.browser_page.libraries import LIBRARIES, NETWORK, integrity
 from poseglot.app.web.drawing import part_names
 from poseglot.colors import PART_COLORS
 from poseglot.data.readers.reading import Reading
@@ -136,7 +136,7 @@ def _read(path: Path) -> bytes:
 
 def _file(name: str, content: bytes) -> dict[str, str]:
     """Return a file's address in the folder, and its hash as a browser checks it."""
-    return {"url": name, "integrity": f"sha384-{base64.b64encode(hashlib.sha384(content).digest()).decode()}"}
+    return {"url": name, "integrity": integrity(content)}
 
 
 def _with_policy(html: str, libraries: dict[str, Any], *, network: bool) -> bytes:

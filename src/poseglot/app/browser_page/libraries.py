@@ -46,9 +46,14 @@ class Library:
                 raise FileError(
                     f"could not read {path}: {error.strerror}. `npm install {self.name}@{self.version}` brings it."
                 ) from error
-            if base64.b64encode(hashlib.sha384(read[use]).digest()).decode() != digest:
+            if integrity(read[use]) != f"sha384-{digest}":
                 raise FileError(f"{path} is not that of version {self.version}: `npm install {self.name}@{self.version}`.")
         return read
+
+
+def integrity(content: bytes) -> str:
+    """Return the hash of a file as a browser checks it."""
+    return f"sha384-{base64.b64encode(hashlib.sha384(content).digest()).decode()}"
 
 
 LIBRARIES: Mapping[str, Library] = {
