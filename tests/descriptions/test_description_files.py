@@ -20,7 +20,7 @@ from tests.conftest import ROOT
 
 pytestmark = pytest.mark.base
 
-PACKAGED = ("demo", "everyday", "nw-ucla", "ntu120", "utd-mhad")
+PACKAGED = ("bandai-2", "demo", "everyday", "nw-ucla", "ntu120", "utd-mhad")
 # Words of the sentences of parts at rest, which many classes share.
 REST = re.compile(r"\b(still|stay|stays|rest)\b")
 SIX = ("head", "hand", "arm", "hip", "leg", "foot")
@@ -112,6 +112,15 @@ def test_reads_a_users_file_from_its_path(tmp_path: Path) -> None:
     assert crawl.paragraph == "Low down."
     assert juggle.synonyms == ("juggle first", "juggle second")
     assert juggle.parts == {part: f"{part} of juggle" for part in SIX}
+
+
+def test_sides_are_optional_and_checked() -> None:
+    mine = parse_descriptions(file_of(entry("juggle", sides={"left_arm": " up "}), entry("crawl")), origin="mine.yaml")
+    assert mine.classes["juggle"].sides == {"left_arm": "up"}
+    assert mine.classes["crawl"].sides == {}
+    for sides in ({"left_wing": "flaps"}, {"left_arm": ""}, ["left_arm"], {"left_arm": ["up", "down"]}, None):
+        text = file_of({**entry("juggle"), "sides": sides})
+        assert "sides takes a text for any of left_arm" in complaint(text)
 
 
 def test_several_texts_are_samples(tmp_path: Path) -> None:

@@ -85,6 +85,20 @@ def test_texts_of_each_partition(partition: str, parts: dict[str, str]) -> None:
     assert {part: texts_of(table, part, 0) for part in parts} == {part: [text] for part, text in parts.items()}
 
 
+def test_sides_have_their_own_sentences_or_those_of_their_part() -> None:
+    own = replace(CLASSES[0], sides={"left_arm": "rests", "right_leg": "kicks"})
+    table = make_prompts([own, CLASSES[1]], prompt="parts", partition="sides")
+    assert table.levels == ("global", "head", "left_arm", "right_arm", "hip", "left_leg", "right_leg")
+    assert texts_of(table, "left_arm", 0) == ["put on a shoe, rests"]
+    assert texts_of(table, "right_arm", 0) == ["put on a shoe, A1, B1"]
+    assert texts_of(table, "left_leg", 0) == ["put on a shoe, L1, F1"]
+    assert texts_of(table, "right_leg", 0) == ["put on a shoe, kicks"]
+    assert texts_of(table, "left_arm", 1) == texts_of(table, "right_arm", 1)
+    named = make_prompts([own], prompt="parts", partition="sides", name_parts=True)
+    assert texts_of(named, "left_arm", 0) == ["put on a shoe, the left arm: rests"]
+    assert "rests" in table.sentences  # without the class name, so that equal sentences of classes are found
+
+
 @pytest.mark.parametrize("partition", ["two", "four", "six"])
 def test_official_format_drops_only_the_comma_after_the_label_of_hand(partition: str) -> None:
     ours = make_prompts(CLASSES, prompt="synonym+parts", partition=partition)

@@ -131,6 +131,12 @@ def test_partitions_are_unions_of_the_six_parts(name: str) -> None:
     assert four["hand"] == tuple(sorted(six["hand"] + six["arm"]))
     assert four["hip"] == six["hip"]
     assert four["foot"] == tuple(sorted(six["leg"] + six["foot"]))
+    sides = layout.partition("sides")
+    assert sorted(sides["left_arm"] + sides["right_arm"]) == list(four["hand"])
+    assert sorted(sides["left_leg"] + sides["right_leg"]) == list(four["foot"])
+    for part, joints in sides.items():
+        side = part.partition("_")[0]
+        assert side not in ("left", "right") or all(layout.joints[joint].startswith(f"{side}_") for joint in joints)
 
 
 def test_unknown_partition_and_layout_name_the_known_ones() -> None:

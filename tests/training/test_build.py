@@ -102,6 +102,12 @@ def test_mirror_is_refused_where_a_class_names_a_side(label: str) -> None:
         _augmented(load_pipeline("nw-ucla"), ["mirror"], ["walk", label])
 
 
+def test_mirror_is_refused_where_the_texts_tell_sides_apart() -> None:
+    with pytest.raises(SettingError, match="mirror"):
+        _augmented(load_pipeline("nw-ucla"), ["mirror"], ["walk"], "sides")
+    assert _augmented(load_pipeline("nw-ucla"), ["mirror"], ["walk"], "four")
+
+
 @pytest.mark.parametrize("entry", ["min-max", "centre", "fit-box", "drop-empty-frames"])
 def test_what_acts_in_evaluation_is_no_augmentation(entry: str) -> None:
     """Training clips would be prepared otherwise than those of evaluation and prediction."""

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from poseglot.errors import PoseglotError, SettingError
-from poseglot.losses import alignment_loss
+from poseglot.losses import alignment_loss, soft_alignment_loss
 from poseglot.models.text.encoder import Tokens
 from poseglot.training.build import Built, build
-from poseglot.training.gap import GAP, LearnedWeight, TextFeatures, balance
+from poseglot.training.gap import GAP, LearnedWeight, TextFeatures, _alike, balance
 from poseglot.training.mixing import mixup
 from poseglot.training.recipe import LossRecipe, ModelRecipe, Recipe
 from tests.training.helpers import inputs, small_recipe
@@ -376,6 +376,25 @@ def test_clips_whose_texts_say_the_same_are_positives(recipe: Recipe) -> None:
                 shared += bool(same and labels[one] != labels[other])
     assert shared > 0  # the demo set's resting parts
     assert build(recipe).task.sentences is None
+
+
+def test_texts_are_positives_in_so_far_as_they_are_alike(recipe: Recipe) -> None:
+    task = build(replace(recipe, loss=LossRecipe(positives="similar"))).task
+    labels, texts, scale = torch.tensor([0, 0, 1]), torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 2.0]]), torch.tensor(10.0)
+    wanted = [
+        [1.0, 1.0, math.exp(-10)],
+        [1.0, 1.0, math.exp(-2)],
+        [math.exp(-10), math.exp(-2), 1.0],
+    ]  # by hand: 10 (cosine - 1)
+    torch.testing.assert_close(task._positives(labels, None, 1.0, _alike(texts, scale)), torch.tensor(wanted))
+    # A clip whose feature is its own text's has nothing left to learn, whatever the other texts are.
+    positives = task._positives(torch.arange(3), None, 1.0, _alike(texts, scale))
+    assert abs(float(soft_alignment_loss(texts, texts, positives, scale=10.0))) < 1e-6
+    assert float(soft_alignment_loss(texts, texts, torch.eye(3), scale=10.0)) > 0.05
+    task.similar = False
+    built = build(replace(recipe, loss=LossRecipe(positives="similar")))
+    x, own, drawn = one_batch(built)
+    assert built.task(x, own, drawn)["alignment"] != task(x, own, drawn)["alignment"]
 
 
 def test_biases_and_norms_may_go_without_weight_decay(recipe: Recipe) -> None:

@@ -1,6 +1,7 @@
 """The description file: per class a label, synonyms, a paragraph, and a sentence for each of the six body parts.
 
-The optional `manual` describes the action as the paper's annotators did: atomic movements of the most important parts, in order. The
+The optional `sides` says what the limbs of each side do, for the partition `sides`; a limb that it leaves out has the sentences of the
+part. The optional `manual` describes the action as the paper's annotators did: atomic movements of the most important parts, in order. The
 paragraph and every part may also be a list of texts, of which training draws one. Such lists come from a language model that was asked
 several times (`poseglot.descriptions.generate`); the first texts of all parts belong together, then the second, and so on.
 
@@ -18,24 +19,27 @@ classes:
       hip: ...
       leg: ...
       foot: ...
+    sides:
+      left_arm: ...
+      right_arm: ...
     manual: [hip bend, hand reach for, hand pull, ...]
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from poseglot.errors import FileError, InputError
 from poseglot.files import packaged_yaml
 from poseglot.safe_yaml import parse_yaml
-from poseglot.skeletons.layout import PARTS
+from poseglot.skeletons.layout import PARTS, SIDED
 
 FORMAT = "poseglot-descriptions/1"
 _REQUIRED = {"label", "synonyms", "paragraph", "parts"}
-_KEYS = {*_REQUIRED, "manual"}
+_KEYS = {*_REQUIRED, "manual", "sides"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Description:
         parts: Each of the six body parts -> a sentence.
         manual: Atomic movements in order; may be empty.
         more_paragraphs, more_parts: Further samples of `paragraph` and `parts`; may be empty.
+        sides: Limbs of one side (`left_arm`, `right_arm`, `left_leg`, `right_leg`) -> a sentence; may be empty.
     """
 
     label: str
@@ -58,6 +63,7 @@ class Description:
     manual: tuple[str, ...] = ()
     more_paragraphs: tuple[str, ...] = ()
     more_parts: tuple[Mapping[str, str], ...] = ()
+    sides: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -170,6 +176,7 @@ def read_descriptions(text: str, *, origin: str) -> tuple[DescriptionSet, list[s
                 tuple(entry.get("manual", ())),
                 tuple(more_paragraphs),
                 tuple(more_parts),
+                {part: text.strip() for part, text in entry.get("sides", {}).items()},
             )
     name, about, version = (
         str(table.get(key, default)).strip() for key, default in (("name", origin), ("about", ""), ("version", ""))
@@ -195,6 +202,9 @@ def _faults(entry: Any) -> list[str]:
             faults.append("a synonym appears twice")
     if "manual" in entry and not _are_texts(entry["manual"]):
         faults.append("manual must be a list of atomic movements, at least one, or be left out")
+    sides = entry.get("sides", {})
+    if not isinstance(sides, dict) or not all(part in SIDED and _is_text(text) for part, text in sides.items()):
+        faults.append(f"sides takes a text for any of {', '.join(SIDED)}, found {sides!r}")
     if "parts" in entry:
         parts = entry["parts"]
         if not isinstance(parts, dict):

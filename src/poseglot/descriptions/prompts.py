@@ -182,6 +182,9 @@ def _part_texts(
 ) -> dict[str, str]:
     """Return the text of each sample -> its sentences; sentences of different samples are not mixed."""
     after_label = " " if official_format and part == "hand" else ", "
+    if part in description.sides:
+        sentences = f"the {part.replace('_', ' ')}: {description.sides[part]}" if name_parts else description.sides[part]
+        return {description.label + after_label + sentences: sentences}
     texts = {}
     for sample in (description.parts, *description.more_parts):
         sentences = ", ".join(f"the {piece}: {sample[piece]}" if name_parts else sample[piece] for piece in pieces)

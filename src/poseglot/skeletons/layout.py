@@ -29,7 +29,18 @@ PARTITIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "two": {"upper": ("head", "hand", "arm"), "lower": ("hip", "leg", "foot")},
     "four": {"head": ("head",), "hand": ("hand", "arm"), "hip": ("hip",), "foot": ("leg", "foot")},
     "six": {part: (part,) for part in PARTS},
+    # Ours: the limbs of each side apart, for actions that name a side.
+    "sides": {
+        "head": ("head",),
+        "left_arm": ("hand", "arm"),
+        "right_arm": ("hand", "arm"),
+        "hip": ("hip",),
+        "left_leg": ("leg", "foot"),
+        "right_leg": ("leg", "foot"),
+    },
 }
+# The parts that only that partition has.
+SIDED = tuple(part for part in PARTITIONS["sides"] if part not in PARTS)
 
 
 @dataclass(frozen=True)
@@ -151,7 +162,7 @@ class Layout:
         return next(fitting)
 
     def partition(self, name: str) -> dict[str, tuple[int, ...]]:
-        """Map each part of a partition (`none`, `global`, `two`, `four`, `six`) to its indices along V, ascending.
+        """Map each part of a partition (one of `PARTITIONS`) to its indices along V, ascending.
 
         Raises:
             NotFoundError: There is no such partition.
@@ -160,7 +171,9 @@ class Layout:
         if name not in PARTITIONS:
             raise NotFoundError(name, PARTITIONS, kind="partition")
         parts = {
-            part: tuple(sorted(self.index[joint] for piece in pieces for joint in self.parts[piece]))
+            part: tuple(
+                sorted(self.index[joint] for piece in pieces for joint in self.parts[piece] if self._is_on_side(joint, part))
+            )
             for part, pieces in PARTITIONS[name].items()
         }
         empty = [part for part, indices in parts.items() if not indices]
@@ -170,6 +183,11 @@ class Layout:
                 "give every part a joint (where a skeleton ends at the wrists and ankles, they serve as hands and feet)."
             )
         return parts
+
+    def _is_on_side(self, joint: str, part: str) -> bool:
+        """Tell whether a joint is not on the other side of a part that has one."""
+        other = {"left": self.mirror.values(), "right": self.mirror.keys()}.get(part.partition("_")[0], ())
+        return joint not in other
 
 
 def _contradictions(layout: Layout) -> list[str]:

@@ -77,7 +77,7 @@ def build(recipe: Recipe) -> Built:
     if recipe.model.weights:
         start_from(recognizer, load_recognizer(recognizer_file(recipe.model.weights)), origin=recipe.model.weights)
     numbers = class_mapping(seen, store)
-    pipelines = _augmented(pipeline, recipe.data.augment, seen), pipeline
+    pipelines = _augmented(pipeline, recipe.data.augment, seen, recipe.text.partition), pipeline
     train, test = (
         ClipDataset(store, indices, transform=partial(each, modality=spec.modality), class_mapping=numbers)
         for each, indices in zip(pipelines, sides, strict=True)
@@ -97,6 +97,7 @@ def build(recipe: Recipe) -> Built:
         learn_logit_scale=loss.learn_logit_scale,
         target=loss.target,
         sentences=_numbers(prompts.sentences) if prompts is not None and loss.positives == "text" else None,
+        similar=prompts is not None and loss.positives == "similar",
         label_smoothing=loss.label_smoothing,
         class_weights=balance(train.labels.bincount(minlength=len(seen))) if loss.balanced else None,
     )
@@ -134,7 +135,7 @@ def start_from(recognizer: Recognizer, trained: Recognizer, *, origin: str) -> N
     _logger.info(f"started from {origin}, which knows {len(shared)} of the {len(own.classes)} classes")
 
 
-def _augmented(pipeline: Pipeline, augment: Sequence[Any], classes: Sequence[str]) -> Pipeline:
+def _augmented(pipeline: Pipeline, augment: Sequence[Any], classes: Sequence[str], partition: str = "none") -> Pipeline:
     """Return a pipeline with further transforms behind it.
 
     Raises:
@@ -149,6 +150,10 @@ def _augmented(pipeline: Pipeline, augment: Sequence[Any], classes: Sequence[str
         raise SettingError(
             f"data.augment has mirror, which swaps left and right, but there are classes that name a side: {', '.join(sided)}. "
             "Leave mirror out."
+        )
+    if "mirror" in names and partition == "sides":
+        raise SettingError(
+            "data.augment has mirror, which swaps left and right, but text.partition sides tells them apart. Leave one of them out."
         )
     augmented = load_pipeline({**pipeline.table(), "transforms": [*pipeline.table()["transforms"], *augment]})
     if wrong := [transform.name for transform in augmented.transforms[len(pipeline.transforms) :] if not transform.augments]:

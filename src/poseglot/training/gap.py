@@ -120,6 +120,12 @@ def balance(clips: Tensor) -> Tensor:
     return torch.where(there, clips.sum() / (there.sum() * clips.clamp(min=1)), 0)
 
 
+def _alike(texts: Tensor, scale: Tensor) -> Tensor:
+    """Return exp(scale * (cosine - 1)) of all pairs of (B, width) texts: 1 for equal ones. It teaches and does not learn."""
+    unit = F.normalize(texts.detach(), dim=1)
+    return (scale.detach() * (unit @ unit.T - 1)).exp()
+
+
 class GAP(nn.Module):
     """Model and loss of one training step.
 
@@ -140,6 +146,8 @@ class GAP(nn.Module):
         target: The target of the alignment loss; see `poseglot.losses`.
         sentences: (texts,) int64 on the CPU, equal for texts that say the same apart from their class names. If given, clips whose
             texts say the same are positives of a level, beside those of the same class.
+        similar: Every text is a positive in so far as it is like the clip's own, by exp(scale * (cosine - 1)): a clip is to be as near
+            to each text as its own text is. Texts of its class are positives as they are.
         label_smoothing: The label smoothing of the classification (Szegedy et al., CVPR 2016).
         class_weights: (classes,) weights of the classification; see `balance`.
     """
@@ -155,6 +163,7 @@ class GAP(nn.Module):
         learn_logit_scale: bool = False,
         target: str = "normalized",
         sentences: Tensor | None = None,
+        similar: bool = False,
         label_smoothing: float = 0.0,
         class_weights: Tensor | None = None,
     ) -> None:
@@ -162,7 +171,7 @@ class GAP(nn.Module):
         self.recognizer = recognizer
         self.bank = bank
         self.alignment_weight, self.target, self.label_smoothing = alignment_weight, target, label_smoothing
-        self.sentences = sentences
+        self.sentences, self.similar = sentences, similar
         self.levels = tuple(recognizer.spec.levels or ())
         self.learned_weight = LearnedWeight(alignment_weight) if learn_alignment_weight and self.levels else None
         self.register_buffer("class_weights", class_weights, persistent=False)
@@ -231,16 +240,19 @@ class GAP(nn.Module):
             text = text.to(self.scale.dtype)
             losses = []
             for level, scale in enumerate(self.scale):
-                positives = self._positives(labels, None if texts is None else texts[level], mix)
+                alike = _alike(text[level], scale) if self.similar else None
+                positives = self._positives(labels, None if texts is None else texts[level], mix, alike)
                 losses.append(soft_alignment_loss(features[level], text[level], positives, scale=scale, target=self.target))
             return torch.stack(losses).mean()
 
-    def _positives(self, labels: Tensor, texts: Tensor | None, mix: float) -> Tensor:
+    def _positives(self, labels: Tensor, texts: Tensor | None, mix: float, alike: Tensor | None = None) -> Tensor:
         """Return (B, B), how much the text of clip j fits clip i."""
         same = labels[:, None] == labels[None, :]
         if self.sentences is not None and texts is not None:
             said = self.sentences[texts]
             same = same | to_device(said[:, None] == said[None, :], labels.device)
+        if alike is not None:
+            same = torch.maximum(same.to(alike.dtype), alike)
         if mix == 1:
             return same
         own = same.to(self.scale.dtype)

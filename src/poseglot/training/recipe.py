@@ -121,7 +121,7 @@ class TextRecipe:
     prompt: Literal[
         "none", "label", "synonym", "paragraph", "manual", "states", "learned", "parts", "synonym+parts", "part-classes"
     ] = "synonym+parts"
-    partition: Literal["none", "global", "two", "four", "six"] = "four"
+    partition: Literal["none", "global", "two", "four", "six", "sides"] = "four"
     descriptions: str = "nw-ucla"
     encoder: str = "minilm"
     shuffle: bool = False
@@ -156,7 +156,7 @@ class LossRecipe:
         learn_alignment_weight: Learn lambda, starting at `alignment_weight` (see `poseglot.training.gap.LearnedWeight`).
         target: The target distribution: `normalized` (the paper) or `soft10` (the authors' code).
         positives: The texts that a clip is aligned with: those of its class (`class`, the paper), or also those of other classes
-            that say the same of the part (`text`).
+            that say the same of the part (`text`), or every text in so far as it is like its own (`similar`).
         logit_scale: The factor of the cosines, 1 / tau; the paper's tau is 0.1.
         learn_logit_scale: Learn the factor of each level, starting at `logit_scale` (the authors' code, which uses it without exp).
         label_smoothing: The label smoothing of L_cls: this share of the target is spread over all classes (Szegedy et al., CVPR 2016).
@@ -166,7 +166,7 @@ class LossRecipe:
     alignment_weight: float = 0.8
     learn_alignment_weight: bool = False
     target: Literal["normalized", "soft10"] = "normalized"
-    positives: Literal["class", "text"] = "class"
+    positives: Literal["class", "text", "similar"] = "class"
     logit_scale: float = 10.0
     learn_logit_scale: bool = False
     label_smoothing: float = 0.0
