@@ -96,6 +96,16 @@ def test_sides_have_their_own_sentences_or_those_of_their_part() -> None:
     assert texts_of(table, "left_arm", 1) == texts_of(table, "right_arm", 1)
     named = make_prompts([own], prompt="parts", partition="sides", name_parts=True)
     assert texts_of(named, "left_arm", 0) == ["put on a shoe, the left arm: rests"]
+    plain = make_prompts([own], prompt="parts", partition="sides", name_class=False)
+    assert [texts_of(plain, level, 0)[0] for level in plain.levels] == [
+        "put on a shoe",
+        "H1",
+        "rests",
+        "A1, B1",
+        "C1",
+        "L1, F1",
+        "kicks",
+    ]
     assert "rests" in table.sentences  # without the class name, so that equal sentences of classes are found
 
 

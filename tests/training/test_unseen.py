@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from poseglot.training.recipe import LossRecipe, OptimRecipe, Recipe
 from poseglot.training.recipe_io import parse_recipe, recipe_yaml
 from poseglot.training.run import open_run
 from poseglot.training.run_folder import RunFolder
-from poseglot.training.subsets import ClassSplit, class_split, eval_indices, subsets
+from poseglot.training.subsets import ClassSplit, class_split, eval_indices, left_out, subsets
 from poseglot.training.zero_shot import ZeroShotRecognizer
 from tests.training.helpers import inputs, small_recipe
 
@@ -96,6 +97,21 @@ def test_lists_by_name_and_by_label_and_what_is_refused(recipe: Recipe, small_st
     ):
         with pytest.raises(PoseglotError, match=said):
             class_split(replace(recipe.data, unseen_classes=unseen, excluded_classes=excluded_classes), small_store)
+
+
+def test_ways_of_any_set_leave_every_class_out_equally_often(recipe: Recipe, small_store: PackedStore) -> None:
+    classes = [f"class {number}" for number in range(27)]
+    ways = [left_out(classes, f"22-5/{number}") for number in range(1, 28)]
+    counts = Counter(label for way in ways for label in way)
+    assert {len(set(way)) for way in ways} == {5} and set(counts.values()) == {5}  # 27 ways of 5 of 27 classes
+    assert len(set(map(tuple, ways))) == 27
+    assert ways[2] == left_out(classes, "22-5/3")
+    assert left_out(list(range(10)), "8-2/1") == [2, 3]  # type: ignore[arg-type]  # fixed for good
+    found = class_split(replace(recipe.data, unseen_classes="10-2/1"), small_store)
+    assert len(found.seen) == 10 and list(found.unseen) == left_out(small_store.info.classes, "10-2/1")
+    for wrong in ("10-2", "10-2/0", "10-3/1", "9-3/1"):  # 9-3 is a list of its benchmark
+        with pytest.raises(SettingError):
+            class_split(replace(recipe.data, unseen_classes=wrong), small_store)
 
 
 def test_a_recipe_keeps_its_unseen_classes_in_its_file(tmp_path: Path) -> None:

@@ -88,6 +88,7 @@ def make_prompts(
     states: Sequence[Sequence[str]] = (),
     official_format: bool = False,
     name_parts: bool = False,
+    name_class: bool = True,
 ) -> PromptTable:
     """Make the prompt table of some classes.
 
@@ -98,6 +99,7 @@ def make_prompts(
         states: The states of each class, for the prompt `states`.
         official_format: Write the texts as the authors' code does (no comma after the label in the text of `hand`).
         name_parts: Name the part before each of its sentences: "put on a shoe, the foot: slides into the shoe".
+        name_class: Begin the texts of parts with the class name, as the paper does.
 
     Raises:
         SettingError: There is no such prompt or partition, or they do not go together.
@@ -116,7 +118,7 @@ def make_prompts(
         levels[GLOBAL] = [[each.label] for each in descriptions]
     if prompt in ("parts", "synonym+parts"):
         for part, pieces in PARTITIONS[partition].items():
-            own = [_part_texts(each, part, pieces, official_format, name_parts) for each in descriptions]
+            own = [_part_texts(each, part, pieces, official_format, name_parts, name_class) for each in descriptions]
             # In `synonym+parts` the level of the whole body is there already.
             levels.setdefault(part, [list(texts) for texts in own])
             for texts in own:
@@ -178,17 +180,19 @@ def _whole_body(descriptions: Sequence[Description], prompt: str, states: Sequen
 
 
 def _part_texts(
-    description: Description, part: str, pieces: Sequence[str], official_format: bool, name_parts: bool
+    description: Description, part: str, pieces: Sequence[str], official_format: bool, name_parts: bool, name_class: bool
 ) -> dict[str, str]:
     """Return the text of each sample -> its sentences; sentences of different samples are not mixed."""
-    after_label = " " if official_format and part == "hand" else ", "
     if part in description.sides:
-        sentences = f"the {part.replace('_', ' ')}: {description.sides[part]}" if name_parts else description.sides[part]
-        return {description.label + after_label + sentences: sentences}
+        samples, pieces = [description.sides], [part]
+    else:
+        samples = [description.parts, *description.more_parts]
+    before = description.label + (" " if official_format and part == "hand" else ", ") if name_class else ""
     texts = {}
-    for sample in (description.parts, *description.more_parts):
-        sentences = ", ".join(f"the {piece}: {sample[piece]}" if name_parts else sample[piece] for piece in pieces)
-        texts[description.label + after_label + sentences] = sentences
+    for sample in samples:
+        named = (f"the {piece.replace('_', ' ')}: {sample[piece]}" if name_parts else sample[piece] for piece in pieces)
+        sentences = ", ".join(named)
+        texts[before + sentences] = sentences
     return texts
 
 

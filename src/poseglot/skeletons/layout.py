@@ -186,7 +186,7 @@ class Layout:
 
     def _is_on_side(self, joint: str, part: str) -> bool:
         """Tell whether a joint is not on the other side of a part that has one."""
-        other = {"left": self.mirror.values(), "right": self.mirror.keys()}.get(part.partition("_")[0], ())
+        other = {"left": tuple(self.mirror.values()), "right": tuple(self.mirror)}.get(part.partition("_")[0], ())
         return joint not in other
 
 

@@ -218,6 +218,7 @@ def prompts_of(text: TextRecipe, descriptions: Sequence[Description], encoder: T
         states=_states(descriptions, text, encoder) if encoder is not None and text.prompt == "states" else (),
         official_format=text.official_format,
         name_parts=text.name_parts,
+        name_class=text.name_class,
     )
 
 

@@ -35,7 +35,8 @@ class DataRecipe:
             touched. 0 validates on the test set.
         fold: The fold, from 1, that is held out for validation; 0 without folds.
         unseen_classes: Classes that are left out, to be recognised by their texts afterwards (`poseglot zero-shot`): a list of labels,
-            or the name of one that the benchmark has (ntu60: 55-5, 48-12; ntu120: 110-10, 96-24; nw-ucla: 7-3/1 to 7-3/10).
+            the name of one that the benchmark has (ntu60: 55-5, 48-12; ntu120: 110-10, 96-24; nw-ucla: 7-3/1 to 7-3/10), or for any
+            other set a way: 22-5/1 is the first that leaves 5 of 27 classes out, each as often as the others over all ways.
         excluded_classes: Classes, likewise, that do not exist: settings for one list of unseen classes are chosen without a look at it.
         repeat: The number of times that an epoch goes through the training set, each time augmented anew.
         balance_sets: Repeat the clips of smaller sets of a joined store (`poseglot join`), so that a set of n clips counts about
@@ -111,6 +112,8 @@ class TextRecipe:
             0 tunes all of it.
         lr_scale: The text encoder's learning rate, as a share of `optim.lr`.
         name_parts: Name the part in each sentence: "put on a shoe, the foot: slides into the shoe".
+        name_class: Begin the texts of parts with the class name, as the paper does. Without it a sentence is the same text in every
+            class that shares it: `loss.positives text` goes with it.
         states: The number of part states that describe a class, for the prompt states.
         vocabulary: The vocabulary of part states: hake, or a path ending in .yaml.
         context_length: The number of learned vectors before the class name, for the prompt learned.
@@ -129,6 +132,7 @@ class TextRecipe:
     train_layers: int = 0
     lr_scale: float = 1.0
     name_parts: bool = False
+    name_class: bool = True
     states: int = 5
     vocabulary: str = "hake"
     context_length: int = 16

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,7 +23,8 @@ class Selection(Protocol):
     Attributes:
         split: One of the store's splits.
         folds, fold: Cross-validation on the training set; 0 and 0 validate on the test set.
-        unseen_classes: Classes kept for recognition by their texts: labels, or the name of a list that the benchmark has.
+        unseen_classes: Classes kept for recognition by their texts: labels, the name of a list that the benchmark has, or a way
+            (`left_out`).
         excluded_classes: Classes, likewise, that do not exist.
     """
 
@@ -79,19 +81,40 @@ def class_split(data: Selection, store: PackedStore) -> ClassSplit:
 def _named(setting: str, labels: Sequence[str] | str, store: PackedStore) -> set[str]:
     """Return the labels that a setting gives or names."""
     if isinstance(labels, str):
-        lists = _lists(store.info.name)
-        if labels not in lists:
+        lists, classes = _lists(store.info.name), store.info.classes
+        drawn = not any(name.partition("/")[0] == labels.partition("/")[0] for name in lists)
+        if labels not in lists and not (drawn and _is_way(labels, len(classes))):
             known = f"{store.info.name} has {', '.join(lists)}" if lists else f"{store.info.name} has none"
             raise SettingError(
-                f"data.{setting} names an unknown list of classes, {labels!r}; {known}. Or give labels: [one, another]."
+                f"data.{setting} names an unknown list of classes, {labels!r}; {known}. Give labels, [one, another], or a way of "
+                f"leaving some of {len(classes)} out, for example {len(classes) - 2}-2/1."
             )
-        labels = lists[labels]
+        labels = lists.get(labels) or left_out(classes, labels)
     if unknown := [label for label in labels if label not in store.info.classes]:
         raise SettingError(
             f"data.{setting} has {', '.join(map(repr, unknown))}, which {store.info.name} does not have; its classes are "
             f"{', '.join(store.info.classes)}."
         )
     return set(labels)
+
+
+def left_out(classes: Sequence[str], way: str) -> list[str]:
+    """Return the classes that a way leaves out: `22-5/3` is the third of all ways that leave 5 of 27 classes out.
+
+    Ways leave every class out equally often, or one time more. They follow from the number of classes alone.
+    """
+    count, number = (int(part) for part in way.partition("-")[2].split("/"))
+    generator, used = np.random.default_rng(0), np.zeros(len(classes), dtype=np.int64)
+    for _ in range(number):
+        chosen = np.lexsort((generator.random(len(classes)), used))[:count]
+        used[chosen] += 1
+    return [classes[index] for index in sorted(chosen)]
+
+
+def _is_way(name: str, classes: int) -> bool:
+    """Tell whether a text is SEEN-UNSEEN/NUMBER, for so many classes."""
+    found = re.fullmatch(r"([1-9]\d{0,3})-([1-9]\d{0,3})/([1-9]\d{0,3})", name)
+    return found is not None and int(found[1]) + int(found[2]) == classes
 
 
 def _lists(name: str) -> dict[str, list[str]]:
