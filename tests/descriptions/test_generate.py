@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,11 @@ from poseglot.descriptions.generate import AskOptions, Cache, Usage, ask_all
 from poseglot.descriptions.questions import FaultyAnswerError, Form, Question, make_questions, read_labels
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.layout import PARTS
+from poseglot.training.engine import Runtime, train
+from poseglot.training.recipe import OptimRecipe
 from tests.app.conftest import Outcome, poseglot  # noqa: F401
 from tests.conftest import ROOT
+from tests.training.helpers import small_recipe
 
 openai = pytest.importorskip("openai")
 sys.path.append(str(ROOT / "benchmarks"))
@@ -351,6 +355,34 @@ def test_labels_of_a_store_are_taken(poseglot: Command, small_store: PackedStore
     assert [entry["label"] for entry in yaml.safe_load((tmp_path / "mine.yaml").read_text())["classes"]] == list(
         small_store.info.classes
     )
+
+
+def test_confused_classes_alone_are_asked_about(
+    poseglot: Command,  # noqa: F811
+    few_clips: Path,
+    tiny_bert: Path,
+    tmp_path: Path,
+) -> None:
+    optim = OptimRecipe(epochs=1, batch_size=8, warmup_epochs=0, milestones=[])
+    recipe = small_recipe(few_clips, tiny_bert, optim=optim)
+    run, whole = tmp_path / "fold", tmp_path / "whole"
+    train(replace(recipe, data=replace(recipe.data, folds=2, fold=1)), run, runtime=Runtime(accelerator="cpu"))
+    train(recipe, whole, runtime=Runtime(accelerator="cpu"))
+    out, asked = tmp_path / "sharp.yaml", ("generate-descriptions", "--pairs", 2, "--first-wait", "0.001", "--model", "m")
+    with Loopback(KNOWN) as server:
+        found = poseglot(*asked, "--confusions", run, "--out", out, "--base-url", server.url)
+        assert found.status == 0, found.error
+        refused = poseglot(*asked, "--confusions", whole, "--out", tmp_path / "no.yaml", "--base-url", server.url)
+    assert refused.status == 1 and "--data.folds" in refused.error and not (tmp_path / "no.yaml").exists()
+    shown = [line.strip() for line in found.out.splitlines() if " / " in line]
+    pairs = [tuple(line.rpartition(":")[0].split(" / ")) for line in shown]
+    told_apart = {label for pair in pairs for label in pair}
+    assert len(pairs) == 2 and 3 <= len(told_apart) <= 4
+    assert list(load_descriptions(str(out)).classes) == list(KNOWN)
+    assert all(label in load_descriptions(str(out)).about for label in told_apart)
+    assert f"{len(told_apart)} now" in found.out  # a question for each
+    assert poseglot("generate-descriptions", "--confusions", run, "--template", "--out", tmp_path / "no.yaml").status == 1
+    assert poseglot(*asked, "--confusions", run, "--pairs", 0, "--out", tmp_path / "no.yaml").status == 1
 
 
 def test_labels_are_one_a_line() -> None:

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from poseglot.app.commands.register import read_text
+from poseglot.app.commands.register import missing_package, read_text
 from poseglot.errors import FileError, InputError, MissingPackageError, PoseglotError, SettingError
 
 if TYPE_CHECKING:
+    from poseglot.descriptions import DescriptionSet
     from poseglot.descriptions.endpoint import OpenAIEndpoint
     from poseglot.descriptions.generate import Answers, Cache
-    from poseglot.descriptions.questions import Question
+    from poseglot.descriptions.questions import Form, Question
 
 
 def read_classes(parsed: argparse.Namespace) -> list[str]:
@@ -26,6 +27,31 @@ def read_classes(parsed: argparse.Namespace) -> list[str]:
 
         return list(open_store(parsed.store).info.classes)
     return read_labels(read_text(parsed.labels, "class names"), origin=str(parsed.labels))
+
+
+def sharpening(parsed: argparse.Namespace, form: Form) -> tuple[DescriptionSet, list[Question]]:
+    """Return the description set of the runs of --confusions, and the questions about the classes that they confuse; print the pairs.
+
+    Raises:
+        SettingError: --pairs is below 1.
+        InputError: The runs held out nothing, are of different recipes, or confuse nothing.
+    """
+    if parsed.pairs < 1:
+        raise SettingError(f"--pairs takes a number from 1, not {parsed.pairs}.")
+    try:
+        from poseglot.training.confusions import held_out_confusions
+        from poseglot.training.run import open_run
+    except ImportError as error:
+        raise MissingPackageError(missing_package("evaluating runs", error)) from error
+    from poseglot.descriptions import load_descriptions
+    from poseglot.descriptions.confusions import confused_pairs, sharpening_questions
+
+    runs = [open_run(path) for path in parsed.confusions]
+    described = load_descriptions(runs[0].recipe.text.descriptions)
+    pairs = confused_pairs(held_out_confusions(runs)[1], runs[0].classes, parsed.pairs)
+    questions = sharpening_questions(described, pairs, form)
+    print("taken for each other, of the clips of both:", *pairs, sep="\n  ")
+    return described, questions
 
 
 def check_out(path: Path | None, *, overwrite: bool) -> None:
@@ -105,6 +131,8 @@ def ask(parsed: argparse.Namespace, questions: Sequence[Question], endpoint: Ope
 
 def _advice(parsed: argparse.Namespace) -> str:
     """Say how to do without a language model."""
+    if parsed.confusions:
+        return "Without a model, copy the description set and sharpen the sentences by hand."
     source = f"--labels {parsed.labels}" if parsed.labels else f"--store {parsed.store}"
     command = f"poseglot generate-descriptions {source} --out {parsed.out or 'my-actions.yaml'} --template"
     return f"Without a model, write them by hand: `{command}` makes the file to fill in."

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from poseglot.descriptions.borrow import Borrowed
@@ -90,6 +90,11 @@ class Question:
     text: str
     synonyms: int
     others: frozenset[str]
+
+    def preceded_by(self, lines: Sequence[str]) -> Question:
+        """Return the question with more lines before its last one, which states the form."""
+        *first, form = self.text.split("\n")
+        return replace(self, text="\n".join([*first, *lines, form]))
 
     @property
     def messages(self) -> list[dict[str, str]]:
@@ -254,8 +259,8 @@ def as_entry(
     return {
         "label": label,
         "synonyms": list(synonyms),
-        "paragraph": _one_or_all(paragraphs),
-        "parts": {part: _one_or_all([sample[part] for sample in distinct]) for part in PARTS},
+        "paragraph": one_or_all(paragraphs),
+        "parts": {part: one_or_all([sample[part] for sample in distinct]) for part in PARTS},
     }
 
 
@@ -301,7 +306,8 @@ def _filled_in(borrowed: Borrowed) -> list[str]:
     ]
 
 
-def _one_or_all(texts: list[str]) -> str | list[str]:
+def one_or_all(texts: list[str]) -> str | list[str]:
+    """Return a text that is the same in all samples as one text, else all samples."""
     return texts[0] if len(set(texts)) == 1 else texts
 
 

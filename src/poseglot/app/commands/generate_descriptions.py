@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from poseglot.app.asking import ask, check_out, make_endpoint, read_classes
+from poseglot.app.asking import ask, check_out, make_endpoint, read_classes, sharpening
 from poseglot.app.commands.register import AddCommand
+from poseglot.errors import SettingError
 
 _DESCRIPTION = """Ask a language model to describe the classes of a data set, and write a description file for --text.descriptions.
 
 There are three questions per class, those of the paper: a paragraph, synonyms, a sentence for each body part. Any endpoint with OpenAI's
 chat API works, a local one too. The key comes from the environment variable OPENAI_API_KEY only. Every answer is checked and kept at once:
-the same command continues an interrupted or incomplete run. Nothing is written to --out before all is complete."""
+the same command continues an interrupted or incomplete run. Nothing is written to --out before all is complete.
+
+With --confusions only the classes that a recipe's runs confuse are asked about, on clips of the training set that they held out; the new
+file has their sharper sentences and all else of the runs' own description set, which stays as it is."""
 
 
 def add(command: AddCommand) -> None:
@@ -22,6 +26,7 @@ def add(command: AddCommand) -> None:
     classes = describe.add_mutually_exclusive_group(required=True)
     classes.add_argument("--labels", type=Path, help="a text file with a class name per line (# begins a comment line)")
     classes.add_argument("--store", type=Path, help="a store, for its class names")
+    classes.add_argument("--confusions", type=Path, nargs="+", metavar="RUN", help="runs of one recipe with data.folds")
     describe.add_argument("--out", type=Path, help="the description file, ending in .yaml")
     describe.add_argument("--overwrite", action="store_true", help="replace an existing file")
     describe.add_argument("--template", action="store_true", help="ask no model: write a file to fill in by hand")
@@ -29,6 +34,7 @@ def add(command: AddCommand) -> None:
     describe.add_argument("--cache", type=Path, help="folder that keeps the answers (OUT without .yaml, with .answers)")
     asked = describe.add_argument_group("questions")
     asked.add_argument("--samples", type=int, default=1, help="paragraphs and sets of sentences for each class (1)")
+    asked.add_argument("--pairs", type=int, default=5, help="the number of confused pairs of classes to sharpen (5)")
     asked.add_argument("--synonyms", type=int, default=10, help="the minimum number of synonyms (10)")
     asked.add_argument("--context", default="", help='what the model should know: "one person, seated, seen by a Kinect"')
     model = describe.add_argument_group("model")
@@ -50,19 +56,22 @@ def add(command: AddCommand) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     from poseglot.app.formatting.generate_descriptions import estimate_text, origin_text
+    from poseglot.descriptions.confusions import sharpened
     from poseglot.descriptions.generate import Cache, to_yaml
     from poseglot.descriptions.questions import Form, make_questions, template
     from poseglot.files import write_atomically
 
-    labels = read_classes(parsed)
     form = Form(parsed.synonyms, parsed.samples, " ".join(parsed.context.split()).rstrip("."))
     if not parsed.dry_run:
         check_out(parsed.out, overwrite=parsed.overwrite)
+    if parsed.template and parsed.confusions:
+        raise SettingError("--template goes with --labels or --store: a template has all classes, not only confused ones.")
     if parsed.template:
+        labels = read_classes(parsed)
         write_atomically(parsed.out, template(labels, synonyms=form.synonyms))
         print(f"{parsed.out}: {len(labels)} classes to fill in; then train with --text.descriptions {parsed.out}")
         return
-    questions = make_questions(labels, form)
+    described, questions = sharpening(parsed, form) if parsed.confusions else (None, make_questions(read_classes(parsed), form))
     prices = (parsed.price_in, parsed.price_out)
     if parsed.dry_run and not parsed.model:
         print(estimate_text(questions, questions, prices))
@@ -78,5 +87,11 @@ def run(parsed: argparse.Namespace) -> None:
     answers = ask(parsed, questions, endpoint, cache)
     sent = {"temperature": parsed.temperature, "seed": parsed.seed}
     about = origin_text(parsed.model, endpoint.address, form, sent)
-    write_atomically(parsed.out, to_yaml(questions, answers, name=parsed.out.stem, about=about))
+    if described is not None:
+        sharper = ", ".join(dict.fromkeys(question.label for question in questions))
+        about = f"{described.about} Sharper sentences of {sharper}, from {described.title}: {about}"
+        text = sharpened(described, questions, answers, name=parsed.out.stem, about=about)
+    else:
+        text = to_yaml(questions, answers, name=parsed.out.stem, about=about)
+    write_atomically(parsed.out, text)
     print(f"{parsed.out}: read and correct it, then train with --text.descriptions {parsed.out}")
