@@ -82,6 +82,8 @@ def test_it_counts_what_the_cosines_say(poseglot: Command, runs: dict[str, Path]
     written = json.loads((runs["run"] / "zero-shot.json").read_text())
     assert written["results"]["descriptions"]["zero_shot"]["correct"] == wanted.zero_shot.correct
     assert written["unseen"] == list(UNSEEN) and written["seen"] == seen
+    assert "90% of training clips" in written["bias_source"] and "the same, bias" in said.out
+    assert "bias" not in poseglot("zero-shot", runs["run"], "--bias", 0, "--device", "cpu").out
 
 
 def test_the_run_itself_is_evaluated_on_its_seen_classes(poseglot: Command, runs: dict[str, Path]) -> None:
@@ -183,7 +185,7 @@ def test_predict_adds_classes_by_their_words(
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(table))
     said = poseglot(
         "predict", run, tmp_path / "clip.npy", "--add-class", "doing push-ups", "--add-class-descriptions", tmp_path / "mine.yaml",
-        "--json", "--top", 20, "--device", "cpu",
+        "--json", "--top", 20, "--device", "cpu", "--add-class-bias", 0,
     )  # fmt: skip
     assert said.status == 0, said.error
     answers = {answer["action"]: answer["probability"] for answer in json.loads(said.out)[0]["scores"]}
@@ -201,6 +203,33 @@ def test_predict_adds_classes_by_their_words(
         poseglot("predict", run, tmp_path / "clip.npy", "--add-class", "fly", "--add-class-bias", 2, "--top", 1, "--json").out
     )[0]["scores"]
     assert best["action"] == "fly"
+
+
+def test_an_added_class_may_take_a_tenth_of_the_training_clips(
+    poseglot: Command, runs: dict[str, Path], recipe: Recipe, small_store: PackedStore, tmp_path: Path
+) -> None:
+    """The bias of --add-class by a plain count, and what is said where the training clips are gone."""
+    run, clip = runs["run"], tmp_path / "clip.npy"
+    np.save(clip, small_store[75].joints)
+    zero_shot = ZeroShotRecognizer(run)
+    classifier = zero_shot.classifier(labels=["fly"], bias=None)
+    trained = zero_shot.run.train
+    found = np.concatenate([classifier.logits(inputs) for inputs in trained.eval_inputs(64, zero_shot.run.device)])
+    taken = (found.argmax(axis=1) == len(zero_shot.classes)).sum()
+    assert len(found) <= 32 * len(zero_shot.classes)  # all of them are asked
+    assert abs(taken - 0.1 * len(found)) <= 1
+    asked = ("predict", run, clip, "--add-class", "fly", "--json", "--top", 20, "--device", "cpu")
+    answers = {each["action"]: each["probability"] for each in json.loads(poseglot(*asked).out)[0]["scores"]}
+    logits = classifier.logits(torch.from_numpy(view_of(np.load(clip), pipeline="nw-ucla", modality="joint"))[None])[0]
+    wanted = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+    assert answers == pytest.approx(dict(zip(classifier.classes, wanted, strict=True)), rel=1e-3)
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    for name in ("recognizer.safetensors", "checkpoint.safetensors"):
+        (gone / name).symlink_to(run / name)
+    write_atomically(gone / "recipe.yaml", recipe_yaml(replace(recipe, data=replace(recipe.data, store=str(tmp_path / "no")))))
+    said = poseglot("predict", gone, clip, "--add-class", "fly")
+    assert said.status == 0 and "rarely comes first" in said.error
 
 
 def test_what_adding_classes_refuses(

@@ -22,7 +22,7 @@ ONLY_PARSED = {
     r"^poseglot prepare (ntu60|ntu120|npz|pyskl) ": "needs NTU RGB+D; tests/data/readers reads synthetic files of each format",
     r"^poseglot (prepare mat|init mhad) ": "needs UTD-MHAD; tests/app/test_init_command.py has files of its format",
     r"^poseglot prepare bvh ": "needs motion capture; see tests/data/readers/test_bvh.py",
-    r"^poseglot (zero-shot|compare) .*runs/(nw-ucla-|fast/)": "needs runs that take hours",
+    r"^poseglot (zero-shot|compare) .*runs/(nw-ucla-|bandai-2-|fast/)": "needs runs that take hours",
     r"^poseglot (join|train|evaluate) .*(utd-mhad|utkinect|data/alone|gestures/|runs/(joined|everyday|from-everyday))": "needs more sets",
     r"import-descriptions|--text.descriptions gap.yaml": "needs the authors' files; see tests/descriptions/test_official.py",
     r"--split cross-view-clean": "needs a run on NW-UCLA; tests/app/test_audit_command.py evaluates on a split",

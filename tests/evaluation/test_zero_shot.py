@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from poseglot.evaluation.metrics import Accuracy
-from poseglot.evaluation.zero_shot import BIASES, best_bias, cosines, evaluate, harmonic_mean, mean_over_levels
+from poseglot.evaluation.zero_shot import BIASES, best_bias, cosines, evaluate, harmonic_mean, keeping_bias, mean_over_levels
 
 CLASSES = ("walk", "sit", "wave", "bow")
 UNSEEN = ("wave", "bow")
@@ -66,6 +66,18 @@ def test_a_bias_is_taken_from_seen_classes_and_leaves_zero_shot_alone() -> None:
     assert moved.zero_shot == plain.zero_shot and moved.by_level == plain.by_level
     assert (moved.seen, moved.unseen) == (Accuracy(1, 2), Accuracy(2, 3))  # the first wave is no walk any more
     assert evaluate(scores, labels, classes=CLASSES, unseen=UNSEEN, levels=("a", "b"), bias=1).seen == Accuracy(0, 2)
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.9])
+@pytest.mark.parametrize("shift", [-3.0, 0.0, 3.0])
+def test_the_keeping_bias_leaves_that_share_of_clips_with_seen_classes(kept: float, shift: float) -> None:
+    scores = np.random.default_rng(0).normal(size=(2, 400, 5))
+    scores[:, :, [1, 4]] += shift  # unseen classes that attract, or that nobody comes near
+    bias = keeping_bias(scores, [1, 4], kept=kept)
+    mean = scores.mean(axis=0)
+    mean[:, [0, 2, 3]] -= bias
+    assert np.isin(mean.argmax(axis=1), [0, 2, 3]).sum() == pytest.approx(400 * kept, abs=1)
+    assert shift == 0 or bias * shift < 0
 
 
 def test_the_best_bias_is_the_smallest_with_the_best_harmonic_mean() -> None:

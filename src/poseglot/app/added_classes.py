@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from poseglot.app.commands.register import missing_package, print_mappings
-from poseglot.errors import InputError, MissingPackageError, NotFoundError, SettingError, nearest
+from poseglot.errors import FileError, InputError, MissingPackageError, NotFoundError, SettingError, nearest
 from poseglot.inference.actions import ActionTexts, classify_among
 from poseglot.inference.inputs import files_in
 from poseglot.inference.predictor import Classifier, Predictor
@@ -27,7 +27,7 @@ def added_classifier(
     *,
     labels: Sequence[str] = (),
     descriptions: Path | None = None,
-    bias: float = 0.0,
+    bias: float | None = None,
     examples: Path | None = None,
     layout: str | None = None,
 ) -> Classifier:
@@ -37,7 +37,7 @@ def added_classifier(
         predictor: Made of a run's folder, with the engine torch.
         labels: Added classes by name.
         descriptions: A description set whose classes are added.
-        bias: Is added to the cosines of added classes that are known by texts alone.
+        bias: Is added to the cosines of added classes that are known by texts alone; None finds it on training clips, if they are there.
         examples: A folder with a folder of clips for each added class; trained classes may have one, too.
         layout: The layout of the examples, if it is not the recognizer's.
 
@@ -57,8 +57,18 @@ def added_classifier(
         described: list[Description] = (
             [] if descriptions is None else list(load_descriptions(str(descriptions)).classes.values())
         )
-        return ZeroShotRecognizer(run).classifier(descriptions=described, labels=labels, bias=bias)
-    if descriptions is not None or bias:
+        recognizer = ZeroShotRecognizer(run)
+        try:
+            return recognizer.classifier(descriptions=described, labels=labels, bias=bias)
+        except FileError as error:
+            if bias is not None:
+                raise
+            _LOGGER.warning(
+                "%s So trained actions are preferred: an added one rarely comes first. --add-class-bias 0.1 adds to its cosines.",
+                error,
+            )
+            return recognizer.classifier(descriptions=described, labels=labels)
+    if descriptions is not None or bias is not None:
         raise SettingError("--examples goes with --add-class, not with --add-class-descriptions or --add-class-bias.")
     folders = sorted(path for path in examples.iterdir() if path.is_dir()) if examples.is_dir() else []
     if not folders:

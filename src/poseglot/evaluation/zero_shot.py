@@ -7,7 +7,8 @@ of the cosine, averaged over the levels with equal weights. Two tasks are evalua
     generalised    clips of seen and of unseen classes, among all classes; summarised by the harmonic mean of both accuracies
 
 A recognizer prefers the classes that it was trained on. Calibrated stacking (Chao et al., ECCV 2016) subtracts a bias from the scores of
-seen classes. The bias is 0 by default, and must not be chosen on the clips that it is reported on.
+seen classes. It must not be chosen on the clips that it is reported on: `keeping_bias` needs training clips alone, `best_bias` clips of
+other classes that were left out.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from poseglot.evaluation.metrics import Accuracy, Labels, Scores, top_k
 
 # The values that `best_bias` tries.
 BIASES = tuple(step / 100 for step in range(101))
+# The share of training clips that `keeping_bias` leaves with the classes that were trained.
+KEPT = 0.9
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,21 @@ def _generalised(scores: Scores, labels: Labels, unseen: npt.NDArray[np.int64], 
     subtracted[unseen] = 0
     found = scores - subtracted
     return top_k(found[~new], labels[~new], 1), top_k(found[new], labels[new], 1)
+
+
+def keeping_bias(scores: Scores, unseen: Sequence[int], *, kept: float = KEPT) -> float:
+    """Return the bias at which this share of training clips is still nearer to a seen class than to any unseen one.
+
+    No clip of an unseen class is needed. It is below 0 if more training clips than that are nearer to unseen classes without a bias.
+
+    Args:
+        scores: (levels, clips, classes) of training clips, see `cosines`.
+        unseen: The columns of unseen classes.
+        kept: The share.
+    """
+    together, new = mean_over_levels(scores), np.zeros(scores.shape[2], dtype=bool)
+    new[list(unseen)] = True
+    return float(np.quantile(together[:, ~new].max(axis=1) - together[:, new].max(axis=1), 1 - kept))
 
 
 def best_bias(scores: Scores, labels: Labels, *, classes: Sequence[str], unseen: Sequence[str]) -> float:

@@ -29,10 +29,9 @@ from poseglot.evaluation.zero_shot import harmonic_mean
 from poseglot.models.fuse import fuse
 from poseglot.skeletons.layout import GLOBAL
 from poseglot.training.run import Run, as_run
-from poseglot.training.subsets import eval_indices, train_indices
-from poseglot.training.zero_shot import ZeroShotRecognizer
+from poseglot.training.subsets import draw_per_class, eval_indices, train_indices
+from poseglot.training.zero_shot import PER_CLASS, ZeroShotRecognizer
 
-PER_CLASS = 32  # training clips of a trained class: more hardly move a mean
 LOGIT_SCALE = 10.0  # of cosines, where no training has fixed one
 
 
@@ -213,10 +212,3 @@ def evaluate_few_shot(
                 )
             )
     return results
-
-
-def draw_per_class(labels: Labels, count: int, seed: int | tuple[int, ...]) -> Labels:
-    """Return the positions of at most `count` clips of each class, sorted."""
-    generator = np.random.default_rng(seed)
-    chosen = [generator.permutation(np.flatnonzero(labels == label))[:count] for label in np.unique(labels)]
-    return np.sort(np.concatenate([np.zeros(0, dtype=np.int64), *chosen]))

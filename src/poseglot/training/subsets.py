@@ -197,3 +197,10 @@ def contents_hash(store: PackedStore, indices: Indices) -> str:
     )
     digest.update(store.content_hashes(indices).tobytes())
     return digest.hexdigest()
+
+
+def draw_per_class(labels: npt.NDArray[np.int64], count: int, seed: int | tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """Return the positions of at most `count` clips of each class, sorted."""
+    generator = np.random.default_rng(seed)
+    chosen = [generator.permutation(np.flatnonzero(labels == label))[:count] for label in np.unique(labels)]
+    return np.sort(np.concatenate([np.zeros(0, dtype=np.int64), *chosen]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,17 @@ from poseglot.descriptions import Description, PromptTable, label_prompts, load_
 from poseglot.errors import InputError, SettingError
 from poseglot.evaluation import zero_shot
 from poseglot.evaluation.metrics import Scores
-from poseglot.evaluation.zero_shot import ZeroShotResult, best_bias, cosines, mean_over_levels
+from poseglot.evaluation.zero_shot import KEPT, ZeroShotResult, best_bias, cosines, keeping_bias, mean_over_levels
 from poseglot.models.text.encode import encode_texts
 from poseglot.training.overlap import warn_of_other_clips
 from poseglot.training.recipe import Recipe
 from poseglot.training.run import Run, as_run
-from poseglot.training.subsets import eval_indices, names_hash, subset_name
+from poseglot.training.subsets import draw_per_class, eval_indices, names_hash, subset_name
 
 Features = npt.NDArray[np.float64]
 # What classes are described by.
 TEXTS = ("descriptions", "labels")
+PER_CLASS = 32  # training clips of a class that represent it: more hardly move a mean or a quantile
 
 
 class ZeroShotRecognizer:
@@ -63,6 +64,23 @@ class ZeroShotRecognizer:
         with torch.inference_mode():
             return self.recognizer.alignment_features(inputs.to(self.run.device)).double().cpu().numpy()
 
+    def training_features(self, per_class: int = PER_CLASS, *, seed: int = 0) -> Features:
+        """Return the features of some training clips of each class, (levels, clips, width).
+
+        Args:
+            per_class: The largest number of clips of a class.
+            seed: Draws them.
+
+        Raises:
+            FileError: The run's store cannot be read.
+        """
+        drawn = self.run.train.indices[draw_per_class(self.run.train.labels.numpy(), per_class, seed)]
+        return self.dataset_features(self.run.dataset(drawn))
+
+    def dataset_features(self, dataset: ClipDataset) -> Features:
+        """Return the features of all clips of a data set, (levels, clips, width)."""
+        return np.concatenate([self.features(inputs) for inputs in dataset.eval_inputs(64, self.run.device)], axis=1)
+
     def class_features(self, labels: Sequence[str]) -> Features:
         """Return the features of classes by the run's descriptions and prompt; see `description_features`.
 
@@ -86,17 +104,19 @@ class ZeroShotRecognizer:
         return np.concatenate(each, axis=1)
 
     def classifier(
-        self, *, descriptions: Sequence[Description] = (), labels: Sequence[str] = (), bias: float = 0.0
+        self, *, descriptions: Sequence[Description] = (), labels: Sequence[str] = (), bias: float | None = 0.0
     ) -> ZeroShotClassifier:
         """Return a classifier of the trained classes and of added ones.
 
         Args:
             descriptions: Added classes that are described.
             labels: Added classes of which only the name is known.
-            bias: Is added to the cosines of added classes, which the recognizer was not trained on.
+            bias: Is added to the cosines of added classes, which the recognizer was not trained on; None finds it on training clips
+                (`poseglot.evaluation.zero_shot.keeping_bias`).
 
         Raises:
             SettingError: A class would be there twice.
+            FileError: The bias is to be found, and the run's store cannot be read.
         """
         classes = (*self.classes, *(each.label for each in descriptions), *labels)
         if twice := sorted({label for label in classes if classes.count(label) > 1}):
@@ -107,7 +127,10 @@ class ZeroShotRecognizer:
         features = [self.class_features(self.classes)]
         features += [self.description_features(descriptions)] if descriptions else []
         features += [self.label_features(labels)] if labels else []
-        return ZeroShotClassifier(self, classes, np.concatenate(features, axis=1), bias)
+        texts = np.concatenate(features, axis=1)
+        if bias is None:
+            bias = keeping_bias(cosines(self.training_features(), texts), range(len(self.classes), len(classes)))
+        return ZeroShotClassifier(self, classes, texts, bias)
 
     def _encode(self, prompts: PromptTable) -> Features:
         assert prompts.levels == self.levels, "prompts and heads are of one recipe"
@@ -149,7 +172,7 @@ class ZeroShotEvaluation:
         dataset, split, subset, modality: What was evaluated.
         seen, unseen: The classes.
         results: `descriptions` and `labels` -> the result with these texts.
-        biased: The same with a bias; empty without one.
+        biased: The same with a bias; empty if it is 0.
         bias_source: Where the bias comes from.
         recipe: The run's recipe.
     """
@@ -174,13 +197,14 @@ class ZeroShotEvaluation:
 
 
 def evaluate_zero_shot(
-    run: Run | str | Path, *, bias: float = 0.0, bias_from: Run | str | Path | None = None
+    run: Run | str | Path, *, bias: float | None = None, bias_from: Run | str | Path | None = None
 ) -> ZeroShotEvaluation:
     """Evaluate a run on the clips of its unseen classes, and on all clips among all classes.
 
     Args:
         run: A run that was trained with `data.unseen_classes`, or its folder.
-        bias: Is subtracted from the cosines of seen classes where all classes are compared.
+        bias: Is subtracted from the cosines of seen classes where all classes are compared; by default it is found on training clips of
+            the seen classes (`poseglot.evaluation.zero_shot.keeping_bias`).
         bias_from: A run to find the bias on instead. It must know nothing of the unseen classes (`data.excluded_classes`) and be evaluated
             on other clips.
 
@@ -204,9 +228,11 @@ def evaluate_zero_shot(
         )
         results[texts] = found()
         if other is not None:
-            bias = best_bias(other.scores(texts), other.labels, classes=other.classes, unseen=other.unseen)
-        if bias or other is not None:
-            biased[texts] = found(bias=bias)
+            subtracted = best_bias(other.scores(texts), other.labels, classes=other.classes, unseen=other.unseen)
+        else:
+            subtracted = clips.keeping_bias(texts) if bias is None else bias
+        if bias != 0 or other is not None:
+            biased[texts] = found(bias=subtracted)
     data = clips.run.data()
     return ZeroShotEvaluation(
         run=str(clips.run.folder),
@@ -218,9 +244,16 @@ def evaluate_zero_shot(
         unseen=clips.unseen,
         results=results,
         biased=biased,
-        bias_source="given" if other is None else f"found on {other.run.folder}",
+        bias_source=_source(bias, other),
         recipe=clips.run.recipe,
     )
+
+
+def _source(bias: float | None, other: _EvaluatedClips | None) -> str:
+    """Return where a bias comes from, in words."""
+    if other is not None:
+        return f"found on {other.run.folder}"
+    return "given" if bias is not None else f"leaves {KEPT:.0%} of training clips with their classes"
 
 
 class _EvaluatedClips:
@@ -244,13 +277,27 @@ class _EvaluatedClips:
         self.labels = self.dataset.labels.numpy()
         _refuse_leaks(self)
         warn_of_other_clips(run, names_hash(run.store, run.train.indices))
-        batches = [self.recognizer.features(inputs) for inputs in self.dataset.eval_inputs(64, run.device)]
-        self._features = np.concatenate(batches, axis=1)
+        self._features = self.recognizer.dataset_features(self.dataset)
+        self._texts: dict[str, Features] = {}
 
     def scores(self, texts: str) -> Scores:
         """Return the (levels, clips, classes) cosines with `descriptions`, or with `labels` alone."""
-        encode = self.recognizer.class_features if texts == "descriptions" else self.recognizer.label_features
-        return cosines(self._features, encode(self.classes))
+        return cosines(self._features, self._text_features(texts))
+
+    def keeping_bias(self, texts: str) -> float:
+        """Return the bias that leaves training clips with the seen classes."""
+        trained = cosines(self._trained, self._text_features(texts))
+        return keeping_bias(trained, range(len(self.seen), len(self.classes)))
+
+    @cached_property
+    def _trained(self) -> Features:
+        return self.recognizer.training_features()
+
+    def _text_features(self, texts: str) -> Features:
+        if texts not in self._texts:
+            encode = self.recognizer.class_features if texts == "descriptions" else self.recognizer.label_features
+            self._texts[texts] = encode(self.classes)
+        return self._texts[texts]
 
 
 def _refuse_leaks(clips: _EvaluatedClips) -> None:

@@ -17,7 +17,9 @@ def add(command: AddCommand) -> None:
     zero_shot.add_argument("runs", type=Path, nargs="+", help="trained with data.unseen_classes")
     bias = zero_shot.add_mutually_exclusive_group()
     bias.add_argument(
-        "--bias", type=float, default=0.0, help="subtracted from the cosines of seen classes, where all are compared (0)"
+        "--bias",
+        type=float,
+        help="subtracted from the cosines of seen classes, where all are compared (what leaves 90 %% of training clips with them)",
     )
     bias.add_argument(
         "--bias-from",
@@ -66,6 +68,6 @@ def _command(parsed: argparse.Namespace) -> str:
     command = ["poseglot", "zero-shot", *map(str, parsed.runs)]
     if parsed.bias_from:
         command += ["--bias-from", *map(str, parsed.bias_from)]
-    elif parsed.bias:
+    elif parsed.bias is not None:
         command += ["--bias", str(parsed.bias)]
     return " ".join(command)
