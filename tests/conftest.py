@@ -19,6 +19,12 @@ from poseglot.skeletons.layout import load_layout
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the number of workers for `-n auto`: one more than cores, since tests wait for their child processes a quarter of the time."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_make_parametrize_id(val: object) -> None:
     """Refuse values whose id would differ between two collections, or would say nothing; everything else is left to pytest.
 

@@ -28,7 +28,7 @@ def paragraph(evaluation: ZeroShotEvaluation) -> str:
         lines.append(f"    among all classes  {_among_all(result)}")
         if texts in evaluation.biased:
             moved = evaluation.biased[texts]
-            lines.append(f"    the same, bias {moved.bias:g} ({evaluation.bias_source})  {_among_all(moved)}")
+            lines.append(f"    the same, bias {moved.bias:.3g} ({evaluation.bias_source})  {_among_all(moved)}")
     return "\n".join(lines)
 
 
@@ -99,7 +99,7 @@ def _biased_table(group: Sequence[ZeroShotEvaluation]) -> str:
     for each in group:
         moved = each.biased["descriptions"]
         harmonic = f"{moved.harmonic_mean:.2f} %"
-        cells = [", ".join(each.unseen), f"{moved.bias:g}", moved.seen, moved.unseen, harmonic, each.bias_source]
+        cells = [", ".join(each.unseen), f"{moved.bias:.3g}", moved.seen, moved.unseen, harmonic, each.bias_source]
         rows.append(list(map(str, cells)))
     means = _means(_with_bias(group), "descriptions")
     rows.append(["**mean ± std**", "", *(f"**{means[name]}**" for name in ("seen", "unseen", "H")), ""])
