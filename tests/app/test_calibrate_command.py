@@ -60,6 +60,9 @@ def test_a_run_is_calibrated_by_its_folds(
     assert table["groups"] == 8 and table["unit"] == "people" and table["interval"][0] <= table["interval"][1]
     assert table["ece"][1] == pytest.approx(reliability(logits, labels, table["temperature"]).ece, abs=1e-3)
 
+    held, clips = table["set_coverage"]["0.9"]
+    assert 0 <= held <= clips == table["clips"]
+
     said = poseglot("evaluate", run, "--threshold", 0.25)
     assert re.search(
         r"ECE [\d.]+% -> [\d.]+%, NLL [\d.]+ -> [\d.]+, Brier [\d.]+ -> [\d.]+ on 24 clips .*; temperature", said.out

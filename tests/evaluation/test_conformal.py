@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from poseglot.errors import InputError, SettingError
-from poseglot.evaluation.conformal import prediction_sets, set_quality, set_threshold
+from poseglot.evaluation.conformal import left_out_coverage, prediction_sets, set_quality, set_threshold
 
 pytestmark = pytest.mark.base
 
@@ -35,6 +35,18 @@ def test_new_clips_are_covered(coverage: float) -> None:
         found, _, _ = set_quality(probabilities[200:], labels[200:], threshold)
         held, total = held + found.correct, total + found.total
     assert coverage - 0.01 < held / total < coverage + 0.02
+
+
+def test_coverage_of_left_out_groups_is_that_of_plain_loops() -> None:
+    generator = np.random.default_rng(0)
+    probabilities, labels = generator.dirichlet(np.ones(4), 60), generator.integers(0, 4, 60)
+    groups = [f"person {number % 5}" for number in range(60)]
+    held = 0
+    for clip in range(60):
+        others = [n for n in range(60) if groups[n] != groups[clip]]
+        held += probabilities[clip, labels[clip]] >= set_threshold(probabilities[others], labels[others], 0.8)
+    found = left_out_coverage(probabilities, labels, groups, 0.8)
+    assert (found.correct, found.total) == (held, 60) and 0 < held < 60
 
 
 def test_what_gives_no_threshold() -> None:

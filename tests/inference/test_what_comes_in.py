@@ -245,6 +245,7 @@ def calibrated(recognizer: Recognizer, folder: Path, temperature: float) -> Path
         clips=1,
         bins=15,
         set_thresholds={},
+        set_coverage={},
         runs=(),
         recognizer=of,
         **nothing,

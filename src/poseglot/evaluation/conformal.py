@@ -11,6 +11,7 @@ The statement is about new clips *like those*. Clips of another camera, or of pe
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,21 @@ def set_threshold(probabilities: Probabilities, labels: Labels, coverage: float)
 def prediction_sets(probabilities: Probabilities, threshold: float) -> npt.NDArray[np.bool_]:
     """Return (N, classes): which classes are in the set of each clip."""
     return np.asarray(probabilities >= threshold)
+
+
+def left_out_coverage(probabilities: Probabilities, labels: Labels, groups: Sequence[str], coverage: float) -> Accuracy:
+    """Count the clips whose true class is in their set, the threshold being that of the clips of all other groups.
+
+    Args:
+        probabilities, labels, coverage: As for `set_threshold`.
+        groups: (N,) the group of each clip, such as its person; at least two are different.
+    """
+    own, held = np.asarray(groups), 0
+    for group in dict.fromkeys(groups):
+        left_out = own == group
+        threshold = set_threshold(probabilities[~left_out], labels[~left_out], coverage)
+        held += set_quality(probabilities[left_out], labels[left_out], threshold)[0].correct
+    return Accuracy(held, len(labels))
 
 
 def set_quality(probabilities: Probabilities, labels: Labels, threshold: float) -> tuple[Accuracy, float, Accuracy]:

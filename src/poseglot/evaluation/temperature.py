@@ -39,6 +39,7 @@ class Calibration:
         ece, nll, brier: The expected calibration error, the negative log-likelihood and the Brier score on those clips, (before, after).
         nll_of_left_out: The negative log-likelihood (before, after) if the temperature is fitted without the group of a clip.
         set_thresholds: Coverage -> the lowest probability of a class in a conformal set (`evaluation.conformal`).
+        set_coverage: Coverage -> clips whose set holds their class, of all, with the threshold of the other groups' clips.
         runs: The runs that held those clips out.
         recognizer: The SHA-256 of the recognizer's file.
     """
@@ -56,6 +57,7 @@ class Calibration:
     nll_of_left_out: tuple[float, float]
     brier: tuple[float, float]
     set_thresholds: Mapping[str, float]
+    set_coverage: Mapping[str, tuple[int, int]]
     runs: tuple[str, ...]
     recognizer: str
 

@@ -17,7 +17,7 @@ from scipy.special import softmax
 from poseglot.data.splits import person_groups
 from poseglot.errors import InputError
 from poseglot.evaluation.calibration import BINS, fit_by_group, reliability
-from poseglot.evaluation.conformal import set_threshold
+from poseglot.evaluation.conformal import left_out_coverage, set_threshold
 from poseglot.evaluation.scores import SavedScores
 from poseglot.evaluation.temperature import COVERAGES, Calibration
 from poseglot.files import sha256_of
@@ -55,6 +55,7 @@ def calibrate(run: Run | str | Path, folds: Sequence[Run | str | Path]) -> Calib
     temperature = 1.0 if reason else fit.temperature
     before, after = reliability(logits, labels), reliability(logits, labels, temperature)
     probabilities = softmax(logits.astype(np.float64) / temperature, axis=1)
+    held = {coverage: left_out_coverage(probabilities, labels, groups, coverage) for coverage in COVERAGES}
     return Calibration(
         temperature=temperature,
         how=f"smallest negative log-likelihood on {len(held_out)} of {total} held-out folds of the training set",
@@ -69,6 +70,7 @@ def calibrate(run: Run | str | Path, folds: Sequence[Run | str | Path]) -> Calib
         nll_of_left_out=fit.nll,
         brier=(before.brier, after.brier),
         set_thresholds={str(coverage): set_threshold(probabilities, labels, coverage) for coverage in COVERAGES},
+        set_coverage={str(coverage): (found.correct, found.total) for coverage, found in held.items()},
         runs=tuple(str(fold.folder) for fold in held_out),
         recognizer=sha256_of(run.files.recognizer),
     )

@@ -17,6 +17,7 @@ def add(command: AddCommand) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
+    from poseglot.evaluation.metrics import Accuracy
     from poseglot.training.calibrate import calibrate
 
     for folder in (parsed.run, *parsed.folds):
@@ -38,4 +39,6 @@ def run(parsed: argparse.Namespace) -> None:
     )
     lowest = ", ".join(f"{float(coverage):.0%}: {value:.3f}" for coverage, value in found.set_thresholds.items())
     print(f"  lowest probability of a class in a set with coverage {lowest} (`poseglot predict --coverage 0.9`)")
+    held = ", ".join(f"{float(coverage):.0%}: {Accuracy(*clips)}" for coverage, clips in found.set_coverage.items())
+    print(f"  such sets hold the action, each threshold being that of the other {found.unit}: {held}")
     print(f"{path}: `poseglot predict` and `poseglot evaluate` use it from now on")
