@@ -1,9 +1,9 @@
 """What does recognising frame by frame cost, and what does it lose? Runs on the test set of their store, one clip after the other.
 
-Each run answers in two ways after 25, 50, 75 and 100 % of every clip's frames: `recomputed`, the usual way, the clip so far as a clip, its
-frames cropped, drawn or resized as in training; and `streamed`, one frame after the other at the clip's own rate (`StreamingRecognizer`).
+Each run answers by both methods of `StreamingRecognizer` after 25, 50, 75 and 100 % of every clip's frames: `window`, the frames so far as
+a clip, cropped, drawn or resized as in training; and `frame`, one frame after the other at the clip's own rate.
 Then, with random weights, what a frame costs: operations are multiplications and additions of products and convolutions, counted by torch
-as they run; times are of turns in which both ways take their share, middle ones.
+as they run; times are of turns in which both methods take their share, middle ones.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def main() -> None:
     places = store.subset(given.split, "test")[:: given.skip]
     runs = {run.name: correct_answers(run, store, places) for run in given.runs}
     right = [
-        {"run": name, **{way: str(Accuracy(sum(row), len(row))) for way, row in ways.items()}} for name, ways in runs.items()
+        {"run": name, **{method: str(Accuracy(sum(row), len(row))) for method, row in methods.items()}}
+        for name, methods in runs.items()
     ]
     grouped = means(runs)
     costs = [cost_row(width, causal, given.turns) for width in given.widths for causal in (True, False)]
@@ -66,38 +67,37 @@ def main() -> None:
 
 
 def correct_answers(run: Path, store: PackedStore, places: Sequence[int]) -> dict[str, list[bool]]:
-    """Of each way and share, which clips are recognised."""
-    predictor, modality = Predictor(run, device="cpu"), StreamingRecognizer(run)
-    found: dict[str, list[bool]] = {f"{way} {share:.0%}": [] for way in ("recomputed", "streamed") for share in SHARES}
+    """Of each method and share, which clips are recognised."""
+    predictor, stream = Predictor(run, device="cpu"), StreamingRecognizer(run, method="frame")
+    found: dict[str, list[bool]] = {f"{method} {share:.0%}": [] for method in ("window", "frame") for share in SHARES}
     for place in tqdm(places, desc=run.name, unit="clip"):
         clip = store[place]
         label = store.info.classes[clip.label]
         ends = [max(1, round(share * clip.joints.shape[1])) for share in SHARES]
-        # All four are views of the same length.
-        views = [view for _, view in predictor.inputs([clip.joints[:, :end] for end in ends])]
-        for share, row in zip(SHARES, predictor.logits(torch.cat(views)), strict=True):
-            found[f"recomputed {share:.0%}"].append(predictor.classes[row.argmax()] == label)
-        modality.reset()
+        rows = predictor.predict_proba([clip.joints[:, :end] for end in ends])
+        for share, row in zip(SHARES, rows, strict=True):
+            found[f"window {share:.0%}"].append(predictor.classes[row.argmax()] == label)
+        stream.reset()
         for number, frame in enumerate(clip.joints.swapaxes(0, 1), start=1):
-            modality.step(frame)
+            stream.step(frame)
             for share, end in zip(SHARES, ends, strict=True):
                 if number == end:
-                    said = modality.flush()
-                    found[f"streamed {share:.0%}"].append(modality.classes[said.argmax()] == label)
+                    said = stream.flush()
+                    found[f"frame {share:.0%}"].append(stream.classes[said.argmax()] == label)
     return found
 
 
 def means(runs: dict[str, dict[str, list[bool]]]) -> list[dict[str, Any]]:
-    """A row for runs that differ in their seed alone, and each way."""
+    """A row for runs that differ in their seed alone, and each method."""
     groups: dict[str, list[dict[str, list[bool]]]] = {}
-    for name, ways in runs.items():
-        groups.setdefault(name.rpartition("-seed")[0] or name, []).append(ways)
+    for name, methods in runs.items():
+        groups.setdefault(name.rpartition("-seed")[0] or name, []).append(methods)
     rows = []
     for name, several in groups.items():
-        for way in ("recomputed", "streamed"):
-            row: dict[str, Any] = {"run": name, "way": way, "runs": len(several)}
+        for method in ("window", "frame"):
+            row: dict[str, Any] = {"run": name, "method": method, "runs": len(several)}
             for share in SHARES:
-                values = [100 * statistics.mean(ways[f"{way} {share:.0%}"]) for ways in several]
+                values = [100 * statistics.mean(methods[f"{method} {share:.0%}"]) for methods in several]
                 spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
                 row[f"{share:.0%}"] = f"{statistics.mean(values):.2f}{spread}"
             rows.append(row)
@@ -105,30 +105,34 @@ def means(runs: dict[str, dict[str, list[bool]]]) -> list[dict[str, Any]]:
 
 
 def cost_row(width: int, causal: bool, turns: int) -> dict[str, Any]:
-    """What a frame costs, streamed and recomputed."""
-    options = {"base_channels": width, **({"causal": True} if causal else {})}
+    """What a frame costs by each method."""
+    kwargs = {"base_channels": width, **({"causal": True} if causal else {})}
     pipeline = "live" if causal else "nw-ucla"
-    spec = RecognizerSpec("kinect20", tuple("abcdefghij"), options=options, pipeline=pipeline)
+    spec = RecognizerSpec("kinect20", tuple("abcdefghij"), encoder_kwargs=kwargs, pipeline=pipeline)
     rng = np.random.default_rng(0)
     clip = (rng.normal(size=(1, WINDOW, 20, 3)) * 0.3).astype(np.float32)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "recognizer.safetensors"
         save_recognizer(new_recognizer(spec, seed=0), path)
-        modality, predictor, frozen = StreamingRecognizer(path), Predictor(path, device="cpu"), fuse(load_recognizer(path))
-    (view,) = [view for _, view in predictor.inputs(clip)]
+        stream, predictor, frozen = (
+            StreamingRecognizer(path, method="frame"),
+            Predictor(path, device="cpu"),
+            fuse(load_recognizer(path)),
+        )
+    (inputs,) = [inputs for _, inputs in predictor.inputs(clip)]
     frames = list(clip.swapaxes(0, 1))
 
-    def streamed() -> None:
+    def by_frame() -> None:
         for frame in frames:
-            modality.step(frame)
+            stream.step(frame)
 
-    def recomputed() -> None:
+    def by_window() -> None:
         predictor.predict(clip)
 
-    whole = operations(lambda: frozen(view))
-    streamed()  # from here on every state is filled
-    per_frame = operations(streamed) / WINDOW
-    times = [(clock(streamed) / WINDOW, clock(recomputed)) for _ in range(turns)]
+    whole = operations(lambda: frozen(inputs))
+    by_frame()  # from here on every state is filled
+    per_frame = operations(by_frame) / WINDOW
+    times = [(clock(by_frame) / WINDOW, clock(by_window)) for _ in range(turns)]
     of_frame, of_window = (statistics.median(column) * 1e3 for column in zip(*times, strict=True))
     ratio = statistics.median(window / frame for frame, window in times)
     return {
@@ -167,8 +171,8 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
         axes.plot(
             [100 * share for share in SHARES],
             values,
-            "o-" if row["way"] == "streamed" else "s--",
-            label=f"{row['run']}, {row['way']}",
+            "o-" if row["method"] == "frame" else "s--",
+            label=f"{row['run']}, {row['method']}",
         )
     axes.set_xlabel("% of a clip's frames seen")
     axes.set_ylabel("accuracy, %")

@@ -16,6 +16,7 @@ import pytest
 from poseglot.data.prepare import prepare
 from poseglot.data.store import open_store
 from poseglot.data.synthetic.raw_ntu import write_raw_set
+from poseglot.models.recognizer import RecognizerSpec, new_recognizer, save_recognizer
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmarks look at memory in Linux's way")
@@ -174,3 +175,14 @@ def test_shares_of_a_step_are_of_the_whole(tmp_path: Path) -> None:
     for row in rows:
         parts = [int(row[name].rstrip("%")) for name in ("aggregate", "temporal", "BatchNorm", "products and all else")]
         assert 98 <= sum(parts) <= 102 and min(parts[0], parts[1], parts[3]) > 0
+
+
+@pytest.mark.slow
+def test_streaming_measures_both_methods(real_store: Path, tmp_path: Path) -> None:
+    spec = RecognizerSpec("kinect20", open_store(real_store).classes, encoder_kwargs={"base_channels": 8}, pipeline="nw-ucla")
+    save_recognizer(new_recognizer(spec, seed=0), tmp_path / "usual-seed0" / "recognizer.safetensors")
+    options = ["--skip", "200", "--widths", "8", "--turns", "1"]
+    run("streaming.py", tmp_path / "out", str(real_store), str(tmp_path / "usual-seed0"), *options)
+    data = json.loads((tmp_path / "out" / "table.json").read_text())
+    assert [row["method"] for row in data["means"]] == ["window", "frame"]
+    assert [row["encoder"] for row in data["costs"]] == ["causal", "usual, an answer every 4 frames"]

@@ -98,9 +98,10 @@ def test_predicted_as_trained(small_store: PackedStore, predictor: Predictor, tm
     np.testing.assert_allclose(probabilities(predictor, original, "kinect20"), probabilities(predictor, stored), atol=1e-5)
 
 
-def test_streams_are_refused(predictor: Predictor) -> None:
+def test_streams_are_windows(predictor: Predictor) -> None:
+    assert StreamingRecognizer(predictor.path).method == "window"
     with pytest.raises(SettingError):
-        StreamingRecognizer(predictor.path)
+        StreamingRecognizer(predictor.path, method="frame")
 
 
 def test_it_has_no_dimensions_of_its_own(predictor: Predictor) -> None:

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from poseglot.data.store import open_store
-from poseglot.errors import FileError, PoseglotError, SettingError
-from poseglot.inference import StreamingRecognizer
+from poseglot.errors import FileError, InputError, NotFoundError, PoseglotError, SettingError
+from poseglot.inference import Predictor, StreamingRecognizer
 from poseglot.models.pretrained import recognizer_file
 from poseglot.models.recognizer import Recognizer, load_recognizer, new_recognizer, save_recognizer
 from poseglot.skeletons.batch import ClipBatch
@@ -157,6 +157,53 @@ def test_a_frame_that_is_refused_is_as_if_it_had_not_come(live: Path, clips: Seq
         assert recognizer.state is kept
 
 
+@pytest.mark.parametrize("people", [1, 2])
+def test_by_windows_it_says_what_a_predictor_says_of_the_frames_so_far(
+    save: Callable[..., Path], real_store: Path, people: int
+) -> None:
+    """Of two people the second comes later."""
+    store = open_store(real_store)
+    clip = np.concatenate([store[place].joints[:, :14] for place in (3, 700)][:people], axis=0)
+    clip[1:, :5] = 0
+    run = save(pipeline="nw-ucla", num_persons=people, encoder_kwargs={"base_channels": 8})
+    recognizer, predictor = StreamingRecognizer(run, every=3), Predictor(run, device="cpu")
+    assert recognizer.method == "window" and recognizer.differences == () and recognizer.latency == 2
+    for number, frame in enumerate(clip.swapaxes(0, 1)):
+        frame = frame[:1] if not frame[1:].any() else frame  # absent people are left out
+        said, known = recognizer.step(frame), number - number % 3
+        np.testing.assert_array_equal(said, predictor.predict_proba(clip[:, : known + 1])[0])
+        np.testing.assert_array_equal(recognizer.flush(), predictor.predict_proba(clip[:, : number + 1])[0])
+    state = recognizer.state
+    recognizer.step(clip[:, 0])
+    recognizer.state = state
+    np.testing.assert_array_equal(recognizer.flush(), predictor.predict_proba(clip)[0])
+    short = StreamingRecognizer(run, every=1, memory=6)
+    for frame in clip.swapaxes(0, 1):
+        said = short.step(frame)
+    np.testing.assert_array_equal(said, predictor.predict_proba(clip[:, -6:])[0])
+    assert len(short.differences) == 1
+
+
+def test_a_recognizer_for_any_layout_takes_streams(real_store: Path) -> None:
+    store = open_store(real_store)
+    clip = store[3].joints
+    stream, predictor = StreamingRecognizer("everyday", every=50), Predictor("everyday", device="cpu")
+    stream.step([])  # nobody yet
+    stream.reset()
+    for frame in clip[0]:
+        stream.step(frame)
+    np.testing.assert_array_equal(stream.flush(), predictor.predict_proba(clip, layout="kinect20")[0])
+    with pytest.raises(InputError):
+        stream.step(clip[0, 0, :15])
+    flat = StreamingRecognizer("everyday", layout="kinect20", every=50)
+    for number in range(9):
+        flat.step([] if number < 2 else clip[0, number, :, :2])
+    np.testing.assert_array_equal(
+        flat.flush(),
+        predictor.predict_proba(np.pad(clip[:, 2:9, :, :2], ((0, 0), (2, 0), (0, 0), (0, 0))), layout="kinect20")[0],
+    )
+
+
 def test_a_frame_with_nobody_in_it_may_be_empty(live: Path, clips: Sequence[Clip]) -> None:
     empty, zero = StreamingRecognizer(live), StreamingRecognizer(live)
     for frame in clips[0].joints[0, :5]:
@@ -179,7 +226,8 @@ def test_other_joints_are_mapped_by_name(live: Path, clips: Sequence[Clip]) -> N
 
 
 def test_what_is_not_as_in_a_whole_clip_is_said(save: Callable[..., Path], clips: Sequence[Clip]) -> None:
-    usual = StreamingRecognizer(save(pipeline="nw-ucla", encoder_kwargs={"base_channels": 8}), every=3, memory=90)
+    run = save(pipeline="nw-ucla", encoder_kwargs={"base_channels": 8})
+    usual = StreamingRecognizer(run, method="frame", every=3, memory=90)
     time, placed, topologies, forgotten = usual.differences
     assert "nw-ucla" in time
     assert "bounding box" in placed and "mean of the frames so far" in topologies and "90" in forgotten
@@ -191,7 +239,11 @@ def test_what_is_not_as_in_a_whole_clip_is_said(save: Callable[..., Path], clips
 
 def test_what_cannot_be_run_frame_by_frame(live: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingError):
-        StreamingRecognizer(tmp_path / "recognizer.onnx")
+        StreamingRecognizer(tmp_path / "recognizer.onnx", method="frame")
+    with pytest.raises(SettingError):
+        StreamingRecognizer("everyday", method="frame")
+    with pytest.raises(NotFoundError):
+        StreamingRecognizer(live, method="frames")  # type: ignore[arg-type]
     with pytest.raises(FileError):
         StreamingRecognizer(tmp_path)
     with pytest.raises(SettingError):

@@ -140,16 +140,19 @@ class ClipLoader:
         clip, layout, fps = self._read(as_path(path), layout, pose)
         return self._compared(replace(self._mapped(clip, layout, str(path)), fps=fps), is_file=True)
 
-    def frames(self, path: str | PathLike[str], *, layout: Layout | None = None) -> Iterator[Joints]:
-        """Yield the frames (M, V, C) of a file as it has them, in `layout` or else the recognizer's: for streams, which map by themselves.
+    def frames(self, path: str | PathLike[str], *, layout: Layout | None = None) -> tuple[Iterator[Joints], Layout | None]:
+        """Return the frames (M, V, C) of a file as it has them, and their layout if it is not the recognizer's: for streams, which map.
+
+        Joints that a file's scores tell to be unseen are zero, if the recognizer takes no scores.
 
         Raises:
             PoseglotError: As `load`.
         """
-        clip, _ = read_as_trained(
-            as_path(path), self.reading, self.layout, layout=layout or self.layout, has_scores=self.spec.has_scores
-        )
-        return iter(clip.joints.swapaxes(0, 1))
+        clip, layout, _ = self._read(as_path(path), layout, "auto")
+        joints = clip.joints
+        if clip.has_scores and not self.spec.has_scores:
+            joints = np.where(seen_mask(joints, has_scores=True)[..., None], joints[..., :-1], np.float32(0))
+        return iter(joints.swapaxes(0, 1)), layout
 
     def load(
         self, clip: ClipLike, number: int = 0, *, layout: Layout | None = None, pose: str | PoseEstimator = "auto"

@@ -160,6 +160,11 @@ class Predictor:
         return self._loader.reads_scores
 
     @property
+    def any_layout(self) -> bool:
+        """Whether it takes clips of any layout, in 2D and 3D."""
+        return self._loader.any_layout
+
+    @property
     def fused(self) -> FusedRecognizer:
         """The network; SettingError if it was exported to ONNX Runtime, which computes logits only."""
         if self._fused is None:
@@ -339,6 +344,20 @@ class Predictor:
         """
         return self._loader.read(path, layout=None if layout is None else as_layout(layout), pose=pose)
 
+    def frames(
+        self, path: str | PathLike[str], *, layout: str | PathLike[str] | Layout | None = None
+    ) -> tuple[Iterator[Floats], Layout | None]:
+        """Return the frames (M, V, C) of a file, and their layout if it is not the recognizer's: the input of `StreamingRecognizer`.
+
+        Args:
+            path: A file that `predict` takes.
+            layout: As in `predict`.
+
+        Raises:
+            PoseglotError: As `predict`.
+        """
+        return self._loader.frames(path, layout=None if layout is None else as_layout(layout))
+
     def mapping(self, layout: Layout) -> LayoutMapping | None:
         """Return the mapping from a layout to the recognizer's; None if their joints are the same.
 
@@ -364,6 +383,24 @@ class Predictor:
     def probabilities(self, logits: Floats) -> Probabilities:
         """Return the calibrated probabilities of logits (..., classes)."""
         return softmax(logits / np.float32(self.temperature or 1))
+
+    def probabilities_of(self, clip: ClipLike, *, layout: Layout | None = None) -> Probabilities:
+        """Return the probabilities (classes,) of one clip without a warning of what is unlike training; see `unlike_training`.
+
+        Raises:
+            PoseglotError: As `predict`.
+        """
+        inputs = self._loader.input(self._loader.load(clip, layout=layout).clip)
+        (row,) = self.probabilities(self.logits(stack_inputs([inputs])))
+        return np.asarray(row, dtype=np.float64)
+
+    def unlike_training(self, clip: ClipLike, *, layout: Layout | None = None) -> Mapping[str, str]:
+        """Return what of a clip is unlike the training clips: kind -> sentence.
+
+        Raises:
+            PoseglotError: As `predict`.
+        """
+        return self._loader.load(clip, layout=layout).warnings
 
     def logits_of(self, dataset: ClipDataset, *, batch_size: int = 64) -> Iterator[Floats]:
         """Yield the logits of a dataset's clips, batch by batch, in order.

@@ -1,13 +1,7 @@
 """Streaming: one frame in, the probabilities so far out.
 
-A frame is placed by the pipeline (`StreamingPipeline`) and passes through the encoder once; the encoder keeps the state that it needs
-(`models.continual`). No window is computed twice. The result after a frame is that for the clip that ends with it:
-
-  - exactly, with a causal encoder and a pipeline that places a frame by earlier ones only (`live`, `ntu`, `metric`);
-  - approximately otherwise: `StreamingRecognizer.differences` says what differs, `docs/streaming.md` what that costs.
-
-In both cases frames keep their own pace, while a stored clip is cropped or resized to its pipeline's number of frames. With any pipeline
-but `live` this can cost the most accuracy.
+Two methods stand behind `StreamingRecognizer` (`inference.stream_methods`). The result after a frame is that for the clip that ends with
+it: exactly so by `window`, and by `frame` with recognizers that were made for streams.
 """
 
 from __future__ import annotations
@@ -15,28 +9,27 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from os import PathLike
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from poseglot.errors import InputError, SettingError
+from poseglot.errors import InputError, NotFoundError, SettingError
 from poseglot.evaluation.temperature import temperature_of
-from poseglot.inference.inputs import ClipLoader
 from poseglot.inference.loading import load_on_device
-from poseglot.inference.prediction import ClassScore, Probabilities, softmax, top_scores
-from poseglot.models.continual import ContinualRecognizer, ContinualState
+from poseglot.inference.prediction import ClassScore, Probabilities, top_scores
+from poseglot.inference.predictor import Predictor
+from poseglot.inference.stream_methods import FrameMethod, Memory, StreamMethod, WindowMethod, made_for_streams, together
 from poseglot.models.encoders.ctr_gcn import TOPOLOGY_INTERVAL
 from poseglot.models.pretrained import find_recognizer, recognizer_file
-from poseglot.safe_text import counted_people
-from poseglot.skeletons.clip import Joints, check_joints
+from poseglot.skeletons.clip import Joints
 from poseglot.skeletons.common_body import is_common_body
 from poseglot.skeletons.layout import Layout, as_layout
-from poseglot.skeletons.mapping import map_layout
-from poseglot.transforms import FrameState, Pipeline, load_pipeline
 
 _LOGGER = logging.getLogger("poseglot.inference")
 _COMPARED_FRAMES = 30
+METHODS = ("auto", "frame", "window")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,14 +38,12 @@ class StreamState:
 
     Attributes:
         frames: The number of frames so far.
-        pipeline: The pipeline's state.
-        encoder: The encoder's state.
+        memory: What the method knows of them.
         probabilities: (classes,), as last computed; uniform before the first.
     """
 
     frames: int
-    pipeline: FrameState
-    encoder: ContinualState
+    memory: Memory
     probabilities: Probabilities
 
 
@@ -60,15 +51,19 @@ class StreamingRecognizer:
     """A trained recognizer that takes frames.
 
     Args:
-        path: A run's folder, a recognizer's .safetensors file, or a name that `poseglot.load` knows.
+        path: What `poseglot.load` takes: a run's folder, a recognizer's file, a name.
+        method: `frame` passes each frame through the encoder once; `window` recognises the frames so far anew, as a clip. `auto` takes
+            `frame` if the recognizer was made for streams, else `window`.
         device: The device to run on; by default the CPU, since one frame is too little work for a GPU.
         layout: The layout of the frames, if it is not the recognizer's; joints are mapped by name.
         memory: About how many frames back the result remembers; None remembers all since the start or the last `reset`, as a clip does.
             For an endless stream take about the length of an action.
-        topology_interval: After how many frames a CTR-GCN that is not causal renews its topologies.
-        every: For an encoder that is not causal: after how many frames the result is renewed. Each costs about a dozen frames.
+        topology_interval: After how many frames a CTR-GCN that is not causal renews its topologies (`frame`).
+        every: After how many frames the result is renewed, unless the recognizer was made for streams. Each costs about as much as a
+            clip by `window`, and about a dozen frames by `frame`.
 
     Attributes:
+        method: The method that is used.
         state: The `StreamState`; it may be kept and put back.
         classes: The class names, in the order of the probabilities.
         latency: The largest number of newest frames that a result may not know.
@@ -78,12 +73,14 @@ class StreamingRecognizer:
     Raises:
         FileError: There is no recognizer, or it is damaged.
         SettingError: The encoder cannot run frame by frame, or a setting is not acceptable.
+        NotFoundError: There is no such method.
     """
 
     def __init__(
         self,
         path: str | PathLike[str],
         *,
+        method: Literal["auto", "frame", "window"] = "auto",
         device: str | None = None,
         layout: str | PathLike[str] | Layout | None = None,
         memory: int | None = None,
@@ -91,45 +88,48 @@ class StreamingRecognizer:
         every: int = 4,
     ) -> None:
         path = find_recognizer(path)
-        if path.suffix == ".onnx":
-            raise SettingError(f"{path} takes whole clips only; for streaming give the run's folder.")
-        if type(every) is not int or every < 1:
-            raise SettingError(f"every is a number of frames, at least 1, not {every!r}.")
-        recognizer = load_on_device(path, device or "cpu").drop_heads()
-        self.spec, self.layout, self.classes = recognizer.spec, recognizer.layout, recognizer.spec.classes
-        if is_common_body(self.layout):
-            raise SettingError(
-                f"{path} takes whole clips, whose bodies are scaled by all of their frames. Predict windows of the stream, as `poseglot "
-                "webcam` does, or train with the pipeline live."
+        if method not in METHODS:
+            raise NotFoundError(method, METHODS, kind="method")
+        for name, value in (("every", every), ("memory", memory)):
+            if value is not None and (type(value) is not int or value < 1):
+                raise SettingError(f"{name} is a number of frames, at least 1, not {value!r}.")
+        source = None if layout is None else as_layout(layout)
+        recognizer = None if path.suffix == ".onnx" else load_on_device(path, device or "cpu").drop_heads()
+        if method == "frame" and (recognizer is None or is_common_body(recognizer.layout)):
+            raise SettingError(f"{path} takes whole clips only; take the method window.")
+        self.method: Literal["frame", "window"] = "window"
+        self._method: StreamMethod
+        if recognizer is not None and (method == "frame" or (method == "auto" and made_for_streams(recognizer))):
+            self.method = "frame"
+            self.spec, self.layout = recognizer.spec, recognizer.layout
+            temperature = temperature_of(recognizer_file(path))
+            self._method = FrameMethod(
+                recognizer,
+                layout=source,
+                temperature=temperature,
+                memory=memory,
+                topology_interval=topology_interval,
+                every=every,
             )
-        pipeline = load_pipeline(self.spec.pipeline)
-        self.temperature = temperature_of(recognizer_file(path))
-        self._device = recognizer.classifier.weight.device
-        self._pipeline = pipeline.streaming(
-            self.layout,
-            modality=self.spec.modality,
-            max_persons=self.spec.num_persons,
-            has_scores=self.spec.has_scores,
-        )
-        self._encoder = ContinualRecognizer(recognizer, memory=memory, topology_interval=topology_interval)
-        # With a lag, a result is computed as if the clip ended here, which is too much work for every frame.
-        has_lag = bool(self._encoder.lag or self._pipeline.lag)
-        self._every = every if has_lag else 1
-        self.latency = (every if has_lag else self._encoder.rate) - 1
-        self._source = self.layout if layout is None else as_layout(layout)
-        self._mapping = None if self._source.joints == self.layout.joints else map_layout(self._source, self.layout)
-        self.differences = _differences(pipeline, self._encoder, memory)
+        else:
+            predictor = Predictor(path, device=device or "cpu")
+            self.spec, self.layout = predictor.spec, predictor.layout
+            self._method = WindowMethod(predictor, layout=source, memory=memory, every=every)
+        self.classes = self.spec.classes
+        self.latency, self.differences = self._method.latency, self._method.differences
+        self._source = source or self.layout
         self.warnings: dict[str, str] = {}
-        self._loader, self._first = ClipLoader(self.spec, self.layout), list[Joints]()
+        self._first: tuple[Joints, ...] = ()
         self.state = self.start()
 
     def __repr__(self) -> str:
-        return f"StreamingRecognizer({self.spec.encoder}, {len(self.classes)} classes, frame {self.state.frames})"
+        return (
+            f"StreamingRecognizer({self.spec.encoder}, {len(self.classes)} classes, {self.method}, frame {self.state.frames})"
+        )
 
     def start(self) -> StreamState:
         """Return the state before the first frame."""
-        uniform = np.full(len(self.classes), 1 / len(self.classes))
-        return StreamState(0, self._pipeline.start(), self._encoder.start(), uniform)
+        return StreamState(0, self._method.start(), np.full(len(self.classes), 1 / len(self.classes)))
 
     def reset(self) -> None:
         """Forget everything: the next frame is the first."""
@@ -147,82 +147,48 @@ class StreamingRecognizer:
         Raises:
             InputError: The frame is not acceptable. The state is as before.
         """
+        joints = self._method.accept(self._as_array(frame), f"frame {self.state.frames}")
+        self._compare(joints)
         with torch.inference_mode():
-            pipeline, placed = self._pipeline.step(self.state.pipeline, self._checked(frame))
-            encoder = self.state.encoder if placed is None else self._encoder.step(self.state.encoder, placed)
+            memory = self._method.step(self.state.memory, joints)
             frames, probabilities = self.state.frames + 1, self.state.probabilities
-            if (frames - 1) % self._every == 0:  # the first frame has a result
-                probabilities = self._probabilities(pipeline, encoder)
-            self.state = StreamState(frames, pipeline, encoder, probabilities)
+            if (frames - 1) % self._method.every == 0:  # the first frame has a result
+                found = self._method.probabilities(memory)
+                probabilities = probabilities if found is None else found
+            self.state = StreamState(frames, memory, probabilities)
         return probabilities
 
     def flush(self) -> Probabilities:
         """Return the probabilities (classes,) of the clip that ends here. The state stays as it is: more frames may follow."""
         with torch.inference_mode():
-            return self._probabilities(self.state.pipeline, self.state.encoder)
+            found = self._method.probabilities(self.state.memory) if self.state.frames else None
+        return self.state.probabilities if found is None else found
 
     def best(self, top: int = 5) -> tuple[ClassScore, ...]:
         """Return the most probable classes so far, best first."""
         return top_scores(self.state.probabilities, self.classes, top)
 
-    def _probabilities(self, pipeline: FrameState, encoder: ContinualState) -> Probabilities:
-        last = self._pipeline.flush(pipeline)
-        if last is not None:
-            encoder = self._encoder.step(encoder, last)
-        logits = self._encoder.logits(self._encoder.flush(encoder))
-        if logits is None:
-            return self.state.probabilities
-        return softmax((logits.double() / (self.temperature or 1)).cpu().numpy())
-
-    def _checked(self, frame: npt.ArrayLike) -> torch.Tensor:
-        """Return a frame (M, V, C) of the recognizer's joints."""
-        spec, name = self.spec, f"frame {self.state.frames}"
+    def _as_array(self, frame: npt.ArrayLike) -> Joints:
+        """Return a frame as an array (M, V, C)."""
+        name = f"frame {self.state.frames}"
         try:
             array = np.asarray(frame)
         except ValueError as error:  # rows of unequal length
             raise InputError(f"{name} is not a regular array of numbers ({error}).") from error
         if array.size == 0:
-            array = np.zeros((len(self._source), spec.channels), dtype=np.float32)
+            shape = (len(self._source), self.spec.channels) if not self._first else self._first[-1].shape[1:]
+            array = np.zeros(shape, dtype=np.float32)
         if array.ndim not in (2, 3):
             raise InputError(f"{name}: accepted are (joints, channels) and (people, joints, channels), not {array.shape}.")
-        array = array[None] if array.ndim == 2 else array
-        joints = check_joints(array[:, None], joint_count=len(self._source), has_scores=spec.has_scores, origin=name)
-        if len(joints) > spec.num_persons or joints.shape[3] != spec.channels:
-            raise InputError(
-                f"{name}: {counted_people(len(joints))} with {joints.shape[3]} numbers per joint came; the recognizer was trained on at "
-                f"most {counted_people(spec.num_persons)} with {spec.channels}."
-            )
-        if self._mapping is not None:
-            joints = self._mapping.apply(joints, has_scores=spec.has_scores)
-        self._compare(joints)
-        return torch.from_numpy(joints[:, 0]).to(self._device)
+        return array[None] if array.ndim == 2 else array
 
     def _compare(self, joints: Joints) -> None:
         """Compare the first frames that hold somebody with the training clips."""
         if len(self._first) == _COMPARED_FRAMES or not joints.any():
             return
         # Of one person: somebody else may come in between.
-        self._first.append(joints[joints.any(axis=(1, 2, 3))][:1])
+        self._first += (joints[joints.any(axis=(1, 2))][:1],)
         if len(self._first) == _COMPARED_FRAMES:
-            clip = np.concatenate(self._first, axis=1)
-            self.warnings = self._loader.unlike_training(clip, has_scores=self.spec.has_scores)
+            self.warnings = dict(self._method.unlike_training(together(self._first)))
             for sentence in self.warnings.values():
                 _LOGGER.warning("the first %d frames: %s", _COMPARED_FRAMES, sentence)
-
-
-def _differences(pipeline: Pipeline, encoder: ContinualRecognizer, memory: int | None) -> tuple[str, ...]:
-    """Return what differs from a whole clip, in words."""
-    found = []
-    if not pipeline.many_lengths:
-        found.append(f"frames keep their own pace; pipeline {pipeline.name} trained on clips of one length only")
-    if not pipeline.causal:
-        found.append(
-            f"people are placed by the bounding box of the frames so far; pipeline {pipeline.name} uses the whole clip's"
-        )
-    if not encoder.is_exact:
-        found.append(
-            "topologies are refined from the mean of the frames so far, renewed now and then, not from the whole clip's"
-        )
-    if memory is not None:
-        found.append(f"frames more than about {memory} back are forgotten")
-    return tuple(found)

@@ -14,14 +14,14 @@ from poseglot.errors import InputError, PoseglotError, SettingError
 from poseglot.safe_text import json_text, parse_json
 
 if TYPE_CHECKING:
-    from poseglot.inference import StreamingRecognizer
+    from poseglot.skeletons.layout import Layout
 
 STDIN = "-"
 
 
 def add(command: AddCommand) -> None:
     stream = command("stream", run, "recognise frame by frame")
-    stream.add_argument("run", type=Path, help="as for `poseglot predict`, but for an .onnx file")
+    stream.add_argument("run", type=Path, help="as for `poseglot predict`")
     stream.add_argument(
         "source",
         help="a file of any format we read; or - for frames on standard input, one line of JSON each: joints [[x, y, z], ...], a list of "
@@ -33,6 +33,13 @@ def add(command: AddCommand) -> None:
     stream.add_argument("--top", type=int, default=3, help="the number of actions (3)")
     stream.add_argument("--every", type=int, default=1, help="print every so many frames (1)")
     stream.add_argument("--layout", help="the layout of the frames, if not the recognizer's: a packaged name or a .yaml file")
+    stream.add_argument(
+        "--method",
+        choices=("auto", "frame", "window"),
+        default="auto",
+        help="frame: each frame once; window: the frames so far anew, as a clip; auto: frame if the recognizer was made for streams",
+    )
+    stream.add_argument("--renew", type=int, default=4, metavar="FRAMES", help="compute a result every so many frames (4)")
     stream.add_argument("--memory", type=int, metavar="FRAMES", help="about how many frames back results remember (all)")
     add_reading_options(stream)
     stream.add_argument("--device", help="cpu (the default), cuda, ...")
@@ -45,10 +52,12 @@ def run(parsed: argparse.Namespace) -> None:
         raise SettingError(f"--every and --top are at least 1, not {parsed.every} and {parsed.top}.")
     if parsed.source == STDIN and reading(parsed):
         raise SettingError("options of reading are for files; frames on standard input are taken as they are. Leave them out.")
-    recognizer = StreamingRecognizer(parsed.run, device=parsed.device, layout=parsed.layout, memory=parsed.memory)
+    frames, layout = (_stdin(), parsed.layout) if parsed.source == STDIN else _file(parsed)
+    recognizer = StreamingRecognizer(
+        parsed.run, method=parsed.method, device=parsed.device, layout=layout, memory=parsed.memory, every=parsed.renew
+    )
     for difference in recognizer.differences:
         print(f"note: {difference}", file=sys.stderr)
-    frames = _stdin() if parsed.source == STDIN else _file(parsed, recognizer)
     width = max(map(len, recognizer.classes))
     for line, frame in enumerate(frames, start=1):
         if frame is None:
@@ -84,10 +93,10 @@ def _stdin() -> Iterator[Any]:
         yield frame
 
 
-def _file(parsed: argparse.Namespace, recognizer: StreamingRecognizer) -> Iterator[Any]:
-    """Yield the frames (M, V, C) of a clip."""
-    from poseglot.inference.inputs import ClipLoader
-    from poseglot.skeletons.layout import load_layout
+def _file(parsed: argparse.Namespace) -> tuple[Iterator[Any], Layout | None]:
+    """Return the frames (M, V, C) of a clip, and their layout if it is not the recognizer's."""
+    from poseglot.inference import Predictor
 
-    loader = ClipLoader(recognizer.spec, recognizer.layout, reading=reading(parsed))
-    return loader.frames(Path(parsed.source), layout=load_layout(parsed.layout) if parsed.layout else None)
+    return Predictor(parsed.run, device=parsed.device or "cpu", reading=reading(parsed)).frames(
+        Path(parsed.source), layout=parsed.layout
+    )
