@@ -26,7 +26,7 @@ from poseglot.data.quality.issues import ClipIssue
 from poseglot.data.readers import nw_ucla, open_source, set_formats
 from poseglot.data.readers.formats import Source
 from poseglot.data.readers.ntu.archive import Index, index_sources, read_members
-from poseglot.data.readers.selection import unseen_centre
+from poseglot.data.readers.selection import PICTURE_LAYOUTS, third_is_like_scores, unseen_centre
 from poseglot.data.store import REPORT_FILE, DType, PackedStore, StoreWriter, open_store, store_info
 from poseglot.errors import FileError, InputError, NotFoundError, SettingError
 from poseglot.files import folder_written_atomically, resumable_folder, sha256_of, temporary_folder, unfinished_key
@@ -284,11 +284,13 @@ def _write(
     """Store the clips of a source; return issues and notes."""
     unseen: list[float] = []
     absent = 0
+    like_scores: list[bool] = []
 
     def checked() -> Iterator[Clip | ClipIssue]:
         nonlocal absent
         for clip in source.clips:
             if custom and isinstance(clip, Clip):
+                like_scores.append(not source.has_scores and third_is_like_scores(clip.joints))
                 if source.has_scores:
                     unseen.append(unseen_centre(clip, source.layout))
                 found = _without_absent(clip)
@@ -315,6 +317,11 @@ def _write(
     notes = []
     if absent:
         notes.append(f"{absent:,} clips had people who are zero throughout; those people were left out")
+    if like_scores and all(like_scores) and source.layout.name in PICTURE_LAYOUTS:
+        notes.append(
+            f"the third number of every joint of the layout {source.layout.name} is from 0 to 1, as confidences are, and was read as a "
+            "coordinate. If it is a confidence, prepare with --scored, or leave it out: --columns 1-2"
+        )
     if unseen and float(np.mean(unseen)) > _CENTRE_UNSEEN:
         notes.append(
             f"the score of the centre joint ({source.layout.centre}) is 0 in {np.mean(unseen):.0%} of the frames, so clips are "

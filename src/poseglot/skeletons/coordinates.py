@@ -218,7 +218,7 @@ def compare(
     if trained.depth is not None and trained.depth > _DEEP and clip.depth < _FLAT:
         found["depth"] = (
             f"bodies are flat (their shortest side is {clip.depth:.1%} of the longest), and at least {trained.depth:.0%} in training: the "
-            "third number of a joint may be a score (`--columns 1-2` leaves it out), or the pose one of a picture"
+            "third number of a joint may be a score (`--scored`), or the pose one of a picture"
         )
     if "depth" not in found and trained.bones is not None and clip.bones > _BONE_FACTOR * trained.bones:
         found["order"] = (

@@ -56,9 +56,7 @@ def add(command: AddCommand) -> None:
     predict.add_argument(
         "--examples", type=Path, metavar="FOLDER", help="add classes by clips: a folder of clips for each class"
     )
-    predict.add_argument(
-        "--add-class-bias", type=float, metavar="B", help="added to the cosines of added classes (docs/zero-shot.md)"
-    )
+    predict.add_argument("--add-class-bias", type=float, metavar="B", help="is added to the cosines of added classes")
     add_reading_options(predict)
     predict_batch.add(predict)
 

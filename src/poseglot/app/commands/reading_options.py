@@ -16,6 +16,11 @@ def add_reading_options(command: argparse.ArgumentParser) -> None:
     group.add_argument("--dim-order", help="the axes of arrays: v,c,t or t,mvc; auto: what fits")
     group.add_argument("--skip", type=int, help="numbers to skip at the beginning of every row of a table")
     group.add_argument("--columns", help="the numbers of a joint to read, counted from 1: 1-3 or 1,2; or all")
+    group.add_argument(
+        "--scored",
+        action="store_true",
+        help="the last number of a joint is its confidence; recognizers without scores leave it out",
+    )
     group.add_argument("--scale", type=float, help="a factor on the coordinates; 1 reads them as they are")
     group.add_argument(
         "--up", help="the axis that points up in the files (z, -y, ...): 3D coordinates are turned so that y does; or auto"
@@ -26,4 +31,5 @@ def add_reading_options(command: argparse.ArgumentParser) -> None:
 def reading(parsed: argparse.Namespace) -> dict[str, Any]:
     """Return what was said; None as a value stands for the default."""
     said = {name: getattr(parsed, name) for name in ("format", "dim_order", "skip", "columns", "scale", "up", "variable")}
-    return {name: None if value in _AUTO else value for name, value in said.items() if value is not None}
+    read = {name: None if value in _AUTO else value for name, value in said.items() if value is not None}
+    return {**read, "has_scores": True} if parsed.scored else read

@@ -30,7 +30,7 @@ from poseglot.data.readers.formats import (
 )
 from poseglot.data.readers.joint_names import named_layout
 from poseglot.data.readers.reading import Reading, as_columns, reading_of
-from poseglot.data.readers.selection import select_joints, warn_of_unseen_centre
+from poseglot.data.readers.selection import refuse_unsaid_scores, select_joints, warn_of_unseen_centre, without_scores
 from poseglot.data.store import is_store
 from poseglot.errors import FileError, InputError, NotFoundError, PoseglotError, SettingError
 from poseglot.skeletons.clip import Clip
@@ -100,6 +100,7 @@ def read_clip(
     )
     recording = read_recording(path, options, format)
     warn_of_unseen_centre(recording.clip, options.layout or recording.layout, str(path))
+    refuse_unsaid_scores(recording.clip, options.layout or recording.layout, options, str(path))
     return recording.clip
 
 
@@ -131,14 +132,15 @@ def read_as_trained(
     """
     file = ClipFile(path)
     format, options = reading.of(file)
-    options, reader = replace(options, has_scores=has_scores), READERS[format or recognize(file)]
+    said = options.has_scores
+    options, reader = replace(options, has_scores=has_scores or bool(said)), READERS[format or recognize(file)]
     if layout is None and reader.says_layout:
         found = select_joints(reader.read(file, options), options, origin=file.origin)
         count = found.clip.joints.shape[2]
         if found.layout is not None:
             # NW-UCLA's JSON is also written with other joints: a number that fits the recognizer is taken for its own.
             is_own = file.ending == ".skeleton" or count != len(wanted)
-            return found.clip, found.layout if is_own and count == len(found.layout) else None
+            return _as_taken(found.clip, has_scores), found.layout if is_own and count == len(found.layout) else None
     options = replace(options, layout=layout or wanted)
     try:
         found = select_joints(reader.read(file, options), options, origin=file.origin)
@@ -154,7 +156,14 @@ def read_as_trained(
             raise
         layout = named_layout(found.joint_names, name=file.ending.removeprefix("."))
     warn_of_unseen_centre(found.clip, layout or wanted, file.origin)
-    return found.clip, layout
+    # Clips of the recognizer's own layout are read as its training clips were, whatever their numbers mean.
+    refuse_unsaid_scores(found.clip, layout, replace(options, has_scores=said or None), file.origin)
+    return _as_taken(found.clip, has_scores), layout
+
+
+def _as_taken(clip: Clip, has_scores: bool) -> Clip:
+    """Return a clip as a recognizer takes it, which has scores or not."""
+    return clip if has_scores else without_scores(clip)
 
 
 def read_any(path: str | Path, reading: Reading, layout: Layout | None = None) -> tuple[Clip, Layout]:
@@ -182,6 +191,7 @@ def read_any(path: str | Path, reading: Reading, layout: Layout | None = None) -
         known = named_layout(found.joint_names, name=file.ending.removeprefix("."))
     known = known or layout_by_count(clip.joints.shape[2], file.origin)
     warn_of_unseen_centre(clip, known, file.origin)
+    refuse_unsaid_scores(clip, known, options, file.origin)
     return clip, known
 
 

@@ -29,7 +29,8 @@ class Reading:
 
     Attributes:
         remembered: How the training clips were read: `format` and some of `OPTIONS`. Used for files of that format.
-        given: The same, said for prediction. It comes first, for files of all formats; None stands for the default.
+        given: The same, said for prediction, and `has_scores`: the last number of a joint is its confidence. It comes first, for files
+            of all formats; None stands for the default.
     """
 
     remembered: Mapping[str, Any] = field(default_factory=dict)
@@ -37,8 +38,8 @@ class Reading:
 
     def __post_init__(self) -> None:
         for name in self.given:
-            if name not in (*OPTIONS, "format"):
-                raise NotFoundError(name, (*OPTIONS, "format"), kind="option of reading")
+            if name not in (known := (*OPTIONS, "has_scores", "format")):
+                raise NotFoundError(name, known, kind="option of reading")
         if (format := self.given.get("format")) is not None and format not in READERS:
             raise NotFoundError(format, READERS, kind="format of single files")
         self._options(self.given)  # refuses values that are not valid
@@ -72,7 +73,7 @@ class Reading:
 
     @staticmethod
     def _options(said: Mapping[str, Any]) -> ReadOptions:
-        said = {name: value for name, value in said.items() if name in OPTIONS and value is not None}
+        said = {name: value for name, value in said.items() if name in (*OPTIONS, "has_scores") and value is not None}
         if "columns" in said:
             said["columns"] = as_columns(said["columns"])
         return ReadOptions(**said)

@@ -11,14 +11,17 @@ import numpy as np
 from poseglot.data.quality.issues import ClipError
 from poseglot.data.readers.formats import ReadOptions, Recording
 from poseglot.data.readers.joint_names import joints_by_name, named_layout
-from poseglot.errors import PoseglotError
-from poseglot.skeletons.clip import Clip
+from poseglot.errors import InputError, PoseglotError
+from poseglot.skeletons.clip import Clip, Joints
 from poseglot.skeletons.layout import Layout
 from poseglot.skeletons.mapping import LayoutMapping, map_layout
+from poseglot.skeletons.visibility import seen_mask
 
 _LOGGER = logging.getLogger("poseglot.data")
 # The centre of a body is hardly seen when its score is 0 in more than this share of the frames.
 _CENTRE_UNSEEN = 0.5
+# Layouts of pose estimators in pictures: x, y and a confidence.
+PICTURE_LAYOUTS = ("coco17", "body25", "body25b", "halpe26", "openpose18")
 
 
 def select_joints(recording: Recording, options: ReadOptions, *, origin: str) -> Recording:
@@ -82,6 +85,40 @@ def warn_of_unseen_centre(clip: Clip, layout: Layout | None, origin: str) -> Non
                 "%s: the score of the centre joint (%s) is 0 in %.0f%% of the frames. If scores of 0 mean inferred joints here, read "
                 "the file without them (--columns 1-3).", origin, layout.centre, 100 * share,
             )  # fmt: skip
+
+
+def without_scores(clip: Clip) -> Clip:
+    """Return a clip without the scores of its joints; joints that they tell to be unseen are zero."""
+    if not clip.has_scores:
+        return clip
+    seen = seen_mask(clip.joints, has_scores=True)[..., None]
+    return replace(clip, joints=np.where(seen, clip.joints[..., :-1], np.float32(0)), has_scores=False)
+
+
+def refuse_unsaid_scores(clip: Clip, layout: Layout | None, options: ReadOptions, origin: str) -> None:
+    """Refuse a clip whose third numbers are like confidences, unless it is said what they are.
+
+    Layouts of pose estimators in pictures come as x, y, confidence far more often than as x, y, z.
+
+    Raises:
+        InputError: The layout is one of those, and every joint's third number is from 0 to 1.
+    """
+    if clip.has_scores or options.has_scores is not None or options.columns is not None:
+        return
+    if layout is None or layout.name not in PICTURE_LAYOUTS or not third_is_like_scores(clip.joints):
+        return
+    raise InputError(
+        f"{origin}: the third number of every joint of the layout {layout.name} is from 0 to 1, as confidences are. Say what it is: "
+        "--scored (in Python has_scores=True) for a confidence, --columns 1-3 for a coordinate, --columns 1-2 to leave it out."
+    )
+
+
+def third_is_like_scores(joints: Joints) -> bool:
+    """Tell whether joints (..., 3) have third numbers from 0 to 1 alone, some of them above 0."""
+    if joints.shape[-1] != 3:
+        return False
+    third = joints[..., 2]
+    return bool(third.any() and third.min() >= 0 and third.max() <= 1)
 
 
 def unseen_centre(clip: Clip, layout: Layout) -> float:
