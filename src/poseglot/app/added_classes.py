@@ -11,7 +11,7 @@ import torch
 
 from poseglot.app.commands.register import missing_package, print_mappings
 from poseglot.errors import FileError, InputError, MissingPackageError, NotFoundError, SettingError, nearest
-from poseglot.inference.actions import ActionTexts, classify_among
+from poseglot.inference.actions import ActionTexts, as_known, classify_among
 from poseglot.inference.inputs import files_in
 from poseglot.inference.predictor import Classifier, Predictor
 from poseglot.safe_text import name_text
@@ -99,6 +99,7 @@ def classifier_among(predictor: Predictor, actions: Sequence[str]) -> Classifier
                 advice="Other names need the text encoder: pip install 'poseglot[train]'.",
             ) from error
         recognizer = ZeroShotRecognizer(open_run(predictor.recognizer_file.parent, device=predictor.device))
+        actions = as_known(actions, [*predictor.classes, *error.known])
         for action in actions:
             if action not in error.known and action not in predictor.classes:
                 alike = nearest(action, [*error.known, *predictor.classes])

@@ -81,6 +81,18 @@ def read_action_texts(folder: str | Path) -> ActionTexts | None:
     return ActionTexts(tuple(actions), features.double().numpy(), float(table["logit_scale"]))
 
 
+def as_known(actions: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Return actions as they are known where they differ in cases of letters alone: `Wave` is `wave`."""
+    spelled: dict[str, set[str]] = {}
+    for name in known:
+        spelled.setdefault(name.casefold(), set()).add(name)
+    alike = (spelled.get(action.casefold(), set()) for action in actions)
+    return tuple(
+        action if action in known or len(names) != 1 else next(iter(names))
+        for action, names in zip(actions, alike, strict=True)
+    )
+
+
 class TrainedActions:
     """Chooses among some of the classes that a predictor was trained on.
 
@@ -123,15 +135,16 @@ def classify_among(predictor: Predictor, actions: Sequence[str], texts: ActionTe
 
     Args:
         predictor: Made of a recognizer.
-        actions: Two or more names. Names of trained classes are recognised by the classifier if all are trained.
+        actions: Two or more names, as known or in other cases of letters. Names of trained classes are recognised by the classifier if
+            all are trained.
         texts: The text features of other actions; by default those that the recognizer brings.
 
     Raises:
         SettingError: Fewer than two actions were given, or one twice; or the recognizer was trained without text.
         NotFoundError: An action is neither trained nor in `texts`.
     """
-    if len(actions) < 2 or len(set(actions)) < len(actions):
-        raise SettingError(f"actions takes at least two names, each once; {', '.join(actions) or 'none'} came.")
+    actions = as_known(actions, predictor.classes)
+    _check_several(actions)
     if set(actions) <= set(predictor.classes):
         return TrainedActions(predictor, actions)
     file = predictor.recognizer_file
@@ -140,9 +153,16 @@ def classify_among(predictor: Predictor, actions: Sequence[str], texts: ActionTe
     texts = texts or read_action_texts(file.parent)
     if texts is None:
         raise NotFoundError(next(each for each in actions if each not in predictor.classes), predictor.classes, kind="action")
+    actions = as_known(actions, texts.actions)
+    _check_several(actions)
     chosen, recognizer = texts.of(actions), load_recognizer(file)
     if len(recognizer.spec.levels or ()) != len(chosen.features):
         raise SettingError(
             f"{predictor.path} was trained without text, or with other parts; it knows {', '.join(predictor.classes)}."
         )
     return DescribedActions(recognizer, chosen)
+
+
+def _check_several(actions: Sequence[str]) -> None:
+    if len(actions) < 2 or len(set(actions)) < len(actions):
+        raise SettingError(f"actions takes at least two names, each once; {', '.join(actions) or 'none'} came.")
