@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from poseglot.errors import FileError, NotFoundError, SettingError
+from poseglot.errors import FileError, NotFoundError, SettingError, as_known
 from poseglot.evaluation.zero_shot import cosines, mean_over_levels
 from poseglot.inference.predictor import Classifier, Predictor
 from poseglot.models.pretrained import TEXTS_FILE
@@ -40,11 +40,13 @@ class ActionTexts:
     logit_scale: float
 
     def of(self, actions: Sequence[str]) -> ActionTexts:
-        """Return the features of some of the actions.
+        """Return the features of some of the actions; the case of a name does not matter.
 
         Raises:
             NotFoundError: One is not among them.
+            SettingError: One was given twice.
         """
+        actions = _each_once([as_known(action, self.actions) for action in actions])
         for action in actions:
             if action not in self.actions:
                 raise NotFoundError(action, self.actions, kind="action")
@@ -123,15 +125,14 @@ def classify_among(predictor: Predictor, actions: Sequence[str], texts: ActionTe
 
     Args:
         predictor: Made of a recognizer.
-        actions: Two or more names. Names of trained classes are recognised by the classifier if all are trained.
+        actions: Two or more names, whose case does not matter. They are recognised by the classifier if all are trained classes.
         texts: The text features of other actions; by default those that the recognizer brings.
 
     Raises:
         SettingError: Fewer than two actions were given, or one twice; or the recognizer was trained without text.
         NotFoundError: An action is neither trained nor in `texts`.
     """
-    if len(actions) < 2 or len(set(actions)) < len(actions):
-        raise SettingError(f"actions takes at least two names, each once; {', '.join(actions) or 'none'} came.")
+    actions = _each_once([as_known(action, predictor.classes) for action in actions])
     if set(actions) <= set(predictor.classes):
         return TrainedActions(predictor, actions)
     file = predictor.recognizer_file
@@ -146,3 +147,14 @@ def classify_among(predictor: Predictor, actions: Sequence[str], texts: ActionTe
             f"{predictor.path} was trained without text, or with other parts; it knows {', '.join(predictor.classes)}."
         )
     return DescribedActions(recognizer, chosen)
+
+
+def _each_once(actions: Sequence[str]) -> tuple[str, ...]:
+    """Return the actions if there are at least two, each once.
+
+    Raises:
+        SettingError: There are not.
+    """
+    if len(actions) < 2 or len(set(actions)) < len(actions):
+        raise SettingError(f"actions takes at least two names, each once; {', '.join(actions) or 'none'} came.")
+    return tuple(actions)
