@@ -54,6 +54,12 @@ class NotFoundError(SettingError):
         super().__init__(f"unknown {kind} {name!r}; {listed}.{hint}{' ' if advice else ''}{advice}")
 
 
+def as_known(name: str, known: Collection[str]) -> str:
+    """Return the known name that differs from `name` in case alone, if there is only one; else `name` itself."""
+    same = {entry for entry in known if entry.casefold() == name.casefold()}
+    return next(iter(same)) if name not in same and len(same) == 1 else name
+
+
 def nearest(name: str, known: Collection[str]) -> str | None:
     """Return the known name most like `name`, or None if none is alike. Case, dashes and underscores do not matter."""
     plain = {entry.lower().replace("_", "-"): entry for entry in known}

@@ -46,6 +46,16 @@ def test_trained_actions_share_their_probability(folder: Path) -> None:
     )
 
 
+def test_case_does_not_matter(folder: Path, texts: ActionTexts) -> None:
+    save_action_texts(texts, folder)
+    predictor = Predictor(folder)
+    trained = predictor.classes[:2]
+    assert classify_among(predictor, [action.upper() for action in trained]).classes == trained
+    assert classify_among(predictor, ["DIVE", trained[0].title()]).classes == ("dive", trained[0])
+    with pytest.raises(SettingError):
+        classify_among(predictor, ["swim", "Swim"])
+
+
 def test_others_are_known_by_their_texts(folder: Path, texts: ActionTexts, recognizer: Recognizer) -> None:
     save_action_texts(texts, folder)
     read = read_action_texts(folder)

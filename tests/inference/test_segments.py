@@ -116,6 +116,12 @@ def test_a_score_of_0_stays_and_people_may_be_written_as_decimals(tmp_path: Path
     assert read_segments(tmp_path / "s.json") == [Segment(0, 1, "a", 0.0, 2)]
 
 
+@pytest.mark.parametrize("text", ["Start;End;Action\n0,5;2,25;wave, twice\n", "start\tend\taction\n0.5\t2.25\twave, twice\n"])
+def test_tables_of_spreadsheets_are_read(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8-sig")
+    assert read_segments(tmp_path / "t.csv") == [Segment(0.5, 2.25, "wave, twice")]
+
+
 def test_a_table_of_boris_is_read(tmp_path: Path) -> None:
     head = "Observation id,Subject,Behavior,Behavioral category,Behavior type,Start (s),Stop (s),Duration (s)\n"
     (tmp_path / "b.csv").write_text(head + "o,Ann,wave,,STATE,1.5,3,1.5\no,Bob,walk,,STATE,2,4,2\no,Ann,sit,,STATE,5,6,1\n")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from poseglot.app.commands.register import missing_package, print_mappings
-from poseglot.errors import FileError, InputError, MissingPackageError, NotFoundError, SettingError, nearest
-from poseglot.inference.actions import ActionTexts, as_known, classify_among
+from poseglot.errors import FileError, InputError, MissingPackageError, NotFoundError, SettingError, as_known, nearest
+from poseglot.inference.actions import ActionTexts, classify_among
 from poseglot.inference.inputs import files_in
 from poseglot.inference.predictor import Classifier, Predictor
 from poseglot.safe_text import name_text
@@ -53,6 +53,7 @@ def added_classifier(
     except ImportError as error:
         raise MissingPackageError(missing_package("added actions", error)) from error
     run = open_run(predictor.path, device=predictor.device)
+    labels = [as_known(label, run.classes) for label in labels]
     if examples is None:
         described: list[Description] = (
             [] if descriptions is None else list(load_descriptions(str(descriptions)).classes.values())
@@ -99,7 +100,7 @@ def classifier_among(predictor: Predictor, actions: Sequence[str]) -> Classifier
                 advice="Other names need the text encoder: pip install 'poseglot[train]'.",
             ) from error
         recognizer = ZeroShotRecognizer(open_run(predictor.recognizer_file.parent, device=predictor.device))
-        actions = as_known(actions, [*predictor.classes, *error.known])
+        actions = [as_known(action, {*predictor.classes, *error.known}) for action in actions]
         for action in actions:
             if action not in error.known and action not in predictor.classes:
                 alike = nearest(action, [*error.known, *predictor.classes])
@@ -111,7 +112,7 @@ def classifier_among(predictor: Predictor, actions: Sequence[str]) -> Classifier
 
 def _inputs(predictor: Predictor, folders: Sequence[Path], layout: str | None) -> dict[str, torch.Tensor]:
     """Return folder -> the inputs of its clips. What is unlike the training clips is logged, of all folders together."""
-    files = {name_text(folder.name): files_in(folder) for folder in folders}
+    files = {as_known(name_text(folder.name), predictor.classes): files_in(folder) for folder in folders}
     loaded, inputs = zip(*predictor.inputs([file for own in files.values() for file in own], layout=layout), strict=True)
     print_mappings([clip for batch in loaded for clip in batch])
     return dict(zip(files, torch.cat(inputs).split(list(map(len, files.values()))), strict=True))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from poseglot.errors import InputError, NotFoundError
+from poseglot.errors import InputError, NotFoundError, as_known
 from poseglot.evaluation.segments import BACKGROUND
 from poseglot.inference.predictor import Predictor
 from poseglot.inference.segment_scores import joints_hash
@@ -51,7 +52,8 @@ def read_annotated(folder: str | Path, predictor: Predictor, *, fps: float) -> l
 
 def _recordings(path: Path, annotation: Path, predictor: Predictor, fps: float) -> list[Recording]:
     """Return a recording for each person of a file, or for each stretch where people are recognised together."""
-    loaded, people, segments = predictor.read(path), default_people(predictor), read_segments(annotation)
+    loaded, people = predictor.read(path), default_people(predictor)
+    segments = [replace(segment, action=as_known(segment.action, predictor.classes)) for segment in read_segments(annotation)]
     fps = loaded.fps or fps
     stretches = find_stretches(predictor, loaded.clip.joints, fps=fps, config=SegmentConfig(), people=people)
     if people == "each" and (unseen := {segment.person for segment in segments} - set(range(len(stretches) + 1))):

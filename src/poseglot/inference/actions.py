@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from poseglot.errors import FileError, NotFoundError, SettingError
+from poseglot.errors import FileError, NotFoundError, SettingError, as_known
 from poseglot.evaluation.zero_shot import cosines, mean_over_levels
 from poseglot.inference.predictor import Classifier, Predictor
 from poseglot.models.pretrained import TEXTS_FILE
@@ -40,11 +40,13 @@ class ActionTexts:
     logit_scale: float
 
     def of(self, actions: Sequence[str]) -> ActionTexts:
-        """Return the features of some of the actions.
+        """Return the features of some of the actions; the case of a name does not matter.
 
         Raises:
             NotFoundError: One is not among them.
+            SettingError: One was given twice.
         """
+        actions = _each_once([as_known(action, self.actions) for action in actions])
         for action in actions:
             if action not in self.actions:
                 raise NotFoundError(action, self.actions, kind="action")
@@ -79,18 +81,6 @@ def read_action_texts(folder: str | Path) -> ActionTexts | None:
     if features.shape[1] != len(actions):
         raise FileError(f"{path} has {features.shape[1]} features for {len(actions)} actions; it is damaged.")
     return ActionTexts(tuple(actions), features.double().numpy(), float(table["logit_scale"]))
-
-
-def as_known(actions: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Return actions as they are known where they differ in cases of letters alone: `Wave` is `wave`."""
-    spelled: dict[str, set[str]] = {}
-    for name in known:
-        spelled.setdefault(name.casefold(), set()).add(name)
-    alike = (spelled.get(action.casefold(), set()) for action in actions)
-    return tuple(
-        action if action in known or len(names) != 1 else next(iter(names))
-        for action, names in zip(actions, alike, strict=True)
-    )
 
 
 class TrainedActions:
@@ -135,16 +125,14 @@ def classify_among(predictor: Predictor, actions: Sequence[str], texts: ActionTe
 
     Args:
         predictor: Made of a recognizer.
-        actions: Two or more names, as known or in other cases of letters. Names of trained classes are recognised by the classifier if
-            all are trained.
+        actions: Two or more names, whose case does not matter. They are recognised by the classifier if all are trained classes.
         texts: The text features of other actions; by default those that the recognizer brings.
 
     Raises:
         SettingError: Fewer than two actions were given, or one twice; or the recognizer was trained without text.
         NotFoundError: An action is neither trained nor in `texts`.
     """
-    actions = as_known(actions, predictor.classes)
-    _check_several(actions)
+    actions = _each_once([as_known(action, predictor.classes) for action in actions])
     if set(actions) <= set(predictor.classes):
         return TrainedActions(predictor, actions)
     file = predictor.recognizer_file
@@ -153,8 +141,6 @@ def classify_among(predictor: Predictor, actions: Sequence[str], texts: ActionTe
     texts = texts or read_action_texts(file.parent)
     if texts is None:
         raise NotFoundError(next(each for each in actions if each not in predictor.classes), predictor.classes, kind="action")
-    actions = as_known(actions, texts.actions)
-    _check_several(actions)
     chosen, recognizer = texts.of(actions), load_recognizer(file)
     if len(recognizer.spec.levels or ()) != len(chosen.features):
         raise SettingError(
@@ -163,6 +149,12 @@ def classify_among(predictor: Predictor, actions: Sequence[str], texts: ActionTe
     return DescribedActions(recognizer, chosen)
 
 
-def _check_several(actions: Sequence[str]) -> None:
+def _each_once(actions: Sequence[str]) -> tuple[str, ...]:
+    """Return the actions if there are at least two, each once.
+
+    Raises:
+        SettingError: There are not.
+    """
     if len(actions) < 2 or len(set(actions)) < len(actions):
         raise SettingError(f"actions takes at least two names, each once; {', '.join(actions) or 'none'} came.")
+    return tuple(actions)

@@ -38,7 +38,7 @@ from poseglot.safe_text import counted_people
 from poseglot.skeletons.batch import ClipBatch
 from poseglot.skeletons.clip import Clip, Joints, check_joints
 from poseglot.skeletons.common_body import is_common_body, map_to_common_body, to_common_body
-from poseglot.skeletons.coordinates import compare, measure_clip, summary_of
+from poseglot.skeletons.coordinates import compare, measure_clip, odd_proportions, summary_of
 from poseglot.skeletons.layout import Layout
 from poseglot.skeletons.mapping import LayoutMapping, map_layout
 from poseglot.skeletons.visibility import seen_mask
@@ -251,9 +251,9 @@ class ClipLoader:
 
     def unlike_training(self, joints: Joints, *, has_scores: bool, is_file: bool = False) -> dict[str, str]:
         """Return what of joints (M, T, V, C) is unlike the training clips: kind -> sentence (`skeletons.coordinates.compare`)."""
-        if self._trained_on is None:
-            return {}
         measured = measure_clip(joints, self.layout, has_scores=has_scores)
+        if self._trained_on is None:
+            return odd_proportions(measured)
         is_turned = {**self.reading.remembered, **self.reading.given}.get("up") is not None
         warnings = compare(
             measured, self._trained_on, unit_matters=self._unit_matters, can_be_read_otherwise=is_file and not is_turned

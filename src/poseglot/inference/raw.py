@@ -103,8 +103,12 @@ class RawRecognizer(nn.Module):
         is_own = source.joints == fused.layout.joints
         if (self.input.num_dims, self.input.has_scores) != known and (not self.any_layout or is_own):
             raise SettingError(
-                f"the recognizer takes joints of {known[0]} coordinates {'with' if known[1] else 'without'} scores. Other ones are for "
-                "recognizers of the common body, with the layout that they come in."
+                f"the recognizer takes joints of {known[0]} coordinates {'with' if known[1] else 'without'} scores. "
+                + (
+                    "Other ones come in a layout of their own: name it (--layout coco17)."
+                    if self.any_layout
+                    else "Other ones are for recognizers for any layout, such as everyday."
+                )
             )
         self.mapping = (
             None

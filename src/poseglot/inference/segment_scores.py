@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from poseglot.errors import as_known
 from poseglot.evaluation.metrics import Accuracy
 from poseglot.evaluation.segments import BACKGROUND, Matches, Span, edit_score, frame_accuracy, matches
 from poseglot.inference.segments import UNKNOWN, Segment
@@ -47,8 +48,9 @@ def score_segments(
     Args:
         found, truth: The segments.
         fps: Frames per second, for the frame accuracy.
-        classes: Those of the recognizer.
+        classes: Those of the recognizer; true actions may differ from them in case.
     """
+    truth = [replace(segment, action=as_known(segment.action, classes or ())) for segment in truth]
     if others := sorted({s.action for s in truth} - {UNKNOWN, *classes}) if classes is not None else []:
         warnings.warn(
             f"{len(others)} of the true actions are none of the recognizer's and count as missed: {', '.join(others[:10])}"

@@ -21,6 +21,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from poseglot.data.manifest import read_header
 from poseglot.errors import FileError, SettingError
 from poseglot.files import write_atomically
 from poseglot.safe_text import csv_cell, from_csv_cell, parse_json
@@ -28,8 +29,8 @@ from poseglot.safe_text import csv_cell, from_csv_cell, parse_json
 UNKNOWN = "unknown"
 FORMAT = "poseglot-segments-1"
 _COLUMNS = ("start", "end", "action", "score", "person")
-# BORIS's columns -> ours.
-_BORIS = {"Start (s)": "start", "Stop (s)": "end", "Behavior": "action"}
+# BORIS's columns, in lower case -> ours.
+_BORIS = {"start (s)": "start", "stop (s)": "end", "behavior": "action"}
 # SubRip's comma is accepted, too.
 _CLOCK = r"((?:[0-9]+:)?[0-5][0-9]:[0-5][0-9][.,][0-9]{3})"
 _TIMING = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?")
@@ -86,7 +87,8 @@ def write_segments(segments: Sequence[Segment], path: str | PathLike[str]) -> No
 def read_segments(path: str | PathLike[str]) -> list[Segment]:
     """Read segments from .csv, .json, .vtt or .eaf: ours, or those of annotators.
 
-    A table has columns start, end and action (score and person default to 1), or those of BORIS's aggregated events. A tier of ELAN, a
+    A table has columns start, end and action (score and person default to 1), or those of BORIS's aggregated events, separated by commas,
+    semicolons or tabs. A tier of ELAN, a
     voice of WebVTT and a subject of BORIS is a person: `person 2` is the second, `all` is everybody, and others take the numbers that
     are left, in their order.
 
@@ -102,22 +104,34 @@ def read_segments(path: str | PathLike[str]) -> list[Segment]:
         raise FileError(f"could not read {path}: {error}.") from error
     try:
         return [_segment(row, number) for number, row in enumerate(READERS[ending](text), start=1)]
-    except (*_FAULTS, csv.Error, SyntaxError, RecursionError) as error:  # XML that is none is a SyntaxError
+    except (*_FAULTS, FileError, csv.Error, SyntaxError, RecursionError) as error:  # XML that is none is a SyntaxError
         raise FileError(
             f"{path} does not hold segments ({_reason(error)}); expected are {', '.join(_COLUMNS)}, the last two are optional."
         ) from error
 
 
 def from_csv(text: str) -> list[dict[str, Any]]:
-    """Return the rows of a CSV table, ours or of BORIS's aggregated events."""
-    rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(text)))
+    """Return the rows of a table separated by commas, semicolons or tabs, ours or of BORIS's aggregated events.
+
+    Spreadsheets that separate by semicolons write decimal commas.
+    """
+    lines = io.StringIO(text)
+    header, separator = read_header(next(lines, ""), "the table")
+    rows: list[dict[str, Any]] = list(csv.DictReader(lines, header, delimiter=separator, skipinitialspace=True))
+    if separator != ",":
+        numbers = {*_COLUMNS, *_BORIS} - {"action", "behavior"}
+        rows = [{name: _decimal_point(cell) if name in numbers else cell for name, cell in row.items()} for row in rows]
     if rows and set(_BORIS) <= set(rows[0]):
         rows = _with_numbers(
-            {"person": row.get("Subject") or "", **{name: row[column] for column, name in _BORIS.items()}} for row in rows
+            {"person": row.get("subject") or "", **{name: row[column] for column, name in _BORIS.items()}} for row in rows
         )
     for row in rows:
         row["action"] = from_csv_cell(row["action"] or "")
     return rows
+
+
+def _decimal_point(cell: Any) -> Any:
+    return cell.replace(",", ".") if isinstance(cell, str) else cell
 
 
 def from_json(text: str) -> list[Any]:

@@ -85,7 +85,8 @@ def check_joints(
             raise InputError(f"{origin}: there are no {what} in it (shape {array.shape}).")
     if joint_count is not None and count != joint_count:
         raise InputError(
-            f"{origin}: {count} joints in a frame, but the layout has {joint_count}. Does the clip have another kind of skeleton?"
+            f"{origin}: {count} joints in a frame, but the layout has {joint_count}. If the clip has another skeleton, name its layout "
+            "(--layout)."
         )
     if channels - has_scores not in (2, 3):
         score = " and a score" if has_scores else ", and with --scored one more for the confidence in the joint"

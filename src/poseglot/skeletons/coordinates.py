@@ -17,6 +17,7 @@ import numpy.typing as npt
 from poseglot.skeletons.clip import evenly_spaced
 from poseglot.skeletons.layout import Layout
 from poseglot.skeletons.orientation import up_direction
+from poseglot.skeletons.proportions import MAX_MISFIT, proportion_misfit
 from poseglot.skeletons.visibility import seen_mask
 
 # Frames of a person that are measured, evenly spaced.
@@ -27,6 +28,7 @@ _SIZE_FACTOR = {2: 5.0, 3: 2.5}
 _FLAT, _DEEP = 0.02, 0.05
 # Frames in which bones are measured, and how much longer they may be than in training.
 _BONE_FRAMES, _BONE_FACTOR = 16, 1.25
+_CHECK_ORDER = "the joints may be of another layout, or in another order than it says. Check the layout (`--layout`) and the order of the joints"
 # Directions of up of fewer clips than this share are mistakes of a tracker.
 _MIN_UP_SHARE = 0.01
 _UNITS = {
@@ -49,6 +51,8 @@ class ClipCoordinates:
         up: Where heads are above feet: axis and sign, such as `+y`. None where that is not clear.
         scores: The lowest and the highest score.
         bones: `bone_excess`.
+        misfit: `proportion_misfit`.
+        odd_bones: The bones that are farthest from a body's proportions.
     """
 
     num_dims: int
@@ -57,6 +61,8 @@ class ClipCoordinates:
     up: str | None
     scores: tuple[float, float] | None
     bones: float = float("nan")
+    misfit: float = float("nan")
+    odd_bones: tuple[tuple[str, str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,7 @@ class CoordinateSummary:
         up: The directions that occur.
         scores: The lowest and the highest score; None without scores.
         bones: Nearly the largest `bone_excess`; None if it is not known.
+        misfit: Nearly the largest `proportion_misfit`; None if it is not known.
     """
 
     num_dims: int
@@ -78,6 +85,7 @@ class CoordinateSummary:
     up: tuple[str, ...]
     scores: tuple[float, float] | None = None
     bones: float | None = None
+    misfit: float | None = None
 
     def table(self) -> dict[str, Any]:
         """Return it as plain data, which `summary_of` accepts."""
@@ -106,7 +114,10 @@ def measure_clip(joints: npt.NDArray[np.float32], layout: Layout, *, has_scores:
     depth = float(np.median(sides.min(axis=1) / np.where(longest > 0, longest, 1))) if num_dims == 3 else float("nan")
     up = up_direction(position, layout, seen=seen)
     way = None if up is None else f"{'-+'[up[1] > 0]}{_AXES[up[0]]}"
-    return ClipCoordinates(num_dims, size, depth, way, scores, bone_excess(position, layout, seen=seen)[0])
+    drawn = position[..., : 3 if position[..., 2:].any() else 2]
+    misfit, odd = proportion_misfit(drawn, layout, seen=seen)
+    excess = bone_excess(position, layout, seen=seen)[0]
+    return ClipCoordinates(num_dims, size, depth, way, scores, excess, misfit, tuple(odd))
 
 
 def bone_excess(
@@ -162,6 +173,7 @@ def summarize(clips: Iterable[ClipCoordinates]) -> CoordinateSummary | None:
         up=tuple(sorted(up for up, count in ups.items() if count >= _MIN_UP_SHARE * len(measured))),
         scores=(min(low for low, _ in scores), max(high for _, high in scores)) if scores else None,
         bones=float(np.quantile(bones, 0.99)) if (bones := [clip.bones for clip in measured if clip.bones > 0]) else None,
+        misfit=float(np.quantile(misfits, 0.99)) if (misfits := [clip.misfit for clip in measured if clip.misfit >= 0]) else None,
     )
 
 
@@ -223,8 +235,9 @@ def compare(
     if "depth" not in found and trained.bones is not None and clip.bones > _BONE_FACTOR * trained.bones:
         found["order"] = (
             f"the bones are {clip.bones:.1f} times as long as the shortest tree between the joints, and at most "
-            f"{trained.bones:.1f} times in training: the joints may be in another order than the layout's"
+            f"{trained.bones:.1f} times in training: {_CHECK_ORDER}"
         )
+    found |= odd_proportions(clip, usual=trained.misfit)
     if clip.scores is not None and trained.scores is not None:
         margin = 0.5 * max(trained.scores[1] - trained.scores[0], 0.5)
         if clip.scores[0] < trained.scores[0] - margin or clip.scores[1] > trained.scores[1] + margin:
@@ -233,6 +246,14 @@ def compare(
                 f"{trained.scores[1]:.3g} in training: the last number of a joint may be a coordinate"
             )
     return found
+
+
+def odd_proportions(clip: ClipCoordinates, *, usual: float | None = None) -> dict[str, str]:
+    """Return the kind `order` with its sentence if a clip's proportions are no body's; `usual` is `CoordinateSummary.misfit`."""
+    if not clip.misfit > max(MAX_MISFIT, _BONE_FACTOR * (usual or 0)):
+        return {}
+    bones = " and ".join(f"{child} to {parent} {factor:.2g}" for child, parent, factor in clip.odd_bones)
+    return {"order": f"bones are not as long as a body's ({bones} times as long as usual): {_CHECK_ORDER}"}
 
 
 def turned_over(up: str) -> str:

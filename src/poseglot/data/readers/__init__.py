@@ -412,7 +412,8 @@ def open_source(
             raise SettingError(f"the format {format} takes no {option.replace('_', ' ')}: {why}. Leave it out.")
     if rules.needs_layout and layout is None:
         raise SettingError(
-            f"the format {format} does not say what its joints are: name their layout (kinect20, ntu25, coco17, ..., or your own .yaml)."
+            f"the format {format} does not say what its joints are: name their layout (--layout kinect20, ntu25, coco17, ..., or "
+            "your own .yaml)."
         )
     if not sources or (len(sources) > 1 and not rules.several):
         expected = "one or more" if rules.several else "one"

@@ -95,6 +95,12 @@ def arrange(
     letters = order.order
     if letters is None:
         if joint_count is None:
+            if array.ndim == 2:
+                raise ClipError(
+                    "joint count",
+                    f"{origin}: an array of shape {array.shape}, whose joints are not known. Name their layout (--layout kinect20, coco17, "
+                    "..., or a .yaml file).",
+                )
             return select_columns(array, order.columns, origin)
         letters = find_order([array.shape], order, joint_count=joint_count, has_scores=has_scores, origin=origin)
     sizes = _sizes(letters, array.shape, joint_count, order.channel_counts(has_scores))
@@ -140,8 +146,8 @@ def find_order(shapes: Iterable[tuple[int, ...]], order: DimOrder, *, joint_coun
     numbers = "2 or 3 numbers and a score" if has_scores else "2 or 3 numbers"
     raise ClipError(
         "joint count",
-        f"{origin}: no order of dimensions gives an array of shape {shape} {joint_count} joints of {numbers}. Is the layout another, are "
-        "there numbers to skip at the beginning of every row (--skip), or has a joint more numbers (--scored, --columns)?",
+        f"{origin}: no order of dimensions gives an array of shape {shape} {joint_count} joints of {numbers}. Is the layout another "
+        "(--layout), are there numbers to skip at the beginning of every row (--skip), or has a joint more numbers (--scored, --columns)?",
     )
 
 
