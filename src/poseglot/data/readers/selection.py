@@ -72,7 +72,9 @@ def _of_layout(recording: Recording, options: ReadOptions, origin: str) -> Recor
             )
         return Recording(replace(clip, joints=clip.joints[:, :, [chosen[joint] for joint in layout.joints]]), layout)
     if options.count is not None and count != options.count:
-        raise ClipError("joint count", f"{origin}: {count} joints in a frame, but the layout has {options.count}; name theirs (--layout).")
+        raise ClipError(
+            "joint count", f"{origin}: {count} joints in a frame, but the layout has {options.count}; name theirs (--layout)."
+        )
     return recording
 
 
