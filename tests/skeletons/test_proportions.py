@@ -26,7 +26,9 @@ def a_body() -> npt.NDArray[np.float32]:
     return next(iter(make_clips(persons=1, cameras=1, repeats=1))).joints
 
 
-@pytest.mark.parametrize("name", ["kinect20", "ntu25", "coco17", "h36m17", "openpose18", "body25", "mediapipe33", "smpl24", "body15"])
+@pytest.mark.parametrize(
+    "name", ["kinect20", "ntu25", "coco17", "h36m17", "openpose18", "body25", "mediapipe33", "smpl24", "body15"]
+)
 @pytest.mark.parametrize("num_dims", [2, 3])
 def test_a_body_is_one_in_every_layout(name: str, num_dims: int) -> None:
     layout = load_layout(name)
@@ -60,7 +62,9 @@ def test_the_bones_that_are_off_are_said() -> None:
 
 def test_what_is_no_body_is_not_measured() -> None:
     fingers = tuple(f"finger{number}" for number in range(20))
-    hand = Layout("hand", fingers, dict.fromkeys(fingers[1:], fingers[0]), {}, fingers[0], {**KINECT20.parts, **_all_hand(fingers)})
+    hand = Layout(
+        "hand", fingers, dict.fromkeys(fingers[1:], fingers[0]), {}, fingers[0], {**KINECT20.parts, **_all_hand(fingers)}
+    )
     assert np.isnan(misfit(a_body(), hand))
     assert np.isnan(misfit(np.zeros((1, 3, 20, 3)))) and np.isnan(misfit(np.ones((1, 3, 20, 3))))
     legs = a_body()

@@ -28,7 +28,10 @@ _SIZE_FACTOR = {2: 5.0, 3: 2.5}
 _FLAT, _DEEP = 0.02, 0.05
 # Frames in which bones are measured, and how much longer they may be than in training.
 _BONE_FRAMES, _BONE_FACTOR = 16, 1.25
-_CHECK_ORDER = "the joints may be of another layout, or in another order than it says. Check the layout (`--layout`) and the order of the joints"
+_CHECK_ORDER = (
+    "the joints may be of another layout, or in another order than it says. "
+    "Check the layout (`--layout`) and the order of the joints"
+)
 # Directions of up of fewer clips than this share are mistakes of a tracker.
 _MIN_UP_SHARE = 0.01
 _UNITS = {
@@ -173,7 +176,9 @@ def summarize(clips: Iterable[ClipCoordinates]) -> CoordinateSummary | None:
         up=tuple(sorted(up for up, count in ups.items() if count >= _MIN_UP_SHARE * len(measured))),
         scores=(min(low for low, _ in scores), max(high for _, high in scores)) if scores else None,
         bones=float(np.quantile(bones, 0.99)) if (bones := [clip.bones for clip in measured if clip.bones > 0]) else None,
-        misfit=float(np.quantile(misfits, 0.99)) if (misfits := [clip.misfit for clip in measured if clip.misfit >= 0]) else None,
+        misfit=float(np.quantile(misfits, 0.99))
+        if (misfits := [clip.misfit for clip in measured if clip.misfit >= 0])
+        else None,
     )
 
 
