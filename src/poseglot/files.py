@@ -296,6 +296,7 @@ def load_array(path: str | Path) -> npt.NDArray[Any]:
             if file.read(len(_NPY_MAGIC)) != _NPY_MAGIC:
                 raise FileError(f"{path} is not a NumPy array file (.npy), or is empty.")
         array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        check_texts(array)
         return array
     except OSError as error:
         raise FileError(f"could not read {path}: {error.strerror or error}.") from error
@@ -303,6 +304,21 @@ def load_array(path: str | Path) -> npt.NDArray[Any]:
         raise
     except Exception as error:  # a damaged header makes numpy raise ValueError, TypeError, TokenError, SyntaxError, ...
         raise FileError(f"{path} is a damaged NumPy array file, or it holds Python objects ({error}).") from error
+
+
+def check_texts(array: npt.NDArray[Any]) -> None:
+    """Check that the texts of an array, or of a table's fields, are Unicode; Python cannot make text of other numbers.
+
+    Raises:
+        ValueError: They are not.
+    """
+    import numpy as np
+
+    for field in [array[name] for name in array.dtype.names] if array.dtype.names else [array]:
+        if field.dtype.kind == "U" and field.dtype.itemsize:
+            points = np.ascontiguousarray(field).view(np.dtype(np.uint32).newbyteorder(field.dtype.byteorder))
+            if points.size and points.max() > sys.maxunicode:
+                raise ValueError("a text holds a number that is no character")
 
 
 def as_path(given: object) -> Path:

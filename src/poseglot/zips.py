@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from poseglot.errors import FileError
+from poseglot.files import check_texts
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -95,7 +96,9 @@ def load_arrays(path: Path, names: Collection[str], optional: Collection[str] = 
         for member in chosen:
             content = archive.read(member)
             try:
-                arrays[member.filename.removesuffix(".npy")] = np.load(io.BytesIO(content), allow_pickle=False)
+                array = np.load(io.BytesIO(content), allow_pickle=False)
+                check_texts(array)
+                arrays[member.filename.removesuffix(".npy")] = array
             except Exception as error:  # a damaged header makes numpy raise many kinds of errors
                 raise FileError(
                     f"{path}: {member.filename!r:.80} is a damaged array, or holds Python objects ({error})."

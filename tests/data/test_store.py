@@ -7,6 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,8 +18,10 @@ import poseglot
 from poseglot.data.benchmarks import load_benchmark
 from poseglot.data.store import FORMAT, PackedStore, open_store, write_store
 from poseglot.errors import FileError, InputError, NotFoundError, PoseglotError
+from poseglot.files import load_array
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
+from poseglot.zips import load_arrays
 
 pytestmark = pytest.mark.base
 
@@ -138,6 +141,30 @@ def test_names_given_twice_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="clip_xx"):
         write(tmp_path / "store", [*clips, clips[2]])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_names_that_are_no_text_are_a_damaged_file(store: PackedStore, tmp_path: Path, order: str) -> None:
+    """One flipped bit makes a character above the last one, of which Python cannot make text."""
+    path = tmp_path / "texts.npy"
+    np.save(path, np.array(["clip", "name"], dtype=f"{order}U4"))
+    assert load_array(path).tolist() == ["clip", "name"]
+    content = bytearray(path.read_bytes())
+    content[-1 if order == "<" else -4] ^= 0x40
+    path.write_bytes(content)
+    with pytest.raises(FileError):
+        load_array(path)
+    with zipfile.ZipFile(tmp_path / "texts.npz", "w") as archive:
+        archive.write(path, "names.npy")
+    with pytest.raises(FileError):
+        load_arrays(tmp_path / "texts.npz", ["names"])
+    table = np.load(store.path / "clips.npy")
+    names = np.ascontiguousarray(table["name"])
+    names.view(np.uint32)[-1] = 0x40000041
+    table["name"] = names
+    np.save(store.path / "clips.npy", table)
+    with pytest.raises(FileError):
+        open_store(store.path)
 
 
 def test_nothing_to_write_is_refused(tmp_path: Path) -> None:

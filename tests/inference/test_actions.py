@@ -11,7 +11,7 @@ from scipy.special import softmax
 
 from poseglot.errors import FileError, NotFoundError, SettingError
 from poseglot.evaluation.zero_shot import cosines
-from poseglot.inference.actions import ActionTexts, classify_among, read_action_texts, save_action_texts
+from poseglot.inference.actions import ActionTexts, as_known, classify_among, read_action_texts, save_action_texts
 from poseglot.inference.predictor import Predictor
 from poseglot.models.recognizer import Recognizer, save_recognizer
 from poseglot.skeletons.clip import Clip
@@ -72,6 +72,17 @@ def test_others_are_known_by_their_texts(folder: Path, texts: ActionTexts, recog
     assert {score.action: score.probability for score in scores} == pytest.approx(
         dict(zip(wanted, expected, strict=True)), rel=1e-4
     )
+
+
+def test_cases_of_letters_do_not_matter_where_one_name_is_meant(folder: Path, texts: ActionTexts) -> None:
+    assert as_known(["WAVE", "Bow", "fly"], ["wave", "bow", "Bow"]) == ("wave", "Bow", "fly")
+    predictor = Predictor(folder, device="cpu")
+    one, other = predictor.classes[:2]
+    assert classify_among(predictor, [one.upper(), other]).classes == (one, other)
+    assert classify_among(predictor, [text.title() for text in texts.actions], texts).classes == texts.actions
+    for twice in ([one, one.upper()], [*texts.actions, texts.actions[0].upper()]):
+        with pytest.raises(SettingError):
+            classify_among(predictor, twice, texts)
 
 
 def test_what_cannot_be_asked_for(folder: Path, texts: ActionTexts) -> None:

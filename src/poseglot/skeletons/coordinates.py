@@ -29,8 +29,7 @@ _FLAT, _DEEP = 0.02, 0.05
 # Frames in which bones are measured, and how much longer they may be than in training.
 _BONE_FRAMES, _BONE_FACTOR = 16, 1.25
 _CHECK_ORDER = (
-    "the joints may be of another layout, or in another order than it says. "
-    "Check the layout (`--layout`) and the order of the joints"
+    "the joints may be of another layout, or in another order. Check the layout (`--layout`) and the order of the joints"
 )
 # Directions of up of fewer clips than this share are mistakes of a tracker.
 _MIN_UP_SHARE = 0.01

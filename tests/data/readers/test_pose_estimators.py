@@ -425,3 +425,10 @@ def test_mediapipe_tables_keep_their_scores(word: str, tmp_path: Path) -> None:
     clip = read_clip(tmp_path / "a.csv", "mediapipe33", has_scores=True)
     assert clip.has_scores
     np.testing.assert_allclose(clip.joints[0], joints, rtol=1e-6)
+
+
+def test_an_array_of_no_frames_is_refused(tmp_path: Path) -> None:
+    for shape in ((0, 1, 17, 3), (0, 6, 56), (0, 1, 6, 56), (0, 1, 1, 17, 3)):
+        np.save(tmp_path / "clip.npy", np.zeros(shape, dtype=np.float32))
+        with pytest.raises(PoseglotError):
+            read_clip(tmp_path / "clip.npy")

@@ -61,6 +61,8 @@ def recognizes_movenet(file: ClipFile) -> bool:
 def read_movenet(file: ClipFile, options: ReadOptions) -> Recording:
     """Read MoveNet's outputs."""
     outputs = np.array(load_array(file.path), dtype=np.float64)
+    if not len(outputs):
+        raise ClipError("malformed", f"{file.origin} has no frames.")
     people = outputs[:, 0, :, :51].reshape(len(outputs), -1, 17, 3) if outputs.shape[-1] == 56 else outputs[:, 0]
     people = people[..., [1, 0, 2]]
     return recording_of([[Person(person) for person in frame] for frame in people], file, has_scores=True)
