@@ -25,6 +25,7 @@ def test_wrong_calls_are_answered_in_words(poseglot: Poseglot, make_run: Callabl
     assert "add --raw" in poseglot("export", run, "--out", tmp_path / "s.onnx", "--layout", "ntu25").error
     assert "--int8" in poseglot("export", run, "--out", tmp_path / "s.onnx", "--raw", "--int8", "dynamic").error
     assert "coordinates" in poseglot("export", run, "--out", tmp_path / "s.onnx", "--raw", "--dims", 2).error
+    assert "--layout" in poseglot("export", "everyday", "--out", tmp_path / "s.onnx", "--raw", "--dims", 2).error
     assert not (tmp_path / "s.onnx").exists()
 
 

@@ -14,6 +14,8 @@ from poseglot.data.store import PackedStore
 from poseglot.errors import InputError
 from poseglot.inference import Predictor
 from poseglot.inference.segments import Segment, write_segments
+from poseglot.skeletons.layout import load_layout
+from poseglot.skeletons.mapping import map_layout
 
 Poseglot = Callable[..., Any]
 MakeRun = Callable[..., Path]
@@ -45,6 +47,20 @@ def test_each_person_has_a_recording(folder: Path, make_run: MakeRun, tmp_path: 
     assert one.labels.tolist() == [-1] * 10 + [squat] * 20 + [-1] * 20 + [clap] * 10
     assert two.labels.tolist() == [-1] * 10 + [nod] * 20 + [clap] * 10
     np.testing.assert_array_equal(two.joints[0], np.load(folder / "party.npy")[1, 20:])
+
+
+def test_case_and_layout_are_taken(folder: Path, make_run: MakeRun, tmp_path: Path) -> None:
+    predictor = Predictor(make_run(tmp_path / "run"), device="cpu")
+    as_read = read_annotated(folder, predictor, fps=20)
+    write_segments(
+        [Segment(0.5, 1.5, "SQUAT"), Segment(1.5, 2.5, "Nod head", person=2), Segment(2.5, 3, "clap hands", person=0)],
+        folder / "party.eaf",
+    )
+    np.save(folder / "party.npy", map_layout(predictor.layout, load_layout("ntu25")).apply(np.load(folder / "party.npy")))
+    mapped = read_annotated(folder, predictor, fps=20, layout="ntu25")
+    for one, other in zip(as_read, mapped, strict=True):
+        assert one.labels.tolist() == other.labels.tolist()
+        np.testing.assert_allclose(one.joints, other.joints, atol=1e-6)
 
 
 def test_what_does_not_fit_is_refused(folder: Path, make_run: MakeRun, tmp_path: Path) -> None:
@@ -94,6 +110,7 @@ def test_a_segmenter_learns_from_them(poseglot: Poseglot, folder: Path, make_run
         weights.append((run / "segmenter.safetensors").read_bytes())
     assert weights[0] != weights[1]
     assert poseglot("train-segmenter", run, *few, "--recordings-fps", 20).status == 1
+    assert "--recordings" in poseglot("train-segmenter", run, *few, "--scored").error
     other = tmp_path / "other.npy"
     np.save(other, np.load(folder / "party.npy")[:, ::-1])
     for recording, method, warned in (

@@ -120,3 +120,21 @@ def test_an_array_of_a_known_number_of_joints_needs_no_layout(predictor: Predict
     np.testing.assert_array_equal(probabilities(predictor, clip), probabilities(predictor, clip, "kinect20"))
     with pytest.raises(InputError, match="ntu25"):
         predictor.predict(clip[:, :, [*range(20), *range(5)]])
+
+
+@pytest.mark.parametrize("num_dims", [2, 3])
+def test_joints_of_another_layout_are_noticed(predictor: Predictor, num_dims: int, tmp_path: Path) -> None:
+    """Rows of 60 numbers are also two people of body15 in pictures."""
+    clip = kinect_clip(31)
+    rows = clip[0, :, :, :num_dims].reshape(31, -1)
+    np.savetxt(tmp_path / "rows.txt", rows)
+    assert "order" not in predictor.predict(tmp_path / "rows.txt", layout="kinect20")[0].warnings
+    assert "order" in predictor.predict(clip[:, :, ::-1, :num_dims], layout="kinect20")[0].warnings
+    if num_dims == 3:
+        assert "order" in predictor.predict(tmp_path / "rows.txt", layout="body15")[0].warnings
+
+
+def test_rows_of_unknown_joints_are_asked_for_their_layout(predictor: Predictor, tmp_path: Path) -> None:
+    np.savetxt(tmp_path / "rows.txt", kinect_clip(30)[0].reshape(30, -1))
+    with pytest.raises(InputError, match="--layout"):
+        predictor.predict(tmp_path / "rows.txt")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -16,17 +17,19 @@ from poseglot.inference.segmentation import SegmentConfig, default_people, find_
 from poseglot.inference.segments import UNKNOWN, Segment, read_segments
 from poseglot.training.recordings import Recording
 
+_LOGGER = logging.getLogger("poseglot.app")
 ENDINGS = (".eaf", ".vtt", ".segments.csv", ".segments.json")
 _TOLERANCE = 1.0  # seconds by which a segment may end behind its recording, as annotators' video players do
 
 
-def read_annotated(folder: str | Path, predictor: Predictor, *, fps: float) -> list[Recording]:
+def read_annotated(folder: str | Path, predictor: Predictor, *, fps: float, layout: str | None = None) -> list[Recording]:
     """Read every recording of a folder that has an annotation beside it: `walk.npy` and `walk.eaf`, one for each person.
 
     Args:
         folder: The folder. An annotation has the name of its recording and one of `ENDINGS`.
         predictor: The recognizer, in whose joints recordings are read.
         fps: Frames per second of files that do not state them.
+        layout: The layout of the files, if it is not the recognizer's.
 
     Raises:
         PoseglotError: There is no annotation, one lacks its recording or is one of several of it, names an action that the recognizer
@@ -46,14 +49,16 @@ def read_annotated(folder: str | Path, predictor: Predictor, *, fps: float) -> l
         recordings = [path for path in files if path not in annotations and path.stem == stem]
         if len(recordings) != 1:
             raise InputError(f"{annotation} needs one recording named {stem} beside it, not {len(recordings)}.")
-        made += _recordings(recordings[0], annotation, predictor, fps)
+        made += _recordings(recordings[0], annotation, predictor, fps, layout)
     return made
 
 
-def _recordings(path: Path, annotation: Path, predictor: Predictor, fps: float) -> list[Recording]:
+def _recordings(path: Path, annotation: Path, predictor: Predictor, fps: float, layout: str | None) -> list[Recording]:
     """Return a recording for each person of a file, or for each stretch where people are recognised together."""
-    loaded, people = predictor.read(path), default_people(predictor)
+    loaded, people = predictor.read(path, layout=layout), default_people(predictor)
     segments = [replace(segment, action=as_known(segment.action, predictor.classes)) for segment in read_segments(annotation)]
+    for sentence in loaded.warnings.values():
+        _LOGGER.warning("%s: %s", path, sentence)
     fps = loaded.fps or fps
     stretches = find_stretches(predictor, loaded.clip.joints, fps=fps, config=SegmentConfig(), people=people)
     if people == "each" and (unseen := {segment.person for segment in segments} - set(range(len(stretches) + 1))):

@@ -26,7 +26,7 @@ from poseglot.data.quality.issues import ClipIssue
 from poseglot.data.readers import nw_ucla, open_source, set_formats
 from poseglot.data.readers.formats import Source
 from poseglot.data.readers.ntu.archive import Index, index_sources, read_members
-from poseglot.data.readers.selection import PICTURE_LAYOUTS, third_is_like_scores, unseen_centre
+from poseglot.data.readers.selection import is_of_pictures, third_is_like_scores, unseen_centre
 from poseglot.data.store import REPORT_FILE, DType, PackedStore, StoreWriter, open_store, store_info
 from poseglot.errors import FileError, InputError, NotFoundError, SettingError
 from poseglot.files import folder_written_atomically, resumable_folder, sha256_of, temporary_folder, unfinished_key
@@ -317,7 +317,7 @@ def _write(
     notes = []
     if absent:
         notes.append(f"{absent:,} clips had people who are zero throughout; those people were left out")
-    if like_scores and all(like_scores) and source.layout.name in PICTURE_LAYOUTS:
+    if like_scores and all(like_scores) and is_of_pictures(source.layout):
         notes.append(
             f"the third number of every joint of the layout {source.layout.name} is from 0 to 1, as confidences are, and was read as a "
             "coordinate. If it is a confidence, prepare with --scored, or leave it out: --columns 1-2"

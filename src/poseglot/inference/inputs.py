@@ -30,6 +30,7 @@ from poseglot.data.readers import (
 )
 from poseglot.data.readers.poses import ENDING as POSES_ENDING
 from poseglot.data.readers.poses import Poses, read_poses
+from poseglot.data.readers.selection import like_scores
 from poseglot.data.tracking import most_moving, select_people
 from poseglot.errors import InputError, PoseglotError
 from poseglot.files import as_path
@@ -169,7 +170,7 @@ class ClipLoader:
         Raises:
             PoseglotError: The clip is not acceptable. The message names it.
         """
-        origin = ""
+        origin, is_array = "", not isinstance(clip, (str, PathLike, Clip))
         if isinstance(clip, (str, PathLike)):
             origin = str(clip)
             clip, layout, fps = self._read(as_path(clip), layout, pose)
@@ -182,7 +183,9 @@ class ClipLoader:
             layout = layout or layout_by_count(clip.joints.shape[2], origin or clip.name)
             clip = self._keep_most_moving(clip, origin or clip.name)
         loaded = self._mapped(clip, layout, origin or clip.name)
-        return self._compared(replace(loaded, clip=_without_absent(loaded.clip, origin or clip.name)), is_file=bool(origin))
+        loaded = self._compared(replace(loaded, clip=_without_absent(loaded.clip, origin or clip.name)), is_file=bool(origin))
+        unsaid = unsaid_scores(clip.joints, layout) if is_array and not clip.has_scores else {}
+        return replace(loaded, warnings={**loaded.warnings, **unsaid})
 
     def input(self, clip: Clip) -> Joints:
         """Return the evaluation input (M, T, V, C) of a clip of the recognizer's joints.
@@ -308,6 +311,13 @@ class ClipLoader:
 def _warn_of_others(who: str, chosen: int) -> None:
     recognised = "the one who moves" if chosen == 1 else f"the {chosen} who move"
     warnings.warn(f"{who}; recognised: {recognised} most. `poseglot segment` recognises everybody.", stacklevel=4)
+
+
+def unsaid_scores(joints: Joints, layout: Layout | None) -> dict[str, str]:
+    """Return the kind `scores` with its sentence if arrays of another layout than the recognizer's have a confidence for z."""
+    sentence = "" if layout is None else like_scores(joints, layout)
+    advice = "Leave it out, or give a Clip with has_scores=True"
+    return {"scores": f"{sentence}, and was read as a coordinate. {advice}"} if sentence else {}
 
 
 def stack_inputs(inputs: Sequence[Joints]) -> torch.Tensor:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from poseglot.errors import InputError, SettingError
-from poseglot.inference.inputs import ClipLoader
+from poseglot.inference.inputs import ClipLoader, unsaid_scores
 from poseglot.inference.prediction import Probabilities, softmax
 from poseglot.inference.predictor import Predictor
 from poseglot.models.continual import ContinualRecognizer, ContinualState
@@ -129,7 +129,9 @@ class FrameMethod:
         return None if logits is None else softmax((logits.double() / (self._temperature or 1)).cpu().numpy())
 
     def unlike_training(self, clip: Joints) -> Mapping[str, str]:
-        return self._loader.unlike_training(clip, has_scores=self._spec.has_scores)
+        found = self._loader.unlike_training(clip, has_scores=self._spec.has_scores)
+        # A mapping keeps third numbers, or takes means of them.
+        return found if self._mapping is None or self._spec.has_scores else {**found, **unsaid_scores(clip, self._source)}
 
 
 class WindowMethod:

@@ -27,8 +27,8 @@ _AT_MOST = _both(shoulder=0.73, hip=0.67)
 _MIN_BONES = 6
 # A tracker puts a joint that it does not see anywhere, often near another, so bones may be much too short in clips that are right.
 _SHORTEST = float(np.log(0.5))
-# Beyond it a clip is no body's. Of the right clips of six data sets 0.1 % are, in space and in pictures from all sides; joints in another
-# order are in 99 %.
+# Beyond it a clip is no body's: of NW-UCLA, UTD-MHAD, MSR-Action3D, UTKinect and Bandai-2 2 of 3,671 clips are; of 150 to 200 clips of each
+# with joints in another order at least 99.5 %.
 MAX_MISFIT = 0.34
 # In a picture bones are measured in the frames in which they are the longest.
 _LONGEST = 0.9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,3 +72,29 @@ def test_everyday_does_not_take_a_confidence_for_a_depth(fractions: Path) -> Non
     scored = Predictor("everyday", device="cpu", reading={"has_scores": True}).predict_proba(fractions, layout="coco17")
     flat = Predictor("everyday", device="cpu").predict_proba(joints[..., :2], layout="coco17")
     np.testing.assert_allclose(scored, flat, atol=1e-5)
+
+
+def test_a_header_that_names_the_axes_has_said_it(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).uniform(0.1, 0.9, (30, 51))
+    columns = ",".join(f"{joint}_{axis}" for joint in COCO.joints for axis in "xyz")
+    np.savetxt(tmp_path / "clip.csv", rows, delimiter=",", header=columns, comments="")
+    assert read_clip(tmp_path / "clip.csv", "coco17").joints.shape[3] == 3
+    np.savetxt(tmp_path / "bare.csv", rows, delimiter=",")
+    with pytest.raises(InputError):
+        read_clip(tmp_path / "bare.csv", "coco17")
+
+
+@pytest.mark.parametrize("name", ["mediapipe33", "h36m17", "a copy"])
+def test_every_layout_of_pictures_is_asked(tmp_path: Path, name: str) -> None:
+    layout = replace(COCO, name=name) if name == "a copy" else load_layout(name)
+    joints = np.random.default_rng(0).uniform(0.1, 1.1, (1, 30, len(layout), 3)).astype(np.float32)  # RTMPose's go beyond 1
+    np.save(tmp_path / "clip.npy", joints)
+    with pytest.raises(InputError):
+        read_any(tmp_path / "clip.npy", Reading(), layout)
+
+
+def test_arrays_of_which_nothing_is_said_are_warned_of(fractions: Path) -> None:
+    predictor, joints = Predictor("everyday", device="cpu"), np.load(fractions)
+    assert "scores" in predictor.predict(joints, layout="coco17")[0].warnings
+    joints[..., 2] -= 0.5
+    assert "scores" not in predictor.predict(joints, layout="coco17")[0].warnings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from poseglot.app.commands.reading_options import add_reading_options, reading
 from poseglot.app.commands.register import AddCommand, check_run_folder, notes
 from poseglot.errors import SettingError
 
@@ -28,6 +29,8 @@ def add(command: AddCommand) -> None:
         "--pauses", type=float, metavar="P", help="the share of clips that a pause without an action follows (0.1)"
     )
     train.add_argument("--seed", type=int, help="draws recordings, weights and dropout (0)")
+    train.add_argument("--layout", help="the layout of --recordings, if not the recognizer's: a packaged name or a .yaml file")
+    add_reading_options(train)
     train.add_argument("--device", help="cpu, cuda, ... (default: a GPU if there is one)")
 
 
@@ -41,14 +44,20 @@ def run(parsed: argparse.Namespace) -> None:
     check_run_folder(parsed.run, "train-segmenter")
     if parsed.recordings_fps is not None and parsed.recordings is None:
         raise SettingError("--recordings-fps is of the recordings of --recordings, which are missing.")
+    if parsed.recordings is None and (reading(parsed) or parsed.layout):
+        raise SettingError("--layout and options of reading are for --recordings, which is missing.")
     named = {"recordings": parsed.joined, "updates": parsed.updates, "seed": parsed.seed}
     given = {name: value for name, value in named.items() if value is not None}
     join = JoinConfig() if parsed.pauses is None else JoinConfig(pauses=parsed.pauses)
     opened = open_run(parsed.run, device=parsed.device)
     with notes():
-        predictor = None if parsed.recordings is None else Predictor(parsed.run, device=parsed.device, engine="torch")
+        predictor = (
+            None
+            if parsed.recordings is None
+            else Predictor(parsed.run, device=parsed.device, engine="torch", reading=reading(parsed))
+        )
         fps = parsed.fps if parsed.recordings_fps is None else parsed.recordings_fps
-        own = [] if predictor is None else read_annotated(parsed.recordings, predictor, fps=fps)
+        own = [] if predictor is None else read_annotated(parsed.recordings, predictor, fps=fps, layout=parsed.layout)
         segmenter = train_segmenter(
             opened, fps=parsed.fps, recordings=own, config=SegmenterConfig(join=join, **given), progress=True
         )

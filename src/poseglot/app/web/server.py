@@ -175,6 +175,7 @@ def create_app(
         scale: Annotated[float | None, Form(gt=0, allow_inf_nan=False, description="a factor on the coordinates")] = None,
         up: Annotated[str, Form(max_length=10, description="the axis that points up in the file, as z; or auto")] = "",
         columns: Annotated[str, Form(max_length=100, description="the numbers of a joint to read, as 1-3; or all")] = "",
+        scored: Annotated[bool, Form(description="the last number of a joint is its confidence")] = False,
         skip: Annotated[int | None, Form(ge=0, description="numbers to skip at the beginning of a table's rows")] = None,
         dim_order: Annotated[str, Form(max_length=20, description="the axes of arrays, as v,c,t; or auto")] = "",
     ) -> Response:
@@ -182,6 +183,7 @@ def create_app(
         if layout and layout not in layouts:
             raise HTTPException(404, "there is no such layout; /api/layouts lists them.")
         said = {"scale": scale, "up": up, "columns": columns, "skip": skip, "dim_order": dim_order}
+        said |= {"has_scores": True} if scored else {}
         # As on the command line, `all` and `auto` stand for the defaults where training had something else.
         given = {name: None if value in ("all", "auto") else value for name, value in said.items() if value not in (None, "")}
         read = partial(

@@ -100,7 +100,7 @@ def read_clip(
     )
     recording = read_recording(path, options, format)
     warn_of_unseen_centre(recording.clip, options.layout or recording.layout, str(path))
-    refuse_unsaid_scores(recording.clip, options.layout or recording.layout, options, str(path))
+    refuse_unsaid_scores(recording, options.layout or recording.layout, options, str(path))
     return recording.clip
 
 
@@ -157,7 +157,7 @@ def read_as_trained(
         layout = named_layout(found.joint_names, name=file.ending.removeprefix("."))
     warn_of_unseen_centre(found.clip, layout or wanted, file.origin)
     # Clips of the recognizer's own layout are read as its training clips were, whatever their numbers mean.
-    refuse_unsaid_scores(found.clip, layout, replace(options, has_scores=said or None), file.origin)
+    refuse_unsaid_scores(found, layout, replace(options, has_scores=said or None), file.origin)
     return _as_taken(found.clip, has_scores), layout
 
 
@@ -191,7 +191,7 @@ def read_any(path: str | Path, reading: Reading, layout: Layout | None = None) -
         known = named_layout(found.joint_names, name=file.ending.removeprefix("."))
     known = known or layout_by_count(clip.joints.shape[2], file.origin)
     warn_of_unseen_centre(clip, known, file.origin)
-    refuse_unsaid_scores(clip, known, options, file.origin)
+    refuse_unsaid_scores(found, known, options, file.origin)
     return clip, known
 
 

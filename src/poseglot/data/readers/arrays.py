@@ -69,7 +69,9 @@ def read(file: ClipFile, options: ReadOptions) -> Recording:
     has_scores = bool(options.has_scores)
     loaded = load_file(file.path, kind=kind, variable=options.variable, layout=options.layout, skip=options.skip)
     joints = _joints(loaded, order, joint_count=options.count, has_scores=has_scores, origin=file.origin)
-    return Recording(Clip(joints, name=file.path.stem, has_scores=has_scores), joint_names=loaded.joints)
+    return Recording(
+        Clip(joints, name=file.path.stem, has_scores=has_scores), joint_names=loaded.joints, says_axes=bool(loaded.axes)
+    )
 
 
 def read_source(

@@ -133,11 +133,13 @@ class Recording:
         clip: In the coordinates of the file.
         layout: What the joints are, if the format says it.
         joint_names: Names of the joints as the file writes them, if it does and they are no layout's.
+        says_axes: Whether the file says what the numbers of a joint are: coordinates or a score.
     """
 
     clip: Clip
     layout: Layout | None = None
     joint_names: tuple[str, ...] = ()
+    says_axes: bool = True
 
 
 class ClipFile:

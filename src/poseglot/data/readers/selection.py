@@ -20,8 +20,8 @@ from poseglot.skeletons.visibility import seen_mask
 _LOGGER = logging.getLogger("poseglot.data")
 # The centre of a body is hardly seen when its score is 0 in more than this share of the frames.
 _CENTRE_UNSEEN = 0.5
-# Layouts of pose estimators in pictures: x, y and a confidence.
-PICTURE_LAYOUTS = ("coco17", "body25", "body25b", "halpe26", "openpose18")
+# Confidences end at 1; those of RTMPose go a little beyond.
+_MAX_CONFIDENCE = 1.25
 
 
 def select_joints(recording: Recording, options: ReadOptions, *, origin: str) -> Recording:
@@ -97,22 +97,35 @@ def without_scores(clip: Clip) -> Clip:
     return replace(clip, joints=np.where(seen, clip.joints[..., :-1], np.float32(0)), has_scores=False)
 
 
-def refuse_unsaid_scores(clip: Clip, layout: Layout | None, options: ReadOptions, origin: str) -> None:
-    """Refuse a clip whose third numbers are like confidences, unless it is said what they are.
-
-    Layouts of pose estimators in pictures come as x, y, confidence far more often than as x, y, z.
+def refuse_unsaid_scores(found: Recording, layout: Layout | None, options: ReadOptions, origin: str) -> None:
+    """Refuse a clip whose third numbers are like confidences, unless its file or the options say what they are.
 
     Raises:
-        InputError: The layout is one of those, and every joint's third number is from 0 to 1.
+        InputError: `like_scores`.
     """
-    if clip.has_scores or options.has_scores is not None or options.columns is not None:
+    if found.says_axes or found.clip.has_scores or options.has_scores is not None or options.columns is not None:
         return
-    if layout is None or layout.name not in PICTURE_LAYOUTS or not third_is_like_scores(clip.joints):
-        return
-    raise InputError(
-        f"{origin}: the third number of every joint of the layout {layout.name} is from 0 to 1, as confidences are. Say what it is: "
-        "--scored (in Python has_scores=True) for a confidence, --columns 1-3 for a coordinate, --columns 1-2 to leave it out."
-    )
+    if layout is not None and (sentence := like_scores(found.clip.joints, layout)):
+        raise InputError(
+            f"{origin}: {sentence}. Say what it is: --scored (in Python has_scores=True) for a confidence, --columns 1-3 for a coordinate, "
+            "--columns 1-2 to leave it out."
+        )
+
+
+def like_scores(joints: Joints, layout: Layout) -> str:
+    """Return a sentence if the third numbers of joints (..., 3) are like confidences: from 0 to 1, in a layout of pictures; else "".
+
+    Such layouts come as x, y, confidence far more often than as x, y, z, of which those below 0 tell.
+    """
+    if not (is_of_pictures(layout) and third_is_like_scores(joints)):
+        return ""
+    low, high = float(joints[..., 2].min()), float(joints[..., 2].max())
+    return f"the third number of every joint of the layout {layout.name} is from {low:.2g} to {high:.2g}, as confidences are"
+
+
+def is_of_pictures(layout: Layout) -> bool:
+    """Tell whether the joints are those of pose estimators in pictures: with a nose, which depth cameras with a spine alone have, too."""
+    return layout.name == "h36m17" or ("nose" in layout.joints and not any("spine" in joint for joint in layout.joints))
 
 
 def third_is_like_scores(joints: Joints) -> bool:
@@ -120,7 +133,7 @@ def third_is_like_scores(joints: Joints) -> bool:
     if joints.shape[-1] != 3:
         return False
     third = joints[..., 2]
-    return bool(third.any() and third.min() >= 0 and third.max() <= 1)
+    return bool(third.any() and third.min() >= 0 and third.max() <= _MAX_CONFIDENCE)
 
 
 def unseen_centre(clip: Clip, layout: Layout) -> float:
