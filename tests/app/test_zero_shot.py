@@ -215,6 +215,7 @@ def test_an_added_class_may_take_a_tenth_of_the_training_clips(
     classifier = zero_shot.classifier(labels=["fly"], bias=None)
     trained = zero_shot.run.train
     found = np.concatenate([classifier.logits(inputs) for inputs in trained.eval_inputs(64, zero_shot.run.device)])
+    assert zero_shot.classifier(bias=None).bias == 0  # nothing was added
     taken = (found.argmax(axis=1) == len(zero_shot.classes)).sum()
     assert len(found) <= 32 * len(zero_shot.classes)  # all of them are asked
     assert abs(taken - 0.1 * len(found)) <= 1

@@ -71,18 +71,16 @@ def sharpening_questions(described: DescriptionSet, pairs: Sequence[ConfusedPair
     for pair in pairs:
         rivals.setdefault(pair.one, []).append(pair.other)
         rivals.setdefault(pair.other, []).append(pair.one)
+    shown: dict[str, list[str]] = {}
     for own, (label, others) in zip(described.of(list(rivals)), rivals.items(), strict=True):
-        lines = [
+        shown[label] = [
             f"A system that sees only moving skeletons takes it for {' and for '.join(map(json.dumps, others))}.",
             f'So far "{label}" is described so: {_parts_text(own)}.',
             *(f'And "{each.label}": {_parts_text(each)}.' for each in described.of(others)),
             f'Sharpen the sentences of "{label}": where a part moves otherwise than there, say how; where it moves alike, keep them.',
         ]
-        rivals[label] = lines
-    asked = [
-        each for each in make_questions(list(described.classes), form) if each.kind == PARTS_OF_BODY and each.label in rivals
-    ]
-    return [each.preceded_by(rivals[each.label]) for each in asked]
+    questions = make_questions(list(described.classes), form)
+    return [each.preceded_by(shown[each.label]) for each in questions if each.kind == PARTS_OF_BODY and each.label in shown]
 
 
 def sharpened(described: DescriptionSet, questions: Sequence[Question], answers: Answers, *, name: str, about: str) -> str:

@@ -128,8 +128,9 @@ class ZeroShotRecognizer:
         features += [self.description_features(descriptions)] if descriptions else []
         features += [self.label_features(labels)] if labels else []
         texts = np.concatenate(features, axis=1)
+        added = range(len(self.classes), len(classes))
         if bias is None:
-            bias = keeping_bias(cosines(self.training_features(), texts), range(len(self.classes), len(classes)))
+            bias = keeping_bias(cosines(self.training_features(), texts), added) if added else 0.0
         return ZeroShotClassifier(self, classes, texts, bias)
 
     def _encode(self, prompts: PromptTable) -> Features:
