@@ -9,9 +9,9 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from poseglot.errors import FileError, NotFoundError, SettingError
+from poseglot.errors import FileError, NotFoundError, SettingError, as_known
 from poseglot.evaluation.zero_shot import cosines
-from poseglot.inference.actions import ActionTexts, as_known, classify_among, read_action_texts, save_action_texts
+from poseglot.inference.actions import ActionTexts, classify_among, read_action_texts, save_action_texts
 from poseglot.inference.predictor import Predictor
 from poseglot.models.recognizer import Recognizer, save_recognizer
 from poseglot.skeletons.clip import Clip
