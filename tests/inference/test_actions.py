@@ -9,9 +9,9 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from poseglot.errors import FileError, NotFoundError, SettingError
+from poseglot.errors import FileError, NotFoundError, SettingError, as_known
 from poseglot.evaluation.zero_shot import cosines
-from poseglot.inference.actions import ActionTexts, as_known, classify_among, read_action_texts, save_action_texts
+from poseglot.inference.actions import ActionTexts, classify_among, read_action_texts, save_action_texts
 from poseglot.inference.predictor import Predictor
 from poseglot.models.recognizer import Recognizer, save_recognizer
 from poseglot.skeletons.clip import Clip
@@ -75,7 +75,7 @@ def test_others_are_known_by_their_texts(folder: Path, texts: ActionTexts, recog
 
 
 def test_cases_of_letters_do_not_matter_where_one_name_is_meant(folder: Path, texts: ActionTexts) -> None:
-    assert as_known(["WAVE", "Bow", "fly"], ["wave", "bow", "Bow"]) == ("wave", "Bow", "fly")
+    assert [as_known(name, ["wave", "bow", "Bow"]) for name in ("WAVE", "Bow", "BOW", "fly")] == ["wave", "Bow", "BOW", "fly"]
     predictor = Predictor(folder, device="cpu")
     one, other = predictor.classes[:2]
     assert classify_among(predictor, [one.upper(), other]).classes == (one, other)

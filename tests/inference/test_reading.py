@@ -19,6 +19,7 @@ from poseglot.data.prepare import CustomDataset, prepare
 from poseglot.data.readers import read_clip
 from poseglot.data.readers.poses import Poses, write_poses
 from poseglot.data.store import PackedStore
+from poseglot.data.synthetic import make_clips
 from poseglot.errors import PoseglotError, SettingError
 from poseglot.inference import Predictor
 from poseglot.models.recognizer import RecognizerSpec, load_recognizer, new_recognizer, save_recognizer
@@ -214,8 +215,10 @@ def test_recognizers_without_such_notes_are_read(tmp_path: Path) -> None:
     spec = RecognizerSpec("kinect20", ("a", "b"), encoder_kwargs={"base_channels": 8})
     save_recognizer(new_recognizer(replace(spec, reading=None), seed=0), tmp_path / "recognizer.safetensors")
     predictor = Predictor(tmp_path, device="cpu")
-    prediction = predictor.predict(np.random.default_rng(0).normal(size=(9, JOINTS, 3)))[0]
-    assert prediction.warnings == {}
+    body = next(iter(make_clips(persons=1, cameras=1, repeats=1))).joints
+    assert predictor.predict(body)[0].warnings == {}
+    # What no body is like needs no training clips to be compared with.
+    assert set(predictor.predict(body[:, :, ::-1])[0].warnings) == {"order"}
 
 
 def test_joints_with_names_of_their_own_are_mapped(shared: Path, run_folder: Path, tmp_path: Path) -> None:
