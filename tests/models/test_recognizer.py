@@ -173,7 +173,7 @@ def test_every_encoder_layout_and_partition(encoder: str, layout: str | dict[str
     torch.manual_seed(0)
     spec = RecognizerSpec(layout, ("a", "b"), 2, channels, encoder, {"base_channels": 8}, levels, embed_dim=6)
     made = Recognizer(spec).eval()(torch.randn(1, 2, 3, len(table), channels))
-    assert list(made["alignment"]) == list(levels) and len(levels) == 1 + 2 + 4 + 6
+    assert list(made["alignment"]) == list(levels) and len(levels) == 1 + 2 + 4 + 6 + 6
     assert torch.isfinite(torch.cat([made["logits"], *made["alignment"].values()], dim=1)).all()
 
 
