@@ -38,7 +38,7 @@ from poseglot.skeletons.layout import load_layout
 from poseglot.training.engine import Runtime, train
 from poseglot.training.recipe import DataRecipe, ModelRecipe, OptimRecipe, Recipe, TextRecipe
 
-TIMES = ("seconds", "clips_per_second")  # of the log: they differ from run to run
+TIMES = ("seconds", "elapsed", "clips_per_second")  # of the log: they differ from run to run
 
 
 def main() -> None:

@@ -39,6 +39,8 @@ FAULTS = {
     "another class's name": "faulty answer",
     "markdown": "faulty answer",
 }
+# What is answered without an end. A call is left after its time, so that these cost more of it than the others.
+ENDLESS = ("headers without end", "body without end", "body of 8 MB")
 _ASKED = {
     "paragraph": re.compile(r'Describe a person "(.*)" in details\.'),
     "synonyms": re.compile(r'Suggest \d+ synonyms for "(.*)"\.'),
@@ -146,6 +148,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, b'{"id": "1", "object": "chat.completion", "choices": [{"index": 0, "mess')
         elif fault == "body of another form":
             self._send(200, {"choices": []})
+        elif fault in ENDLESS:
+            self._send_without_end(fault)
         elif fault == "answer cut off":
             self._say(json.dumps({kind: right})[:-9], finish="length")
         elif fault == "truncated JSON":
@@ -178,6 +182,17 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(
             200, {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
         )
+
+    def _send_without_end(self, fault: str) -> None:
+        self.close_connection = True
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
+        if fault != "headers without end":
+            self.wfile.write(b"\r\n")
+        if fault == "body of 8 MB":
+            self.wfile.write(b" " * 2**23)
+            return
+        while not self.owner.closing.wait(0.02):  # never silent for long
+            self.wfile.write(b"x")
 
     def _send(self, status: int, body: bytes | dict[str, Any], headers: Mapping[str, str] | None = None) -> None:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()

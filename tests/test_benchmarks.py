@@ -178,6 +178,15 @@ def test_shares_of_a_step_are_of_the_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="its victims are forks")
+def test_killed_writers_go_on_to_the_same_bits(tmp_path: Path) -> None:
+    run("attack_kills.py", tmp_path, "--kills", "30")
+    rows = json.loads((tmp_path / "kills.json").read_text())["rows"]
+    assert [row["what"] for row in rows] == ["training", "preparation", "batch"]
+    assert all(row["kills"] >= 10 and row["equal"] == row["finished"] > 0 for row in rows)
+
+
+@pytest.mark.slow
 def test_streaming_measures_both_methods(real_store: Path, tmp_path: Path) -> None:
     spec = RecognizerSpec("kinect20", open_store(real_store).classes, encoder_kwargs={"base_channels": 8}, pipeline="nw-ucla")
     save_recognizer(new_recognizer(spec, seed=0), tmp_path / "usual-seed0" / "recognizer.safetensors")

@@ -131,6 +131,7 @@ def resumable_folder(path: str | Path, *, key: str, overwrite: bool = False) -> 
                 shutil.rmtree(partial)
                 partial.mkdir()
                 write_atomically(partial / "key", key)
+            _clear_unfinished_files(partial)
             yield partial
             _refuse_existing(path, overwrite)
             (partial / "key").unlink()
@@ -275,6 +276,15 @@ def _clear_orphans(path: Path) -> None:
                 with open(entry.path, "rb") as file:
                     if try_lock(file):
                         os.unlink(entry.path)
+
+
+def _clear_unfinished_files(folder: Path) -> None:
+    """Delete what killed writers of a folder's files left in it. The caller holds the folder's lock."""
+    ours = re.compile(rf"\..+\.[a-z0-9_]{{8}}{re.escape(_TEMPORARY)}")
+    with os.scandir(folder) as entries:
+        left = [entry.path for entry in entries if ours.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)]
+    for path in left:
+        os.unlink(path)
 
 
 def sha256_of(path: str | Path) -> str:

@@ -28,6 +28,7 @@ class Purpose(IntEnum):
     MIRROR = 5
     JOINT_DROP = 6
     AXIS_DROP = 7
+    PREFIX = 8
     TEXT = 100
     MIXUP = 101
     PART_SWAP = 102

@@ -157,6 +157,7 @@ def test_after_kill_9_it_goes_on_too(raw: Path, tmp_path: Path) -> None:
     # As if it had been killed while it wrote: half a line in the journal, frames of which the journal does not know.
     with journal.open("a") as file:
         file.write('{"channels":3,"names":["half')
+    (journal.parent / ".clips.npy.abcdefgh.tmp").write_bytes(b"half")
     with (journal.parent / "joints.npy").open("ab") as file:
         file.write(b"frames that nobody has noted")
     bar = StopsAfter(KeyboardInterrupt(), 99)

@@ -21,7 +21,7 @@ import yaml
 from poseglot.app.cli import main
 from poseglot.data.store import PackedStore
 from poseglot.descriptions import Description, load_descriptions, make_prompts
-from poseglot.descriptions.generate import AskOptions, Cache, Usage, ask_all
+from poseglot.descriptions.generate import AskOptions, Cache, EndpointError, Usage, ask_all
 from poseglot.descriptions.questions import FaultyAnswerError, Form, Question, make_questions, read_labels
 from poseglot.errors import PoseglotError
 from poseglot.skeletons.layout import PARTS
@@ -33,7 +33,7 @@ from tests.training.helpers import small_recipe
 
 openai = pytest.importorskip("openai")
 sys.path.append(str(ROOT / "benchmarks"))
-from loopback import FAULTS, Loopback  # noqa: E402
+from loopback import ENDLESS, FAULTS, Loopback  # noqa: E402
 
 KNOWN = dict(load_descriptions("demo").classes)
 LABELS = list(KNOWN)[:3]
@@ -123,6 +123,18 @@ def test_a_fault_is_counted_by_its_kind_and_only_answers_are_complained_of(fault
         assert all(len(messages) == 4 and "cannot be used" in messages[3]["content"] for messages in again)
     else:
         assert all(len(messages) == 2 for messages in again)
+
+
+@pytest.mark.parametrize("fault", ENDLESS)
+def test_a_reply_without_an_end_is_left(fault: str) -> None:
+    from poseglot.descriptions.endpoint import OpenAIEndpoint
+
+    with Loopback(KNOWN, lambda asked, before: fault) as server:
+        question, began = make_questions(LABELS, Form())[0], time.monotonic()
+        with pytest.raises(EndpointError) as caught:
+            OpenAIEndpoint("m", server.url, timeout=1).ask(question.messages, question.schema, 0)
+        assert time.monotonic() - began < 30, "a generous bound on a second"
+    assert caught.value.kind == ("broken reply" if fault == "body of 8 MB" else "time-out")
 
 
 def test_a_run_that_broke_off_goes_on_without_asking_twice(describe: Command, tmp_path: Path) -> None:

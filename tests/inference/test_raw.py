@@ -62,6 +62,7 @@ CASES = [
     ("nw-ucla", "kinect20", 1, "bone", 3, {}),
     ("nw-ucla", "kinect20", 2, "joint", 3, {}),
     ("nw-ucla-scaled", "kinect20", 1, "joint", 3, {"layout": "ntu25"}),
+    ("nw-ucla-early", "kinect20", 1, "joint", 3, {}),
     ("ntu", "ntu25", 2, "joint_motion", 3, {}),
     ("metric", "ntu25", 2, "bone_motion", 4, {"scores": True}),
     ("metric", "coco17", 2, "joint", 3, {"scores": True, "layout": "mediapipe33"}),

@@ -113,3 +113,16 @@ def test_the_checkpoint_before_is_taken_for_a_damaged_or_missing_one(tmp_path: P
     assert str(before) in caplog.text
     path.unlink()
     assert load_checkpoint(path, module, optimizer, RECIPE, previous=before).epochs == 1
+
+
+def test_a_damaged_checkpoint_never_takes_the_place_of_the_whole_one_before(tmp_path: Path) -> None:
+    """The next save replaces it; a process that is killed before that still has the one before, and one after it has both."""
+    path, before = tmp_path / "c", tmp_path / "before"
+    module, optimizer = trained(0)
+    for epoch in (1, 2):
+        save_checkpoint(path, module, optimizer, Progress(epoch), RECIPE, keep=before)
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    save_checkpoint(path, module, optimizer, Progress(2), RECIPE, keep=before)
+    assert [load_checkpoint(file, module, optimizer, RECIPE).epochs for file in (path, before)] == [2, 1]
+    save_checkpoint(path, module, optimizer, Progress(3), RECIPE, keep=before)
+    assert [load_checkpoint(file, module, optimizer, RECIPE).epochs for file in (path, before)] == [3, 2]

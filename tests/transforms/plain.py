@@ -18,7 +18,7 @@ Clip = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 # What the reference draws its numbers for.
-ROTATION, SCALE, FRAMES, CROP, LENGTH, JOINT_DROP, AXIS_DROP = 0, 1, 2, 3, 4, 6, 7
+ROTATION, SCALE, FRAMES, CROP, LENGTH, JOINT_DROP, AXIS_DROP, PREFIX = 0, 1, 2, 3, 4, 6, 7, 8
 # Frames of a pipeline's input; the smallest share and number of frames of its training crops.
 LENGTHS = {"nw-ucla": 52, "live": 52, "body": 48}
 CROPS = {"body": (0.6, 32)}
@@ -52,10 +52,13 @@ def plain_input(
 def plain_joints(clip: Clip, pipeline: str, layout: Layout, *, has_scores: bool = False, key: Key | None = None) -> Array:
     seen = seen_joints(clip, has_scores)
     kept = [frame for frame in range(clip.shape[1]) if seen[:, frame].any()]
-    family = pipeline.removesuffix("-scaled")
+    family = pipeline.removesuffix("-scaled").removesuffix("-early")
     if not kept:
         length = plain_length(key) if key and family == "live" else LENGTHS.get(family, 64)
         return np.zeros((len(clip), length, *clip.shape[2:]))
+    if pipeline == "nw-ucla-early" and key:
+        early, share = key.numbers(PREFIX, 2)
+        kept = kept[: math.ceil((0.25 + 0.75 * share) * len(kept))] if early < 0.5 else kept
     joints, seen = clip[:, kept].astype(np.float64), seen[:, kept]
     dims = clip.shape[-1] - has_scores
     place = {"nw-ucla": place_nw_ucla, "ntu": place_ntu, "metric": place_metric, "image": place_image, "live": place_live}

@@ -147,7 +147,7 @@ def test_people_keep_their_distances(name: str) -> None:
     """Everybody is moved and turned together; `nw-ucla` scales each axis by itself."""
     clip = some_clip(2, 50, whole=True)  # of fewer than 64 frames nothing is cropped
     made = apply_pipeline(clip, name, "joint", LAYOUT)
-    if name in ("nw-ucla", "nw-ucla-scaled", "live"):
+    if name in ("nw-ucla", "nw-ucla-scaled", "nw-ucla-early", "live"):
         still = clip[:, plain.evenly(50)]
     else:
         start = int(0.05 * 50 / 2)

@@ -15,6 +15,7 @@ from poseglot.transforms import (
     DropEmptyFrames,
     PipelineError,
     Randomness,
+    RandomPrefix,
     Resize,
     SampleFrames,
     SampleLengths,
@@ -130,6 +131,33 @@ def test_a_crop_keeps_a_stretch_of_the_frames_that_count() -> None:
     assert counted == [frame for frame in range(100) if frame not in (7, 8)][9:89]
 
 
+# --- clips that end early -------------------------------------------------------------------------------------------------
+
+
+def test_some_clips_end_early_by_their_own_frames() -> None:
+    clips = [some_clip(1, 100, seed=seed) for seed in range(2)] * 500  # two frames of each are empty
+    batch = DropEmptyFrames()(batch_of(clips), None)
+    early = RandomPrefix(min_share=0.3, probability=0.4)(batch, randomness(list(range(len(clips)))))
+    whole = early.frames == batch.frames
+    assert 0.54 < whole.double().mean() < 0.66
+    assert early.frames.min() == math.ceil(0.3 * 98) and early.frames[~whole].max() > 0.95 * 98
+    assert abs(early.frames[~whole].double().mean() / 98 - 0.65) < 0.03, "drawn evenly"
+    before, after = batch.frame_mask(), early.frame_mask()
+    for place in range(0, len(clips), 97):  # the first of the frames that count, and no other
+        counted = torch.nonzero(before[place]).flatten()[: early.frames[place]]
+        assert torch.equal(torch.nonzero(after[place]).flatten(), counted)
+
+
+def test_no_clip_ends_early_in_evaluation() -> None:
+    batch = batch_of([some_clip(1, 40)])
+    assert RandomPrefix()(batch, None) is batch
+
+
+def test_clips_without_frames_stay_so_and_clips_of_one_keep_it() -> None:
+    batch = DropEmptyFrames()(batch_of([some_clip(1, 1), 0 * some_clip(1, 1)]), None)
+    assert RandomPrefix(probability=1)(batch, randomness([0, 1])).frames.tolist() == [1, 0]
+
+
 # --- many lengths ----------------------------------------------------------------------------------------------------------
 
 
@@ -165,6 +193,8 @@ def test_a_crop_is_about_as_long_as_its_batch() -> None:
     "make",
     [
         lambda: Crop(min_share=0),
+        lambda: RandomPrefix(min_share=0),
+        lambda: RandomPrefix(probability=1.1),
         lambda: Crop(margin=1),
         lambda: Crop(min_frames=0),
         lambda: Resize(frames=0),
@@ -176,7 +206,7 @@ def test_a_crop_is_about_as_long_as_its_batch() -> None:
         lambda: SampleLengths(min_share=1.5),
         lambda: SampleLengths(copies=63),
     ],
-    ids=range(11),
+    ids=range(13),
 )
 def test_settings_that_cannot_be_are_refused(make: Callable[[], Transform]) -> None:
     with pytest.raises(PipelineError):

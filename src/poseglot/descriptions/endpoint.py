@@ -1,11 +1,13 @@
 """A language model behind OpenAI's chat API, which many servers offer (vLLM, llama.cpp, Ollama, ...), by the package `openai`.
 
-The package's own retries are off, because `poseglot.descriptions.generate` retries, counts and paces. The key comes from the environment
-variable OPENAI_API_KEY only, and is removed from everything that the endpoint returns.
+A call has a client of its own, which is asynchronous, because only such calls can be ended at a given time whatever the endpoint
+sends. The package's own retries are off, because `poseglot.descriptions.generate` retries, counts and paces. The key comes from the
+environment variable OPENAI_API_KEY only, and is removed from everything that the endpoint returns.
 """
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
 import json
 import os
@@ -37,7 +39,7 @@ class OpenAIEndpoint:
         base_url: The address, such as http://localhost:8000/v1; by default OPENAI_BASE_URL, or else OpenAI's own.
         output: How JSON is asked for: `schema` (structured output), `json` (JSON mode without schema), `text` (in words alone).
         temperature, seed, max_tokens: Are sent if given; draw k of a question is asked with seed + k.
-        timeout: The seconds that a call may be silent.
+        timeout: The seconds that a call may take.
 
     Raises:
         SettingError: There is no key for OpenAI's own address, or the address is malformed or contains a secret.
@@ -65,15 +67,11 @@ class OpenAIEndpoint:
                 f"no endpoint to ask: give --base-url (or {URL}), such as http://localhost:8000/v1, or a key for OpenAI's own in the "
                 f"environment ({KEY})."
             )
+        self._base_url, self._output, self._timeout = given, output, timeout
         try:
-            client = openai.DefaultHttpxClient(timeout=timeout, event_hooks={"response": [self._read_within_limits]})
-            self._client = openai.OpenAI(
-                api_key=self._key or _NO_KEY, base_url=given, max_retries=0, timeout=timeout, http_client=client
-            )
+            self.address = str(self._client().base_url)
         except (openai.OpenAIError, ValueError) as error:
             raise SettingError(f"could not make a client for {given}: {self._clean(str(error))}") from error
-        self.address = str(self._client.base_url)
-        self._output, self._timeout = output, timeout
         self._sent: dict[str, Any] = {"model": model}
         self._sent |= {} if temperature is None else {"temperature": temperature}
         self._sent |= {} if max_tokens is None else {"max_completion_tokens": max_tokens}
@@ -93,8 +91,8 @@ class OpenAIEndpoint:
         if self._seed is not None:
             asked["seed"] = self._seed + draw
         try:
-            return self._reply(self._client.chat.completions.create(**asked))
-        except openai.APITimeoutError:
+            return self._reply(asyncio.run(self._completion(asked)))
+        except (TimeoutError, openai.APITimeoutError):
             raise EndpointError("time-out", "no answer within --timeout seconds") from None
         except openai.APIConnectionError as error:
             cause = error.__cause__
@@ -107,14 +105,16 @@ class OpenAIEndpoint:
             # The reply is not JSON, or JSON of another form.
             raise EndpointError("broken reply", self._clean(f"the reply could not be read: {error}")) from None
 
-    def _read_within_limits(self, response: Any) -> None:
-        """Read a reply here, since the client reads any number of bytes for any time."""
-        content, end = bytearray(), time.monotonic() + self._timeout
-        for piece in response.iter_bytes():
-            content += piece
-            if len(content) > _MAX_REPLY or time.monotonic() > end:
-                raise ValueError(f"the reply has more than {_MAX_REPLY:,} bytes, or takes more than {self._timeout:g} seconds")
-        response._content = bytes(content)  # what `response.read` returns
+    def _client(self) -> openai.AsyncOpenAI:
+        client = openai.DefaultAsyncHttpxClient(timeout=self._timeout, event_hooks={"response": [_read_within_limit]})
+        return openai.AsyncOpenAI(
+            api_key=self._key or _NO_KEY, base_url=self._base_url, max_retries=0, timeout=self._timeout, http_client=client
+        )
+
+    async def _completion(self, asked: Mapping[str, Any]) -> ChatCompletion:
+        async with asyncio.timeout(self._timeout), self._client() as client:
+            completion: ChatCompletion = await client.chat.completions.create(**asked)
+            return completion
 
     def _reply(self, completion: ChatCompletion) -> Reply:
         choice = completion.choices[0] if completion.choices else None
@@ -150,6 +150,16 @@ class OpenAIEndpoint:
         if len(self._key) >= _MIN_SECRET_LENGTH:
             text = text.replace(self._key, "(key)")
         return text if most is None else " ".join(text.split())[:most]
+
+
+async def _read_within_limit(response: Any) -> None:
+    """Read a reply here, since the client reads any number of bytes."""
+    content = bytearray()
+    async for piece in response.aiter_bytes():
+        content += piece
+        if len(content) > _MAX_REPLY:
+            raise ValueError(f"the reply has more than {_MAX_REPLY:,} bytes")
+    response._content = bytes(content)  # what `response.aread` returns
 
 
 def check_address(url: str) -> None:

@@ -62,7 +62,8 @@ def save_checkpoint(
         path: The file.
         module, optimizer, progress, recipe, average: What is saved.
         clips: Subset -> a hash of its clips, to be compared when the training goes on.
-        keep: Where the checkpoint before is moved to; by default it is replaced.
+        keep: Where the checkpoint before is moved to; by default it is replaced. A damaged one is replaced, too, instead of the whole one
+            that `keep` has.
 
     Raises:
         FileError: The disk refused; the checkpoint before is still whole.
@@ -81,6 +82,8 @@ def save_checkpoint(
     if average is not None:
         tensors |= {_AVERAGE + name: tensor for name, tensor in average.tensors.items()}
         described["average_steps"] = average.steps
+    if keep is not None and keep.exists() and path.exists() and not _is_whole(path):
+        keep = None
     try:
         write_tensors(path, tensors, described, keep=keep)
     except TypeError as error:
@@ -233,6 +236,14 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if described.get("format") not in _FORMATS:
         raise FileError(f"{path} is not a Poseglot checkpoint ({FORMAT}).")
     return described, tensors
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        _read(path)
+    except FileError:
+        return False
+    return True
 
 
 def _load_module(path: Path, module: nn.Module, tensors: dict[str, Tensor]) -> None:

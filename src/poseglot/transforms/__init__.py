@@ -6,6 +6,7 @@ A *pipeline* is a list of named transforms, written in YAML. Packaged are:
 |---|---|---|---|
 | `nw-ucla` | NW-UCLA, as the field feeds it | centre joint of the first frame; every axis to [-1, 1] | 52, drawn |
 | `nw-ucla-scaled` | the same, with a random scale that has an effect | as `nw-ucla` | 52, drawn |
+| `nw-ucla-early` | the same, for answers before an action is over: training clips end early | as `nw-ucla` | 52, drawn |
 | `ntu` | NTU RGB+D, centred when it was prepared | as they are | a crop, resized to 64 |
 | `metric` | own 3D joints in real units, any layout | centre joint of the first person | a crop, resized to 64 |
 | `image` | pixels or any units, any layout | bounding box of the clip to [-1, 1], proportions kept | a crop, resized to 64 |
@@ -21,7 +22,7 @@ from poseglot.transforms.augmenting import AxisDrop, JointDrop, Mirror, RandomRo
 from poseglot.transforms.modality import MODALITIES, Modality, ToModality, to_modality
 from poseglot.transforms.pipeline import Pipeline, apply_pipeline, list_pipelines, load_pipeline
 from poseglot.transforms.placing import Centre, FitBox, MinMax, RunningPlace
-from poseglot.transforms.sampling import Crop, DropEmptyFrames, Resize, SampleFrames, SampleLengths
+from poseglot.transforms.sampling import Crop, DropEmptyFrames, RandomPrefix, Resize, SampleFrames, SampleLengths
 from poseglot.transforms.streaming import FrameState, StreamingPipeline
 from poseglot.transforms.transform import TRANSFORMS, PipelineError, Randomness, Transform, register_transform
 
@@ -40,6 +41,7 @@ __all__ = [
     "Modality",
     "Pipeline",
     "PipelineError",
+    "RandomPrefix",
     "RandomRotate",
     "RandomScale",
     "Randomness",

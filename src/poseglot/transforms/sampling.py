@@ -74,6 +74,38 @@ class Crop(FrameChoice):
         return (place * (frames - length + 1)).to(torch.int64), length
 
 
+@register_transform("random-prefix")
+@dataclass(frozen=True)
+class RandomPrefix(FrameChoice):
+    """End some clips early, in training alone: for recognizers that are asked before an action is over.
+
+    Put it before whatever measures or resizes clips, so that a clip that ends early is treated as one of a stream is.
+
+    Attributes:
+        min_share: The share of a clip's frames that is kept at least; what is kept is drawn evenly from there to all.
+        probability: The share of clips that end early.
+    """
+
+    min_share: float = 0.25
+    probability: float = 0.5
+    purposes: ClassVar[tuple[int, ...]] = (Purpose.PREFIX,)
+
+    def __post_init__(self) -> None:
+        require(
+            0 < self.min_share <= 1 and 0 <= self.probability <= 1, self, "min_share is in (0, 1] and probability in [0, 1]"
+        )
+
+    def __call__(self, batch: ClipBatch, randomness: Randomness | None) -> ClipBatch:
+        if randomness is None:
+            return batch
+        early, share = randomness.uniform(Purpose.PREFIX, 2).unbind(1)
+        share = torch.where(early < self.probability, self.min_share + (1 - self.min_share) * share, 1)
+        length = (share * batch.frames).ceil().to(torch.int64)
+        present = batch.present_mask()
+        number = present.any(dim=1).cumsum(dim=1)  # of each frame, among those that count
+        return batch.with_present(length, present & (number <= length[:, None])[:, None])
+
+
 @register_transform("resize")
 @dataclass(frozen=True)
 class Resize(FrameChoice):

@@ -48,7 +48,7 @@ def add(command: AddCommand) -> None:
     calls.add_argument("--concurrency", type=int, default=4, help="calls at once (4)")
     calls.add_argument("--max-rpm", type=float, help="the maximum number of calls per minute")
     calls.add_argument("--retries", type=int, default=8, help="further tries for a question (8)")
-    calls.add_argument("--timeout", type=float, default=120.0, help="seconds that a call may be silent (120)")
+    calls.add_argument("--timeout", type=float, default=120.0, help="seconds that a call may take (120)")
     calls.add_argument("--price-in", type=float, default=0.0, help="of a million tokens asked, to print the cost")
     calls.add_argument("--price-out", type=float, default=0.0, help="of a million tokens answered")
     calls.add_argument("--first-wait", type=float, default=1.0, help="seconds before the second try; doubles each time (1)")
