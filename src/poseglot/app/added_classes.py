@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from poseglot.app.commands.register import missing_package, print_mappings
-from poseglot.errors import FileError, InputError, MissingPackageError, NotFoundError, SettingError, as_known, nearest
-from poseglot.inference.actions import ActionTexts, classify_among
+from poseglot.errors import FileError, InputError, MissingPackageError, SettingError, as_known
 from poseglot.inference.inputs import files_in
 from poseglot.inference.predictor import Classifier, Predictor
 from poseglot.safe_text import name_text
@@ -77,37 +76,6 @@ def added_classifier(
     shown = _inputs(predictor, folders, layout)
     named = {label: torch.zeros(0) for label in labels if label not in shown}
     return FewShotRecognizer(run).classifier({**shown, **named})
-
-
-def classifier_among(predictor: Predictor, actions: Sequence[str]) -> Classifier:
-    """Return a classifier of some actions: of trained classes, of actions whose texts the recognizer brings, or of any by their texts.
-
-    Raises:
-        NotFoundError: An action is in none of these, and there is no text encoder.
-        SettingError: Fewer than two actions were given, or one twice; or the recognizer was trained without text.
-    """
-    try:
-        return classify_among(predictor, actions)
-    except NotFoundError as error:
-        try:
-            from poseglot.training.run import open_run
-            from poseglot.training.zero_shot import ZeroShotRecognizer
-        except ImportError:
-            raise NotFoundError(
-                error.name,
-                error.known,
-                kind="action",
-                advice="Other names need the text encoder: pip install 'poseglot[train]'.",
-            ) from error
-        recognizer = ZeroShotRecognizer(open_run(predictor.recognizer_file.parent, device=predictor.device))
-        actions = [as_known(action, {*predictor.classes, *error.known}) for action in actions]
-        for action in actions:
-            if action not in error.known and action not in predictor.classes:
-                alike = nearest(action, [*error.known, *predictor.classes])
-                hint = f" Did you mean {alike!r}?" if alike else ""
-                _LOGGER.warning("%r is not described, so it is recognised by its name alone.%s", action, hint)
-        texts = ActionTexts(tuple(actions), recognizer.action_features(actions), recognizer.logit_scale)
-        return classify_among(predictor, actions, texts)
 
 
 def _inputs(predictor: Predictor, folders: Sequence[Path], layout: str | None) -> dict[str, torch.Tensor]:

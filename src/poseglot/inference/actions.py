@@ -120,13 +120,16 @@ class DescribedActions:
         return logits
 
 
-def classify_among(predictor: Predictor, actions: Sequence[str], texts: ActionTexts | None = None) -> Classifier:
+def classify_among(
+    predictor: Predictor, actions: Sequence[str], texts: ActionTexts | None = None, *, recognizer: Recognizer | None = None
+) -> Classifier:
     """Return a classifier of some actions.
 
     Args:
         predictor: Made of a recognizer.
         actions: Two or more names, whose case does not matter. They are recognised by the classifier if all are trained classes.
         texts: The text features of other actions; by default those that the recognizer brings.
+        recognizer: The predictor's with its alignment heads; by default it is read from its file.
 
     Raises:
         SettingError: Fewer than two actions were given, or one twice; or the recognizer was trained without text.
@@ -141,7 +144,7 @@ def classify_among(predictor: Predictor, actions: Sequence[str], texts: ActionTe
     texts = texts or read_action_texts(file.parent)
     if texts is None:
         raise NotFoundError(next(each for each in actions if each not in predictor.classes), predictor.classes, kind="action")
-    chosen, recognizer = texts.of(actions), load_recognizer(file)
+    chosen, recognizer = texts.of(actions), recognizer or load_recognizer(file)
     if len(recognizer.spec.levels or ()) != len(chosen.features):
         raise SettingError(
             f"{predictor.path} was trained without text, or with other parts; it knows {', '.join(predictor.classes)}."
@@ -155,6 +158,6 @@ def _each_once(actions: Sequence[str]) -> tuple[str, ...]:
     Raises:
         SettingError: There are not.
     """
-    if len(actions) < 2 or len(set(actions)) < len(actions):
+    if len(actions) < 2 or len(set(map(str.casefold, actions))) < len(actions):
         raise SettingError(f"actions takes at least two names, each once; {', '.join(actions) or 'none'} came.")
     return tuple(actions)

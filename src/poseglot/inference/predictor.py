@@ -236,11 +236,12 @@ class Predictor:
         batch_size: int = 64,
         layout: str | PathLike[str] | Layout | None = None,
         pose: str | PoseEstimator = "auto",
+        classifier: Classifier | None = None,
     ) -> Probabilities:
-        """Return the probabilities (N, classes) of all classes; arguments and errors as in `predict`."""
-        rows = [np.zeros((0, len(self.classes)))]
+        """Return the probabilities (N, classes) of all classes, or those of a classifier; arguments and errors as in `predict`."""
+        rows = [np.zeros((0, len((classifier or self).classes)))]
         for _, inputs in self.inputs(clips, batch_size=batch_size, layout=layout, pose=pose):
-            rows.append(self.probabilities(self.logits(inputs)))
+            rows.append(self.probabilities(self.logits(inputs)) if classifier is None else softmax(classifier.logits(inputs)))
         return np.concatenate(rows)
 
     def features(

@@ -97,10 +97,16 @@ class ZeroShotRecognizer:
         """Return the features of class names alone, the same at every level: (levels, classes, width)."""
         return self._encode(label_prompts(labels, self.levels, forms=self.run.recipe.text.prompt == "label"))
 
+    @cached_property
+    def described(self) -> tuple[str, ...]:
+        """The actions that the run's descriptions have."""
+        return tuple(load_descriptions(self.run.recipe.text.descriptions).classes)
+
     def action_features(self, actions: Sequence[str]) -> Features:
         """Return the features of actions (levels, actions, width): by their descriptions, or else by their names alone."""
-        described = load_descriptions(self.run.recipe.text.descriptions).classes
-        each = [self.class_features([action]) if action in described else self.label_features([action]) for action in actions]
+        each = [
+            self.class_features([action]) if action in self.described else self.label_features([action]) for action in actions
+        ]
         return np.concatenate(each, axis=1)
 
     def classifier(

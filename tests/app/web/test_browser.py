@@ -230,6 +230,24 @@ def test_files_good_and_bad(open_page: Open, worded: Path, tmp_path: Path) -> No
     assert driver.find_element("id", "fault").get_attribute("role") == "alert"
 
 
+def test_actions_that_are_typed_have_bars_and_the_clip_plays_on(open_page: Open, worded: Path) -> None:
+    driver = open_page(worded)
+    driver.execute_script("poseglot.player.set(false); poseglot.player.go(5)")
+    field = driver.find_element("id", "actions")
+    wait_for(driver, lambda: field.send_keys("fly a kite, jump <b>up</b>, stand on one leg\ue007"))
+    bars = "return [...document.querySelectorAll('.bars .name')].map((one) => one.textContent).sort()"
+    assert driver.execute_script(bars) == ["fly a kite", "jump <b>up</b>", "stand on one leg"]
+    (card,) = articles(driver)
+    assert "Among the 3 actions that you typed" in card and "'fly a kite' is not described" in card
+    assert driver.execute_script("return poseglot.player.time") == 5
+    wait_for(driver, lambda: field.send_keys("\ue009a\ue000\ue017jump\ue007"))  # all of it is replaced by one name
+    assert "at least two" in articles(driver)[0]
+    wait_for(driver, lambda: (field.clear(), field.send_keys("\ue007")))
+    assert len(driver.execute_script(bars)) == 5 and "typed" not in articles(driver)[0]
+    complaints = [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
+    assert complaints == []
+
+
 def test_two_people_and_models_some_of_which_refuse(open_page: Open, everyone: tuple[Path, ...], tmp_path: Path) -> None:
     driver = open_page(*everyone)
     assert driver.execute_script("return document.querySelectorAll('article').length") == len(everyone)

@@ -290,6 +290,17 @@ def test_examples_are_of_the_tested_side_or_synthetic(client: Client, worded: Pa
     assert {example["num_persons"] for example in client(pairs).get("/api/examples").json()} == {1, 2}
 
 
+def test_a_packaged_recognizer_of_any_body_has_examples_too() -> None:
+    from fastapi.testclient import TestClient
+
+    app = TestClient(
+        server.create_app([ModelService("everyday", id="everyday", limits=Limits(rate=0))]), base_url="http://localhost"
+    )
+    assert len(app.get("/api/examples").json()) == 12
+    seen = app.get("/api/examples/0", params={"actions": "wave with one hand, sit down"}).json()
+    assert len(seen["clip"]["parts"]) == 20 and len(seen["results"][0]["scores"]) == 2, seen["results"][0]["error"]
+
+
 def test_a_clip_is_drawn_on_the_floor_and_gaps_are_gaps(client: Client) -> None:
     joints = clip(frames=3)
     joints[0, 1] = 0
@@ -498,7 +509,7 @@ def test_too_much_waits_or_is_sent_away_and_what_takes_too_long_is_given_up(
 ) -> None:
     go, entered = threading.Event(), threading.Event()
 
-    def slow(self: ModelService, clip: Any, top: int) -> list[dict[str, Any]]:
+    def slow(self: ModelService, clip: Any, top: int, actions: Any = ()) -> list[dict[str, Any]]:
         entered.set()
         go.wait(30)
         return []

@@ -23,10 +23,11 @@ SMALL = 64 * 2**10
 
 @dataclass(frozen=True, eq=False)
 class PredictBody:
-    """The content of a body: joints (M, T, V, C) float32, the model that was asked for, and the number of actions."""
+    """The content of a body: joints (M, T, V, C) float32, the model and the actions that were asked for, and the number of scores."""
 
     joints: npt.NDArray[np.float32]
     model: str | None
+    actions: tuple[str, ...]
     top: int
 
 
@@ -57,7 +58,7 @@ def read_body(content: bytes, limits: Limits, numbers: int) -> PredictBody:
             "of coordinates."
         )
     check_size(limits, people=len(body.joints), frames=len(body.joints[0]))
-    return PredictBody(np.array(body.joints, dtype=np.float32), body.model, body.top)
+    return PredictBody(np.array(body.joints, dtype=np.float32), body.model, tuple(body.actions), body.top)
 
 
 @cache

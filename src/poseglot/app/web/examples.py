@@ -21,9 +21,10 @@ _SEED = 1000  # of people who are in no data set
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A clip, the name of its class, and whether it was generated."""
+    """A clip, the layout of its joints, the name of its class, and whether it was generated."""
 
     clip: Clip
+    layout: Layout
     label: str
     synthetic: bool
 
@@ -40,12 +41,16 @@ class Example:
         }
 
 
-def find_examples(run: Path, spec: RecognizerSpec, layout: Layout) -> list[Example]:
+def find_examples(run: Path, spec: RecognizerSpec, layout: Layout, *, any_layout: bool = False) -> list[Example]:
     """Return up to a dozen clips of different classes: from the run's test set, or synthetic ones of unseen people.
 
-    There are none for layouts without synthetic clips.
+    There are none for layouts without synthetic clips, unless the model takes clips of any layout.
     """
-    return _stored(run, layout) or _synthetic(spec, layout)
+    if found := _stored(run, layout):
+        return found
+    if any_layout:
+        return _of_the_demo(load_layout("kinect20"), spec.num_persons)
+    return _synthetic(spec, layout)
 
 
 def _stored(run: Path, layout: Layout) -> list[Example]:
@@ -71,7 +76,8 @@ def _stored(run: Path, layout: Layout) -> list[Example]:
                 chosen.append(int(of_class[(turn * 7 + int(label) * 5) % len(of_class)]))
     is_synthetic = store.info.name == load_benchmark("demo").name
     return [
-        Example(store[index], store.info.classes[store.clips["label"][index]], is_synthetic) for index in dict.fromkeys(chosen)
+        Example(store[index], layout, store.info.classes[store.clips["label"][index]], is_synthetic)
+        for index in dict.fromkeys(chosen)
     ]
 
 
@@ -79,11 +85,7 @@ def _synthetic(spec: RecognizerSpec, layout: Layout) -> list[Example]:
     if spec.has_scores or spec.channels != 3:
         return []
     if layout == load_layout("kinect20"):
-        names = load_benchmark("demo").classes
-        clips = synthetic.make_clips(persons=1, cameras=1, repeats=1, seed=_SEED)
-        if spec.num_persons > 1:
-            clips[:2] = [_side_by_side(clips[0], clips[1]), _side_by_side(clips[2], clips[3])]
-        return [Example(clip, names[clip.label], True) for clip in clips[:MAX_EXAMPLES]]
+        return _of_the_demo(layout, spec.num_persons)
     if layout == load_layout("ntu25"):
         from poseglot.data.readers import ntu
         from poseglot.data.synthetic.raw_ntu import raw_clip
@@ -93,9 +95,17 @@ def _synthetic(spec: RecognizerSpec, layout: Layout) -> list[Example]:
         for action in (23, 7, 22, 50, 58, 59):
             name = f"S001C001P001R001A{action:03d}"
             clip = ntu.parse_clip(raw_clip(name, seed=_SEED, faults=()).text, name=name, origin=name)
-            examples.append(Example(replace(clip, joints=clip.joints[: spec.num_persons]), names[clip.label], True))
+            examples.append(Example(replace(clip, joints=clip.joints[: spec.num_persons]), layout, names[clip.label], True))
         return examples
     return []
+
+
+def _of_the_demo(layout: Layout, num_persons: int) -> list[Example]:
+    names = load_benchmark("demo").classes
+    clips = synthetic.make_clips(persons=1, cameras=1, repeats=1, seed=_SEED)
+    if num_persons > 1:
+        clips[:2] = [_side_by_side(clips[0], clips[1]), _side_by_side(clips[2], clips[3])]
+    return [Example(clip, layout, names[clip.label], True) for clip in clips[:MAX_EXAMPLES]]
 
 
 def _side_by_side(one: Clip, other: Clip) -> Clip:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from poseglot.errors import InputError, SettingError
 
 MAX_JOINTS = 256  # more than any skeleton has
+MAX_ACTIONS, MAX_ACTION_LENGTH = 50, 100  # of a list to recognise among: their texts are encoded
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,16 @@ class Limits:
             minimum = 0 if name in ("rate", "waiting") else 1e-3 if name == "seconds" else 1
             if not value >= minimum:
                 raise SettingError(f"the limit {name} must be at least {minimum:g}, not {value}.")
+
+
+def check_actions(actions: Sequence[str]) -> None:
+    """Check that a list of actions is within the limits.
+
+    Raises:
+        TooLargeError: It is not.
+    """
+    if len(actions) > MAX_ACTIONS or max(map(len, actions), default=0) > MAX_ACTION_LENGTH:
+        raise TooLargeError(f"at most {MAX_ACTIONS} actions of up to {MAX_ACTION_LENGTH} characters are accepted.")
 
 
 class TooLargeError(InputError):

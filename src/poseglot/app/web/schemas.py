@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, create_model
 
-from poseglot.app.web.limits import MAX_JOINTS, Limits
+from poseglot.app.web.limits import MAX_ACTION_LENGTH, MAX_ACTIONS, MAX_JOINTS, Limits
 
 # Beyond any joint and coordinate, in metres or pixels.
 MAX_CHANNELS, MAX_COORDINATE = 4, 1e6
@@ -17,6 +17,8 @@ def predict_body(limits: Limits) -> type[BaseModel]:
     # FailFast: an error of each of a million numbers would take minutes.
     joint = Annotated[list[Number], FailFast(), Field(min_length=2, max_length=MAX_CHANNELS)]
     frame = Annotated[list[joint], FailFast(), Field(min_length=1, max_length=MAX_JOINTS)]
+    action = Annotated[str, Field(min_length=1, max_length=MAX_ACTION_LENGTH)]
+    actions = Annotated[list[action], FailFast(), Field(min_length=2, max_length=MAX_ACTIONS)]
     person = Annotated[list[frame], FailFast(), Field(min_length=1, max_length=limits.frames)]
     return create_model(
         "PredictBody",
@@ -28,6 +30,10 @@ def predict_body(limits: Limits) -> type[BaseModel]:
             ),
         ),
         model=(str | None, Field(default=None, max_length=200, description="an id of /api/models; by default the first")),
+        actions=(
+            actions,
+            Field(default_factory=list, description="recognise among these actions alone, trained ones or any by their texts"),
+        ),
         top=(int, Field(default=5, ge=1, le=1000, strict=True, description="the number of actions")),
     )
 
@@ -85,11 +91,16 @@ class TextResult(BaseModel):
 
 
 class ModelResult(BaseModel):
-    """A model's result for a clip; `error` if it cannot take it, `mapped` how its joints were made from another layout's, and
-    `warnings` what of its coordinates is unlike the training clips."""
+    """A model's result for a clip.
+
+    `error` says why it cannot take it; `actions` are those that were asked for, and `notes` remarks on them; `mapped` is how its joints
+    were made from another layout's; `warnings` are what of its coordinates is unlike the training clips.
+    """
 
     model: str
     error: str = ""
+    actions: list[str] = []
+    notes: list[str] = []
     mapped: str = ""
     warnings: list[str] = []
     scores: list[ClassScore] = []

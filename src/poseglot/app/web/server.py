@@ -26,18 +26,19 @@ from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
-from fastapi import FastAPI, File, Form, HTTPException, Request, UploadFile
+from fastapi import FastAPI, File, Form, HTTPException, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.staticfiles import StaticFiles
 
 from poseglot import __version__
+from poseglot.app.action_lists import split_names
 from poseglot.app.web import schemas
 from poseglot.app.web.bodies import SMALL, read_body
 from poseglot.app.web.drawing import draw_clip
 from poseglot.app.web.examples import find_examples
-from poseglot.app.web.limits import Limits, TooLargeError
+from poseglot.app.web.limits import Limits, TooLargeError, check_actions
 from poseglot.app.web.metrics import Metrics
 from poseglot.app.web.middleware import RequestMiddleware
 from poseglot.app.web.service import ModelService
@@ -50,6 +51,7 @@ from poseglot.skeletons.layout import Layout, list_layouts, load_layout
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _logger = logging.getLogger(__name__)
+_ACTIONS = "recognise among these actions alone, divided by commas; empty: the model's own"
 _BODY = "#/components/schemas/PredictBody"
 STATIC = Path(str(resources.files("poseglot.app.web") / "static"))
 
@@ -79,7 +81,7 @@ def create_app(
     limits = limits or Limits()
     by_id = {service.id: service for service in services}
     first = services[0]
-    examples = find_examples(first.path, first.spec, first.layout)
+    examples = find_examples(first.path, first.spec, first.layout, any_layout=first.predictor.any_layout)
     layouts = [name for name in list_layouts() if any(service.can_map(load_layout(name)) for service in services)]
     most_numbers = limits.people * limits.frames * max(len(service.layout) * service.spec.channels for service in services)
     worker = Worker(limits)
@@ -109,11 +111,11 @@ def create_app(
         host = request.client.host if request.client else ""
         return await worker.do(lambda job: AsciiJSONResponse(work(job)), client=host)
 
-    def clip_result(job: Job, clip: Clip, layout: Layout, truth: str = "") -> dict[str, Any]:
+    def clip_result(job: Job, clip: Clip, layout: Layout, *, actions: Sequence[str], truth: str = "") -> dict[str, Any]:
         drawn, results = draw_clip(clip, layout), []
         for service in services:
             job.check()
-            results.append(service.result(clip, layout))
+            results.append(service.result(clip, layout, actions))
         return {"name": clip.name, "truth": truth, "clip": drawn, "results": results}
 
     @app.get("/", include_in_schema=False)
@@ -154,11 +156,13 @@ def create_app(
         response_model=schemas.ClipResult,
         responses=schemas.REFUSALS,
     )
-    async def example_result(request: Request, id: int) -> Response:
+    async def example_result(request: Request, id: int, actions: Annotated[str, Query(description=_ACTIONS)] = "") -> Response:
         if not 0 <= id < len(examples):
             raise HTTPException(404, "there is no such example; /api/examples lists them.")
-        example = examples[id]
-        return await compute(request, lambda job: clip_result(job, example.clip, first.layout, example.label))
+        example, among = examples[id], _among(actions)
+        return await compute(
+            request, lambda job: clip_result(job, example.clip, example.layout, actions=among, truth=example.label)
+        )
 
     @app.post(
         "/clips",
@@ -178,6 +182,7 @@ def create_app(
         scored: Annotated[bool, Form(description="the last number of a joint is its confidence")] = False,
         skip: Annotated[int | None, Form(ge=0, description="numbers to skip at the beginning of a table's rows")] = None,
         dim_order: Annotated[str, Form(max_length=20, description="the axes of arrays, as v,c,t; or auto")] = "",
+        actions: Annotated[str, Form(description=_ACTIONS)] = "",
     ) -> Response:
         """Read the file as the models' training clips were read, unless the fields say otherwise."""
         if layout and layout not in layouts:
@@ -194,7 +199,8 @@ def create_app(
             limits=limits,
             layout=load_layout(layout) if layout else None,
         )
-        return await compute(request, lambda job: clip_result(job, *job.in_child(read)))
+        among = _among(actions)
+        return await compute(request, lambda job: clip_result(job, *job.in_child(read), actions=among))
 
     @app.post(
         "/predict",
@@ -214,7 +220,7 @@ def create_app(
             service = by_id.get(body.model or first.id)
             if service is None:
                 raise HTTPException(404, "there is no such model; /api/models lists them.")
-            return {"model": service.id, "scores": service.scores(_clip(body.joints, service), body.top)}
+            return {"model": service.id, "scores": service.scores(_clip(body.joints, service), body.top, body.actions)}
 
         return await compute(request, work)
 
@@ -228,6 +234,17 @@ def create_app(
     app.openapi = openapi  # type: ignore[method-assign]
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app
+
+
+def _among(actions: str) -> list[str]:
+    """Return the actions to recognise among; none for the model's own.
+
+    Raises:
+        TooLargeError: There are too many, or they are too long.
+    """
+    names = split_names(actions)
+    check_actions(names)
+    return names
 
 
 def _clip(array: npt.NDArray[np.float32], service: ModelService) -> Clip:

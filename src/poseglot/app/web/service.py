@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
+from poseglot.app.action_lists import ActionLists, ChosenActions
 from poseglot.app.web.limits import Limits
 from poseglot.app.web.upload import ClipFormat
 from poseglot.colors import PART_COLORS
@@ -71,6 +72,7 @@ class ModelService:
         self.state, self.note = "loading", ""
         self._texts: _Texts | None = None
         self._lock = threading.Lock()
+        self._lists = ActionLists(self.predictor)
 
     def info(self) -> dict[str, Any]:
         """Return the `ModelInfo`."""
@@ -103,28 +105,37 @@ class ModelService:
             return False
         return True
 
-    def scores(self, clip: Clip, top: int) -> list[dict[str, Any]]:
+    def scores(self, clip: Clip, top: int, actions: Sequence[str] = ()) -> list[dict[str, Any]]:
         """Return the most probable actions of a clip, best first.
+
+        Args:
+            clip: The clip.
+            top: How many.
+            actions: What to recognise among; by default the model's actions.
 
         Raises:
             InputError: The model does not take the clip, or its scores are not finite.
+            SettingError: The model cannot recognise among these actions.
         """
-        return _rounded(self.predictor.predict([clip], top=top)[0])
+        chosen = self._lists.choose(actions) if actions else None
+        return _rounded(self.predictor.predict([clip], top=top, classifier=chosen.classifier if chosen else None)[0])
 
-    def result(self, clip: Clip, layout: Layout) -> dict[str, Any]:
+    def result(self, clip: Clip, layout: Layout, actions: Sequence[str] = ()) -> dict[str, Any]:
         """Return the `ModelResult` of a clip; a clip that the model does not take gives an `error`, since another model may take it.
 
         Args:
             clip: The clip.
             layout: The layout of its joints, which are mapped by name if it is not the model's.
+            actions: What to recognise among; by default the model's actions.
         """
         try:
+            chosen = self._lists.choose(actions) if actions else None
             mapping = self.predictor.mapping(layout)
             if mapping is not None:
                 clip = replace(clip, joints=mapping.apply(clip.joints, has_scores=clip.has_scores))
-            prediction = self.predictor.predict([clip], top=TOP)[0]
+            prediction = self.predictor.predict([clip], top=TOP, classifier=chosen.classifier if chosen else None)[0]
             scores = _rounded(prediction)
-            over_time = self._over_time(clip, [score["action"] for score in scores])
+            over_time = self._over_time(clip, [score["action"] for score in scores], chosen)
             # Classes that lead in some window are shown, too, and have their texts.
             names = list(over_time["probabilities"]) if over_time else [score["action"] for score in scores]
             text = self._text(clip, names)
@@ -132,18 +143,26 @@ class ModelService:
                 for level in text["levels"]:  # the page highlights the joints of the clip as drawn
                     level["joints"] = _source_joints(mapping, level["joints"])
         except PoseglotError as error:
-            return {"model": self.id, "error": str(error)}
-        mapped = mapping.report() if mapping else ""
+            return {"model": self.id, "error": str(error), "actions": list(actions)}
         return {
-            "model": self.id, "error": "", "mapped": mapped, "warnings": list(prediction.warnings.values()), "scores": scores,
-            "over_time": over_time, "text": text,
-        }  # fmt: skip
+            "model": self.id,
+            "error": "",
+            "actions": list(chosen.classifier.classes) if chosen else [],
+            "notes": list(chosen.notes) if chosen else [],
+            "mapped": mapping.report() if mapping else "",
+            "warnings": list(prediction.warnings.values()),
+            "scores": scores,
+            "over_time": over_time,
+            "text": text,
+        }
 
-    def _over_time(self, clip: Clip, names: Sequence[str]) -> dict[str, Any] | None:
+    def _over_time(self, clip: Clip, names: Sequence[str], chosen: ChosenActions | None) -> dict[str, Any] | None:
         """Return the `OverTime` of a clip in windows of a third of its length, or None if it is too short.
 
         The classes are those named, and all that lead in some window.
         """
+        classifier = chosen.classifier if chosen else None
+        classes = classifier.classes if classifier else self.spec.classes
         frames = clip.joints.shape[1]
         width = max(_MIN_WINDOW, math.ceil(frames / 3))
         count = min(self.limits.windows, frames - width + 1)
@@ -151,13 +170,13 @@ class ModelService:
             return None
         starts = np.unique(np.linspace(0, frames - width, count).round().astype(int))
         windows = [replace(clip, joints=np.ascontiguousarray(clip.joints[:, start : start + width])) for start in starts]
-        rows = self.predictor.predict_proba(windows)
-        leading = (self.spec.classes[index] for index in rows.argmax(axis=1).tolist())
+        rows = self.predictor.predict_proba(windows, classifier=classifier)
+        leading = (classes[index] for index in rows.argmax(axis=1).tolist())
         shown = dict.fromkeys([*names, *leading])
         return {
             "frames": [float(start + (width - 1) / 2) for start in starts],
             "width": width,
-            "probabilities": {name: [_finite(value) for value in rows[:, self.spec.classes.index(name)]] for name in shown},
+            "probabilities": {name: [_finite(value) for value in rows[:, classes.index(name)]] for name in shown},
         }
 
     def load_texts(self) -> None:
@@ -207,9 +226,15 @@ class ModelService:
 
     def _text(self, clip: Clip, names: Sequence[str]) -> dict[str, Any]:
         """Return the `TextResult` of a clip for some classes."""
-        texts = self._texts
+        texts, state, note = self._texts, self.state, self.note
+        if not set(names) <= set(self.spec.classes):
+            texts, state, note = (
+                None,
+                "none",
+                "Sentences are shown of the model's own actions; these were compared with their texts.",
+            )
         if texts is None:
-            return {"state": self.state, "note": self.note, "levels": [], "classes": {}}
+            return {"state": state, "note": note, "levels": [], "classes": {}}
         (_, inputs), *_ = self.predictor.inputs([clip])
         with torch.inference_mode():
             alignment = texts.recognizer(inputs)["alignment"]

@@ -38,10 +38,10 @@ export async function ask(path, options = {}) {
   return body;
 }
 
-// `reading` is how to read the file: name -> value, without what was left open.
-export function upload(file, reading, options = {}) {
+// `fields` are how to read the file and what to recognise: name -> value, without what was left open.
+export function upload(file, fields, options = {}) {
   const form = new FormData();
   form.append("file", file, file.name);
-  for (const [name, value] of Object.entries(reading)) form.append(name, value);
+  for (const [name, value] of Object.entries(fields)) form.append(name, value);
   return ask("/clips", { method: "POST", body: form, ...options });
 }

@@ -28,6 +28,8 @@ let models = [];
 let limits = null;
 let cards = [];
 let running = null;
+let last = null; // what was looked at last: a request, and the example's item in the list
+let shown = null; // the request whose clip is shown
 let opened = null; // the file that was opened last, until an example is chosen
 let held = null; // the joints of the part whose button in the legend is pressed
 const player = new Player(drawing(), (frame) => cards.forEach((one) => one.now(frame)));
@@ -57,14 +59,15 @@ function legend(clip) {
   if (clip.people.length > 1) box.append(make("span", { className: "note" }, `${clip.people.length} people; every second one is darker`));
 }
 
-function show(result, again) {
+// With `keep`, the clip is shown already.
+function show(result, keep) {
   const { name, truth, clip, results } = result;
   byId("clip-name").textContent = name;
   const people = clip.people.length === 1 ? "one person" : `${clip.people.length} people`;
   byId("clip-about").textContent = `${clip.frames} ${clip.frames === 1 ? "frame" : "frames"}, ${people}, ${clip.num_dims}D`;
   document.body.classList.toggle("is2d", clip.num_dims === 2);
   cards = [];
-  if (!again) {
+  if (!keep) {
     player.show(clip);
     legend(clip);
   }
@@ -73,7 +76,9 @@ function show(result, again) {
   byId("results").replaceChildren(...cards.map(({ article }) => article));
   cards.forEach((one) => one.now(player.time));
   document.querySelector(".work").classList.toggle("two", results.length > 1);
-  if (again) return;
+}
+
+function announce({ name, results }) {
   const lines = results.map((one) => {
     const who = results.length > 1 ? `${one.model}: ` : "";
     return who + (one.error || one.scores.slice(0, 2).map(({ action, probability }) => `${action}, ${percent(probability)}`).join("; then "));
@@ -83,6 +88,7 @@ function show(result, again) {
 
 // Request a clip's results and show them. A newer request cancels an older one; while texts are being encoded, request again.
 async function look(request, chosen = null) {
+  last = [request, chosen];
   running?.abort();
   const own = (running = new AbortController());
   byId("fault").textContent = "";
@@ -90,7 +96,9 @@ async function look(request, chosen = null) {
   try {
     let result = await request(own.signal);
     if (own.signal.aborted) return;
-    show(result, false);
+    show(result, request === shown);
+    shown = request;
+    announce(result);
     document.querySelectorAll("#examples li").forEach((item) => item.setAttribute("aria-current", String(item === chosen)));
     document.body.classList.remove("busy");
     const isLoading = () => result.results.some(({ text }) => text?.state === "loading");
@@ -117,8 +125,19 @@ function open(file) {
     return;
   }
   const fields = [...byId("reading").querySelectorAll("select, input")];
-  const reading = Object.fromEntries(fields.filter(({ value }) => value).map(({ name, value }) => [name, value]));
-  look((signal) => upload(file, reading, { signal }));
+  const reading = fields.filter(({ value }) => value).map(({ name, value }) => [name, value]);
+  look((signal) => upload(file, Object.fromEntries([...reading, ...typed()]), { signal }));
+}
+
+// The actions that were typed, as a field of a request; none for the model's own.
+function typed() {
+  const actions = byId("actions").value.trim();
+  return actions ? [["actions", actions]] : [];
+}
+
+function listenForActions() {
+  byId("among").addEventListener("submit", (event) => event.preventDefault()); // Enter has changed the field
+  byId("actions").addEventListener("change", () => { if (last) look(...last); });
 }
 
 function listenForFiles() {
@@ -137,6 +156,7 @@ function listenForFiles() {
 
 async function start() {
   listenForFiles();
+  listenForActions();
   try {
     models = await ask("/api/models");
     limits = await ask("/api/limits");
@@ -157,7 +177,7 @@ async function start() {
       const item = make("li", {}, button);
       button.addEventListener("click", () => {
         opened = null;
-        look((signal) => ask(`/api/examples/${example.id}`, { signal }), item);
+        look((signal) => ask(`/api/examples/${example.id}?${new URLSearchParams(typed())}`, { signal }), item);
       });
       list.append(item);
     }

@@ -24,12 +24,18 @@ export function card(result, model, clip, truth, { light, seek }) {
   const article = make("article", { "aria-label": `Model ${model.id}` });
   article.append(make("p", { className: "model" }, make("b", {}, model.id), make("span", {}, model.about)));
   if (result.error) {
-    article.append(make("p", { className: "fault" }, make("b", {}, "This model cannot take the clip. "), result.error));
+    const refused = result.actions?.length ? "No answer for these actions. " : "This model cannot take the clip. ";
+    article.append(make("p", { className: "fault" }, make("b", {}, refused), result.error));
     return { article, now() {} };
   }
   const [best] = result.scores;
   article.append(make("p", { className: "answer" }, best.action, " ", make("small", {}, percent(best.probability))));
-  if (truth && model.classes.includes(truth)) {
+  if (result.actions.length) {
+    const known = result.actions.every((action) => model.classes.includes(action));
+    article.append(make("p", { className: "quiet" }, `Among the ${result.actions.length} actions that you typed. ${known ? "" : "Shares of how well the body fits their texts, not calibrated probabilities."}`));
+  }
+  for (const note of result.notes) article.append(make("p", { className: "quiet" }, note));
+  if (truth && (result.actions.length ? result.actions : model.classes).includes(truth)) {
     const right = truth === best.action;
     article.append(make("p", { className: "verdict" }, right ? "✓ Correct." : `✗ The performed action is: ${truth}.`));
   }
