@@ -248,6 +248,24 @@ def test_actions_that_are_typed_have_bars_and_the_clip_plays_on(open_page: Open,
     assert complaints == []
 
 
+def test_a_long_recording_is_scrubbed_on_its_timeline(open_page: Open, worded: Path, tmp_path: Path) -> None:
+    driver, recording = open_page(worded), tmp_path / "long.npy"
+    np.save(recording, np.random.default_rng(0).normal(size=(1, 300, 20, 3)))
+    send(driver, recording)
+    strip = driver.find_element("css selector", ".strip")
+    assert driver.execute_script("return document.querySelectorAll('.strip button').length") > 0
+    webdriver = pytest.importorskip("selenium.webdriver")
+    webdriver.ActionChains(driver).move_to_element(strip).click().perform()
+    assert abs(driver.execute_script("return poseglot.player.time") - 150) <= 2
+    assert not driver.execute_script("return poseglot.player.playing")
+    assert driver.execute_script("return document.querySelectorAll('.strip [aria-current=true]').length") <= 1
+    driver.execute_script("document.querySelector('.strip button').focus()")
+    driver.switch_to.active_element.send_keys("\ue007")
+    assert driver.execute_script("return poseglot.player.time") < 150
+    complaints = [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
+    assert complaints == []
+
+
 def test_two_people_and_models_some_of_which_refuse(open_page: Open, everyone: tuple[Path, ...], tmp_path: Path) -> None:
     driver = open_page(*everyone)
     assert driver.execute_script("return document.querySelectorAll('article').length") == len(everyone)

@@ -23,6 +23,7 @@ from poseglot.data.readers import endings
 from poseglot.data.readers.poses import Poses, write_poses
 from poseglot.data.store import open_store
 from poseglot.inference import Predictor
+from poseglot.inference.segmentation import SegmentConfig, segment_recording
 from poseglot.models.recognizer import load_recognizer
 from poseglot.skeletons.clip import Clip
 from poseglot.skeletons.layout import load_layout
@@ -105,6 +106,24 @@ def test_over_time_is_what_the_stretches_alone_say(client: Client, worded: Path,
     wanted = {score.action: score.probability for score in alone}
     for answer in answers:
         assert over["probabilities"][answer["action"]][-1] == pytest.approx(wanted[answer["action"]], abs=1e-3)
+
+
+def test_a_long_recording_has_a_timeline_and_a_clip_has_none(client: Client, worded: Path) -> None:
+    app, recording = client(), clip(frames=300)
+    recording[:, 130:160] = 0  # nobody is there for a second
+    seen = app.post("/clips", files={"file": ("a.npy", as_npy(recording))}).json()["results"][0]
+    config = SegmentConfig(method="frames", windows=(1.0, 2.0))
+    wanted = segment_recording(Predictor(worded, device="cpu"), recording.astype(np.float32), fps=30, config=config)
+    assert [(row["start"], row["end"], row["action"], row["person"]) for row in seen["timeline"]["segments"]] == [
+        (round(30 * one.start), round(30 * one.end), one.action, one.person) for one in wanted
+    ]
+    assert {row["person"] for row in seen["timeline"]["segments"]} == {1, 2}, "after a second it is somebody else"
+    assert "train-segmenter" in seen["timeline"]["note"] and seen["over_time"] is None and seen["error"] == ""
+    assert app.post("/clips", files={"file": ("a.npy", as_npy(clip(frames=60)))}).json()["results"][0]["timeline"] is None
+    blank = np.zeros((1, 300, 20, 3))
+    blank[:, 5:10] = clip(frames=5)
+    seen = app.post("/clips", files={"file": ("a.npy", as_npy(blank))}).json()["results"][0]
+    assert seen["timeline"]["segments"] == [] and "nobody is seen" in seen["timeline"]["note"] and seen["scores"]
 
 
 def test_classes_that_lead_somewhere_are_drawn_over_time(worded: Path, monkeypatch: pytest.MonkeyPatch) -> None:

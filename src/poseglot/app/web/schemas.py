@@ -60,6 +60,23 @@ class OverTime(BaseModel):
     probabilities: dict[str, list[float]]
 
 
+class SegmentResult(BaseModel):
+    """An action of a person (0: of all together) from frame `start` to before frame `end`."""
+
+    start: int
+    end: int
+    action: str
+    score: float
+    person: int
+
+
+class Timeline(BaseModel):
+    """What is done in a long recording, by person, then by time, and a remark on how it was found."""
+
+    segments: list[SegmentResult]
+    note: str = ""
+
+
 class TextMatch(BaseModel):
     """How well a level's features fit the text of one class.
 
@@ -105,6 +122,7 @@ class ModelResult(BaseModel):
     warnings: list[str] = []
     scores: list[ClassScore] = []
     over_time: OverTime | None = None
+    timeline: Timeline | None = None
     text: TextResult | None = None
 
 

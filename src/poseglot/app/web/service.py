@@ -25,6 +25,8 @@ from poseglot.app.web.upload import ClipFormat
 from poseglot.colors import PART_COLORS
 from poseglot.errors import InputError, PoseglotError
 from poseglot.inference import Prediction, Predictor
+from poseglot.inference.dense import has_segmenter
+from poseglot.inference.segmentation import SegmentConfig, segment_recording
 from poseglot.models.pretrained import recognizer_file
 from poseglot.models.recognizer import Recognizer, load_recognizer
 from poseglot.skeletons.clip import Clip
@@ -33,6 +35,11 @@ from poseglot.skeletons.mapping import LayoutMapping
 
 TOP = 5
 _MIN_WINDOW = 8  # frames
+# A clip of so many frames, eight seconds as the page plays it, is a recording in which several things may be done.
+_LONG = 240
+_FPS = 30.0
+_MAX_WINDOWS = 300  # of a recording without a segmenter; dividing it should not take longer than a request may
+_MAX_PERSON_FRAMES = 9000  # of a recording that is divided at all
 _MAX_TEXTS = 5  # texts of a class that are shown per level; all are encoded
 
 logger = logging.getLogger(__name__)
@@ -135,7 +142,8 @@ class ModelService:
                 clip = replace(clip, joints=mapping.apply(clip.joints, has_scores=clip.has_scores))
             prediction = self.predictor.predict([clip], top=TOP, classifier=chosen.classifier if chosen else None)[0]
             scores = _rounded(prediction)
-            over_time = self._over_time(clip, [score["action"] for score in scores], chosen)
+            timeline = None if chosen else self._timeline(clip)
+            over_time = None if timeline else self._over_time(clip, [score["action"] for score in scores], chosen)
             # Classes that lead in some window are shown, too, and have their texts.
             names = list(over_time["probabilities"]) if over_time else [score["action"] for score in scores]
             text = self._text(clip, names)
@@ -153,6 +161,7 @@ class ModelService:
             "warnings": list(prediction.warnings.values()),
             "scores": scores,
             "over_time": over_time,
+            "timeline": timeline,
             "text": text,
         }
 
@@ -178,6 +187,37 @@ class ModelService:
             "width": width,
             "probabilities": {name: [_finite(value) for value in rows[:, classes.index(name)]] for name in shown},
         }
+
+    def _timeline(self, clip: Clip) -> dict[str, Any] | None:
+        """Return the `Timeline` of a long recording; None for a clip."""
+        persons, frames = clip.joints.shape[:2]
+        if frames < _LONG:
+            return None
+        if persons * frames > _MAX_PERSON_FRAMES:
+            return {
+                "segments": [],
+                "note": "This recording is too long to be divided here; the command poseglot segment does it.",
+            }
+        config, note = SegmentConfig(), ""
+        if not has_segmenter(self.path):
+            stride = max(config.stride, 2 * persons * frames / _MAX_WINDOWS / _FPS)
+            config = SegmentConfig(method="frames", windows=(1.0, 2.0), stride=stride)
+            note = "Found by windows of one and two seconds. The command poseglot train-segmenter makes a model better at this."
+        try:
+            segments = segment_recording(self.predictor, clip.joints, fps=_FPS, config=config)
+        except InputError as error:  # nobody stays long enough
+            return {"segments": [], "note": str(error)}
+        rows = [
+            {
+                "start": round(segment.start * _FPS),
+                "end": round(segment.end * _FPS),
+                "action": segment.action,
+                "score": _finite(segment.score),
+                "person": segment.person,
+            }
+            for segment in segments
+        ]
+        return {"segments": rows, "note": note}
 
     def load_texts(self) -> None:
         """Encode the descriptions with the run's text encoder, once; `note` says what is missing for that. Other callers wait."""

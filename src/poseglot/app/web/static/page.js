@@ -1,9 +1,10 @@
 // The page: requests results and passes them to the player and the cards.
 
 import { ask, upload } from "./api.js";
+import { make, percent } from "./elements.js";
 import { Flat } from "./flat.js";
 import { Player } from "./player.js";
-import { card, make, percent } from "./results.js";
+import { card } from "./results.js";
 import { Scene } from "./scene.js";
 
 // The colors of the report (Okabe and Ito), distinguishable with any kind of color vision.

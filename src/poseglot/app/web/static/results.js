@@ -1,21 +1,11 @@
 // A model's result as a card: scores, scores over time, and the fit of the texts. Everything is inserted as text, never as HTML.
 
 import { chart } from "./chart.js";
-
-export function make(tag, properties = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name === "color") element.style.setProperty("--color", value);
-    else if (name in element) element[name] = value;
-    else element.setAttribute(name, value);
-  }
-  element.append(...children);
-  return element;
-}
+import { make, percent } from "./elements.js";
+import { timeline } from "./timeline.js";
 
 const TOUCH = matchMedia("(hover: none)").matches;
 let isTextOpen = !matchMedia("(max-width: 820px)").matches; // folded where it would stand below everything else; then as it was left
-export const percent = (share) => (share >= 0.9995 ? "100 %" : `${(100 * share).toFixed(1)} %`);
 const ordinal = (number) => number + (["th", "st", "nd", "rd"][number % 100 > 10 && number % 100 < 14 ? 0 : number % 10] ?? "th");
 const called = (level) => ({ global: "whole body", foot: "foot and leg", hand: "hand and arm", upper: "upper body", lower: "lower body" }[level] ?? level);
 
@@ -66,15 +56,17 @@ export function card(result, model, clip, truth, { light, seek }) {
     bars.append(make("li", {}, button));
   });
   article.append(bars);
-  const time = make("section", {}, make("h3", {}, "Over time"));
-  time.append(over ? over.svg : make("p", { className: "quiet" }, "The clip is too short for results over time."));
+  const long = result.timeline && timeline(result.timeline, clip.frames, seek);
+  const time = long ? long.section : make("section", {}, make("h3", {}, "Over time"));
+  if (!long) time.append(over ? over.svg : make("p", { className: "quiet" }, "The clip is too short for results over time."));
   if (over) {
     const extra = over.extra.length ? ` Thin lines lead at some time, but not in the whole clip: ${over.extra.join(", ")}.` : "";
     time.append(make("p", { className: "quiet" }, `Each point is the probability in the ${result.over_time.width} frames around it.${extra}`));
   }
-  article.append(time, text);
+  if (long) article.querySelector(".model").after(time, make("p", { className: "quiet" }, "The whole recording taken as one clip:"));
+  article.append(...(long ? [] : [time]), text);
   choose(0);
-  return { article, now: (frame) => over?.now(frame) };
+  return { article, now: (frame) => (long ?? over)?.now(frame) };
 }
 
 function swatch(number) {
