@@ -35,6 +35,7 @@ PAGES: Mapping[str, Sequence[str]] = {
         "poseglot.data.splits",
         "poseglot.data.folds",
         "poseglot.data.adapt",
+        "poseglot.data.segments",
         "poseglot.data.synthetic",
     ),
     "transforms": ("poseglot.transforms",),
@@ -70,7 +71,6 @@ PAGES: Mapping[str, Sequence[str]] = {
     "inference": (
         "poseglot.inference",
         "poseglot.inference.segmentation",
-        "poseglot.inference.segments",
         "poseglot.inference.export",
         "poseglot.inference.video.estimator",
         "poseglot.inference.video.extract",

@@ -20,9 +20,9 @@ import torch
 
 from poseglot.colors import PART_COLORS
 from poseglot.data.readers.poses import read_poses
+from poseglot.data.segments import read_segments
 from poseglot.data.synthetic import ACTIONS
 from poseglot.files import sha256_of
-from poseglot.inference.segments import read_segments
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, save_recognizer
 from tests.conftest import ROOT
 

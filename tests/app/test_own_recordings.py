@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from poseglot.app.own_recordings import read_annotated
+from poseglot.data.segments import Segment, write_segments
 from poseglot.data.store import PackedStore
 from poseglot.errors import InputError
 from poseglot.inference import Predictor
-from poseglot.inference.segments import Segment, write_segments
 from poseglot.skeletons.layout import load_layout
 from poseglot.skeletons.mapping import map_layout
 

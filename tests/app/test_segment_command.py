@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from poseglot.data.segments import read_segments
 from poseglot.data.store import PackedStore
 from poseglot.inference.segmentation import SegmentConfig
-from poseglot.inference.segments import read_segments
 
 Poseglot = Callable[..., Any]
 

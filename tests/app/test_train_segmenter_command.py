@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from poseglot.data.segments import read_segments
 from poseglot.data.store import PackedStore
 from poseglot.errors import FileError, SettingError
 from poseglot.files import sha256_of
 from poseglot.inference import Predictor
 from poseglot.inference.dense import find_segmenter, segment_densely
-from poseglot.inference.segments import read_segments
 from poseglot.models.segmenter import load_segmenter, save_segmenter
 from poseglot.training.recordings import JoinConfig, Recording
 from poseglot.training.run import open_run

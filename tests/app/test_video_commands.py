@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from poseglot.data.readers.poses import read_poses, write_poses
+from poseglot.data.segments import read_segments
 from poseglot.data.store import open_store
 from poseglot.inference import Predictor
-from poseglot.inference.segments import read_segments
 from poseglot.inference.video import estimator as estimators
 from poseglot.inference.video.frames import VideoFile
 from poseglot.models.recognizer import Recognizer, RecognizerSpec, save_recognizer

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from poseglot.data.benchmarks import load_benchmark
+from poseglot.data.segments import Segment, write_segments
 from poseglot.data.store import open_store, write_store
 from poseglot.descriptions.questions import template
 from poseglot.files import write_atomically
@@ -43,6 +44,7 @@ PROVIDED: Mapping[str, Sequence[str]] = {
     "docs/training-settings.md": ["data/nw-ucla"],
     "docs/nw-ucla.md": ["data/nw-ucla", "all_sqe.zip"],
     "docs/model-card.md": ["runs/first", "runs/second", "runs/third"],
+    "docs/own-data.md": ["my-recordings"],
     "docs/page.md": ["runs/demo", "runs/with-text", "runs/without-text"],
     "docs/predicting.md": ["data/nw-ucla", "runs/first", *CLIPS, "from_a_pose_estimator.npy"],
     "docs/streaming.md": ["data/nw-ucla", "runs/live", "clip.npy", "recording.npy"],
@@ -96,6 +98,7 @@ class World:
             "from_a_pose_estimator.npy": lambda path: np.save(path, np.random.default_rng(0).normal(size=(30, 17, 3))),
             "a_folder_of_clips": self._folder_of_clips,
             "my-examples": lambda path: self._folder_of_clips(path / "push-up"),
+            "my-recordings": self._annotated,
             "recording.npy": lambda path: np.save(path, self._recording()),
             "recording.csv": lambda path: self._table(path, clips=False),
             "annotated.csv": lambda path: path.write_text("start,end,action,score,person\n0,3,wave one hand,1,1\n"),
@@ -107,6 +110,12 @@ class World:
 
     def _recording(self) -> Any:
         return np.concatenate([self._joints(index) for index in range(0, 60, 12)], axis=1)
+
+    def _annotated(self, folder: Path) -> None:
+        folder.mkdir()
+        for number in range(3):
+            np.save(folder / f"day{number}.npy", self._recording())
+            write_segments([Segment(0, 1, "wave"), Segment(1.5, 3, "bow")], folder / f"day{number}.eaf")
 
     def _run(self, folder: Path) -> None:
         """Write a run on the demo set: random weights, its recipe, and scores of `poseglot evaluate`."""

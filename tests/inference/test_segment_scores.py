@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from poseglot.data.segments import Segment
 from poseglot.inference.segment_scores import SegmentScores, joints_hash, score_segments
-from poseglot.inference.segments import Segment
 
 TRUTH = [Segment(0, 1, "walk"), Segment(1, 2, "sit")]
 

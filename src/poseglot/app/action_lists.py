@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from poseglot.models.recognizer import Recognizer, load_recognizer
 if TYPE_CHECKING:
     from poseglot.training.zero_shot import ZeroShotRecognizer
 
+_LOGGER = logging.getLogger("poseglot.app")
 _KEPT = 16  # lists whose texts are not encoded again: somebody types, and looks at several clips
 
 
@@ -102,6 +104,14 @@ class ActionLists:
             folder = self._predictor.recognizer_file.parent
             self._by_text = ZeroShotRecognizer(open_run(folder, device=self._predictor.device))
         return self._by_text
+
+
+def classifier_among(predictor: Predictor, actions: str) -> Classifier:
+    """Return a classifier of the actions of a text, which commas divide. Notes are logged; errors are those of `ActionLists.choose`."""
+    chosen = ActionLists(predictor).choose(split_names(actions))
+    for note in chosen.notes:
+        _LOGGER.warning("%s", note)
+    return chosen.classifier
 
 
 def _note(action: str, known: Sequence[str]) -> str:

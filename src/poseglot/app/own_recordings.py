@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from poseglot.data.readers.annotated import ENDINGS, TOLERANCE, find_annotations, is_annotation
+from poseglot.data.segments import UNKNOWN, Segment, read_segments
 from poseglot.errors import InputError, NotFoundError, as_known
 from poseglot.evaluation.segments import BACKGROUND
 from poseglot.inference.predictor import Predictor
 from poseglot.inference.segment_scores import joints_hash
 from poseglot.inference.segmentation import SegmentConfig, default_people, find_stretches
-from poseglot.inference.segments import UNKNOWN, Segment, read_segments
 from poseglot.training.recordings import Recording
 
 _LOGGER = logging.getLogger("poseglot.app")
-ENDINGS = (".eaf", ".vtt", ".segments.csv", ".segments.json")
-_TOLERANCE = 1.0  # seconds by which a segment may end behind its recording, as annotators' video players do
 
 
 def read_annotated(folder: str | Path, predictor: Predictor, *, fps: float, layout: str | None = None) -> list[Recording]:
@@ -36,19 +34,14 @@ def read_annotated(folder: str | Path, predictor: Predictor, *, fps: float, layo
             does not know or a person who is not seen then, ends behind the recording, or contradicts itself, or a file is not acceptable.
     """
     files = sorted(path for path in Path(folder).iterdir() if path.is_file()) if Path(folder).is_dir() else []
-    annotations = {
-        path: path.name[: -len(ending)] for path in files for ending in ENDINGS if path.name.lower().endswith(ending)
-    }
+    annotations = find_annotations(files)
     if not annotations:
         raise InputError(f"{folder} holds no annotation; name it as its recording, with the ending {', '.join(ENDINGS)}.")
-    if several := [stem for stem, count in Counter(annotations.values()).items() if count > 1]:
-        names = " and ".join(path.name for path, stem in annotations.items() if stem == several[0])
-        raise InputError(f"{folder} holds {names}, which annotate one recording; keep one of them.")
     made: list[Recording] = []
-    for annotation, stem in annotations.items():
-        recordings = [path for path in files if path not in annotations and path.stem == stem]
+    for stem, annotation in annotations.items():
+        recordings = [path for path in files if not is_annotation(path) and path.stem == stem.name]
         if len(recordings) != 1:
-            raise InputError(f"{annotation} needs one recording named {stem} beside it, not {len(recordings)}.")
+            raise InputError(f"{annotation} needs one recording named {stem.name} beside it, not {len(recordings)}.")
         made += _recordings(recordings[0], annotation, predictor, fps, layout)
     return made
 
@@ -66,7 +59,7 @@ def _recordings(path: Path, annotation: Path, predictor: Predictor, fps: float, 
             f"{annotation} has person {max(unseen)}, but {len(stretches)} are seen in {path}; they count as they appear."
         )
     seconds = loaded.clip.joints.shape[1] / fps
-    if late := [segment for segment in segments if segment.end > seconds + _TOLERANCE]:
+    if late := [segment for segment in segments if segment.end > seconds + TOLERANCE]:
         raise InputError(
             f"{annotation}: {_named(late[0])} ends behind the {seconds:.2f} s of {path} at {fps:g} frames per second; "
             "check both, and --recordings-fps."

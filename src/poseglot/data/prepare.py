@@ -63,6 +63,7 @@ class CustomDataset:
         scale: As in `ReadOptions`.
         up: As in `ReadOptions`.
         variable: As in `ReadOptions`.
+        fps: The frames per second of annotated recordings.
     """
 
     name: str
@@ -79,6 +80,7 @@ class CustomDataset:
     scale: float = 1.0
     up: str | None = None
     variable: str | None = None
+    fps: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", name_text(self.name))  # by default that of a folder
@@ -247,6 +249,7 @@ def _open(format: str, sources: Sequence[Path], custom: CustomDataset) -> Source
             classes=custom.classes,
             test_subjects=custom.test_subjects,
             names=custom.names,
+            fps=custom.fps,
             **reading,
         )
         if opened.described.get("dim_order"):  # the order that was found is part of how the clips were read

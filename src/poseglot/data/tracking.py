@@ -20,6 +20,7 @@ from poseglot.skeletons.clip import Clip, Joints
 
 _LOGGER = logging.getLogger("poseglot.data")
 MAX_DISTANCE = 0.5
+_UNLIMITED = 1e9  # one person need not be told from others, however far a pose is from the last
 # The longest gap, in frames, after which a person without an identity is still taken for the same.
 MAX_GAP = 15
 Matrix = npt.NDArray[np.float64]
@@ -90,6 +91,27 @@ def track_people(
         open_tracks += begun
     filled = [Track(track.frames[0], _interpolate(track) if fill else _with_gaps(track)) for track in tracks]
     return [track for track in filled if len(track.joints) >= min_length]
+
+
+def person_tracks(
+    joints: Joints, *, fps: float, gap: float = 0.5, min_duration: float = 0.6, has_scores: bool = False
+) -> list[Track]:
+    """Return the people of a recording, in the order in which they appear.
+
+    Args:
+        joints: (M, T, V, C), zero where a person is absent. People may change places along M.
+        fps: Frames per second.
+        gap: The longest absence after which somebody is still the same person, in seconds.
+        min_duration: Shorter tracks are dropped, in seconds.
+        has_scores: Whether the last channel is the confidence in each joint.
+    """
+    return track_people(
+        detections(joints),
+        max_gap=round(gap * fps),
+        min_length=max(1, round(min_duration * fps)),
+        has_scores=has_scores,
+        max_distance=_UNLIMITED if len(joints) == 1 else MAX_DISTANCE,
+    )
 
 
 def presence_tracks(joints: Joints) -> list[Track]:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from poseglot.data.segments import UNKNOWN, Segment
 from poseglot.errors import as_known
 from poseglot.evaluation.metrics import Accuracy
 from poseglot.evaluation.segments import BACKGROUND, Matches, Span, edit_score, frame_accuracy, matches
-from poseglot.inference.segments import UNKNOWN, Segment
 from poseglot.skeletons.clip import Joints
 
 OVERLAPS = (10, 25, 50)  # percent of intersection over union

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from poseglot.data.tracking import MAX_DISTANCE, Track, detections, stack_tracks, track_people
+from poseglot.data.segments import UNKNOWN, Segment
+from poseglot.data.tracking import Track, person_tracks, stack_tracks
 from poseglot.errors import InputError, SettingError
 from poseglot.inference.change_points import Piece, divide_frames, divide_windows, merge_neighbours
 from poseglot.inference.dense import find_segmenter, segment_densely
-from poseglot.inference.segments import UNKNOWN, Segment
 from poseglot.inference.windows import all_windows, frame_probabilities, window_probabilities
 from poseglot.models.dense import Windows, frames_of
 from poseglot.skeletons.clip import Joints, check_joints
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 Method = Literal["auto", "dense", "whole", "frames"]
 People = Literal["each", "together"]
-_UNLIMITED = 1e9  # one person need not be told from others, however far a pose is from the last
 
 
 @dataclass(frozen=True)
@@ -164,13 +163,7 @@ def find_stretches(
         raise InputError(
             f"the recording has {checked.shape[3]} numbers per joint; the recognizer was trained on {spec.channels}."
         )
-    tracks = track_people(
-        detections(checked),
-        max_gap=round(config.gap * fps),
-        min_length=config.frames(config.min_duration, fps),
-        has_scores=spec.has_scores,
-        max_distance=_UNLIMITED if len(checked) == 1 else MAX_DISTANCE,
-    )
+    tracks = person_tracks(checked, fps=fps, gap=config.gap, min_duration=config.min_duration, has_scores=spec.has_scores)
     if not tracks:
         raise InputError(f"nobody is seen in this recording for {config.min_duration} s or longer.")
     return _stretches(tracks, people, checked.shape[1])

@@ -42,6 +42,7 @@ def add_dataset_options(command: argparse.ArgumentParser) -> None:
     own.add_argument("--scale", type=float, help="a factor on the coordinates: 0.001 turns millimetres into metres")
     own.add_argument("--up", help="the axis that points up in the files (z, -y, ...): 3D coordinates are turned so that y does")
     own.add_argument("--variable", help="the variable of MATLAB files (default: the only array)")
+    own.add_argument("--fps", type=float, help="frames per second of long recordings with annotations beside them")
     own.add_argument("--set-name", help="the name of the data set (default: the folder's)")
 
 
@@ -52,7 +53,7 @@ def custom_dataset(parsed: argparse.Namespace, name: str) -> CustomDataset | Non
 
     options: dict[str, Any] = {
         key: getattr(parsed, key)
-        for key in ("layout", "has_scores", "split", "names", "dim_order", "skip", "scale", "up", "variable")
+        for key in ("layout", "has_scores", "split", "names", "dim_order", "skip", "scale", "up", "variable", "fps")
         if getattr(parsed, key)
     }
     if parsed.joints:

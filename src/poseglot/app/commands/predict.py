@@ -100,14 +100,11 @@ def _predict(parsed: argparse.Namespace, files: list[Path]) -> list[Prediction |
 
 def _classifier(parsed: argparse.Namespace, predictor: Predictor) -> Classifier:
     """Return the classifier of the actions that were asked for, or of the trained and the added classes."""
-    from poseglot.app.action_lists import ActionLists, split_names
+    from poseglot.app.action_lists import classifier_among
     from poseglot.app.added_classes import added_classifier
 
     if parsed.actions is not None:
-        chosen = ActionLists(predictor).choose(split_names(parsed.actions))
-        for note in chosen.notes:
-            print(note, file=sys.stderr)
-        return chosen.classifier
+        return classifier_among(predictor, parsed.actions)
     return added_classifier(
         predictor,
         labels=parsed.add_class,

@@ -47,12 +47,12 @@ def add(command: AddCommand) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
+    from poseglot.data.segments import check_segments_name, read_segments, write_segments
     from poseglot.inference import Predictor
     from poseglot.inference.dense import find_segmenter, has_segmenter
     from poseglot.inference.loading import Engine
     from poseglot.inference.segment_scores import joints_hash, score_segments
     from poseglot.inference.segmentation import SegmentConfig, segment_recording
-    from poseglot.inference.segments import check_segments_name, read_segments, write_segments
 
     if parsed.out is not None:
         check_segments_name(parsed.out)

@@ -17,6 +17,7 @@ from typing import Any
 
 from poseglot.data.manifest import spread
 from poseglot.data.quality.issues import ClipError
+from poseglot.data.readers.annotated import is_annotation
 from poseglot.data.readers.formats import (
     READERS,
     ClipFile,
@@ -326,7 +327,7 @@ def guess_format(sources: Sequence[str | Path]) -> str:
             if any(path.rglob("*_label.pkl")) and any(path.rglob("*_data*.npy")):
                 return "st-gcn"
             files = [file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.startswith(".")]
-            found += _recognized([file for file in files if file.name not in _TABLES])
+            found += _recognized([file for file in files if file.name not in _TABLES and not is_annotation(file)])
             if found["long-csv"] and (path / "labels.csv").is_file():
                 return "csv"
     if not found:
@@ -372,6 +373,7 @@ _WHY_NOT = {
     "has_scores": "it says itself whether joints have scores",
     "names": "it does not go by file names",
     "variable": "it has none",
+    "fps": "no recordings with annotations are cut out of it",
 }
 
 

@@ -90,6 +90,7 @@ def read_source(
     scale: float = 1.0,
     up: str | None = None,
     variable: str | None = None,
+    fps: float | None = None,
 ) -> Source:
     """Open a folder of array files.
 
@@ -108,6 +109,7 @@ def read_source(
         scale: As in `ReadOptions`.
         up: As in `ReadOptions`.
         variable: Of MATLAB files (`load_variable`).
+        fps: As in `folder_source`.
 
     Raises:
         PoseglotError: As in `list_folder` and `folder_source`, or no file holds joints.
@@ -131,6 +133,7 @@ def read_source(
         classes=classes,
         test_subjects=test_subjects,
         has_scores=has_scores,
+        fps=fps,
         described={"format": kind, **({"dim_order": order.order} if order and order.order else {})},
     )
 

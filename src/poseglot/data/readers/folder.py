@@ -1,8 +1,9 @@
 """A folder of files, one clip each, as a data set.
 
 The class of a clip is the name of its folder (`walk/0001.npy`), also below `train/` and `test/` where the owner has split the set. Or a
-pattern reads it from the name (`NamePattern`). Or a table `clips.csv` in the folder lists it: columns `file` and `label`, and `subject`,
-`camera`, `setup`, `split` where they are known. With a table, only listed files are read.
+pattern reads it from the name (`NamePattern`). Or annotations beside long recordings name the actions that are cut out of them
+(`annotated`). Or a table `clips.csv` in the folder lists it: columns `file` and `label`, and `subject`, `camera`, `setup`, `split` where
+they are known. With a table, only listed files are read.
 """
 
 from __future__ import annotations
@@ -28,6 +29,14 @@ from poseglot.data.manifest import (
     spread,
 )
 from poseglot.data.quality.issues import ClipError, ClipIssue
+from poseglot.data.readers.annotated import (
+    SegmentEntry,
+    SegmentReader,
+    entries_of,
+    find_annotations,
+    is_annotation,
+    require_fps,
+)
 from poseglot.data.readers.formats import READERS, ClipFile, Reader, ReadOptions, Recording, Source, frame_files
 from poseglot.data.readers.selection import select_joints
 from poseglot.data.splits import SUBSETS
@@ -193,9 +202,12 @@ def list_folder(folder: Path, endings: tuple[str, ...], *, names: str | None = N
             skipped = {f"not in {TABLE}": left}
     else:
         found, by = _from_names(folder, paths, pattern), "folder names" if names is None else names
+        if annotations := find_annotations(folder.rglob("*")):
+            found, skipped, notes = _segments(folder, found, annotations, keep="{label}" in (names or ""))
+            by = "annotations"
         if names is not None:
             shown = [entry for entry in found if isinstance(entry, Entry)][:3]
-            notes = [f"names as read: {'; '.join(f'{entry.name}: {_show_entry(entry)}' for entry in shown)}"] if shown else []
+            notes += [f"names as read: {'; '.join(f'{entry.name}: {_show_entry(entry)}' for entry in shown)}"] if shown else []
     if not any(isinstance(entry, Entry) for entry in found):
         reason = f"there is no clip with a class in {folder}."
         if found and isinstance(found[0], ClipIssue):
@@ -216,6 +228,7 @@ def folder_source(
     classes: Sequence[str] | None,
     test_subjects: Sequence[int | str] | None,
     has_scores: bool = False,
+    fps: float | None = None,
     described: Mapping[str, Any] | None = None,
 ) -> Source:
     """Open the listed clips as a data set.
@@ -228,6 +241,7 @@ def folder_source(
         classes: As in `make_manifest`.
         test_subjects: As in `make_manifest`.
         has_scores: Whether the last channel is the confidence in each joint.
+        fps: The frames per second of annotated recordings.
         described: More about the source, for people to read.
 
     Raises:
@@ -235,14 +249,17 @@ def folder_source(
         SettingError: As in `make_manifest`.
     """
     entries = listing.entries
+    if any(isinstance(entry, SegmentEntry) for entry in entries):
+        described = {**(described or {}), "fps": require_fps(fps)}
     channels = _channels(entries, read)
+    joints_of = SegmentReader(read, fps=fps, has_scores=has_scores)
     manifest = make_manifest(
         entries, name=name, layout=layout, num_dims=channels - has_scores, classes=classes, test_subjects=test_subjects
     )
     said = {"folder": listing.folder.name, "labels": listing.labels, "split": manifest.split, **(described or {})}
 
     def clip(entry: Entry) -> Clip:
-        return manifest.clip(entry, same_channels(read(Path(entry.origin)), channels, entry.origin), has_scores=has_scores)
+        return manifest.clip(entry, same_channels(joints_of(entry), channels, entry.origin), has_scores=has_scores)
 
     def clips() -> Iterator[Clip | ClipIssue]:
         for entry in listing.found:
@@ -263,6 +280,7 @@ def read_source(
     classes: Sequence[str] | None = None,
     test_subjects: Sequence[int | str] | None = None,
     names: str | None = None,
+    fps: float | None = None,
     **options: Any,
 ) -> Source:
     """Open a folder of files of one of `READERS`.
@@ -275,6 +293,7 @@ def read_source(
         classes: As in `make_manifest`.
         test_subjects: As in `make_manifest`.
         names: As in `list_folder`.
+        fps: As in `folder_source`.
         options: Fields of `ReadOptions`.
 
     Raises:
@@ -295,6 +314,7 @@ def read_source(
         classes=classes,
         test_subjects=test_subjects,
         has_scores=has_scores,
+        fps=fps,
         described={"format": kind},
     )
 
@@ -354,7 +374,8 @@ def _paths(folder: Path, endings: tuple[str, ...], frames: bool) -> list[Path]:
     """Return the files of clips; where a clip is a folder of frames, that folder or FOLDER/VIDEO."""
 
     def fits(path: Path) -> bool:
-        return path.name.lower().endswith(endings) and not path.name.startswith(".") and path.name != TABLE
+        listed = not path.name.startswith(".") and path.name != TABLE
+        return listed and path.name.lower().endswith(endings) and not is_annotation(path)
 
     if not frames:
         return [path for path in folder.rglob("*") if fits(path) and not path.is_dir()]
@@ -396,6 +417,39 @@ def _from_names(folder: Path, paths: Sequence[Path], pattern: NamePattern | None
         except ClipError as error:
             found.append(ClipIssue(names[path], origin, error.kind, str(error)))
     return found
+
+
+def _segments(
+    folder: Path, found: Sequence[Entry | ClipIssue], annotations: Mapping[Path, Path], *, keep: bool
+) -> tuple[list[Entry | ClipIssue], dict[str, list[str]], list[str]]:
+    """Replace annotated recordings by their segments, and keep other files if their names say a class.
+
+    Returns:
+        The clips, what is left out, and notes.
+    """
+    left, listed, count = dict(annotations), list[Entry | ClipIssue](), 0
+    skipped, anonymous = list[str](), False
+    for one in found:
+        annotation = left.pop(folder / one.name, None)
+        if annotation is not None:
+            recording = one if isinstance(one, Entry) else Entry(one.name, one.origin, "")
+            entries = entries_of(recording, annotation)
+            listed += entries
+            count += len(entries)
+            anonymous = anonymous or not recording.subject
+        elif keep:
+            listed.append(one)
+        else:
+            skipped.append(one.name)
+    if left:
+        annotation = next(iter(left.values()))
+        raise FileError(
+            f"{annotation} annotates no recording: beside it is no file of this format that is named alike. Put them together."
+        )
+    notes = [f"{count:,} clips were cut out of {len(annotations):,} annotated recordings"]
+    if anonymous:
+        notes.append("nobody says who is in the recordings, so each counts as a person: no recording is in both subsets")
+    return listed, {"not annotated": skipped} if skipped else {}, notes
 
 
 def _without_ending(path: Path) -> str:

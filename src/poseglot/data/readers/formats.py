@@ -449,7 +449,7 @@ class SetFormat:
 
 
 _CUSTOM = frozenset({"layout", "classes", "test_subjects"})
-_FILES = _CUSTOM | {"has_scores", "names", "dim_order", "skip", "columns", "scale", "up"}
+_FILES = _CUSTOM | {"has_scores", "names", "dim_order", "skip", "columns", "scale", "up", "fps"}
 _SETS: Mapping[str, SetFormat] = {
     "pyskl": SetFormat("a .pkl file of PYSKL or MMAction2", "pyskl", frozenset({"layout", "classes"})),
     "npz": SetFormat("an .npz file of CTR-GCN (x_train, y_train, x_test, y_test)", "npz", frozenset({"classes"})),
@@ -473,7 +473,7 @@ def set_formats() -> dict[str, SetFormat]:
     found = dict(_SETS)
     for name, reader in READERS.items():
         if name not in found:
-            options = _CUSTOM | {"names"} | (reader.options - {"dim_order", "skip", "columns"})
+            options = _CUSTOM | {"names", "fps"} | (reader.options - {"dim_order", "skip", "columns"})
             found[name] = SetFormat(
                 f"a folder of files: {reader.described}",
                 "folder",

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from poseglot.data.segments import Segment, read_segments, to_eaf, to_vtt, write_segments
 from poseglot.errors import FileError, SettingError
-from poseglot.inference.segments import Segment, read_segments, to_eaf, to_vtt, write_segments
 
 
 def _json(row: str) -> str:
