@@ -10,7 +10,7 @@ import yaml
 
 from poseglot.errors import FileError, SettingError
 from poseglot.training.recipe import Recipe
-from poseglot.training.recipe_io import list_recipes, parse_recipe, read_recipe, recipe_yaml
+from poseglot.training.recipe_io import list_recipes, parse_recipe, read_recipe, recipe_of, recipe_yaml
 
 PAPER = "nw-ucla/paper"
 
@@ -163,3 +163,20 @@ def test_settings_without_a_value_are_refused_by_name(tmp_path: Path) -> None:
             with pytest.raises(SettingError) as raised:
                 read_recipe(tmp_path / "recipe.yaml")
             assert f"{section}.{name}" in str(raised.value)
+
+
+@pytest.mark.parametrize("value", [0, 0.0, False, [], None, 5, "x", ""])
+def test_sections_that_are_none_are_refused_by_name(tmp_path: Path, value: object) -> None:
+    """Found by the attack on readers: `text: 0.0` went through to a traceback."""
+    table = asdict(read_recipe(PAPER))
+    for section in ("data", "text", "optim"):
+        changed = {**table, section: value}
+        (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(changed))
+        for read in (lambda: read_recipe(tmp_path / "recipe.yaml"), lambda changed=changed: recipe_of(changed)):
+            with pytest.raises(SettingError, match=section):
+                read()
+
+
+def test_an_empty_section_has_the_defaults(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({**asdict(read_recipe(PAPER)), "loss": {}}))
+    assert read_recipe(tmp_path / "recipe.yaml").loss == Recipe(read_recipe(PAPER).data).loss

@@ -94,12 +94,21 @@ def _recipe(parse: Callable[[ArgumentParser], Namespace]) -> Recipe:
     parser = _parser()
     try:
         parsed = parse(parser)
+        _check_sections(parsed, parser.get_defaults())
         _refuse_empty(parsed, parser.get_defaults())
         recipe = parser.instantiate(parsed).as_dict()
     except ArgumentError as error:
         raise SettingError(f"the recipe cannot be used: {_in_plain_words(str(error))}") from error
     recipe.pop("config", None)
     return Recipe(**recipe)
+
+
+def _check_sections(parsed: Namespace, defaults: Namespace) -> None:
+    """Refuse a section that is none; jsonargparse takes 0 and []."""
+    for field in fields(Recipe):
+        value = parsed.get(field.name)
+        if isinstance(defaults.get(field.name), Namespace) and not isinstance(value, Namespace):
+            raise SettingError(f"the recipe's {field.name} is a section with settings of its own, not {value!r}.")
 
 
 def _refuse_empty(parsed: Namespace, defaults: Namespace) -> None:
