@@ -68,6 +68,7 @@ CASES = [
     ("metric", "coco17", 2, "joint", 3, {"scores": True, "layout": "mediapipe33"}),
     ("image", "coco17", 2, "joint", 2, {}),
     ("live", "kinect20", 2, "joint", 4, {"scores": True}),
+    ("live-early", "kinect20", 2, "joint", 4, {"scores": True}),
     ("body", "body15", 1, "joint", 3, {}),
     ("body", "body15", 2, "bone", 3, {"layout": "coco17", "num_dims": 2, "has_scores": True}),
 ]

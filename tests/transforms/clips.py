@@ -11,7 +11,7 @@ from poseglot.transforms import Randomness
 from tests.transforms.plain import Clip
 
 LAYOUT = load_layout("kinect20")
-PIPELINES = ("nw-ucla", "nw-ucla-scaled", "nw-ucla-early", "ntu", "metric", "image", "live", "body")
+PIPELINES = ("nw-ucla", "nw-ucla-scaled", "nw-ucla-early", "ntu", "metric", "image", "live", "live-early", "body")
 
 # People, frames, empty frames at the end, and index of a batch of all kinds.
 MIXED = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -54,7 +55,7 @@ def plain_joints(clip: Clip, pipeline: str, layout: Layout, *, has_scores: bool 
     kept = [frame for frame in range(clip.shape[1]) if seen[:, frame].any()]
     family = pipeline.removesuffix("-scaled").removesuffix("-early")
     if not kept:
-        length = plain_length(key) if key and family == "live" else LENGTHS.get(family, 64)
+        length = plain_length(key, pipeline) if key and family == "live" else LENGTHS.get(family, 64)
         return np.zeros((len(clip), length, *clip.shape[2:]))
     if pipeline == "nw-ucla-early" and key:
         early, share = key.numbers(PREFIX, 2)
@@ -63,6 +64,8 @@ def plain_joints(clip: Clip, pipeline: str, layout: Layout, *, has_scores: bool 
     dims = clip.shape[-1] - has_scores
     place = {"nw-ucla": place_nw_ucla, "ntu": place_ntu, "metric": place_metric, "image": place_image, "live": place_live}
     place["body"] = place_metric
+    if pipeline == "live-early":
+        place["live"] = partial(place_live, origin_is="first")
     joints[..., :dims] = place[family](joints[..., :dims], seen, layout, has_scores, key)
     if pipeline == "nw-ucla-scaled" and key:
         joints[..., :dims] *= [0.5 + draw for draw in key.numbers(SCALE, dims)]
@@ -70,7 +73,7 @@ def plain_joints(clip: Clip, pipeline: str, layout: Layout, *, has_scores: bool 
         joints[~seen.any(axis=2)] = 0
         return joints[:, evenly(len(kept)) if key is None else plain_draw(len(kept), key.numbers(FRAMES, 52), 100)]
     if family == "live":
-        return joints[:, evenly(len(kept)) if key is None else live_frames(len(kept), key)]
+        return joints[:, evenly(len(kept)) if key is None else live_frames(len(kept), key, pipeline)]
     joints = resized(cropped(joints, key, *CROPS.get(family, (0.5, 64))), LENGTHS.get(family, 64))
     if key is not None and family == "body":
         return plain_body(joints, dims, key)
@@ -150,7 +153,16 @@ def place_image(joints: Array, seen: Mask, layout: Layout, has_scores: bool, key
     return result
 
 
-def place_live(joints: Array, seen: Mask, layout: Layout, has_scores: bool, key: Key | None, *, memory: int = 64) -> Array:
+def place_live(
+    joints: Array,
+    seen: Mask,
+    layout: Layout,
+    has_scores: bool,
+    key: Key | None,
+    *,
+    memory: int = 64,
+    origin_is: str = "running",
+) -> Array:
     """One frame, one person, one bone after the other; then turned as `nw-ucla` is."""
     placed = np.zeros_like(joints)
     count, sure, origin, unit = 0, False, np.zeros(joints.shape[-1]), 0.0
@@ -169,7 +181,8 @@ def place_live(joints: Array, seen: Mask, layout: Layout, has_scores: bool, key:
         if found := by_centre or ([] if sure else otherwise):
             count += 1
             share = 1 / min(count, memory)
-            origin = (1 - share) * origin + share * np.mean([where for where, _ in found], axis=0)
+            if origin_is == "running" or count == 1:
+                origin = (1 - share) * origin + share * np.mean([where for where, _ in found], axis=0)
             unit = (1 - share) * unit + share * float(np.mean([size for _, size in found]))
         for m, v in np.ndindex(*seen[:, t].shape):
             if seen[m, t, v] and unit > 0:
@@ -231,15 +244,17 @@ def plain_draw(length: int, draws: list[float], copies: int) -> list[int]:
     return sorted(number % length for number in chosen)
 
 
-def plain_length(key: Key) -> int:
-    return (12, 16, 20, 24, 32, 40, 48, 64)[math.floor(key.shared(LENGTH) * 8)]
+def plain_length(key: Key, pipeline: str) -> int:
+    lengths = (12, 16, 20, 24, 32, 40, 48, 64) if pipeline == "live" else (8, 12, 16, 20, 24, 32, 40, 48, 64)
+    return lengths[math.floor(key.shared(LENGTH) * len(lengths))]
 
 
-def live_frames(length: int, key: Key) -> list[int]:
-    count = plain_length(key)
+def live_frames(length: int, key: Key, pipeline: str) -> list[int]:
+    count = plain_length(key, pipeline)
     speed, start = key.numbers(CROP, 2)
-    crop = min(max(math.floor(count * (0.75 + 0.75 * speed)), math.ceil(np.float32(0.6 * length))), length)
-    first = math.floor(start * (length - crop + 1))
+    least = 0.6 if pipeline == "live" else 0.05
+    crop = min(max(math.floor(count * (0.75 + 0.75 * speed)), math.ceil(np.float32(least * length))), length)
+    first = math.floor(start * (length - crop + 1)) if pipeline == "live" else 0
     return [first + frame for frame in plain_draw(crop, key.numbers(FRAMES, count), 100)]
 
 

@@ -132,6 +132,19 @@ def test_people_are_placed_by_what_has_been_seen(people: int, dims: int, memory:
     np.testing.assert_allclose(placed.numpy(), wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("has_scores", [False, True], ids=["plain", "scores"])
+def test_the_origin_may_stay_where_people_were_first_seen(has_scores: bool) -> None:
+    clip = some_clip(2, 40, has_scores=has_scores)
+    placed = RunningPlace(6, "first")(batch_of([clip], has_scores=has_scores), None).position[0]
+    seen = seen_joints(clip, has_scores)
+    wanted = place_live(clip[..., :3].astype(np.float64), seen, LAYOUT, has_scores, None, memory=6, origin_is="first")
+    np.testing.assert_allclose(placed.numpy(), wanted, rtol=1e-4, atol=1e-4)
+    walked = some_clip(1, 40, whole=True)
+    walked[..., 0] += np.arange(40)[:, None]
+    follows, stays = (RunningPlace(6, origin)(batch_of([walked]), None).position[0] for origin in ("running", "first"))
+    assert stays[0, -1, CENTRE, 0] > 2 * follows[0, -1, CENTRE, 0] > 0
+
+
 @pytest.mark.parametrize("from_frame", [4, 40])
 def test_others_stand_in_until_a_centre_is_seen(from_frame: int) -> None:
     clip = some_clip(1, 40, has_scores=True, whole=True)

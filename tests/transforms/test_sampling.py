@@ -205,8 +205,9 @@ def test_a_crop_is_about_as_long_as_its_batch() -> None:
         lambda: SampleLengths(speeds=(1.5, 0.75)),
         lambda: SampleLengths(min_share=1.5),
         lambda: SampleLengths(copies=63),
+        lambda: SampleLengths(start="last"),  # type: ignore[arg-type]
     ],
-    ids=range(13),
+    ids=range(14),
 )
 def test_settings_that_cannot_be_are_refused(make: Callable[[], Transform]) -> None:
     with pytest.raises(PipelineError):

@@ -13,7 +13,7 @@ from poseglot.transforms.transform import FrameChoice
 from tests.transforms.clips import LAYOUT, PIPELINES, batch_of, some_clip
 from tests.transforms.plain import Clip
 
-CAUSAL = {"ntu", "metric", "live", "body"}
+CAUSAL = {"ntu", "metric", "live", "live-early", "body"}
 
 
 def placed(pipeline: Pipeline, clip: Clip, has_scores: bool) -> Tensor:
@@ -108,4 +108,4 @@ def test_transforms_say_whether_they_are_causal() -> None:
         transforms: tuple[Transform, ...] = load_pipeline(name).transforms
         causal |= {transform.name: transform.causal for transform in transforms}
     assert {name for name, holds in causal.items() if not holds} == {"min-max", "fit-box"}
-    assert [name for name in PIPELINES if load_pipeline(name).many_lengths] == ["live"]
+    assert [name for name in PIPELINES if load_pipeline(name).many_lengths] == ["live", "live-early"]

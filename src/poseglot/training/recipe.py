@@ -25,7 +25,7 @@ class DataRecipe:
         split: One of the store's splits.
         modality: One of joint, bone, joint_motion and bone_motion.
         pipeline: The list of transforms from a stored clip to the input: a packaged one (nw-ucla, nw-ucla-scaled,
-            nw-ucla-early, ntu, metric, image, live, body) or a path ending in .yaml; empty: as the store says.
+            nw-ucla-early, ntu, metric, image, live, live-early, body) or a path ending in .yaml; empty: as the store says.
         augment: Random transforms of training clips behind the pipeline, each a name or {name: {setting: value}}, for example
             [mirror, joint-drop: {probability: 0.1}].
         mixup: The alpha of mixup's Beta distribution, for example 0.2 (Zhang et al., ICLR 2018); 0 is off. Two clips are mixed, and so are

@@ -11,6 +11,7 @@ A *pipeline* is a list of named transforms, written in YAML. Packaged are:
 | `metric` | own 3D joints in real units, any layout | centre joint of the first person | a crop, resized to 64 |
 | `image` | pixels or any units, any layout | bounding box of the clip to [-1, 1], proportions kept | a crop, resized to 64 |
 | `live` | streams, any layout | running means of the centre joint and of the bones' length | drawn: a crop, 12 to 64; in evaluation 52 |
+| `live-early` | the same, for answers before an action is over | the centre joint of the first frame | drawn: from the first, 8 to 64 |
 
 Only frames that hold somebody count, wherever they are, and only people who are there.
 

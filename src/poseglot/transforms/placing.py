@@ -175,12 +175,15 @@ class RunningPlace(Transform):
 
     Attributes:
         memory: The frames that the means remember: of fewer they are the mean, of more a frame counts 1 / memory when it comes.
+        origin: `running`, or `first`: the origin stays where people were first seen, so that whoever walks moves away from it.
     """
 
     memory: int = 64
+    origin: Literal["running", "first"] = "running"
 
     def __post_init__(self) -> None:
         require(self.memory >= 1, self, "memory is a number of frames, at least 1")
+        require(self.origin in ("running", "first"), self, "origin is running or first")
 
     def __call__(self, batch: ClipBatch, randomness: Randomness | None) -> ClipBatch:
         return self._placed(batch, None)[0]
@@ -224,6 +227,8 @@ class RunningPlace(Transform):
         counted = (begun[:, :, None] == begun[:, None]) & (time <= time[:, None])
         weights = torch.where(counted, share[:, None] * (kept[:, :, None] - kept[:, None]).exp(), 0)
         origin, unit = weights @ centre.double(), weights @ length.double()[..., None]
+        if self.origin == "first":
+            origin = torch.where(counted, first.double()[:, None], 0) @ centre.double()
         return origin.to(centre.dtype), unit[..., 0].to(length.dtype)
 
     def _measured(self, batch: ClipBatch, position: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -262,7 +267,8 @@ class RunningPlace(Transform):
         there = there & (sure | ~place.sure)
         count = torch.where(sure & ~place.sure, 0, place.measured) + there
         share = torch.where(there, 1 / count.clamp(min=1, max=self.memory).to(length.dtype), 0)
-        return Place(count, place.sure | sure, place.origin.lerp(centre, share[:, None]), place.unit.lerp(length, share))
+        moved = share if self.origin == "running" else (there & (count == 1)).to(length.dtype)
+        return Place(count, place.sure | sure, place.origin.lerp(centre, moved[:, None]), place.unit.lerp(length, share))
 
 
 def _nowhere(position: Tensor) -> Place:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -181,6 +181,7 @@ class SampleLengths(FrameChoice):
         lengths: The numbers of frames in training. Short ones are among them because short clips must be known at their own speed.
         speeds: Lowest and highest factor: a training crop has its batch's length times so much.
         min_share: The share of a clip's frames that a training crop has at least.
+        start: Where a training crop begins: `anywhere`, or `first`, at the clip's first frame, as the frames so far of a stream do.
         copies: As in `sample-frames`.
     """
 
@@ -188,6 +189,7 @@ class SampleLengths(FrameChoice):
     lengths: tuple[int, ...] = (12, 16, 20, 24, 32, 40, 48, 64)
     speeds: tuple[float, float] = (0.75, 1.5)
     min_share: float = 0.6
+    start: Literal["anywhere", "first"] = "anywhere"
     copies: int = 100
     purposes: ClassVar[tuple[int, ...]] = (Purpose.LENGTH, Purpose.CROP, Purpose.FRAMES)
     many_lengths: ClassVar[bool] = True
@@ -200,6 +202,7 @@ class SampleLengths(FrameChoice):
         )
         require(0 < self.speeds[0] <= self.speeds[1], self, "speeds are two positive factors, the lower one first")
         require(0 < self.min_share <= 1, self, "min_share is in (0, 1]")
+        require(self.start in ("anywhere", "first"), self, "start is anywhere or first")
         require(self.copies >= max(self.lengths), self, "copies is at least the largest of lengths")
 
     @property
@@ -218,7 +221,7 @@ class SampleLengths(FrameChoice):
         low, high = self.speeds
         wanted = (length * (low + (high - low) * speed)).to(torch.int64)
         crop = wanted.maximum((self.min_share * frames).ceil().to(torch.int64)).minimum(frames)
-        start = (start * (frames - crop + 1)).to(torch.int64)
+        start = (start * (frames - crop + 1)).to(torch.int64) if self.start == "anywhere" else torch.zeros_like(crop)
         return start[:, None] + drawn_without_replacement(crop, length, self.copies, randomness)
 
 
