@@ -140,8 +140,11 @@ def run(attack: Callable[[Where, Counter[str]], None], where: Where, pid: int, s
             healthy = False
         seen.unhealthy += not healthy
         seen.health.append(time.monotonic() - began)
-        with suppress(OSError):
-            seen.memory = max(seen.memory, sum(_kilobytes(f"/proc/{each}/smaps_rollup", "Pss:") for each in _family(pid)))
+        total = 0
+        for each in _family(pid):
+            with suppress(OSError):  # it has ended meanwhile
+                total += _kilobytes(f"/proc/{each}/smaps_rollup", "Pss:")
+        seen.memory = max(seen.memory, total)
         time.sleep(0.25)
     if at_end is not None:
         at_end.send_signal(signal.SIGTERM)

@@ -92,9 +92,10 @@ class _Memory(threading.Thread):
 def _family(pid: int) -> list[int]:
     """A process and all that descend from it."""
     found = [pid]
-    with suppress(OSError):
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            found += _family(int(child))
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):  # of each thread
+        with suppress(OSError):
+            for child in children.read_text().split():
+                found += _family(int(child))
     return found
 
 

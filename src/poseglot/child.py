@@ -34,8 +34,10 @@ MEMORY = 1536 * 2**20  # bytes that a call may take
 _KEPT = 4
 _STARTING = 120  # seconds that a child may take to import
 _LATE = 5  # seconds after which a child ends itself if its parent has not done so
+_NICE = 10
 _all: weakref.WeakSet[Child] = weakref.WeakSet()
 _idle: list[Child] = []
+_starting = 0
 _lock = threading.Lock()
 
 
@@ -130,16 +132,36 @@ def _import(module: str) -> None:
 
 
 def prepare(count: int, module: str) -> None:
-    """Start children that wait for work, and let them import a module; in a thread, since it takes a second."""
+    """Start children that wait for work, and let them import a module; in a thread, since it takes a second.
+
+    No more are started than are kept, counting those that are about to be.
+    """
+    global _starting
+    with _lock:
+        count = min(count, _KEPT - len(_idle) - _starting)
+        if count <= 0:
+            return
+        _starting += count
 
     def start() -> None:
         for _ in range(count):
-            child = Child()
-            with suppress(PoseglotError, TimeoutError, ChildError):
-                child.call(_import, module, deadline=time.monotonic() + _STARTING)
-            give_back(child)
+            _start_one(module)
 
     threading.Thread(target=start, daemon=True).start()
+
+
+def _start_one(module: str) -> None:
+    global _starting
+    child = None
+    try:
+        with suppress(OSError, PoseglotError, TimeoutError, ChildError):  # the next call starts its own
+            child = Child()
+            child.call(_import, module, deadline=time.monotonic() + _STARTING)
+    finally:
+        with _lock:
+            _starting -= 1
+    if child is not None:
+        give_back(child)
 
 
 def give_back(child: Child) -> None:
@@ -149,6 +171,8 @@ def give_back(child: Child) -> None:
             _idle.append(child)
             return
     child.end()
+    with suppress(subprocess.TimeoutExpired):
+        child._process.wait(_LATE)  # it leaves no zombie
 
 
 def call_in_child(function: Callable[..., T], *args: Any, seconds: float, memory: int = MEMORY) -> T:
@@ -179,6 +203,8 @@ def work(number: int) -> None:
         number: The file descriptor (on Windows, the handle) of the connection.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    if hasattr(os, "nice"):  # a server that is busy with files should still answer the others
+        os.nice(_NICE)
     connection: Any = _Connection(number)
     while True:
         try:

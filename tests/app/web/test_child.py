@@ -55,6 +55,40 @@ def test_results_and_errors_come_back() -> None:
     assert job.in_child(double, 21) == 42
 
 
+def test_no_more_children_are_prepared_than_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that go end their children, and each is replaced: by a thousand processes, once."""
+    begun, go = [], threading.Event()
+    while child._starting:  # by an earlier test
+        time.sleep(0.1)
+
+    class Slow(child.Child):
+        def __init__(self) -> None:
+            begun.append(self)
+            go.wait(60)
+            super().__init__()
+
+    monkeypatch.setattr(child, "Child", Slow)
+    monkeypatch.setattr(child, "_idle", [])
+    for _ in range(100):
+        child.prepare(1, "json")
+    go.set()
+    for _ in range(600):
+        if child._starting == 0:
+            break
+        time.sleep(0.1)
+    assert len(begun) == len(child._idle) == child._KEPT and child._starting == 0
+    for one in tuple(child._idle):
+        one.end()
+
+
+def test_a_child_that_was_ended_leaves_no_zombie() -> None:
+    taken = child.take()
+    assert taken.call(double, 2, deadline=time.monotonic() + 60) == 4
+    taken.end()
+    child.give_back(taken)
+    assert taken._process.returncode is not None
+
+
 def test_a_child_is_ended_when_its_time_is_over_or_its_job_dropped() -> None:
     Job(60).in_child(double, 1)  # one is there
     with pytest.raises(TimeoutError):

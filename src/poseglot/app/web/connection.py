@@ -2,7 +2,7 @@
 
 uvicorn waits for headers, for a client that does not read, and for one that keeps quiet after a byte, as long as they like. Here a
 watchdog ends such connections. Beyond the limit of connections, of all clients or of one, further ones are answered 503; only `/healthz` is
-answered on them. There are a few of these, and a new one ends the oldest.
+answered on them. There are a few of these, and a new one ends the oldest that has not asked for anything.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from poseglot.app.web.limits import Limits
 
 _HEADERS = 10.0  # seconds for the headers of a request
 _HEADERS_BEYOND = 2.0  # ... on a connection beyond the limit
-_BEYOND = 8  # such connections
+_BEYOND = 64  # such connections: as many as may be accepted at once before one of them is read
 _LOOK_EVERY = 0.25
 _HEALTH = "/healthz"
 
@@ -56,8 +56,8 @@ class LimitedConnection:
         if self.is_beyond:
             self.app = _only_health(self.app)
             beyond = [one for one in others if one.is_beyond]
-            if len(beyond) >= _BEYOND:
-                min(beyond, key=lambda one: one.began).transport.abort()
+            if len(beyond) >= _BEYOND:  # those that have asked for something, such as the health, come last
+                min(beyond, key=lambda one: (one.cycle is not None, one.began)).transport.abort()
 
     def on_response_complete(self) -> None:
         self._since = self.loop.time()

@@ -38,7 +38,7 @@ _MIN_WINDOW = 8  # frames
 # A clip of so many frames, eight seconds as the page plays it, is a recording in which several things may be done.
 _LONG = 240
 _FPS = 30.0
-_MAX_WINDOWS = 300  # of a recording without a segmenter; dividing it should not take longer than a request may
+_MAX_WINDOWS = 150  # of a recording without a segmenter; dividing it should not take longer than a request may
 _MAX_PERSON_FRAMES = 9000  # of a recording that is divided at all
 _MAX_TEXTS = 5  # texts of a class that are shown per level; all are encoded
 
@@ -201,11 +201,12 @@ class ModelService:
         config, note = SegmentConfig(), ""
         if not has_segmenter(self.path):
             stride = max(config.stride, 2 * persons * frames / _MAX_WINDOWS / _FPS)
-            config = SegmentConfig(method="frames", windows=(1.0, 2.0), stride=stride)
-            note = "Found by windows of one and two seconds. The command poseglot train-segmenter makes a model better at this."
+            windows = (max(1.0, stride), max(2.0, stride))
+            config = SegmentConfig(method="frames", windows=windows, stride=stride)
+            note = "Found by windows of a second or two. The command poseglot train-segmenter makes a model better at this."
         try:
             segments = segment_recording(self.predictor, clip.joints, fps=_FPS, config=config)
-        except InputError as error:  # nobody stays long enough
+        except PoseglotError as error:  # nobody stays long enough, for example
             return {"segments": [], "note": str(error)}
         rows = [
             {
