@@ -28,6 +28,7 @@ from poseglot.inference import Predictor, StreamingRecognizer
 from poseglot.models.fuse import fuse
 from poseglot.models.recognizer import RecognizerSpec, load_recognizer, new_recognizer, save_recognizer
 
+METHODS = ("window", "frame")
 SHARES = (0.25, 0.5, 0.75, 1.0)
 WINDOW = 52
 
@@ -39,6 +40,7 @@ def main() -> None:
         "runs", type=Path, nargs="*", help="runs that were trained on it; those called alike but for -seedN are one row"
     )
     parser.add_argument("--split", default="cross-view")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, help="that answer (both)")
     parser.add_argument("--widths", type=int, nargs="*", default=[16, 64], help="of the networks whose cost is measured")
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--skip", type=int, default=1, help="every so many-th clip alone, for a quick look")
@@ -47,7 +49,7 @@ def main() -> None:
     torch.set_num_threads(1)
     store = open_store(given.store)
     places = store.subset(given.split, "test")[:: given.skip]
-    runs = {run.name: correct_answers(run, store, places) for run in given.runs}
+    runs = {run.name: correct_answers(run, store, places, given.methods) for run in given.runs}
     right = [
         {"run": name, **{method: str(Accuracy(sum(row), len(row))) for method, row in methods.items()}}
         for name, methods in runs.items()
@@ -66,17 +68,20 @@ def main() -> None:
         draw(grouped, given.out / "early.png")
 
 
-def correct_answers(run: Path, store: PackedStore, places: Sequence[int]) -> dict[str, list[bool]]:
+def correct_answers(run: Path, store: PackedStore, places: Sequence[int], methods: Sequence[str]) -> dict[str, list[bool]]:
     """Of each method and share, which clips are recognised."""
     predictor, stream = Predictor(run, device="cpu"), StreamingRecognizer(run, method="frame")
-    found: dict[str, list[bool]] = {f"{method} {share:.0%}": [] for method in ("window", "frame") for share in SHARES}
+    found: dict[str, list[bool]] = {f"{method} {share:.0%}": [] for method in methods for share in SHARES}
     for place in tqdm(places, desc=run.name, unit="clip"):
         clip = store[place]
         label = store.info.classes[clip.label]
         ends = [max(1, round(share * clip.joints.shape[1])) for share in SHARES]
-        rows = predictor.predict_proba([clip.joints[:, :end] for end in ends])
-        for share, row in zip(SHARES, rows, strict=True):
-            found[f"window {share:.0%}"].append(predictor.classes[row.argmax()] == label)
+        if "window" in methods:
+            rows = predictor.predict_proba([clip.joints[:, :end] for end in ends])
+            for share, row in zip(SHARES, rows, strict=True):
+                found[f"window {share:.0%}"].append(predictor.classes[row.argmax()] == label)
+        if "frame" not in methods:
+            continue
         stream.reset()
         for number, frame in enumerate(clip.joints.swapaxes(0, 1), start=1):
             stream.step(frame)
@@ -94,7 +99,7 @@ def means(runs: dict[str, dict[str, list[bool]]]) -> list[dict[str, Any]]:
         groups.setdefault(name.rpartition("-seed")[0] or name, []).append(methods)
     rows = []
     for name, several in groups.items():
-        for method in ("window", "frame"):
+        for method in (method for method in METHODS if f"{method} {SHARES[0]:.0%}" in several[0]):
             row: dict[str, Any] = {"run": name, "method": method, "runs": len(several)}
             for share in SHARES:
                 values = [100 * statistics.mean(methods[f"{method} {share:.0%}"]) for methods in several]
