@@ -17,7 +17,6 @@ from typing import Any
 
 from poseglot.data.manifest import spread
 from poseglot.data.quality.issues import ClipError
-from poseglot.data.readers.annotated import is_annotation
 from poseglot.data.readers.formats import (
     READERS,
     ClipFile,
@@ -311,6 +310,8 @@ def guess_format(sources: Sequence[str | Path]) -> str:
     Raises:
         FileError: No file is of a format that is read.
     """
+    from poseglot.data.readers.annotated import is_annotation
+
     paths = [Path(source) for source in sources]
     for path in paths:
         if not path.exists():
