@@ -99,6 +99,15 @@ def test_what_is_no_list_is_refused(client: Client, actions: str, said: str) -> 
     assert listed.status_code == 422 and listed.json()["error"]
 
 
+def test_blanks_around_names_are_nothing(client: Client) -> None:
+    app = client()
+    one = app.post("/predict", json={"joints": clip().tolist(), "actions": ["fly a kite ", " jump"]}).json()
+    other = app.post("/predict", json={"joints": clip().tolist(), "actions": ["fly a kite", "jump"]}).json()
+    assert one == other and one["scores"]
+    assert app.post("/predict", json={"joints": clip().tolist(), "actions": [" ", "jump"]}).status_code == 422
+    assert upload(app, " , ,").json()["results"][0]["actions"] == []
+
+
 def test_half_a_character_in_a_name_is_refused_as_json(client: Client) -> None:
     body = '{"joints": [[[[1, 2, 3]]]], "actions": ["jump", "\\ud800"]}'
     answer = client().post("/predict", content=body, headers={"content-type": "application/json"})

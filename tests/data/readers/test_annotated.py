@@ -62,7 +62,7 @@ def test_segments_become_clips_and_recordings_stay_together(folder: Path) -> Non
     assert result.store.info.classes == ("cook", "wash hands")
     assert result.store.info.classes[clips["day2/p1_4.00-4.55"].label] == "wash hands"
     assert result.skipped == {"not annotated": ["day3"]} and not result.issues
-    assert any("7 clips were cut out of 3 annotated recordings" in note for note in result.notes)
+    assert any("the 7 segments of 3 annotated recordings" in note for note in result.notes)
     subsets = [
         {str(name).split("/")[0] for name in result.store.clips["name"][result.store.subset_mask(result.split, subset)]}
         for subset in ("train", "test")
@@ -138,3 +138,18 @@ def test_actions_at_the_same_time_have_names_of_their_own(folder: Path) -> None:
     write_segments([Segment(1, 2, "cook"), Segment(1, 2, "talk")], folder / "day0.eaf")
     clips = named(prepared(folder).store)
     assert {"day0/p1_1.00-2.00_1", "day0/p1_1.00-2.00_2"} <= set(clips)
+
+
+def test_what_is_said_of_annotations_that_say_little(folder: Path, tmp_path: Path) -> None:
+    (folder / "clips.csv").write_text("file,label\nday0.npy,cook\nday1.npy,wash\n")
+    assert any("annotations are not read" in note for note in prepared(folder).notes)
+    one = tmp_path / "one"
+    one.mkdir()
+    np.save(one / "day.npy", recording())
+    (one / "day.segments.csv").write_text("start,end,action\n")
+    custom = CustomDataset("one", layout="kinect20", fps=FPS)
+    with pytest.raises(InputError, match="name no action"):
+        prepare("npy", source=one, out=tmp_path / "out", custom=custom)
+    (one / "day.segments.csv").write_text("start,end,action\n1,2,cook\n3,4,talk\n5,6,cook\n7,8,talk\n")
+    notes = prepare("npy", source=one, out=tmp_path / "out", custom=custom).notes
+    assert any("one recording" in note for note in notes) and not any("counts as a person" in note for note in notes)

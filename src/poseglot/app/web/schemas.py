@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, create_model
+from pydantic import BaseModel, ConfigDict, FailFast, Field, StringConstraints, create_model
 
 from poseglot.app.web.limits import MAX_ACTION_LENGTH, MAX_ACTIONS, MAX_JOINTS, Limits
 
@@ -17,7 +17,7 @@ def predict_body(limits: Limits) -> type[BaseModel]:
     # FailFast: an error of each of a million numbers would take minutes.
     joint = Annotated[list[Number], FailFast(), Field(min_length=2, max_length=MAX_CHANNELS)]
     frame = Annotated[list[joint], FailFast(), Field(min_length=1, max_length=MAX_JOINTS)]
-    action = Annotated[str, Field(min_length=1, max_length=MAX_ACTION_LENGTH)]
+    action = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_ACTION_LENGTH)]
     actions = Annotated[list[action], FailFast(), Field(min_length=2, max_length=MAX_ACTIONS)]
     person = Annotated[list[frame], FailFast(), Field(min_length=1, max_length=limits.frames)]
     return create_model(

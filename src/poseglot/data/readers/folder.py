@@ -39,6 +39,7 @@ from poseglot.data.readers.annotated import (
 )
 from poseglot.data.readers.formats import READERS, ClipFile, Reader, ReadOptions, Recording, Source, frame_files
 from poseglot.data.readers.selection import select_joints
+from poseglot.data.segments import UNKNOWN
 from poseglot.data.splits import SUBSETS
 from poseglot.errors import FileError, InputError, PoseglotError, SettingError
 from poseglot.safe_text import is_whole_number
@@ -200,6 +201,8 @@ def list_folder(folder: Path, endings: tuple[str, ...], *, names: str | None = N
         named = {Path(entry.origin).resolve() for entry in found}
         if left := sorted(path.relative_to(folder).as_posix() for path in paths if path.resolve() not in named):
             skipped = {f"not in {TABLE}": left}
+        if any(map(is_annotation, folder.rglob("*"))):
+            notes.append(f"annotations are not read, because {TABLE} lists the clips")
     else:
         found, by = _from_names(folder, paths, pattern), "folder names" if names is None else names
         if annotations := find_annotations(folder.rglob("*")):
@@ -446,8 +449,12 @@ def _segments(
         raise FileError(
             f"{annotation} annotates no recording: beside it is no file of this format that is named alike. Put them together."
         )
-    notes = [f"{count:,} clips were cut out of {len(annotations):,} annotated recordings"]
-    if anonymous:
+    if not count:
+        raise InputError(f"the annotations of {folder} name no action but {UNKNOWN!r}.")
+    notes = [f"the clips are the {count:,} segments of {len(annotations):,} annotated recordings"]
+    if len(annotations) == 1:
+        notes.append("there is one recording, so that its clips are in both subsets: the accuracy on other recordings is lower")
+    elif anonymous:
         notes.append("nobody says who is in the recordings, so each counts as a person: no recording is in both subsets")
     return listed, {"not annotated": skipped} if skipped else {}, notes
 
