@@ -34,7 +34,6 @@ MEMORY = 1536 * 2**20  # bytes that a call may take
 _KEPT = 4
 _STARTING = 120  # seconds that a child may take to import
 _LATE = 5  # seconds after which a child ends itself if its parent has not done so
-_NICE = 10
 _all: weakref.WeakSet[Child] = weakref.WeakSet()
 _idle: list[Child] = []
 _starting = 0
@@ -49,13 +48,16 @@ class Child:
     """A process that calls functions for this one.
 
     It is not one of `multiprocessing`, which would run the program's main file again.
+
+    Args:
+        nice: By how much its priority is lower than this process's, where the system has priorities.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, nice: int = 0) -> None:
         self._is_ended = False
         self._connection, theirs = multiprocessing.Pipe()
         number = theirs.fileno()
-        code = f"import sys; sys.path[:] = {sys.path!r}; from poseglot.child import work; work({number})"
+        code = f"import sys; sys.path[:] = {sys.path!r}; from poseglot.child import work; work({number}, nice={nice})"
         if sys.platform == "win32":
             os.set_handle_inheritable(number, True)
         pass_fds = () if sys.platform == "win32" else (number,)
@@ -117,21 +119,21 @@ class Child:
         return not self._is_ended and self._process.poll() is None
 
 
-def take() -> Child:
-    """Return a child that waits for work, or start one."""
+def take(*, nice: int = 0) -> Child:
+    """Return a child that waits for work, or start one; see `Child`."""
     with _lock:
         while _idle:
             child = _idle.pop()
             if child.is_alive:
                 return child
-    return Child()
+    return Child(nice=nice)
 
 
 def _import(module: str) -> None:
     importlib.import_module(module)
 
 
-def prepare(count: int, module: str) -> None:
+def prepare(count: int, module: str, *, nice: int = 0) -> None:
     """Start children that wait for work, and let them import a module; in a thread, since it takes a second.
 
     No more are started than are kept, counting those that are about to be.
@@ -145,17 +147,17 @@ def prepare(count: int, module: str) -> None:
 
     def start() -> None:
         for _ in range(count):
-            _start_one(module)
+            _start_one(module, nice)
 
     threading.Thread(target=start, daemon=True).start()
 
 
-def _start_one(module: str) -> None:
+def _start_one(module: str, nice: int) -> None:
     global _starting
     child = None
     try:
         with suppress(OSError, PoseglotError, TimeoutError, ChildError):  # the next call starts its own
-            child = Child()
+            child = Child(nice=nice)
             child.call(_import, module, deadline=time.monotonic() + _STARTING)
     finally:
         with _lock:
@@ -196,15 +198,16 @@ def _end_all() -> None:
         child.end()
 
 
-def work(number: int) -> None:
+def work(number: int, *, nice: int = 0) -> None:
     """Answer calls until the other side is gone; what a child runs.
 
     Args:
         number: The file descriptor (on Windows, the handle) of the connection.
+        nice: As in `Child`.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
-    if hasattr(os, "nice"):  # a server that is busy with files should still answer the others
-        os.nice(_NICE)
+    if hasattr(os, "nice"):
+        os.nice(nice)
     connection: Any = _Connection(number)
     while True:
         try:

@@ -62,10 +62,10 @@ def test_no_more_children_are_prepared_than_are_kept(monkeypatch: pytest.MonkeyP
         time.sleep(0.1)
 
     class Slow(child.Child):
-        def __init__(self) -> None:
+        def __init__(self, **options: Any) -> None:
             begun.append(self)
             go.wait(60)
-            super().__init__()
+            super().__init__(**options)
 
     monkeypatch.setattr(child, "Child", Slow)
     monkeypatch.setattr(child, "_idle", [])

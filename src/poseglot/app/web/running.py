@@ -20,7 +20,7 @@ from poseglot.app.web.connection import LimitedConnection, watch
 from poseglot.app.web.limits import Limits
 from poseglot.app.web.server import LOOPBACK, create_app
 from poseglot.app.web.service import ModelService
-from poseglot.app.web.worker import READING
+from poseglot.app.web.worker import NICE, READING
 from poseglot.errors import DeviceError, SettingError
 
 _GRACE = 3  # seconds beyond the time of a request for those in flight when the server stops
@@ -74,7 +74,7 @@ def serve(
     if token is not None and not (token.isascii() and token.isprintable() and token == token.strip()):
         raise SettingError("a token has letters, digits and marks of ASCII only, since headers of requests have no others.")
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // limits.at_once))
-    child.prepare(limits.at_once, READING)
+    child.prepare(limits.at_once, READING, nice=NICE)
     app = create_app(services, limits=limits, token=token, hosts=LOOPBACK if local else ())
     listening = _listen(host, port)
     config = uvicorn.Config(

@@ -20,6 +20,7 @@ from poseglot.app.web.limits import Limits
 
 T = TypeVar("T")
 READING = "poseglot.app.web.upload"  # what children import
+NICE = 10  # a server that is busy with files should still answer others
 _ENDING = 3  # seconds that jobs have to end when the server stops
 
 
@@ -57,7 +58,7 @@ class Job:
             InputError: As the function; or the process took too much memory, or has crashed.
         """
         self.check()
-        taken = child.take()
+        taken = child.take(nice=NICE)
         with self._lock:
             self._child = taken
             if self._dropped:
@@ -69,7 +70,7 @@ class Job:
                 self._child = None
             child.give_back(taken)
             if not taken.is_alive:  # the next request should not wait for a new one
-                child.prepare(1, READING)
+                child.prepare(1, READING, nice=NICE)
             self.check()
         return result
 
