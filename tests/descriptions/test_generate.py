@@ -225,9 +225,10 @@ def test_an_asked_rest_is_kept_by_every_thread(describe: Command) -> None:
 
 def test_calls_a_minute_are_not_exceeded(describe: Command) -> None:
     with Loopback(KNOWN) as server:
-        assert describe(server, "--max-rpm", 1200, "--concurrency", 9).status == 0
+        assert describe(server, "--max-rpm", 600, "--concurrency", 9).status == 0
     times = [start for start, _, _ in server.requests]
-    assert len(times) == 9 and times[-1] - times[0] >= 8 * 0.05 * 0.8
+    # They are paced as they begin; on a busy machine the first may arrive late.
+    assert len(times) == 9 and times[-1] - times[0] >= 8 * 0.1 * 0.5
 
 
 def test_an_endpoint_that_wants_to_rest_for_hours_is_left(describe: Command) -> None:

@@ -23,7 +23,7 @@ _KEPT = 16  # lists whose texts are not encoded again: somebody types, and looks
 
 def split_names(text: str) -> list[str]:
     """Return the names of a text in which commas divide them."""
-    return [name.strip() for name in text.split(",") if name.strip()]
+    return [" ".join(name.split()) for name in text.split(",") if name.strip()]
 
 
 @dataclass(frozen=True, eq=False)

@@ -153,3 +153,22 @@ def test_what_is_said_of_annotations_that_say_little(folder: Path, tmp_path: Pat
     (one / "day.segments.csv").write_text("start,end,action\n1,2,cook\n3,4,talk\n5,6,cook\n7,8,talk\n")
     notes = prepare("npy", source=one, out=tmp_path / "out", custom=custom).notes
     assert any("one recording" in note for note in notes) and not any("counts as a person" in note for note in notes)
+
+
+def test_people_who_are_hardly_seen_are_issues_and_the_rest_goes_on(folder: Path) -> None:
+    nobody = np.zeros((2, 400, 20, 3), np.float32)
+    np.save(folder / "day0.npy", nobody)
+    away = recording(400, 2)
+    away[0, 100:130] = 0  # for a second and a half; then it is another person
+    np.save(folder / "day1.npy", away)
+    write_segments([Segment(1, 3, "cook", person=1)], folder / "day0.eaf")
+    write_segments([Segment(4, 9, "cook", person=1), Segment(1, 4, "cook", person=1)], folder / "day1.vtt")
+    result = prepared(folder)
+    assert [issue.name for issue in result.issues] == ["day0/p1_1.00-3.00", "day1/p1_4.00-9.00"]
+    assert "0 are seen" in result.issues[0].message and "20 of the 100 frames" in result.issues[1].message
+    assert len(result.store) == 3
+
+
+def test_blanks_in_actions_do_not_make_classes(folder: Path) -> None:
+    (folder / "day2.segments.csv").write_text('start,end,action\n1,2,cook \n2,3,"wash\n  hands"\n3,4,Unknown \n')
+    assert prepared(folder).store.info.classes == ("cook", "wash hands")

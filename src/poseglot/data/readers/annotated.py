@@ -68,10 +68,11 @@ def entries_of(recording: Entry, annotation: Path) -> list[SegmentEntry]:
     subject = recording.subject or f"recording {recording.name}"
     entries = []
     for segment in read_segments(annotation):
-        if segment.action != UNKNOWN:
+        action = " ".join(segment.action.split())
+        if action.casefold() != UNKNOWN:
             who = f"p{segment.person}" if segment.person else "all"
             name = f"{recording.name}/{who}_{segment.start:.2f}-{segment.end:.2f}"
-            fields = {**vars(recording), "name": name, "label": segment.action, "subject": subject}
+            fields = {**vars(recording), "name": name, "label": action, "subject": subject}
             entries.append(SegmentEntry(**fields, segment=segment))
     again = Counter(entry.name for entry in entries)
     numbers: Counter[str] = Counter()
@@ -142,10 +143,19 @@ def _cut(joints: Joints, people: list[Joints], segment: Segment, fps: float, ori
             f"{origin}: {segment.action!r} ends at {segment.end:.2f} s, behind the {frames / fps:.2f} s of the recording at {fps:g} frames "
             "per second; check both, and --fps.",
         )
-    if segment.person > len(people) > 1:
+    everybody = segment.person == 0 or len(joints) == 1
+    if not everybody and segment.person > len(people):
         raise ClipError("malformed", f"{origin}: the annotation has person {segment.person}, but {len(people)} are seen.")
-    of = joints if segment.person == 0 else people[segment.person - 1 if len(people) > 1 else 0]
+    of = joints if everybody else people[segment.person - 1]
     first, last = (min(round(seconds * fps), frames) for seconds in (segment.start, segment.end))
     if last - first < 2:
         raise ClipError("empty", f"{origin}: {segment.action!r} at {segment.start:.2f} s has fewer than two frames.")
-    return of[:, first:last]
+    cut = of[:, first:last]
+    seen = int((cut != 0).any(axis=(0, 2, 3)).sum())
+    if not everybody and 2 * seen < last - first:
+        raise ClipError(
+            "empty",
+            f"{origin}: person {segment.person} is seen in {seen} of the {last - first} frames of {segment.action!r} at "
+            f"{segment.start:.2f} s; whoever comes back after half a second counts as another person.",
+        )
+    return cut
