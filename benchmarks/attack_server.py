@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from measuring import MB, _family, _kilobytes, machine, table, write_results
+from measuring import MB, _family, machine, memory_of, table, write_results
 
 from poseglot.models.recognizer import RecognizerSpec, new_recognizer, save_recognizer
 
@@ -140,11 +140,7 @@ def run(attack: Callable[[Where, Counter[str]], None], where: Where, pid: int, s
             healthy = False
         seen.unhealthy += not healthy
         seen.health.append(time.monotonic() - began)
-        total = 0
-        for each in _family(pid):
-            with suppress(OSError):  # it has ended meanwhile
-                total += _kilobytes(f"/proc/{each}/smaps_rollup", "Pss:")
-        seen.memory = max(seen.memory, total)
+        seen.memory = max(seen.memory, memory_of(_family(pid)))
         time.sleep(0.25)
     if at_end is not None:
         at_end.send_signal(signal.SIGTERM)

@@ -77,12 +77,11 @@ class _Memory(threading.Thread):
 
     def run(self) -> None:
         while not self._stopped.wait(_BETWEEN_SAMPLES):
-            total = 0
-            for pid in _family(self._pid):
+            pids = _family(self._pid)
+            self.peak = max(self.peak, memory_of(pids))
+            for pid in pids:
                 with suppress(OSError):  # it has just ended
-                    total += _kilobytes(f"/proc/{pid}/smaps_rollup", "Pss:")
                     self.largest[pid] = _kilobytes(f"/proc/{pid}/status", "VmHWM:")
-            self.peak = max(self.peak, total)
 
     def stop(self) -> None:
         self._stopped.set()
@@ -97,6 +96,15 @@ def _family(pid: int) -> list[int]:
             for child in children.read_text().split():
                 found += _family(int(child))
     return found
+
+
+def memory_of(pids: Sequence[int]) -> int:
+    """Bytes of some processes in memory together; what they share is counted once."""
+    total = 0
+    for pid in pids:
+        with suppress(OSError):  # it has just ended
+            total += _kilobytes(f"/proc/{pid}/smaps_rollup", "Pss:")
+    return total
 
 
 def _kilobytes(path: str, field: str) -> int:

@@ -94,8 +94,9 @@ def _recipe(parse: Callable[[ArgumentParser], Namespace]) -> Recipe:
     parser = _parser()
     try:
         parsed = parse(parser)
-        _check_sections(parsed, parser.get_defaults())
-        _refuse_empty(parsed, parser.get_defaults())
+        defaults = parser.get_defaults()
+        _check_sections(parsed, defaults)
+        _refuse_empty(parsed, defaults)
         recipe = parser.instantiate(parsed).as_dict()
     except ArgumentError as error:
         raise SettingError(f"the recipe cannot be used: {_in_plain_words(str(error))}") from error

@@ -57,11 +57,7 @@ class Crop(FrameChoice):
         require(self.min_frames >= 1, self, "min_frames is at least 1")
 
     def __call__(self, batch: ClipBatch, randomness: Randomness | None) -> ClipBatch:
-        start, length = self.window(batch.frames, randomness)
-        present = batch.present_mask()
-        number = present.any(dim=1).cumsum(dim=1) - 1  # of each frame, among those that count
-        kept = (number >= start[:, None]) & (number < (start + length)[:, None])
-        return batch.with_present(length, present & kept[:, None])
+        return _stretch(batch, *self.window(batch.frames, randomness))
 
     def window(self, frames: Tensor, randomness: Randomness | None) -> tuple[Tensor, Tensor]:
         """Return the first frame (N,) and the length (N,) of each crop, of clips of (N,) frames. A clip of none has none."""
@@ -101,9 +97,7 @@ class RandomPrefix(FrameChoice):
         early, share = randomness.uniform(Purpose.PREFIX, 2).unbind(1)
         share = torch.where(early < self.probability, self.min_share + (1 - self.min_share) * share, 1)
         length = (share * batch.frames).ceil().to(torch.int64)
-        present = batch.present_mask()
-        number = present.any(dim=1).cumsum(dim=1)  # of each frame, among those that count
-        return batch.with_present(length, present & (number <= length[:, None])[:, None])
+        return _stretch(batch, torch.zeros_like(length), length)
 
 
 @register_transform("resize")
@@ -223,6 +217,14 @@ class SampleLengths(FrameChoice):
         crop = wanted.maximum((self.min_share * frames).ceil().to(torch.int64)).minimum(frames)
         start = (start * (frames - crop + 1)).to(torch.int64) if self.start == "anywhere" else torch.zeros_like(crop)
         return start[:, None] + drawn_without_replacement(crop, length, self.copies, randomness)
+
+
+def _stretch(batch: ClipBatch, start: Tensor, length: Tensor) -> ClipBatch:
+    """Keep `length` (N,) of the frames that count of each clip, from the one numbered `start` (N,) on."""
+    present = batch.present_mask()
+    number = present.any(dim=1).cumsum(dim=1) - 1  # of each frame, among those that count
+    kept = (number >= start[:, None]) & (number < (start + length)[:, None])
+    return batch.with_present(length, present & kept[:, None])
 
 
 def evenly_spaced(frames: Tensor, count: int) -> Tensor:

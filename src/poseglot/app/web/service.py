@@ -19,13 +19,14 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from poseglot.app.action_lists import ActionLists, ChosenActions
+from poseglot.app.action_lists import ActionLists
 from poseglot.app.web.limits import Limits
 from poseglot.app.web.upload import ClipFormat
 from poseglot.colors import PART_COLORS
 from poseglot.errors import InputError, PoseglotError
 from poseglot.inference import Prediction, Predictor
 from poseglot.inference.dense import has_segmenter
+from poseglot.inference.predictor import Classifier
 from poseglot.inference.segmentation import SegmentConfig, segment_recording
 from poseglot.models.pretrained import recognizer_file
 from poseglot.models.recognizer import Recognizer, load_recognizer
@@ -137,13 +138,14 @@ class ModelService:
         """
         try:
             chosen = self._lists.choose(actions) if actions else None
+            classifier = chosen.classifier if chosen else None
             mapping = self.predictor.mapping(layout)
             if mapping is not None:
                 clip = replace(clip, joints=mapping.apply(clip.joints, has_scores=clip.has_scores))
-            prediction = self.predictor.predict([clip], top=TOP, classifier=chosen.classifier if chosen else None)[0]
+            prediction = self.predictor.predict([clip], top=TOP, classifier=classifier)[0]
             scores = _rounded(prediction)
             timeline = None if chosen else self._timeline(clip)
-            over_time = None if timeline else self._over_time(clip, [score["action"] for score in scores], chosen)
+            over_time = None if timeline else self._over_time(clip, [score["action"] for score in scores], classifier)
             # Classes that lead in some window are shown, too, and have their texts.
             names = list(over_time["probabilities"]) if over_time else [score["action"] for score in scores]
             text = self._text(clip, names)
@@ -165,12 +167,11 @@ class ModelService:
             "text": text,
         }
 
-    def _over_time(self, clip: Clip, names: Sequence[str], chosen: ChosenActions | None) -> dict[str, Any] | None:
+    def _over_time(self, clip: Clip, names: Sequence[str], classifier: Classifier | None) -> dict[str, Any] | None:
         """Return the `OverTime` of a clip in windows of a third of its length, or None if it is too short.
 
         The classes are those named, and all that lead in some window.
         """
-        classifier = chosen.classifier if chosen else None
         classes = classifier.classes if classifier else self.spec.classes
         frames = clip.joints.shape[1]
         width = max(_MIN_WINDOW, math.ceil(frames / 3))
@@ -267,15 +268,12 @@ class ModelService:
 
     def _text(self, clip: Clip, names: Sequence[str]) -> dict[str, Any]:
         """Return the `TextResult` of a clip for some classes."""
-        texts, state, note = self._texts, self.state, self.note
         if not set(names) <= set(self.spec.classes):
-            texts, state, note = (
-                None,
-                "none",
-                "Sentences are shown of the model's own actions; these were compared with their texts.",
-            )
+            note = "Sentences are shown of the model's own actions; these were compared with their texts."
+            return {"state": "none", "note": note, "levels": [], "classes": {}}
+        texts = self._texts
         if texts is None:
-            return {"state": state, "note": note, "levels": [], "classes": {}}
+            return {"state": self.state, "note": self.note, "levels": [], "classes": {}}
         (_, inputs), *_ = self.predictor.inputs([clip])
         with torch.inference_mode():
             alignment = texts.recognizer(inputs)["alignment"]

@@ -94,7 +94,7 @@ class SegmentReader:
 
     def __init__(self, read: Callable[[Path], Joints], *, fps: float | None, has_scores: bool) -> None:
         self._read, self._fps, self._has_scores = read, fps, has_scores
-        self._last: tuple[str, Joints, list[Joints]] = ("", None, [])  # type: ignore[assignment]
+        self._last: tuple[str, Joints, list[Joints]] | None = None
 
     def __call__(self, entry: Entry) -> Joints:
         """Return the joints of an entry.
@@ -107,7 +107,7 @@ class SegmentReader:
         if not isinstance(entry, SegmentEntry):
             return self._read(Path(entry.origin))
         fps = require_fps(self._fps)
-        if self._last[0] != entry.origin:
+        if self._last is None or self._last[0] != entry.origin:
             joints = self._read(Path(entry.origin))
             self._last = entry.origin, joints, _people(joints, fps, has_scores=self._has_scores)
         return _cut(*self._last[1:], entry.segment, fps, entry.origin)
